@@ -1,0 +1,33 @@
+"""The errors that users see, each with the exit code that the command line gives it."""
+
+from __future__ import annotations
+
+
+class OamipError(Exception):
+    """Base of every error raised on purpose by this package. ``exit_code`` is what ``oamip`` exits with."""
+
+    exit_code = 1
+
+
+class InputError(OamipError, ValueError):
+    """Something the caller gave is wrong. The message is one line: what was given, what is accepted, and where."""
+
+    exit_code = 2
+
+
+class SolverMissingError(OamipError):
+    """A solver, or a licence for a model of this size, is not there. The message says what to install or choose."""
+
+    exit_code = 4
+
+
+class SolverError(OamipError):
+    """A solver was there, and failed."""
+
+    exit_code = 1
+
+
+class CheckError(OamipError):
+    """A check failed: an import or a solution does not replay, or two solvers disagree."""
+
+    exit_code = 5

@@ -1,0 +1,43 @@
+"""Files that are either whole or not there: written beside their place, then renamed."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from oamip_model.errors import InputError
+
+
+def check_writable(path: str | Path, option: str = "path") -> Path:
+    """The path, after making sure that a file can be created there. Raises InputError where it cannot.
+
+    Called before long work starts, so that hours of solving do not end at a folder that does not exist.
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise InputError(f"{option}: {target} is a folder, a file name is needed")
+    if not target.parent.is_dir():
+        raise InputError(f"{option}: {target} cannot be written, there is no folder {target.parent}")
+    if not os.access(target.parent, os.W_OK) or (target.exists() and not os.access(target, os.W_OK)):
+        raise InputError(f"{option}: {target} cannot be written, permission denied")
+    return target
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A temporary path in the same folder, which takes the place of ``path`` when the block ends without an error."""
+    target = check_writable(path)
+    handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)

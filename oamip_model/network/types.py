@@ -1,0 +1,179 @@
+"""A trained network as plain data: a short list of layers, and the units that may be scored."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from oamip_model.errors import InputError
+from oamip_model.network.ops import Array, LinearMap, MaxPool, Shape
+
+Activation: TypeAlias = Literal["none", "relu", "max"]
+IMAGE = -1
+"""The ``source`` of a term that reads the image instead of a layer."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """One summand of a layer's affine map: ``map`` applied to layer ``source``, reshaped to ``input_shape``.
+
+    ``name`` is the trained module (or ONNX node) that the weights come from, empty for a map without weights.
+    """
+
+    map: LinearMap
+    source: int
+    input_shape: Shape
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """An affine map (the sum of ``terms``, plus ``bias``) and the activation after it.
+
+    bias: (channels,), where channels is the first axis of ``pre_shape``
+    pre_shape: shape of one image's pre-activation
+    activation: "relu", "max" (with ``pool``; then the affine map is one Identity) or "none"
+    group, units: which score group gates this layer (None: no score), and the unit of each activation, (activations,)
+    """
+
+    name: str
+    terms: tuple[Term, ...]
+    bias: Array
+    pre_shape: Shape
+    activation: Activation = "none"
+    pool: MaxPool | None = None
+    group: int | None = None
+    units: NDArray[np.int64] | None = field(default=None)
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of one image's output."""
+        return (self.pre_shape[0], *self.pool.output) if self.pool is not None else self.pre_shape
+
+    @property
+    def size(self) -> int:
+        """Number of activations of one image."""
+        return int(np.prod(self.shape))
+
+    def pre_activation(self, inputs: list[Array]) -> Array:
+        """The affine map on one input per term, each (n, ...): (n, *pre_shape)."""
+        total = self.bias.reshape((1, -1) + (1,) * (len(self.pre_shape) - 1))
+        for term, x in zip(self.terms, inputs, strict=True):
+            y = term.map.apply(x.reshape(len(x), *term.input_shape))
+            total = total + y.reshape(len(x), *self.pre_shape)
+        return total
+
+    def activate(self, a: Array) -> Array:
+        """The activation on pre-activations (n, *pre_shape): (n, *shape)."""
+        if self.activation == "relu":
+            return np.maximum(a, 0.0)
+        return self.pool.apply(a) if self.pool is not None else a
+
+
+@dataclass(frozen=True)
+class ScoreGroup:
+    """Units that share one vector of scores: one layer, or the layers that a residual addition ties together.
+
+    size: number of units; layers: indices of the ReLU layers that the scores gate; producers: names of the trained
+    modules whose outputs are these units; parameters: (size,) parameters that removing each unit saves (its incoming
+    weights and bias, and the outgoing weights); divisor: D_l of the published sparsity (units of a dense layer, or
+    filters x kernel height x kernel width).
+    """
+
+    name: str
+    size: int
+    layers: tuple[int, ...]
+    producers: tuple[str, ...]
+    parameters: Array
+    divisor: int
+
+
+@dataclass(frozen=True)
+class Network:
+    """A trained ReLU network: images of ``input_shape`` go through ``layers`` in order; the last layer's output are the logits.
+
+    Example:
+        >>> import torch, oamip_model as om
+        >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+        >>> network = om.read_network(module, input_shape=(4,))
+        >>> [group.name for group in network.groups], network.classes
+        (['0'], 2)
+    """
+
+    input_shape: Shape
+    layers: tuple[Layer, ...]
+    groups: tuple[ScoreGroup, ...]
+    source: str = ""
+
+    @property
+    def classes(self) -> int:
+        """Number of logits."""
+        return self.layers[-1].size
+
+    @cached_property
+    def parameters(self) -> int:
+        """Number of trained parameters, batch norm folded in."""
+        from oamip_model.network.count import count_parameters
+
+        return count_parameters(self.layers)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the shapes and weights: equal for equal networks, whatever file they came from."""
+        digest = hashlib.sha256(repr(self.input_shape).encode())
+        for layer in self.layers:
+            digest.update(repr((layer.activation, layer.pre_shape, layer.pool, layer.group)).encode())
+            digest.update(np.ascontiguousarray(layer.bias).tobytes())
+            for term in layer.terms:
+                digest.update(repr((type(term.map).__name__, term.source, term.input_shape)).encode())
+                for entry in fields(term.map):  # type: ignore[arg-type]
+                    value = getattr(term.map, entry.name)
+                    digest.update(value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
+        return digest.hexdigest()[:16]
+
+    def check_images(self, images: ArrayLike) -> Array:
+        """The images as (n, *input_shape) in double precision.
+
+        Raises InputError where the shape does not fit, there is no image, or a pixel is not finite.
+        """
+        x = np.asarray(images, dtype=np.float64)
+        size = int(np.prod(self.input_shape))
+        if x.ndim < 2 or x.size != len(x) * size or (x.ndim > 2 and x.shape[1:] != self.input_shape):
+            flat_fits = x.ndim > 2 and x.size == len(x) * size and (1 in self.input_shape or len(self.input_shape) == 1)
+            if not flat_fits:
+                wanted = ", ".join(str(n) for n in self.input_shape)
+                raise InputError(f"images: got shape {x.shape}, the network takes (n, {wanted})")
+        if len(x) == 0:
+            raise InputError("images: got none, at least one is needed")
+        if not np.isfinite(x).all():
+            raise InputError(
+                f"images: image {int(np.argwhere(~np.isfinite(x))[0][0])} has a pixel that is NaN or infinite"
+            )
+        return x.reshape(len(x), *self.input_shape)
+
+    def replay(self, images: ArrayLike, scores: dict[str, NDArray[np.float64]] | None = None) -> Array:
+        """Logits of the images, by a forward pass in numpy: (n, classes).
+
+        scores: keep (1) or remove (0) units, by group name; a unit's activation is multiplied by its score, which for
+        scores of 0 and 1 is the same as removing the unit. Fractional scores have a meaning only together with a gate:
+        see :mod:`oamip_model.solving.replay`.
+        """
+        outputs = self.activations(images, scores)
+        return outputs[-1].reshape(len(outputs[-1]), -1)
+
+    def activations(self, images: ArrayLike, scores: dict[str, NDArray[np.float64]] | None = None) -> list[Array]:
+        """Output of every layer, each (n, *layer.shape); ``scores`` as in :meth:`replay`."""
+        x = self.check_images(images)
+        outputs: list[Array] = []
+        for layer in self.layers:
+            inputs = [x if term.source == IMAGE else outputs[term.source] for term in layer.terms]
+            h = layer.activate(layer.pre_activation(inputs))
+            if scores is not None and layer.group is not None:
+                h = h * scores[self.groups[layer.group].name][layer.units].reshape(layer.shape)
+            outputs.append(h)
+        return outputs

@@ -1,0 +1,222 @@
+"""The importance scores of a network, with everything that is known about how far they can be trusted."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oamip_model.errors import InputError
+from oamip_model.files import replacing
+
+Array: TypeAlias = NDArray[np.float64]
+_FORMAT = "oamip-scores-1"
+_INLINE = 20_000
+"""More scores than this go to a safetensors file beside the JSON."""
+
+
+@dataclass(frozen=True)
+class ReplayCheck:
+    """A solution against the network itself: largest absolute difference of a logit, and of the loss.
+
+    ``passed`` is None where the program is a relaxation, whose logits need not be the network's.
+    """
+
+    logits: float
+    loss: float
+    tolerance: float
+    passed: bool | None
+
+
+@dataclass(frozen=True)
+class ProgramResult:
+    """One program that was solved: its images, how it ended, and what its scores do in the network.
+
+    objective and bound: of weight * loss + sparsity, None where unknown; loss, sparsity: at the solution, in the program;
+    replayed_loss: of the network with these scores; cuts: tangents of the loss that were added; seconds: by stage.
+    """
+
+    images: tuple[int, ...]
+    status: str
+    objective: float | None
+    bound: float | None
+    gap: float | None
+    loss: float | None
+    sparsity: float | None
+    replayed_loss: float | None
+    replay: ReplayCheck | None
+    nodes: int | None
+    rounds: int
+    cuts: int
+    seconds: dict[str, float]
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Importance scores by layer, and what was proved about them.
+
+    by_layer: {score group: (units,) scores in [0, 1]}, first layer first; status: the worst of the programs' statuses;
+    relaxed: ReLU states in [0, 1], so that objective and bound are of a relaxation; averaged: the scores are a mean over
+    several programs; proved: one program, integer ReLU states, optimal within the gap, and the replay check passed;
+    options: what was asked for; source: where the images came from; network: fingerprint of the network.
+    """
+
+    by_layer: dict[str, Array]
+    strategy: str
+    gate: str
+    solver: str
+    version: str
+    relaxed: bool
+    programs: tuple[ProgramResult, ...]
+    options: dict[str, Any]
+    source: str
+    network: str
+    labels: tuple[int, ...] = ()
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def averaged(self) -> bool:
+        """Whether the scores are a mean over several programs, and so the solution of none."""
+        return len(self.programs) > 1
+
+    @property
+    def status(self) -> str:
+        """The worst status of the programs."""
+        order = ["optimal", "feasible", "no solution", "unbounded", "infeasible", "error"]
+        return max((p.status for p in self.programs), key=order.index)
+
+    def _mean(self, name: str) -> float | None:
+        values = [getattr(p, name) for p in self.programs]
+        return None if any(v is None for v in values) else float(np.mean(values))
+
+    @property
+    def objective(self) -> float | None:
+        """Objective of the program; the mean over programs if averaged."""
+        return self._mean("objective")
+
+    @property
+    def bound(self) -> float | None:
+        """Dual bound of the program; the mean over programs if averaged."""
+        return self._mean("bound")
+
+    @property
+    def gap(self) -> float | None:
+        """Relative gap; the largest over programs if averaged."""
+        gaps = [p.gap for p in self.programs]
+        return None if any(g is None for g in gaps) else max(g for g in gaps if g is not None)
+
+    @property
+    def loss(self) -> float | None:
+        """Loss in the program, without its weight; the mean over programs if averaged."""
+        return self._mean("loss")
+
+    @property
+    def sparsity(self) -> float | None:
+        """Sparsity term of the objective; the mean over programs if averaged."""
+        return self._mean("sparsity")
+
+    @property
+    def replay(self) -> ReplayCheck | None:
+        """The worst replay check of the programs."""
+        checks = [p.replay for p in self.programs if p.replay is not None]
+        return max(checks, key=lambda c: c.logits) if len(checks) == len(self.programs) and checks else None
+
+    @property
+    def proved(self) -> bool:
+        """Optimal within the gap, integer, not averaged, and replayed through the network without a difference."""
+        return (
+            not self.relaxed
+            and not self.averaged
+            and self.status == "optimal"
+            and self.replay is not None
+            and bool(self.replay.passed)
+        )
+
+    def summary(self) -> str:
+        """One line that states what these scores are: status, gap, relaxed or integer, averaged or not, images, replay."""
+        gap = "gap unknown" if self.gap is None else f"gap {self.gap:.2g}"
+        kind = "relaxed ReLU states" if self.relaxed else "integer ReLU states"
+        if self.averaged:
+            kind += f", averaged over {len(self.programs)} programs"
+        count = sum(len(p.images) for p in self.programs)
+        check = "no replay check"
+        if self.replay is not None:
+            verdict = {True: "passed", False: "FAILED", None: "does not apply to a relaxation"}[self.replay.passed]
+            check = f"replay check {verdict} (logits differ by {self.replay.logits:.2g})"
+        proved = "proved optimal" if self.proved else "not proved optimal for the network"
+        return f"{self.status}, {gap}, {kind}, {count} images from {self.source}, {check}: {proved}"
+
+    def save(self, path: str | Path) -> Path:
+        """Write one JSON file (and, above 20,000 scores, a .safetensors file beside it). Returns the path.
+
+        Raises InputError where the file cannot be written.
+        """
+        target = Path(path)
+        record = asdict(self) | {"format": _FORMAT, "summary": self.summary(), "proved": self.proved, "gap": self.gap}
+        record |= {"status": self.status, "objective": self.objective, "bound": self.bound, "averaged": self.averaged}
+        if sum(len(s) for s in self.by_layer.values()) > _INLINE:
+            from safetensors.numpy import save_file
+
+            arrays = target.with_suffix(".safetensors")
+            with replacing(arrays) as temporary:
+                save_file({name: np.ascontiguousarray(s) for name, s in self.by_layer.items()}, temporary)
+            record["by_layer"] = {"file": arrays.name, "layers": list(self.by_layer)}
+        else:
+            record["by_layer"] = {name: s.tolist() for name, s in self.by_layer.items()}
+        with replacing(target) as temporary:
+            temporary.write_text(json.dumps(record, indent=1) + "\n")
+        return target
+
+
+def load_scores(path: str | Path) -> Scores:
+    """Read what :meth:`Scores.save` wrote.
+
+    Raises InputError where the file is missing, is not a scores file, or holds scores outside [0, 1].
+    """
+    source = Path(path)
+    try:
+        record = json.loads(source.read_text())
+    except FileNotFoundError:
+        raise InputError(f"scores: there is no file {source}") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"scores: {source} cannot be read as JSON ({error})") from None
+    if not isinstance(record, dict) or record.get("format") != _FORMAT:
+        raise InputError(f"scores: {source} is not a scores file of this package (format {_FORMAT})")
+    try:
+        by_layer = _read_layers(record["by_layer"], source)
+        programs = tuple(_read_program(p) for p in record["programs"])
+        names = ("strategy", "gate", "solver", "version", "relaxed", "options", "source", "network", "seconds")
+        scores = Scores(by_layer, programs=programs, labels=tuple(record["labels"]), **{n: record[n] for n in names})
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"scores: {source} is damaged ({type(error).__name__}: {error})") from None
+    for name, values in scores.by_layer.items():
+        if values.ndim != 1 or not np.isfinite(values).all() or (values < 0).any() or (values > 1).any():
+            raise InputError(f"scores: layer {name} of {source} has scores outside [0, 1]")
+    return scores
+
+
+def _read_layers(stored: dict[str, Any], source: Path) -> dict[str, Array]:
+    if set(stored) == {"file", "layers"} and isinstance(stored["file"], str):
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        beside = source.with_name(stored["file"])
+        try:
+            arrays = load_file(beside)
+        except (OSError, SafetensorError) as error:
+            raise InputError(
+                f"scores: {beside}, which holds the scores of {source}, cannot be read ({error})"
+            ) from None
+        return {name: np.asarray(arrays[name], dtype=np.float64) for name in stored["layers"]}
+    return {name: np.asarray(values, dtype=np.float64) for name, values in stored.items()}
+
+
+def _read_program(record: dict[str, Any]) -> ProgramResult:
+    replay = record["replay"]
+    record = record | {"images": tuple(record["images"]), "replay": None if replay is None else ReplayCheck(**replay)}
+    return ProgramResult(**record)

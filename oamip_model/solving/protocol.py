@@ -1,0 +1,211 @@
+"""What a solver is given and what it gives back. Backends import this file and nothing else of the package.
+
+A backend is a class with ``name``, ``capabilities``, ``check``, ``version`` and ``solve``; third parties add one by the
+entry-point group ``oamip_model.backends`` (see docs/BACKENDS.md). One that can keep a model between solves also has
+``session``; for the others :class:`RebuildSession` passes the whole model each time.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import ClassVar, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from oamip_model.errors import InputError, SolverError, SolverMissingError
+
+__all__ = [
+    "Array", "Arrays", "Backend", "Capability", "InputError", "Options", "RebuildSession", "Session", "Solution",
+    "SolverError", "SolverMissingError", "Status", "append_rows",
+]  # fmt: skip
+
+Array: TypeAlias = NDArray[np.float64]
+
+
+class Status(StrEnum):
+    """How a solve ended."""
+
+    OPTIMAL = "optimal"
+    FEASIBLE = "feasible"
+    """Stopped early with a feasible point."""
+    NO_SOLUTION = "no solution"
+    """Stopped early without a feasible point."""
+    INFEASIBLE = "infeasible"
+    UNBOUNDED = "unbounded"
+    ERROR = "error"
+
+
+class Capability(StrEnum):
+    """What a backend can do beyond solving. An option that needs a capability which is not there is refused."""
+
+    MIP_START = "mip-start"
+    CUT_ROUNDS = "cut-rounds"
+    """Adds rows to a loaded model without passing it again."""
+    THREADS = "threads"
+    SEED = "seed"
+    LOG_FILE = "log-file"
+    INTERRUPT = "interrupt"
+    """Ctrl-C ends the solve and gives back what it has."""
+    DUAL_BOUND = "dual-bound"
+    """Reports a bound also where it stops early."""
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """A mixed-integer linear program: ``sense`` (1 minimise, -1 maximise) of cost @ x + offset, row_lower <= matrix @ x <= row_upper.
+
+    matrix: csr (rows, columns); cost, lower, upper: (columns,); integral: (columns,) bool; row_lower, row_upper: (rows,).
+    Infinite bounds are +-inf.
+    """
+
+    matrix: sp.csr_array
+    cost: Array
+    lower: Array
+    upper: Array
+    row_lower: Array
+    row_upper: Array
+    integral: NDArray[np.bool_]
+    offset: float = 0.0
+    sense: int = 1
+
+    @property
+    def is_mip(self) -> bool:
+        """Whether any column is integral."""
+        return bool(self.integral.any())
+
+    def objective(self, x: Array) -> float:
+        """cost @ x + offset."""
+        return float(self.cost @ x) + self.offset
+
+    def violation(self, x: Array) -> float:
+        """Largest violation of a row, a bound or an integrality by x (columns,), in absolute terms."""
+        activity = self.matrix @ x
+        parts = [self.row_lower - activity, activity - self.row_upper, self.lower - x, x - self.upper]
+        parts.append(np.abs(x - np.round(x))[self.integral])
+        return max((float(part.max()) for part in parts if part.size), default=0.0)
+
+
+def append_rows(arrays: Arrays, rows: sp.csr_array, lower: Array, upper: Array) -> Arrays:
+    """``arrays`` with rows appended: lower <= rows @ x <= upper."""
+    return Arrays(
+        sp.csr_array(sp.vstack([arrays.matrix, rows], format="csr")), arrays.cost, arrays.lower, arrays.upper,
+        np.concatenate([arrays.row_lower, lower]), np.concatenate([arrays.row_upper, upper]),
+        arrays.integral, arrays.offset, arrays.sense,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to solve. None leaves the solver's own default.
+
+    time_limit: seconds; gap: relative MIP gap at which to stop; threads: threads of the solver; seed: random seed;
+    log_file: where the solver's log is appended; feasibility: absolute tolerance of rows, bounds and integrality.
+    """
+
+    time_limit: float | None = None
+    gap: float | None = None
+    threads: int | None = 1
+    seed: int | None = 0
+    log_file: Path | None = None
+    feasibility: float | None = None
+
+    def __post_init__(self) -> None:
+        checks = (
+            ("time_limit", self.time_limit, self.time_limit is None or self.time_limit > 0, "a number of seconds > 0"),
+            ("gap", self.gap, self.gap is None or 0 <= self.gap < math.inf, "a relative gap >= 0"),
+            ("threads", self.threads, self.threads is None or self.threads >= 1, "a number of threads >= 1"),
+            ("seed", self.seed, self.seed is None or 0 <= self.seed < 2**31, "an integer from 0 to 2**31 - 1"),
+        )
+        for name, given, valid, accepted in checks:
+            if not valid:
+                raise InputError(f"{name}: got {given}, accepted is {accepted}")
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What a solver said. What it did not say is None, never 0.
+
+    x: (columns,) the incumbent; objective: its objective, computed by us; bound: the dual bound (a lower bound when
+    minimising); nodes: branch-and-bound nodes; seconds: wall clock of the solve; interrupted: stopped by Ctrl-C;
+    row_duals: (rows,) of a linear program, where the solver gives them.
+    """
+
+    status: Status
+    solver: str
+    version: str
+    x: Array | None = None
+    objective: float | None = None
+    bound: float | None = None
+    nodes: int | None = None
+    seconds: float = 0.0
+    message: str = ""
+    interrupted: bool = False
+    row_duals: Array | None = field(default=None, repr=False)
+
+    @property
+    def gap(self) -> float | None:
+        """Relative gap |objective - bound| / max(|objective|, 1e-10), None where one of the two is unknown.
+
+        >>> Solution(Status.FEASIBLE, "highs", "1", objective=2.0, bound=1.5).gap
+        0.25
+        """
+        if self.objective is None or self.bound is None or not math.isfinite(self.bound):
+            return None
+        return abs(self.objective - self.bound) / max(abs(self.objective), 1e-10)
+
+
+@runtime_checkable
+class Session(Protocol):
+    """A model that is solved, given more rows, and solved again."""
+
+    def solve(self, start: Array | None = None, *, relaxed: bool = False, time_limit: float | None = None) -> Solution:
+        """Solve now. start: (columns,) a feasible point to start from; relaxed: ignore integrality; time_limit: seconds."""
+
+    def add_rows(self, rows: sp.csr_array, lower: Array, upper: Array) -> None:
+        """Add lower <= rows @ x <= upper to the model."""
+
+    def close(self) -> None:
+        """Free the solver."""
+
+
+class Backend(Protocol):
+    """One solver. ``solve`` never raises for an outcome of the solve (that is a status), only for what it cannot do."""
+
+    name: ClassVar[str]
+    capabilities: ClassVar[frozenset[Capability]]
+    licence: ClassVar[str]
+
+    def check(self) -> None:
+        """Raise SolverMissingError, saying what to install, where the solver cannot be used here."""
+
+    def version(self) -> str:
+        """The solver's own version."""
+
+    def solve(self, arrays: Arrays, options: Options, start: Array | None = None) -> Solution:
+        """Solve one program from scratch."""
+
+
+class RebuildSession:
+    """A session for backends without one: every solve passes the whole model again."""
+
+    def __init__(self, backend: Backend, arrays: Arrays, options: Options) -> None:
+        self._backend, self._arrays, self._options = backend, arrays, options
+
+    def solve(self, start: Array | None = None, *, relaxed: bool = False, time_limit: float | None = None) -> Solution:
+        """See :class:`Session`."""
+        arrays = replace(self._arrays, integral=np.zeros_like(self._arrays.integral)) if relaxed else self._arrays
+        options = self._options if time_limit is None else replace(self._options, time_limit=time_limit)
+        usable = start if Capability.MIP_START in self._backend.capabilities else None
+        return self._backend.solve(arrays, options, usable)
+
+    def add_rows(self, rows: sp.csr_array, lower: Array, upper: Array) -> None:
+        """See :class:`Session`."""
+        self._arrays = append_rows(self._arrays, rows, lower, upper)
+
+    def close(self) -> None:
+        """See :class:`Session`."""
