@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from numbers import Integral
 from pathlib import Path
 from typing import ClassVar, Protocol, TypeAlias, runtime_checkable
 
@@ -20,11 +21,17 @@ from numpy.typing import NDArray
 from oamip_model.errors import InputError, SolverError, SolverMissingError
 
 __all__ = [
-    "Array", "Arrays", "Backend", "Capability", "InputError", "Options", "RebuildSession", "Session", "Solution",
-    "SolverError", "SolverMissingError", "Status", "append_rows",
+    "ABSOLUTE_GAP", "DEFAULT_FEASIBILITY", "DEFAULT_GAP", "Array", "Arrays", "Backend", "Capability", "InputError",
+    "Options", "RebuildSession", "Session", "Solution", "SolverError", "SolverMissingError", "Status", "append_rows",
 ]  # fmt: skip
 
 Array: TypeAlias = NDArray[np.float64]
+
+# One meaning of "optimal" for all solvers: their own defaults run from 0 to 1e-4.
+DEFAULT_GAP = 1e-6
+ABSOLUTE_GAP = 1e-9
+# Big-M rows let a solver hide a wrong ReLU state within its tolerance, so the default is tighter than the solvers' own.
+DEFAULT_FEASIBILITY = 1e-7
 
 
 class Status(StrEnum):
@@ -57,10 +64,11 @@ class Capability(StrEnum):
 
 @dataclass(frozen=True)
 class Arrays:
-    """A mixed-integer linear program: ``sense`` (1 minimise, -1 maximise) of cost @ x + offset, row_lower <= matrix @ x <= row_upper.
+    """A mixed-integer linear program: minimise (``sense`` 1) or maximise (-1) cost @ x + offset.
 
-    matrix: csr (rows, columns); cost, lower, upper: (columns,); integral: (columns,) bool; row_lower, row_upper: (rows,).
-    Infinite bounds are +-inf.
+    Subject to row_lower <= matrix @ x <= row_upper, lower <= x <= upper and x integer where ``integral``.
+    matrix: csr (rows, columns); cost, lower, upper: (columns,); integral: (columns,) bool; row_lower, row_upper:
+    (rows,). Infinite bounds are +-inf.
     """
 
     matrix: sp.csr_array
@@ -99,12 +107,18 @@ def append_rows(arrays: Arrays, rows: sp.csr_array, lower: Array, upper: Array) 
     )  # fmt: skip
 
 
+def _is_count(given: object, least: int) -> bool:
+    return given is None or (isinstance(given, Integral) and least <= int(given) < 2**31)
+
+
 @dataclass(frozen=True)
 class Options:
-    """How to solve. None leaves the solver's own default.
+    """How to solve.
 
-    time_limit: seconds; gap: relative MIP gap at which to stop; threads: threads of the solver; seed: random seed;
-    log_file: where the solver's log is appended; feasibility: absolute tolerance of rows, bounds and integrality.
+    time_limit: seconds, None for no limit; gap: relative MIP gap at which a solve is called optimal, None for
+    DEFAULT_GAP (ABSOLUTE_GAP stops it as well, in every backend); threads: threads of the solver, None for the solver's
+    own choice; seed: random seed, None for the solver's own; log_file: where the solver's log is appended;
+    feasibility: tolerance of rows, bounds and integrality, None for DEFAULT_FEASIBILITY.
     """
 
     time_limit: float | None = None
@@ -118,9 +132,13 @@ class Options:
         checks = (
             ("time_limit", self.time_limit, self.time_limit is None or self.time_limit > 0, "a number of seconds > 0"),
             ("gap", self.gap, self.gap is None or 0 <= self.gap < math.inf, "a relative gap >= 0"),
-            ("threads", self.threads, self.threads is None or self.threads >= 1, "a number of threads >= 1"),
-            ("seed", self.seed, self.seed is None or 0 <= self.seed < 2**31, "an integer from 0 to 2**31 - 1"),
-        )
+            ("threads", self.threads, _is_count(self.threads, 1), "a number of threads >= 1"),
+            ("seed", self.seed, _is_count(self.seed, 0), "an integer from 0 to 2**31 - 1"),
+            (
+                "feasibility", self.feasibility,
+                self.feasibility is None or 1e-9 <= self.feasibility <= 1e-3, "a tolerance from 1e-9 to 1e-3",
+            ),
+        )  # fmt: skip
         for name, given, valid, accepted in checks:
             if not valid:
                 raise InputError(f"{name}: got {given}, accepted is {accepted}")
@@ -132,7 +150,8 @@ class Solution:
 
     x: (columns,) the incumbent; objective: its objective, computed by us; bound: the dual bound (a lower bound when
     minimising); nodes: branch-and-bound nodes; seconds: wall clock of the solve; interrupted: stopped by Ctrl-C;
-    row_duals: (rows,) of a linear program, where the solver gives them.
+    row_duals: (rows,) of a linear program solved to optimality, where the solver gives them: the derivative of the
+    objective by the active row bound, also when maximising.
     """
 
     status: Status
@@ -164,7 +183,7 @@ class Session(Protocol):
     """A model that is solved, given more rows, and solved again."""
 
     def solve(self, start: Array | None = None, *, relaxed: bool = False, time_limit: float | None = None) -> Solution:
-        """Solve now. start: (columns,) a feasible point to start from; relaxed: ignore integrality; time_limit: seconds."""
+        """Solve now. start: (columns,) a feasible point; relaxed: ignore integrality; time_limit: seconds."""
 
     def add_rows(self, rows: sp.csr_array, lower: Array, upper: Array) -> None:
         """Add lower <= rows @ x <= upper to the model."""

@@ -1,0 +1,224 @@
+"""What every backend does alike: check what it is given, check what its solver says, and turn that into a Solution.
+
+Nothing here knows a solver. A third party's backend may build on it: see docs/BACKENDS.md.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+
+from oamip_model.solving.protocol import (
+    Array,
+    Arrays,
+    Backend,
+    InputError,
+    Options,
+    Solution,
+    Status,
+)
+
+BROKEN = 1e-4
+"""A point that breaks a row or bound by more than this, relative to 1 + |its bound|, is not a solution."""
+
+FRACTIONAL = 1e-5
+"""An integral column further than this from an integer is fractional."""
+
+CLEAN = 1e-6
+"""Rounding integral columns and clipping to the bounds is kept where it breaks no row by more than this."""
+
+
+@dataclass
+class Outcome:
+    """What a solver said, before it is checked. ``unclear`` stands for "infeasible or unbounded"."""
+
+    status: Status
+    x: Array | None = None
+    bound: float | None = None
+    nodes: int | None = None
+    message: str = ""
+    interrupted: bool = False
+    row_duals: Array | None = None
+    unclear: bool = False
+
+
+def prepare(arrays: Arrays) -> tuple[Arrays, str]:
+    """The arrays with bounds in order, and why they are infeasible at sight ("" where they are not).
+
+    Bounds that cross by less than 1e-9 are rounding errors of whoever computed them: the upper one is moved.
+    Raises InputError for NaN, for infinite costs or coefficients, and for shapes that do not fit.
+    """
+    rows, columns = arrays.matrix.shape
+    if columns == 0:
+        raise InputError("arrays: got a program without columns, accepted is one column or more")
+    for name, size in (("cost", columns), ("lower", columns), ("upper", columns), ("integral", columns),
+                       ("row_lower", rows), ("row_upper", rows)):  # fmt: skip
+        given = getattr(arrays, name)
+        if given.shape != (size,):
+            raise InputError(f"arrays: {name} has shape {given.shape}, accepted is ({size},)")
+        if np.isnan(given).any():
+            raise InputError(f"arrays: {name} holds NaN, accepted are numbers")
+    if not (np.isfinite(arrays.cost).all() and np.isfinite(arrays.matrix.data).all() and np.isfinite(arrays.offset)):
+        raise InputError("arrays: cost, offset or matrix holds NaN or infinity, accepted are finite numbers")
+    if arrays.sense not in (1, -1):
+        raise InputError(f"arrays: sense is {arrays.sense}, accepted is 1 (minimise) or -1 (maximise)")
+    upper, column_fault = _ordered(arrays.lower, arrays.upper, "column")
+    row_upper, row_fault = _ordered(arrays.row_lower, arrays.row_upper, "row")
+    return replace(arrays, upper=upper, row_upper=row_upper), column_fault or row_fault
+
+
+def _ordered(lower: Array, upper: Array, what: str) -> tuple[Array, str]:
+    crossing = lower - 1e-9 > upper
+    wrong = crossing | (lower == np.inf) | (upper == -np.inf)
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        return upper, f"{what} {at} has lower bound {lower[at]:g} and upper bound {upper[at]:g}"
+    return (np.maximum(lower, upper), "") if (lower > upper).any() else (upper, "")
+
+
+def check_start(start: Array | None, columns: int) -> Array | None:
+    """The start as floats. Raises InputError where it is not one finite number a column."""
+    if start is None:
+        return None
+    start = np.ascontiguousarray(start, dtype=np.float64)
+    if start.shape != (columns,) or not np.isfinite(start).all():
+        raise InputError(f"start: got shape {start.shape}, accepted are {columns} finite numbers, one a column")
+    return start
+
+
+def check_log_file(path: Path | None) -> Path | None:
+    """The path, if a log can be appended to it. Raises InputError where it cannot."""
+    if path is not None:
+        try:
+            with Path(path).open("a"):
+                pass
+        except OSError as error:
+            raise InputError(f"log_file: {path} cannot be written ({error.strerror})") from None
+    return path
+
+
+def breach(arrays: Arrays, x: Array) -> tuple[float, float]:
+    """The largest breach by x of a row or bound, relative to 1 + |bound|, and of integrality."""
+    activity = arrays.matrix @ x
+    pairs = (
+        (arrays.row_lower - activity, arrays.row_lower), (activity - arrays.row_upper, arrays.row_upper),
+        (arrays.lower - x, arrays.lower), (x - arrays.upper, arrays.upper),
+    )  # fmt: skip
+    worst = 0.0
+    for excess, limit in pairs:
+        finite = np.isfinite(limit)
+        if finite.any():
+            worst = max(worst, float((excess[finite] / (1.0 + np.abs(limit[finite]))).max()))
+    integral = x[arrays.integral]
+    return worst, float(np.abs(integral - np.round(integral)).max()) if integral.size else 0.0
+
+
+def tidy(arrays: Arrays, x: Array) -> Array:
+    """x with integral columns rounded and all columns within their bounds, where that keeps the rows; else x itself."""
+    candidate = np.where(arrays.integral, np.round(x), x)
+    candidate = np.clip(candidate, arrays.lower, arrays.upper)
+    return candidate if breach(arrays, candidate)[0] <= max(CLEAN, breach(arrays, x)[0]) else x
+
+
+class CheckedSession(ABC):
+    """A session whose solver's answers are checked: subclasses load, solve and add rows; this class judges.
+
+    Every incumbent is compared with the rows, the bounds and the integrality. One that breaks them by more than
+    BROKEN or FRACTIONAL is not handed on: the status becomes NO_SOLUTION where the solver stopped early, ERROR where
+    it claimed to be done. "Unbounded", and "infeasible or unbounded", are settled by solving once more without an
+    objective.
+    """
+
+    def __init__(self, backend: Backend, arrays: Arrays, options: Options) -> None:
+        self.arrays, self._fault = prepare(arrays)
+        self.backend, self.options = backend, options
+        self._blocks: list[Arrays] = []
+        check_log_file(options.log_file)
+
+    @abstractmethod
+    def run(self, start: Array | None, relaxed: bool, time_limit: float | None) -> Outcome:
+        """Solve and say what the solver said."""
+
+    @abstractmethod
+    def append(self, rows: sp.csr_array, lower: Array, upper: Array) -> None:
+        """Add rows to the loaded model."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Free the solver."""
+
+    def add_rows(self, rows: sp.csr_array, lower: Array, upper: Array) -> None:
+        """See :class:`oamip_model.solving.protocol.Session`."""
+        rows = sp.csr_array(rows)
+        block, fault = prepare(replace(self.arrays, matrix=rows, row_lower=lower, row_upper=upper))
+        self._fault = self._fault or fault
+        if rows.shape[0] and not fault:
+            self._blocks.append(block)
+            self.append(rows, block.row_lower, block.row_upper)
+
+    def solve(self, start: Array | None = None, *, relaxed: bool = False, time_limit: float | None = None) -> Solution:
+        """See :class:`oamip_model.solving.protocol.Session`."""
+        start = check_start(start, len(self.arrays.cost))
+        limit = self.options.time_limit if time_limit is None else time_limit
+        begin = time.perf_counter()
+        fault = self._fault
+        outcome = Outcome(Status.INFEASIBLE, message=fault) if fault else self.run(start, relaxed, limit)
+        if outcome.unclear or outcome.status is Status.UNBOUNDED:
+            outcome = self._settle(outcome, relaxed, limit, begin)
+        if outcome.x is not None:
+            self._judge(outcome, relaxed)
+        if outcome.x is None and outcome.status is Status.FEASIBLE:
+            outcome.status = Status.NO_SOLUTION
+        objective = None if outcome.x is None else self.arrays.objective(outcome.x)
+        bound = outcome.bound if outcome.bound is not None and np.isfinite(outcome.bound) else None
+        if outcome.status not in (Status.OPTIMAL, Status.FEASIBLE, Status.NO_SOLUTION):
+            bound = None
+        return Solution(
+            outcome.status, self.backend.name, self.backend.version(), outcome.x, objective, bound, outcome.nodes,
+            time.perf_counter() - begin, outcome.message, outcome.interrupted,
+            outcome.row_duals if outcome.status is Status.OPTIMAL else None,
+        )  # fmt: skip
+
+    def _judge(self, outcome: Outcome, relaxed: bool) -> None:
+        assert outcome.x is not None
+        whole = self._whole(relaxed)
+        outcome.x = tidy(whole, np.asarray(outcome.x, dtype=np.float64))
+        rows, fraction = breach(whole, outcome.x)
+        if not (rows <= BROKEN and fraction <= FRACTIONAL):
+            claimed = outcome.status is Status.OPTIMAL
+            outcome.message = f"{self.backend.name} gave a point that breaks a row or bound by {rows:.2g} and integrality by {fraction:.2g}"
+            outcome.x, outcome.row_duals = None, None
+            outcome.status = Status.ERROR if claimed else Status.NO_SOLUTION
+
+    def _whole(self, relaxed: bool) -> Arrays:
+        if self._blocks:
+            blocks = [self.arrays, *self._blocks]
+            self.arrays = replace(
+                self.arrays,
+                matrix=sp.csr_array(sp.vstack([block.matrix for block in blocks], format="csr")),
+                row_lower=np.concatenate([block.row_lower for block in blocks]),
+                row_upper=np.concatenate([block.row_upper for block in blocks]),
+            )
+            self._blocks = []
+        return replace(self.arrays, integral=np.zeros_like(self.arrays.integral)) if relaxed else self.arrays
+
+    def _settle(self, outcome: Outcome, relaxed: bool, limit: float | None, begin: float) -> Outcome:
+        if outcome.unclear and not self.arrays.cost.any():
+            return Outcome(Status.INFEASIBLE, nodes=outcome.nodes, message=outcome.message)
+        left = None if limit is None else max(limit - (time.perf_counter() - begin), 0.1)
+        whole = self._whole(relaxed)
+        bare = replace(whole, cost=np.zeros_like(whole.cost), offset=0.0)
+        found = self.backend.solve(bare, replace(self.options, time_limit=left))
+        if found.status is Status.INFEASIBLE:
+            return Outcome(Status.INFEASIBLE, nodes=outcome.nodes)
+        if found.x is not None:
+            return Outcome(Status.UNBOUNDED, nodes=outcome.nodes)
+        return Outcome(
+            Status.NO_SOLUTION, nodes=outcome.nodes, interrupted=found.interrupted,
+            message="infeasible or unbounded: the time limit left no room to tell which",
+        )  # fmt: skip

@@ -1,0 +1,210 @@
+"""HiGHS, in memory through highspy's flat arrays; the model is kept between solves, so that cut rounds start warm."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import closing
+from typing import Any, ClassVar
+
+import numpy as np
+import scipy.sparse as sp
+
+from oamip_backends.common import CheckedSession, Outcome
+from oamip_backends.interrupts import Interrupts
+from oamip_model.solving.protocol import (
+    ABSOLUTE_GAP,
+    DEFAULT_FEASIBILITY,
+    DEFAULT_GAP,
+    Array,
+    Arrays,
+    Capability,
+    InputError,
+    Options,
+    Solution,
+    SolverError,
+    SolverMissingError,
+    Status,
+)
+
+# HiGHS keeps one pool of threads per process. Changing its size while a solve runs would pull the pool from under it.
+_pool = threading.Lock()
+_pool_size = 0
+_running = 0
+
+
+class Highs:
+    """HiGHS (MIT licence), a solver for linear and mixed-integer programs."""
+
+    name: ClassVar[str] = "highs"
+    licence: ClassVar[str] = "MIT"
+    capabilities: ClassVar[frozenset[Capability]] = frozenset(Capability)
+
+    def check(self) -> None:
+        """Raise SolverMissingError where highspy cannot be imported."""
+        try:
+            import highspy  # noqa: F401
+        except ImportError as error:
+            raise SolverMissingError(f"highs: highspy cannot be imported ({error}): pip install highspy") from None
+
+    def version(self) -> str:
+        """The version of HiGHS, such as 1.15.1."""
+        import highspy
+
+        return str(highspy.Highs().version())
+
+    def session(self, arrays: Arrays, options: Options) -> HighsSession:
+        """A session that keeps the model, and the simplex basis, between solves."""
+        self.check()
+        return HighsSession(self, arrays, options)
+
+    def solve(self, arrays: Arrays, options: Options, start: Array | None = None) -> Solution:
+        """Solve one program from scratch."""
+        with closing(self.session(arrays, options)) as session:
+            return session.solve(start)
+
+
+class HighsSession(CheckedSession):
+    """One model in HiGHS."""
+
+    def __init__(self, backend: Highs, arrays: Arrays, options: Options) -> None:
+        super().__init__(backend, arrays, options)
+        import highspy
+
+        self._lib: Any = highspy
+        self._highs: Any = highspy.Highs()
+        self._interrupts = Interrupts()
+        self._relaxed = False
+        self._set_options()
+        for event in (self._highs.cbSimplexInterrupt, self._highs.cbIpmInterrupt, self._highs.cbMipInterrupt):
+            event.subscribe(self._stop_if_pressed)
+        if not self._fault:
+            self._load()
+
+    def _set_options(self) -> None:
+        given = self.options
+        tolerance = DEFAULT_FEASIBILITY if given.feasibility is None else given.feasibility
+        values: dict[str, object] = {
+            "log_to_console": False,
+            "output_flag": given.log_file is not None,
+            "mip_rel_gap": float(DEFAULT_GAP if given.gap is None else given.gap),
+            "mip_abs_gap": ABSOLUTE_GAP,
+            "primal_feasibility_tolerance": float(tolerance),
+            "mip_feasibility_tolerance": float(tolerance),
+            "threads": 0 if given.threads is None else int(given.threads),
+        }
+        if given.seed is not None:
+            values["random_seed"] = int(given.seed)
+        if given.log_file is not None:
+            values["log_file"] = str(given.log_file)
+        for name, value in values.items():
+            self._accept(self._highs.setOptionValue(name, value), f"option {name}={value}")
+
+    def _accept(self, status: Any, what: str) -> None:
+        if status == self._lib.HighsStatus.kError:
+            raise SolverError(f"highs: {what} was refused")
+
+    def _stop_if_pressed(self, event: Any) -> None:
+        if self._interrupts.pressed:
+            event.interrupt()
+
+    def _load(self) -> None:
+        a = self.arrays
+        rows, columns = a.matrix.shape
+        status = self._highs.passModel(
+            columns, rows, a.matrix.nnz, int(self._lib.MatrixFormat.kRowwise), a.sense, a.offset,
+            a.cost, a.lower, a.upper, a.row_lower, a.row_upper,
+            a.matrix.indptr.astype(np.int32), a.matrix.indices.astype(np.int32), a.matrix.data,
+            a.integral.astype(np.int32),
+        )  # fmt: skip
+        self._accept(status, f"the model of {rows} rows and {columns} columns")
+
+    def append(self, rows: sp.csr_array, lower: Array, upper: Array) -> None:
+        """Add rows; the basis of the last linear program stays, so that dual simplex goes on from it."""
+        starts = rows.indptr[:-1].astype(np.int32)
+        status = self._highs.addRows(
+            rows.shape[0], lower, upper, rows.nnz, starts, rows.indices.astype(np.int32), rows.data
+        )
+        self._accept(status, f"adding {rows.shape[0]} rows")
+
+    def run(self, start: Array | None, relaxed: bool, time_limit: float | None) -> Outcome:
+        """Solve and say what HiGHS said."""
+        self._set_relaxed(relaxed)
+        is_mip = self.arrays.is_mip and not relaxed
+        # The clock of a Highs object runs on from solve to solve. A linear program's limit is measured on it, but a
+        # mixed-integer program's limit on a clock of its own.
+        spent = 0.0 if is_mip else float(self._highs.getRunTime())
+        limit = np.inf if time_limit is None else spent + float(time_limit)
+        self._accept(self._highs.setOptionValue("time_limit", limit), f"time_limit={time_limit}")
+        if start is not None and is_mip:
+            point = self._lib.HighsSolution()
+            point.col_value = start.tolist()
+            self._accept(self._highs.setSolution(point), "the start")
+        with Interrupts() as self._interrupts:
+            status = self._run_on_pool()
+        return self._read(status, is_mip)
+
+    def _set_relaxed(self, relaxed: bool) -> None:
+        if relaxed != self._relaxed and self.arrays.is_mip:
+            kinds = np.zeros(len(self.arrays.cost), np.uint8) if relaxed else self.arrays.integral.astype(np.uint8)
+            columns = np.arange(len(kinds), dtype=np.int32)
+            self._accept(self._highs.changeColsIntegrality(len(kinds), columns, kinds), "changing integrality")
+        self._relaxed = relaxed
+
+    def _run_on_pool(self) -> Any:
+        global _pool_size, _running
+        wanted = -1 if self.options.threads is None else int(self.options.threads)
+        with _pool:
+            if wanted != _pool_size:
+                if _running:
+                    raise InputError(
+                        f"threads: got {self.options.threads} while another solve runs in this process, "
+                        "and HiGHS has one count of threads for all: use processes"
+                    )
+                self._lib.Highs.resetGlobalScheduler(True)
+                _pool_size = wanted
+            _running += 1
+        try:
+            return self._highs.run()
+        finally:
+            with _pool:
+                _running -= 1
+
+    def _read(self, run_status: Any, is_mip: bool) -> Outcome:
+        model = self._highs.getModelStatus()
+        info = self._highs.getInfo()
+        kinds = self._lib.HighsModelStatus
+        nodes = int(info.mip_node_count) if is_mip and info.valid and info.mip_node_count >= 0 else None
+        outcome = Outcome(Status.ERROR, nodes=nodes, interrupted=self._interrupts.pressed)
+        if run_status == self._lib.HighsStatus.kError:
+            outcome.message = f"HiGHS failed with model status {self._highs.modelStatusToString(model)}"
+            return outcome
+        early = (kinds.kTimeLimit, kinds.kInterrupt, kinds.kHighsInterrupt, kinds.kIterationLimit, kinds.kSolutionLimit)
+        if model in (kinds.kOptimal, kinds.kModelEmpty):
+            outcome.status = Status.OPTIMAL
+        elif model in early:
+            outcome.status = Status.FEASIBLE
+        elif model == kinds.kInfeasible:
+            outcome.status = Status.INFEASIBLE
+        elif model == kinds.kUnbounded:
+            outcome.status = Status.UNBOUNDED
+        elif model == kinds.kUnboundedOrInfeasible:
+            outcome.unclear = True
+        else:
+            outcome.message = f"HiGHS ended with model status {self._highs.modelStatusToString(model)}"
+        if outcome.status in (Status.OPTIMAL, Status.FEASIBLE):
+            self._read_point(outcome, info, is_mip)
+        return outcome
+
+    def _read_point(self, outcome: Outcome, info: Any, is_mip: bool) -> None:
+        solution = self._highs.getSolution()
+        if info.primal_solution_status == int(self._lib.SolutionStatus.kSolutionStatusFeasible):
+            outcome.x = np.array(solution.col_value)
+        if is_mip:
+            outcome.bound = float(info.mip_dual_bound)
+        elif outcome.status is Status.OPTIMAL:
+            outcome.bound = float(info.objective_function_value)
+            outcome.row_duals = np.array(solution.row_dual) if solution.dual_valid else None
+
+    def close(self) -> None:
+        """Free HiGHS's memory."""
+        self._highs.clear()
