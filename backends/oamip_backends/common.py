@@ -21,6 +21,7 @@ from oamip_model.solving.protocol import (
     Options,
     Solution,
     Status,
+    check_options,
 )
 
 BROKEN = 1e-4
@@ -136,6 +137,7 @@ class CheckedSession(ABC):
 
     def __init__(self, backend: Backend, arrays: Arrays, options: Options) -> None:
         self.arrays, self._fault = prepare(arrays)
+        check_options(backend, options)
         self.backend, self.options = backend, options
         self._blocks: list[Arrays] = []
         check_log_file(options.log_file)
@@ -191,7 +193,10 @@ class CheckedSession(ABC):
         rows, fraction = breach(whole, outcome.x)
         if not (rows <= BROKEN and fraction <= FRACTIONAL):
             claimed = outcome.status is Status.OPTIMAL
-            outcome.message = f"{self.backend.name} gave a point that breaks a row or bound by {rows:.2g} and integrality by {fraction:.2g}"
+            outcome.message = (
+                f"{self.backend.name} gave a point that breaks a row or bound by {rows:.2g} "
+                f"and integrality by {fraction:.2g}"
+            )
             outcome.x, outcome.row_duals = None, None
             outcome.status = Status.ERROR if claimed else Status.NO_SOLUTION
 

@@ -23,6 +23,7 @@ from oamip_model.errors import InputError, SolverError, SolverMissingError
 __all__ = [
     "ABSOLUTE_GAP", "DEFAULT_FEASIBILITY", "DEFAULT_GAP", "Array", "Arrays", "Backend", "Capability", "InputError",
     "Options", "RebuildSession", "Session", "Solution", "SolverError", "SolverMissingError", "Status", "append_rows",
+    "check_options",
 ]  # fmt: skip
 
 Array: TypeAlias = NDArray[np.float64]
@@ -209,6 +210,22 @@ class Backend(Protocol):
         """Solve one program from scratch."""
 
 
+def check_options(backend: Backend, options: Options, start: Array | None = None) -> None:
+    """Raise InputError for an option, or a start, that needs a capability which the backend lacks.
+
+    The defaults, threads=1 and seed=0, suit every backend.
+    """
+    needs = (
+        ("threads", options.threads, Capability.THREADS, options.threads in (None, 1)),
+        ("seed", options.seed, Capability.SEED, options.seed in (None, 0)),
+        ("log_file", options.log_file, Capability.LOG_FILE, options.log_file is None),
+        ("start", "a point", Capability.MIP_START, start is None),
+    )
+    for name, given, capability, idle in needs:
+        if not idle and capability not in backend.capabilities:
+            raise InputError(f"{name}: got {given}, but the backend {backend.name} cannot take it (no {capability})")
+
+
 class RebuildSession:
     """A session for backends without one: every solve passes the whole model again."""
 
@@ -219,8 +236,8 @@ class RebuildSession:
         """See :class:`Session`."""
         arrays = replace(self._arrays, integral=np.zeros_like(self._arrays.integral)) if relaxed else self._arrays
         options = self._options if time_limit is None else replace(self._options, time_limit=time_limit)
-        usable = start if Capability.MIP_START in self._backend.capabilities else None
-        return self._backend.solve(arrays, options, usable)
+        check_options(self._backend, options, start)
+        return self._backend.solve(arrays, options, start)
 
     def add_rows(self, rows: sp.csr_array, lower: Array, upper: Array) -> None:
         """See :class:`Session`."""

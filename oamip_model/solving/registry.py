@@ -1,0 +1,147 @@
+"""Solvers by name: the backends of this package and of third parties, by the entry points of what is installed."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from oamip_model.solving.protocol import (
+    Arrays,
+    Backend,
+    Capability,
+    InputError,
+    Options,
+    RebuildSession,
+    Session,
+    SolverMissingError,
+    check_options,
+)
+
+__all__ = ["GROUP", "SolverInfo", "get_backend", "list_solvers", "open_session"]
+
+GROUP = "oamip_model.backends"
+"""The entry-point group in which a package offers a backend."""
+
+_FAMILY = "pyomo"
+"""The backend that stands for many solvers: its name is followed by a colon and the name of one."""
+
+
+@dataclass(frozen=True)
+class SolverInfo:
+    """One solver, for ``oamip solvers``.
+
+    available: usable here; version, licence: None where it cannot be loaded; problem: why it is not usable, and what to
+    install; capabilities: what it can do beyond solving.
+    """
+
+    name: str
+    available: bool
+    version: str | None = None
+    licence: str | None = None
+    problem: str = ""
+    capabilities: frozenset[Capability] = frozenset()
+
+
+def get_backend(name: str | Backend) -> Backend:
+    """The backend of that name, usable here; a backend object is handed back as it is.
+
+    name: one of :func:`list_solvers`, or ``pyomo:NAME`` for a solver that Pyomo knows by NAME. Raises InputError for a
+    name that nobody offers, and SolverMissingError, saying what to install, where the solver is not there.
+
+    >>> get_backend("highs").name
+    'highs'
+    """
+    if not isinstance(name, str):
+        _require_backend(name, f"solver: got an object of type {type(name).__name__}")
+        return name
+    entries = _entries()
+    base, colon, inner = name.partition(":")
+    if base not in entries or (colon and base != _FAMILY):
+        shown = sorted(f"{_FAMILY}:NAME" if entry == _FAMILY else entry for entry in entries)
+        close = difflib.get_close_matches(base.lower(), entries, n=1)
+        hint = f"; did you mean {close[0]}?" if close and close[0] != base else ""
+        raise InputError(f"solver: got {name!r}, accepted are {', '.join(shown)}{hint}")
+    make = _load(entries[base])
+    if base == _FAMILY and not inner:
+        raise InputError(f"solver: got {name!r}, accepted is {_FAMILY}:NAME with a solver's name, such as pyomo:glpk")
+    backend: Backend = make(inner) if base == _FAMILY else make()
+    _require_backend(backend, f"solver: the entry point {entries[base].value} of {base}")
+    backend.check()
+    return backend
+
+
+def list_solvers() -> list[SolverInfo]:
+    """Every solver that some installed package offers, by name, usable or not. A broken one does not hide the others.
+
+    >>> [solver.available for solver in list_solvers() if solver.name == "highs"]
+    [True]
+    """
+    return [_describe(name, entry) for name, entry in sorted(_entries().items())]
+
+
+def open_session(backend: Backend, arrays: Arrays, options: Options) -> Session:
+    """A session of the backend for these arrays: its own where it has one, else one that passes the model each time.
+
+    Raises InputError for an option that the backend cannot honour.
+    """
+    check_options(backend, options)
+    own = getattr(backend, "session", None)
+    if own is None:
+        return RebuildSession(backend, arrays, options)
+    session: Session = own(arrays, options)
+    return session
+
+
+def _entries() -> dict[str, EntryPoint]:
+    # An editable install beside a built one lists the same entry point twice, so equal values count once.
+    found: dict[str, EntryPoint] = {}
+    for entry in entry_points(group=GROUP):
+        other = found.setdefault(entry.name, entry)
+        if other.value != entry.value:
+            raise InputError(
+                f"solver: two packages offer a backend {entry.name}, {other.value} and {entry.value}: uninstall one"
+            )
+    return found
+
+
+def _load(entry: EntryPoint) -> Any:
+    # A third party's module may fail in any way when it is imported: that is its solver missing, not our failure.
+    try:
+        return entry.load()
+    except Exception as error:
+        package = entry.dist.name if entry.dist is not None else "an unknown package"
+        reason = " ".join(str(error).split())
+        raise SolverMissingError(
+            f"{entry.name}: the backend {entry.value} of {package} cannot be imported "
+            f"({type(error).__name__}: {reason})"
+        ) from error
+
+
+def _require_backend(candidate: object, what: str) -> None:
+    missing = [
+        part
+        for part in ("name", "capabilities", "licence", "check", "version", "solve")
+        if not hasattr(candidate, part)
+    ]
+    if missing or isinstance(candidate, type):
+        lack = f"lacks {', '.join(missing)}" if missing else "is a class, not an object"
+        raise InputError(f"{what} is not a backend, it {lack}: see docs/BACKENDS.md")
+
+
+def _describe(name: str, entry: EntryPoint) -> SolverInfo:
+    shown = f"{_FAMILY}:NAME" if name == _FAMILY else name
+    try:
+        make = _load(entry)
+    except SolverMissingError as error:
+        return SolverInfo(shown, False, problem=str(error))
+    licence: str | None = getattr(make, "licence", None)
+    capabilities: frozenset[Capability] = getattr(make, "capabilities", frozenset())
+    try:
+        backend = make()
+        backend.check()
+        return SolverInfo(shown, True, backend.version(), licence, capabilities=capabilities)
+    except Exception as error:  # as above: one broken backend must not break the listing
+        reason = str(error) if isinstance(error, SolverMissingError) else f"{name}: {type(error).__name__}: {error}"
+        return SolverInfo(shown, False, None, licence, " ".join(reason.split()), capabilities)
