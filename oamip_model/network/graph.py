@@ -1,0 +1,158 @@
+"""The operator graph that both readers emit, one node per operator, and the checks that every operator must pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from oamip_model.errors import InputError
+from oamip_model.network.ops import Array, AveragePool, ChannelScale, Conv2d, Dense, Identity, LinearMap, MaxPool, Shape
+from oamip_model.network.types import IMAGE
+
+Value: TypeAlias = int
+"""A tensor of the graph: the index of the node that makes it, or IMAGE."""
+
+ACCEPTED = (
+    "Linear, Conv2d, BatchNorm1d and BatchNorm2d, ReLU, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, mean over space, "
+    "Flatten/reshape, Dropout and Identity in eval mode, and addition"
+)
+
+
+def refuse(layer: str, kind: str, reason: str = "is not supported") -> InputError:
+    """The error for a layer that has no place in the model: its name, its type, why, and what is accepted.
+
+    >>> str(refuse("act", "Sigmoid"))[:38]
+    'layer act (Sigmoid) is not supported; '
+    """
+    return InputError(f"layer {layer} ({kind}) {reason}; accepted are {ACCEPTED}")
+
+
+@dataclass(frozen=True)
+class Affine:
+    """A linear map and a bias, one per channel of the output; ``owner`` names what the weights belong to."""
+
+    map: LinearMap
+    bias: Array | None = None
+    owner: str = ""
+
+
+Operator: TypeAlias = Affine | MaxPool | Literal["add", "relu", "reshape"]
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operator: its name for people, its inputs, and the shape of one image's output."""
+
+    name: str
+    operator: Operator
+    inputs: tuple[Value, ...]
+    shape: Shape
+
+
+@dataclass
+class Graph:
+    """Operators in order. The methods append one and return its value; they raise InputError for what does not fit."""
+
+    input_shape: Shape
+    nodes: list[Node] = field(default_factory=list)
+    output: Value = IMAGE
+
+    def shape(self, value: Value) -> Shape:
+        """Shape of one image's tensor."""
+        return self.input_shape if value == IMAGE else self.nodes[value].shape
+
+    def _append(self, name: str, operator: Operator, inputs: tuple[Value, ...], shape: Shape) -> Value:
+        if any(length < 1 for length in shape):
+            raise InputError(
+                f"layer {name}: an input of shape {self.shape(inputs[0])} leaves an output of shape {shape}"
+            )
+        self.nodes.append(Node(name, operator, inputs, shape))
+        return len(self.nodes) - 1
+
+    def _space(self, name: str, kind: str, x: Value) -> Shape:
+        shape = self.shape(x)
+        if len(shape) != 3:
+            raise refuse(
+                name, kind, f"reads tensors of shape (n, channels, height, width) here, and got {_batch(shape)}"
+            )
+        return shape
+
+    def affine(self, name: str, x: Value, map: LinearMap, bias: Array | None = None, owner: str = "") -> Value:
+        """``map`` applied to x, plus a bias per channel."""
+        shape = self.shape(x)
+        kind = type(map).__name__
+        for part, values in (("weight", _weights(map)), ("bias", bias)):
+            if values is not None and not np.isfinite(values).all():
+                raise InputError(f"layer {owner or name}: its {part} has a value that is NaN or infinite")
+        if isinstance(map, Dense) and (len(shape) != 1 or shape[0] != map.weight.shape[1]):
+            raise refuse(name, "Linear", f"reads (n, {map.weight.shape[1]}) here, and got {_batch(shape)}")
+        if isinstance(map, Conv2d | AveragePool):
+            shape = self._space(name, kind, x)
+        if isinstance(map, Conv2d) and map.weight.shape[1] * map.groups != shape[0]:
+            raise InputError(
+                f"layer {name}: reads {map.weight.shape[1] * map.groups} channels, and got {_batch(shape)}"
+            )
+        if isinstance(map, ChannelScale) and len(map.scale) != shape[0]:
+            raise InputError(f"layer {name}: scales {len(map.scale)} channels, and got {_batch(shape)}")
+        output = map.output_shape(shape)
+        if bias is not None and bias.shape != output[:1]:
+            raise InputError(f"layer {name}: its bias has shape {bias.shape}, its output {output[0]} channels")
+        return self._append(name, Affine(map, bias, owner), (x,), output)
+
+    def shift(self, name: str, x: Value, constant: Array) -> Value:
+        """x plus a constant of one number, or of one number per channel (in torch's broadcasting)."""
+        shape = self.shape(x)
+        per_channel = (shape[0],) + (1,) * (len(shape) - 1)
+        values = constant.reshape(constant.shape[1:]) if constant.ndim == len(shape) + 1 else constant
+        if constant.ndim > len(shape) + 1 or (constant.ndim == len(shape) + 1 and constant.shape[0] != 1):
+            raise refuse(name, "addition", f"adds a constant of shape {constant.shape} to {_batch(shape)}")
+        if values.size != 1 and values.shape != per_channel:
+            raise refuse(name, "addition", f"adds a constant of shape {constant.shape} to {_batch(shape)}")
+        return self.affine(name, x, Identity(), np.broadcast_to(values.reshape(-1), shape[:1]).copy())
+
+    def max_pool(self, name: str, x: Value, pool: MaxPool) -> Value:
+        """Max pooling of x."""
+        shape = self._space(name, "MaxPool2d", x)
+        value = self._append(name, pool, (x,), (shape[0], *pool.output))
+        if (pool.windows((1, *shape[1:])) < 0).all(axis=1).any():
+            raise refuse(name, "MaxPool2d", "has a window that lies in the padding only")
+        return value
+
+    def add(self, name: str, a: Value, b: Value) -> Value:
+        """The sum of two tensors of one shape."""
+        if self.shape(a) != self.shape(b):
+            raise refuse(
+                name, "addition", f"adds tensors of shapes {_batch(self.shape(a))} and {_batch(self.shape(b))}"
+            )
+        return self._append(name, "add", (a, b), self.shape(a))
+
+    def relu(self, name: str, x: Value) -> Value:
+        """The positive part of x."""
+        return self._append(name, "relu", (x,), self.shape(x))
+
+    def reshape(self, name: str, x: Value, shape: Shape) -> Value:
+        """x with another shape, row-major, one image at a time."""
+        if np.prod(shape) != np.prod(self.shape(x)):
+            raise InputError(f"layer {name}: {self.shape(x)} cannot be reshaped to {shape}")
+        return x if shape == self.shape(x) else self._append(name, "reshape", (x,), shape)
+
+
+def batch_norm(
+    mean: Array, variance: Array, eps: float, weight: Array | None, bias: Array | None
+) -> tuple[ChannelScale, Array]:
+    """Batch norm in eval mode as a scale and a bias per channel."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        scale = (1.0 if weight is None else weight) / np.sqrt(variance + eps)
+        return ChannelScale(scale), (0.0 if bias is None else bias) - mean * scale
+
+
+def _weights(map: LinearMap) -> Array | None:
+    if isinstance(map, Dense | Conv2d):
+        return map.weight
+    return map.scale if isinstance(map, ChannelScale) else None
+
+
+def _batch(shape: Shape) -> str:
+    return f"({', '.join(['n', *map(str, shape)])})"

@@ -1,0 +1,218 @@
+"""Which layers carry a score, and which units share one.
+
+Every channel that a dense or convolutional map makes is a unit, and every activation belongs to a unit. ReLU, pooling,
+batch norm and reshapes pass units on; an addition, and a depthwise convolution, tie the units that they bring together. A ReLU
+layer carries a score where removing the unit and setting its activation to 0 there are the same thing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oamip_model.network.ops import AveragePool, ChannelScale, Conv2d, Dense, Identity
+from oamip_model.network.savings import saved_parameters
+from oamip_model.network.types import IMAGE, Layer, ScoreGroup, Term
+
+Ids = NDArray[np.int64]
+_FIXED = 0
+"""The unit of what cannot be removed: the image, and everything tied to it."""
+
+
+class _Ties:
+    """Union-find over units. The smallest id of a set stands for it, so _FIXED always stands for itself."""
+
+    def __init__(self) -> None:
+        self.parents: list[int] = [_FIXED]
+
+    def fresh(self, count: int) -> Ids:
+        start = len(self.parents)
+        self.parents.extend(range(start, start + count))
+        return np.arange(start, start + count)
+
+    def find(self, unit: int) -> int:
+        while self.parents[unit] != unit:
+            self.parents[unit] = self.parents[self.parents[unit]]
+            unit = self.parents[unit]
+        return unit
+
+    def tie(self, a: Ids, b: Ids) -> None:
+        for first, second in np.unique(np.stack([a.ravel(), b.ravel()]), axis=1).T.tolist():
+            roots = self.find(first), self.find(second)
+            self.parents[max(roots)] = min(roots)
+
+    def roots(self, ids: Ids) -> Ids:
+        table = np.array([self.find(unit) for unit in range(len(self.parents))], dtype=np.int64)
+        return table[ids]
+
+
+@dataclass
+class _Units:
+    """Units of a network: of every layer's activations (flat), and of the channels that every producer makes and reads."""
+
+    ties: _Ties
+    outputs: list[Ids]
+    producers: dict[str, Ids]
+    readers: dict[str, Ids]
+
+
+def is_depthwise(term: Term) -> bool:
+    """Whether the term is a convolution with one filter for each channel."""
+    map = term.map
+    return isinstance(map, Conv2d) and 1 < map.groups == map.weight.shape[0] == term.input_shape[0]
+
+
+def assign_groups(layers: tuple[Layer, ...]) -> tuple[tuple[Layer, ...], tuple[ScoreGroup, ...]]:
+    """The layers with their score groups filled in, and the groups, first layer first.
+
+    A layer is left without a score where one of its units is tied to the image or to the output, is read somewhere without
+    a ReLU of its group in between, or has a constant added behind that ReLU; where a pooling window mixes units; and where
+    its units are only a part of a producer's.
+
+    Example:
+        >>> import torch, oamip_model as om
+        >>> net = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(8, 3))
+        >>> [(g.name, g.size, g.divisor) for g in om.read_network(net.eval(), (1, 4, 4)).groups]
+        [('0', 2, 18)]
+    """
+    units = _trace(layers)
+    fixed = {_FIXED, *units.ties.roots(units.outputs[-1]).tolist()}
+    outputs = [units.ties.roots(ids) for ids in units.outputs]
+    producers = {name: units.ties.roots(ids) for name, ids in units.producers.items()}
+    gates = {index for index, layer in enumerate(layers) if layer.activation == "relu"}
+    while True:
+        blocked = fixed | _read_without_gate(layers, outputs, gates)
+        components = _components(outputs, gates)
+        kept = [part for part in components if _is_whole([outputs[i] for i in part], producers, blocked)]
+        remaining = {index for part in kept for index in part}
+        if remaining == gates:
+            break
+        gates = remaining
+    groups: list[ScoreGroup] = []
+    filled = list(layers)
+    for number, part in enumerate(sorted(kept)):
+        order = _in_order(outputs[part[0]])
+        names = tuple(name for name, ids in producers.items() if ids[0] in order)
+        saved = saved_parameters(layers, outputs, producers, order)
+        divisor = len(order) * _kernel(layers, names[0])
+        groups.append(ScoreGroup(layers[part[0]].name, len(order), tuple(part), names, saved, divisor))
+        numbers = {root: unit for unit, root in enumerate(order.tolist())}
+        for index in part:
+            numbered = np.array([numbers[root] for root in outputs[index].tolist()], dtype=np.int64)
+            filled[index] = replace(layers[index], group=number, units=numbered)
+    return tuple(filled), tuple(groups)
+
+
+def _trace(layers: tuple[Layer, ...]) -> _Units:
+    units = _Units(_Ties(), [], {}, {})
+    for layer in layers:
+        size = int(np.prod(layer.pre_shape))
+        ids: Ids | None = None
+        for term in layer.terms:
+            source = np.zeros(int(np.prod(term.input_shape)), np.int64) if term.source == IMAGE else None
+            made = _units_of(term, layer, units.outputs[term.source] if source is None else source, units)
+            if ids is not None:
+                units.ties.tie(ids, made)
+            ids = made
+        assert ids is not None and len(ids) == size
+        if layer.pool is not None:
+            ids = _pooled(ids, layer.pre_shape[0], int(np.prod(layer.pool.output)), units.ties)
+        units.outputs.append(ids)
+    return units
+
+
+def _units_of(term: Term, layer: Layer, source: Ids, units: _Units) -> Ids:
+    """Units of a term's output, flat."""
+    if isinstance(term.map, Identity | ChannelScale):
+        return source
+    if isinstance(term.map, AveragePool):
+        out = len(term.map.rows) * len(term.map.columns)
+        return _pooled(source, term.input_shape[0], out, units.ties)
+    channels = layer.pre_shape[0]
+    if term.name not in units.producers:
+        units.producers[term.name] = units.ties.fresh(channels)
+        units.readers[term.name] = source.reshape(term.input_shape[0], -1)[:, 0]
+    else:
+        # Weights that are used twice: a column can only be removed for both of its readers.
+        by_channel = source.reshape(term.input_shape[0], -1)
+        units.ties.tie(by_channel, np.broadcast_to(units.readers[term.name][:, None], by_channel.shape))
+    made = units.producers[term.name]
+    if is_depthwise(term):
+        by_channel = source.reshape(channels, -1)
+        units.ties.tie(by_channel, np.broadcast_to(made[:, None], by_channel.shape))
+    return np.repeat(made, int(np.prod(layer.pre_shape[1:])))
+
+
+def _pooled(ids: Ids, channels: int, positions: int, ties: _Ties) -> Ids:
+    """Units after pooling each channel. A channel of several units becomes one that cannot be removed."""
+    by_channel = ids.reshape(channels, -1)
+    first = by_channel[:, 0]
+    for channel in np.flatnonzero((by_channel != first[:, None]).any(axis=1)):
+        ties.tie(by_channel[channel], np.zeros(by_channel.shape[1], np.int64))
+    return np.repeat(first, positions)
+
+
+def _read_without_gate(layers: tuple[Layer, ...], outputs: list[Ids], gates: set[int]) -> set[int]:
+    """Units that a dense or convolutional map reads at a place where a score of 0 does not make them 0."""
+    blocked: set[int] = set()
+    zeroed: list[NDArray[np.bool_]] = []
+    for index, layer in enumerate(layers):
+        bias = np.repeat(layer.bias != 0, int(np.prod(layer.pre_shape[1:])))
+        zero = ~bias
+        for term in layer.terms:
+            if term.source == IMAGE:
+                zero = np.zeros_like(zero)
+                continue
+            reads = zeroed[term.source]
+            if isinstance(term.map, Identity | ChannelScale):
+                zero = zero & reads
+            elif isinstance(term.map, AveragePool) or is_depthwise(term):
+                by_channel = reads.reshape(term.input_shape[0], -1).all(axis=1)
+                zero = zero & np.repeat(by_channel, len(zero) // len(by_channel))
+            else:
+                blocked.update(outputs[term.source][~reads].tolist())
+                zero = np.zeros_like(zero)
+        if layer.pool is not None:
+            by_channel = zero.reshape(layer.pre_shape[0], -1).all(axis=1)
+            zero = np.repeat(by_channel, layer.size // len(by_channel))
+        zeroed.append(np.ones_like(zero) if index in gates else zero)
+    return blocked
+
+
+def _components(outputs: list[Ids], gates: set[int]) -> list[list[int]]:
+    """The gated layers, in sets that share units, each in order."""
+    parts: list[tuple[set[int], list[int]]] = []
+    for index in sorted(gates):
+        units, members = set(outputs[index].tolist()), [index]
+        apart = []
+        for other, layers in parts:
+            if other & units:
+                units, members = units | other, layers + members
+            else:
+                apart.append((other, layers))
+        parts = [*apart, (units, sorted(members))]
+    return [members for _, members in parts]
+
+
+def _is_whole(gated: list[Ids], producers: dict[str, Ids], blocked: set[int]) -> bool:
+    """Whether all layers of a component hold the same units, all free, and these are the channels of each producer."""
+    order = _in_order(gated[0])
+    units = set(order.tolist())
+    if units & blocked or any(set(ids.tolist()) != units for ids in gated):
+        return False
+    made = [ids for ids in producers.values() if units & set(ids.tolist())]
+    return bool(made) and all(np.array_equal(ids, order) for ids in made)
+
+
+def _in_order(ids: Ids) -> Ids:
+    """The units of a layer, in the order of their first activation."""
+    found, first = np.unique(ids, return_index=True)
+    return np.asarray(found[np.argsort(first)])
+
+
+def _kernel(layers: tuple[Layer, ...], name: str) -> int:
+    """Kernel height times width of the producer called ``name``, 1 for a dense map."""
+    weight = next(t.map.weight for layer in layers for t in layer.terms if t.name == name and hasattr(t.map, "weight"))
+    return int(np.prod(weight.shape[2:]))

@@ -1,0 +1,52 @@
+"""How many parameters the removal of a unit saves."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oamip_model.network.ops import Array, ChannelScale, Conv2d, Dense
+from oamip_model.network.types import IMAGE, Layer
+
+Ids = NDArray[np.int64]
+
+
+def saved_parameters(layers: tuple[Layer, ...], outputs: list[Ids], producers: dict[str, Ids], order: Ids) -> Array:
+    """Parameters that removing each unit of a group saves, (units,): its rows, its biases, and its outgoing columns.
+
+    outputs: the unit of each activation, by layer; producers: the unit of each channel, by name; order: the group's units.
+    Weights that two layers share count once. Batch norm counts as a bias where it is folded in.
+    """
+    saved = np.zeros(max(int(ids.max()) for ids in (*outputs, *producers.values(), order)) + 1)
+    counted: set[str] = set()
+    for index, layer in enumerate(layers):
+        unit_of_channel = _one_unit_per_channel(outputs[index], layer.pre_shape[0])
+        if layer.bias.any():
+            np.add.at(saved, unit_of_channel[unit_of_channel >= 0], 1)
+        for term in layer.terms:
+            if isinstance(term.map, ChannelScale):
+                np.add.at(saved, unit_of_channel[unit_of_channel >= 0], 1)
+            if not isinstance(term.map, Dense | Conv2d) or term.name in counted:
+                continue
+            counted.add(term.name)
+            weight = term.map.weight
+            made = producers[term.name]
+            np.add.at(saved, made, weight[0].size)
+            if term.source == IMAGE:
+                continue
+            read = _one_unit_per_channel(outputs[term.source], term.input_shape[0])
+            groups = term.map.groups if isinstance(term.map, Conv2d) else 1
+            rows = weight.shape[0] // groups
+            columns = np.full(len(read), rows * int(np.prod(weight.shape[2:])), np.float64)
+            # What leaves with the unit's own rows (a depthwise filter) has been counted.
+            own = made.reshape(groups, rows)
+            group_of_channel = np.arange(len(read)) // (len(read) // groups)
+            columns -= (own[group_of_channel] == read[:, None]).sum(axis=1) * int(np.prod(weight.shape[2:]))
+            np.add.at(saved, read[read >= 0], columns[read >= 0])
+    return saved[order]
+
+
+def _one_unit_per_channel(ids: Ids, channels: int) -> Ids:
+    """The unit of each channel, -1 where a channel holds several."""
+    by_channel = ids.reshape(channels, -1)
+    return np.where((by_channel == by_channel[:, :1]).all(axis=1), by_channel[:, 0], -1)

@@ -1,0 +1,252 @@
+"""torch modules and exported programs (.pt2) as an operator graph, by torch.export without decompositions."""
+
+from __future__ import annotations
+
+import logging
+import operator
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.export.graph_signature import InputKind, OutputKind
+
+from oamip_model.errors import InputError
+from oamip_model.network.graph import Graph, refuse
+from oamip_model.network.ops import Shape
+from oamip_model.network.torch_operators import Activations, Call, Weights, emit
+from oamip_model.network.types import IMAGE
+
+_VIEWS = {
+    "view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "alias", "detach", "contiguous", "to",
+    "dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout",
+}  # fmt: skip
+"""Operators whose result shares its input's memory."""
+
+
+def export_module(module: torch.nn.Module, input_shape: Shape) -> torch.export.ExportedProgram:
+    """The module as an exported program for a batch of two images.
+
+    Raises InputError where the module is in training mode or torch.export cannot trace it.
+    """
+    for name, part in module.named_modules():
+        if part.training:
+            where = f"layer {name} ({type(part).__name__})" if name else f"module {type(module).__name__}"
+            raise InputError(f"{where} is in training mode; call .eval() on the module first")
+    parameter = next((p for p in module.parameters() if p.is_floating_point()), None)
+    dtype, device = (parameter.dtype, parameter.device) if parameter is not None else (torch.float32, None)
+    example = torch.zeros(2, *input_shape, dtype=dtype, device=device)
+    try:
+        with quiet(), torch.no_grad():
+            return torch.export.export(module, (example,), strict=False)
+    except Exception as error:
+        raise InputError(
+            f"module {type(module).__name__}: torch.export cannot trace it on images of shape {input_shape} "
+            f"({type(error).__name__}: {first_line(error)})"
+        ) from error
+
+
+def read_exported(program: torch.export.ExportedProgram) -> Graph:
+    """The operator graph of an exported program.
+
+    Raises InputError for an operator that is not accepted, several inputs or outputs, and an input that is not a batch.
+    """
+    return _Reader(program).run()
+
+
+class _Reader:
+    def __init__(self, program: torch.export.ExportedProgram) -> None:
+        self.program = program
+        self.constants: dict[torch.fx.Node, Any] = {}
+        self.owners: dict[torch.fx.Node, str] = {}
+        self.values: dict[torch.fx.Node, int] = {}
+        # Which memory an activation lives in: views share it, so that operators in place reach all of them.
+        self.tensors: dict[torch.fx.Node, int] = {}
+        image = self._placeholders()
+        shape = image.meta["val"].shape
+        if len(shape) < 2:
+            raise InputError(f"network: its input has shape {tuple(shape)}; accepted are batches of images (n, ...)")
+        self.batch = shape[0]
+        self.graph = Graph(self._fixed(shape[1:], "input"))
+        self.values[image], self.tensors[image] = IMAGE, 0
+
+    def _placeholders(self) -> torch.fx.Node:
+        """Bind weights and constants; the one placeholder that is left, the image."""
+        program, images = self.program, []
+        kinds = {spec.arg.name: spec for spec in program.graph_signature.input_specs}
+        for node in program.graph.nodes:
+            if node.op != "placeholder":
+                continue
+            spec = kinds[node.name]
+            if spec.kind == InputKind.USER_INPUT:
+                if not isinstance(node.meta.get("val"), torch.Tensor):
+                    raise InputError(f"network: its input {node.name} is not a tensor; accepted is one batch of images")
+                images.append(node)
+            elif spec.kind in (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR):
+                stored = {**program.constants, **program.state_dict}
+                self.constants[node] = stored[spec.target].detach()
+                self.owners[node] = owner_of(spec.target)
+            else:
+                raise InputError(
+                    f"network: its input {node.name} is a {spec.kind.name}; accepted is one batch of images"
+                )
+        if len(images) != 1:
+            raise InputError(f"network: it takes {len(images)} inputs; accepted is one batch of images")
+        return images[0]
+
+    def run(self) -> Graph:
+        outputs = self.program.graph_signature.output_specs
+        results = next(node for node in self.program.graph.nodes if node.op == "output").args[0]
+        if any(spec.kind == OutputKind.BUFFER_MUTATION for spec in outputs):
+            raise InputError("network: it changes one of its buffers while it predicts; accepted are fixed weights")
+        if len(outputs) != 1 or outputs[0].kind != OutputKind.USER_OUTPUT or not isinstance(results[0], torch.fx.Node):
+            raise InputError(f"network: it gives {len(outputs)} outputs; accepted is one tensor of logits")
+        live = _needed(self.program.graph, results[0])
+        for node in self.program.graph.nodes:
+            if node.op == "call_function" and node in live:
+                self._visit(node)
+        if results[0] not in self.values:
+            raise InputError("network: its output does not depend on its input")
+        self.graph.output = self.values[results[0]]
+        return self.graph
+
+    def _visit(self, node: torch.fx.Node) -> None:
+        sources = node.all_input_nodes
+        if node.target is operator.getitem and sources[0] in self.values:
+            self._first_of_several(node, sources[0])
+            return
+        if all(source in self.constants for source in sources):
+            self._evaluate(node)
+            return
+        call = self._call(node)
+        value = emit(self.graph, call)
+        if call.shape != self.graph.shape(value):
+            raise call.error(f"gives an output of shape (n, *{call.shape}) that this reader does not understand")
+        self.values[node] = value
+        self.tensors[node] = self._storage(node) if call.operator in _VIEWS or _is_in_place(node) else len(self.tensors)
+        if _is_in_place(node):
+            # Whoever reads the same memory later reads what was written.
+            for other, storage in self.tensors.items():
+                if storage == self.tensors[node]:
+                    self.values[other] = self.graph.reshape(call.name, value, self.graph.shape(self.values[other]))
+
+    def _storage(self, node: torch.fx.Node) -> int:
+        return self.tensors[next(source for source in node.all_input_nodes if source in self.tensors)]
+
+    def _first_of_several(self, node: torch.fx.Node, source: torch.fx.Node) -> None:
+        """Operators of decomposed programs give several tensors, of which only the first is ever accepted."""
+        if node.args[1] != 0:
+            name, kind = _layer_of(node)
+            raise refuse(name, kind, "reads a second output of an operator")
+        self.values[node], self.tensors[node] = self.values[source], self.tensors[source]
+
+    def _evaluate(self, node: torch.fx.Node) -> None:
+        """Work out a tensor that depends on weights alone."""
+        name, kind = _layer_of(node)
+        if _is_in_place(node):
+            raise refuse(name, kind, "changes a weight or buffer in place")
+        target: Any = node.target
+        with torch.no_grad():
+            self.constants[node] = target(
+                *torch.fx.node.map_arg(node.args, self.constants.__getitem__),
+                **torch.fx.node.map_arg(node.kwargs, self.constants.__getitem__),
+            )
+        owners = [self.owners[source] for source in node.all_input_nodes if self.owners.get(source)]
+        self.owners[node] = owners[0] if owners else ""
+
+    def _call(self, node: torch.fx.Node) -> Call:
+        name, kind = _layer_of(node)
+        if not isinstance(node.target, torch._ops.OpOverload):
+            raise refuse(name, kind)
+        meta = node.meta.get("val")
+        output = meta[0] if isinstance(meta, list | tuple) and meta else meta
+        if not isinstance(output, torch.Tensor) or not output.dtype.is_floating_point:
+            raise refuse(name, kind)
+        if output.ndim == 0 or output.shape[0] != self.batch:
+            raise refuse(name, kind, "mixes the images of a batch")
+        arguments: dict[str, Any] = {}
+        for position, entry in enumerate(node.target._schema.arguments):
+            given = (
+                node.args[position] if position < len(node.args) else node.kwargs.get(entry.name, entry.default_value)
+            )
+            arguments[entry.name] = torch.fx.node.map_arg(given, self._argument)
+        operator_name = node.target._schema.name.partition("::")[2]
+        return Call(name, kind, operator_name, arguments, self._fixed(output.shape[1:], name))
+
+    def _argument(self, node: torch.fx.Node) -> Any:
+        if node in self.values:
+            return Activations(self.values[node])
+        if node not in self.constants:
+            return None
+        constant = self.constants[node]
+        if not isinstance(constant, torch.Tensor):
+            return constant
+        return Weights(constant.detach().cpu().to(torch.float64).numpy().copy(), self.owners[node])
+
+    def _fixed(self, shape: Sequence[Any], where: str) -> Shape:
+        if not all(isinstance(length, int) for length in shape):
+            raise InputError(
+                f"layer {where}: shape {tuple(shape)} is not fixed; accepted is a free size of the batch alone"
+            )
+        return tuple(shape)
+
+
+def owner_of(target: str) -> str:
+    """The module that a parameter belongs to; the parameter's own name where it is not a ``weight`` or a ``bias``.
+
+    >>> owner_of("features.0.weight"), owner_of("fc.weight_orig"), owner_of("head.matrix")
+    ('features.0', 'fc', 'head.matrix')
+    """
+    module, _, name = target.partition(".parametrizations.")[0].rpartition(".")
+    if ".parametrizations." in target:
+        return target.partition(".parametrizations.")[0]
+    usual = {"weight", "weight_orig", "weight_mask", "bias", "running_mean", "running_var"}
+    return module if module and name in usual else target
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence what torch.export prints about itself."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
+
+
+def _needed(graph: torch.fx.Graph, result: torch.fx.Node) -> set[torch.fx.Node]:
+    """What the result depends on, and every operator that works in place."""
+    needed: set[torch.fx.Node] = set()
+    waiting = [result, *(node for node in graph.nodes if _is_in_place(node))]
+    while waiting:
+        node = waiting.pop()
+        if node not in needed:
+            needed.add(node)
+            waiting.extend(node.all_input_nodes)
+    return needed
+
+
+def _is_in_place(node: torch.fx.Node) -> bool:
+    return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
+
+
+def _layer_of(node: torch.fx.Node) -> tuple[str, str]:
+    """The layer's name and type: the module's, if it is one of torch's own, else the operator's."""
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
+    path, kind = stack[-1] if stack else ("", "")
+    path = re.sub(r"@\d+", "", path)
+    kind = kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
+    if path and kind.startswith("torch.nn.modules.") and ".container." not in kind:
+        return path, kind.rpartition(".")[2]
+    target = node.target
+    operator_name = target._schema.name.partition("::")[2] if isinstance(target, torch._ops.OpOverload) else str(target)
+    return ".".join(part for part in (path, node.name) if part), f"operator {operator_name.rstrip('_')}"
+
+
+def first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")

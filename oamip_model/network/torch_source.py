@@ -1,0 +1,87 @@
+"""Modules and .pt2 files: from the source to its operator graph and a forward pass to check it against."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+import torch
+
+from oamip_model.errors import InputError
+from oamip_model.network.graph import Graph
+from oamip_model.network.ops import Array, Shape
+from oamip_model.network.torch_reader import export_module, first_line, quiet, read_exported
+
+Source: TypeAlias = tuple[Graph, Callable[[Array], Array], int | None]
+"""The graph, the source's own forward pass on (n, *input_shape), and the n that it takes (None: any)."""
+
+
+def read_module(module: torch.nn.Module, input_shape: Shape | None) -> Source:
+    """The graph of a module and its forward pass. Raises InputError for whatever is not an eval-mode nn.Module of accepted layers."""
+    if not isinstance(module, torch.nn.Module):
+        raise InputError(
+            f"network: got a {type(module).__name__}; accepted are a torch.nn.Module, a .pt2 and an .onnx file"
+        )
+    if isinstance(module, torch.jit.ScriptModule):
+        raise InputError("network: got a TorchScript module; accepted are a torch.nn.Module, a .pt2 and an .onnx file")
+    if input_shape is None:
+        input_shape = _infer_shape(module)
+    graph = read_exported(export_module(module, input_shape))
+    return graph, _forward(_double(module)), None
+
+
+def read_pt2(path: Path, input_shape: Shape | None) -> Source:
+    """The graph of an exported program in a file, and its forward pass.
+
+    Raises InputError where the file cannot be read, or takes images of another shape than ``input_shape``.
+    """
+    try:
+        with quiet():
+            program = torch.export.load(path)
+    except Exception as error:
+        raise InputError(
+            f"network: {path} cannot be read as an exported program ({type(error).__name__}: {first_line(error)})"
+        ) from error
+    graph = read_exported(program)
+    if input_shape is not None and input_shape != graph.input_shape:
+        raise InputError(f"input_shape: got {input_shape}, but {path} takes images of shape {graph.input_shape}")
+    images = next(node for node in program.graph.nodes if node.name == program.graph_signature.user_inputs[0])
+    batch = images.meta["val"].shape[0]
+    dtype = images.meta["val"].dtype
+    return graph, _forward(program.module(), dtype), batch if isinstance(batch, int) else None
+
+
+def _infer_shape(module: torch.nn.Module) -> Shape:
+    """The input shape of a module whose first layer is a Linear one."""
+    parts = [part for part in module.modules() if not list(part.children())]
+    plain = (torch.nn.Identity, torch.nn.Dropout)
+    first = next((part for part in parts if not isinstance(part, plain)), None)
+    if not isinstance(first, torch.nn.Linear):
+        raise InputError(
+            "input_shape: it is needed unless the first layer is a Linear one; pass the shape of one image, such as (1, 28, 28)"
+        )
+    return (first.in_features,)
+
+
+def _double(module: torch.nn.Module) -> torch.nn.Module:
+    """A copy of the module in double precision."""
+    # Tensors that were computed from parameters (torch.nn.utils.prune leaves such) refuse to be copied themselves.
+    attributes = [value for part in module.modules() for value in vars(part).values()]
+    memo = {id(t): t.detach().clone() for t in attributes if isinstance(t, torch.Tensor)}
+    twin = copy.deepcopy(module, memo).double()
+    for part in twin.modules():
+        for name, value in vars(part).items():
+            if isinstance(value, torch.Tensor) and value.is_floating_point():
+                setattr(part, name, value.double())
+    return twin
+
+
+def _forward(module: torch.nn.Module, dtype: torch.dtype = torch.float64) -> Callable[[Array], Array]:
+    def run(images: Array) -> Array:
+        with torch.no_grad():
+            result = module(torch.from_numpy(images).to(dtype))
+        return result.detach().cpu().to(torch.float64).numpy()  # type: ignore[no-any-return]
+
+    return run
