@@ -1,0 +1,146 @@
+"""Labelled images as arrays, checked once where they enter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from oamip_model.errors import InputError
+
+Array: TypeAlias = NDArray[np.float64]
+Labels: TypeAlias = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Labelled images, and where they come from. Unpacks into ``images, labels``.
+
+    images: (n, channels, height, width), or (n, features), in double precision; 8-bit pixels were divided by 255
+    labels: (n,) from 0 to classes - 1
+    source: what exactly was used, in words
+    classes: number of classes of the whole source, of which these images may show fewer
+    indices: (n,) position of each image in what it was taken from
+
+    Raises InputError where the arrays do not fit together, are empty, or hold a pixel or label that cannot be used.
+
+    Example:
+        >>> import oamip_model as om
+        >>> data = om.Dataset([[0.0, 1.0], [0.5, 0.5]], [1, 0], source="two points", classes=2)
+        >>> images, labels = data
+        >>> images.shape, labels.tolist(), data.indices.tolist()
+        ((2, 2), [1, 0], [0, 1])
+    """
+
+    images: Array = field(repr=False)
+    labels: Labels = field(repr=False)
+    source: str
+    classes: int
+    indices: Labels = field(default=cast("Labels", None), repr=False)
+
+    def __post_init__(self) -> None:
+        images = check_pixels(self.images, self.source)
+        labels = check_labels(self.labels, self.classes, where=self.source)
+        if len(images) != len(labels):
+            raise InputError(
+                f"{self.source}: {len(images)} images and {len(labels)} labels, one label an image is needed"
+            )
+        indices = np.arange(len(images)) if self.indices is None else np.asarray(self.indices)
+        if indices.shape != labels.shape:
+            raise InputError(f"{self.source}: indices have shape {indices.shape}, accepted is ({len(images)},)")
+        object.__setattr__(self, "images", images)
+        object.__setattr__(self, "labels", labels)
+        object.__setattr__(self, "indices", indices.astype(np.int64))
+
+    def __iter__(self) -> Iterator[Any]:
+        yield self.images
+        yield self.labels
+
+    @property
+    def count(self) -> int:
+        """Number of images."""
+        return len(self.images)
+
+
+def check_pixels(images: ArrayLike, where: str = "images") -> Array:
+    """The images as (n, channels, height, width) or (n, features) in double precision.
+
+    8-bit pixels are divided by 255, floats are kept, and (n, height, width) gets its one channel. 8-bit pictures stored
+    with their 1 or 3 channels last get them moved to the front.
+    Raises InputError, its line starting with ``where``, for any other type or shape, no images, or a pixel that is not
+    finite.
+
+    Example:
+        >>> import numpy as np
+        >>> check_pixels(np.full((2, 8, 8), 255, dtype=np.uint8)).shape
+        (2, 1, 8, 8)
+    """
+    try:
+        given = np.asarray(images)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise InputError(f"{where}: the images are not one array ({_first_line(error)})") from None
+    if given.dtype != np.uint8 and given.dtype.kind != "f":
+        raise InputError(f"{where}: pixels of type {given.dtype}, accepted are uint8 (0 to 255) and floats")
+    if given.ndim not in (2, 3, 4) or (given.size == 0 and given.shape[0] > 0):
+        raise InputError(
+            f"{where}: images of shape {given.shape}, accepted are (n, features), (n, height, width) and"
+            " (n, channels, height, width)"
+        )
+    if len(given) == 0:
+        raise InputError(f"{where}: no images, at least one is needed")
+    if given.ndim == 3:
+        given = given[:, None]
+    if given.dtype == np.uint8:
+        if given.ndim == 4 and given.shape[3] in (1, 3) and given.shape[1] not in (1, 3):
+            given = np.moveaxis(given, 3, 1)
+        return np.asarray(np.divide(given, 255.0, order="C"), dtype=np.float64)
+    pixels = np.ascontiguousarray(given, dtype=np.float64)
+    finite = np.isfinite(pixels)
+    if not finite.all():
+        first = int(np.argwhere(~finite.reshape(len(pixels), -1).all(axis=1))[0, 0])
+        raise InputError(f"{where}: image {first} has a pixel that is NaN or infinite")
+    return pixels
+
+
+def check_labels(labels: ArrayLike, classes: int | None = None, *, where: str = "labels") -> Labels:
+    """The labels as (n,) integers from 0 to ``classes - 1`` (from 0 upwards where ``classes`` is None).
+
+    Raises InputError, its line starting with ``where``, naming the first label that is not an integer in that range, or
+    the shape where it is not (n,).
+
+    Example:
+        >>> check_labels([3, 1.0, 2], classes=4).tolist()
+        [3, 1, 2]
+        >>> check_labels([3, 10], classes=10)
+        Traceback (most recent call last):
+            ...
+        oamip_model.errors.InputError: labels: label 1 is 10, accepted are integers from 0 to 9
+    """
+    if classes is not None and (isinstance(classes, bool) or int(classes) != classes or classes < 1):
+        raise InputError(f"{where}: classes={classes}, accepted is a number of classes of at least 1")
+    accepted = "integers from 0 upwards" if classes is None else f"integers from 0 to {classes - 1}"
+    try:
+        given = np.asarray(labels)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise InputError(f"{where}: the labels are not one array ({_first_line(error)})") from None
+    if given.ndim == 2 and given.shape[1] == 1:
+        given = given[:, 0]
+    if given.ndim != 1:
+        raise InputError(f"{where}: labels of shape {given.shape}, accepted is (n,), one class number an image")
+    if len(given) == 0:
+        raise InputError(f"{where}: no labels, at least one is needed")
+    if given.dtype.kind not in "iuf":
+        raise InputError(f"{where}: labels of type {given.dtype}, accepted are {accepted}")
+    wrong = ~np.isfinite(given) | (given < 0) | (given >= (2**31 if classes is None else classes))
+    wrong |= given != np.floor(given)
+    if wrong.any():
+        first = int(np.argmax(wrong))
+        raise InputError(f"{where}: label {first} is {given[first].item()}, accepted are {accepted}")
+    return given.astype(np.int64)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -1,0 +1,111 @@
+"""IDX files, the format in which MNIST and its relatives are published."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oamip_model.errors import InputError
+
+PREFIX = {"train": "train", "test": "t10k"}
+DEBIAN = {"fashion-mnist": Path("/usr/share/datasets/fashion-mnist")}
+"""Where Debian's package dataset-fashion-mnist puts its files."""
+
+
+def read_idx(path: str | Path, axes: int) -> NDArray[np.uint8]:
+    """The bytes of one IDX file, plain or gzipped, as an array with ``axes`` axes (3 for images, 1 for labels).
+
+    The format: two zero bytes, the type (8 for unsigned bytes), the number of axes, the length of each axis as a
+    big-endian 32-bit integer, then the data in row-major order.
+    Raises InputError, naming the file, where it cannot be read, is not such a file, or has not exactly the data that
+    its header promises.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "labels"
+        ...     _ = path.write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 2, 7, 3]))
+        ...     read_idx(path, axes=1).tolist()
+        [7, 3]
+    """
+    source = Path(path)
+    try:
+        raw = source.read_bytes()
+        if raw[:2] == b"\x1f\x8b":
+            raw = gzip.decompress(raw)
+    except FileNotFoundError:
+        raise InputError(f"data: there is no file {source}") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"data: {source} cannot be read ({error})") from None
+    header = 4 + 4 * axes
+    if len(raw) < header or raw[:4] != bytes([0, 0, 8, axes]):
+        found = raw[:4].hex() or "nothing"
+        raise InputError(
+            f"data: {source} is not an IDX file of bytes with {axes} axes (starts with {found}, not 000008{axes:02x})"
+        )
+    shape = tuple(int(length) for length in np.frombuffer(raw, dtype=">u4", count=axes, offset=4))
+    size = 1
+    for length in shape:
+        size *= length
+    if len(raw) != header + size:
+        raise InputError(
+            f"data: {source} holds {len(raw) - header} bytes of data, its header promises {size} for shape {shape}"
+        )
+    return np.frombuffer(raw, dtype=np.uint8, offset=header).reshape(shape)
+
+
+def find_idx(name: str) -> tuple[Path | None, list[str]]:
+    """The folder that holds the IDX files of ``name`` (None where none does), and the places looked at.
+
+    Looked at, in this order: $OAMIP_DATA/name, $OAMIP_DATA, and for fashion-mnist the folder of Debian's package.
+    Raises InputError where OAMIP_DATA is set to something that is not a folder.
+    """
+    folders, seen = [], []
+    variable = os.environ.get("OAMIP_DATA")
+    if variable:
+        root = Path(variable).expanduser()
+        if not root.is_dir():
+            raise InputError(f"data: OAMIP_DATA is {variable}, which is not a folder")
+        folders += [root / name, root]
+    else:
+        seen.append("OAMIP_DATA (not set)")
+    folders += [DEBIAN[name]] if name in DEBIAN else []
+    seen += [str(folder) for folder in folders]
+    for folder in folders:
+        if any(_file(folder, prefix, "images") is not None for prefix in PREFIX.values()):
+            return folder, seen
+    return None, seen
+
+
+def read_split(folder: Path, split: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Images (n, height, width) and labels (n,) of the split "train" or "test" in ``folder``, as bytes.
+
+    Raises InputError, naming the file, where one is missing or damaged, or where their lengths differ.
+    """
+    paths = {}
+    for kind, axes in (("images", 3), ("labels", 1)):
+        path = _file(folder, PREFIX[split], kind)
+        if path is None:
+            raise InputError(f"data: there is no {PREFIX[split]}-{kind}-idx{axes}-ubyte (or .gz) in {folder}")
+        paths[kind] = path
+    images, labels = read_idx(paths["images"], 3), read_idx(paths["labels"], 1)
+    if len(images) != len(labels):
+        raise InputError(
+            f"data: {paths['labels']} has {len(labels)} labels for the {len(images)} images of {paths['images'].name}"
+        )
+    return images, labels
+
+
+def _file(folder: Path, prefix: str, kind: str) -> Path | None:
+    axes = {"images": 3, "labels": 1}[kind]
+    for separator in "-.":
+        for suffix in ("", ".gz"):
+            path = folder / f"{prefix}-{kind}{separator}idx{axes}-ubyte{suffix}"
+            if path.is_file():
+                return path
+    return None

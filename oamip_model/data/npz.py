@@ -1,0 +1,72 @@
+"""Labelled images from .npz files, under the key names that are in use."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oamip_model.errors import InputError
+
+WHOLE = (("images", "labels"), ("x", "y"))
+"""Keys of a file without a split."""
+SPLIT = (("x_{}", "y_{}"), ("{}_images", "{}_labels"))
+"""Keys of a file with a split, with "train" or "test" for the braces."""
+
+
+def read_npz(path: str | Path) -> dict[str, tuple[NDArray[np.generic], NDArray[np.generic]]]:
+    """Images and labels by split: {"train": ..., "test": ...} (or one of them), or {"": ...} where there is no split.
+
+    Accepted keys: images and labels, x and y, or x_train, y_train, x_test, y_test, or train_images, train_labels,
+    test_images, test_labels. Pickled objects are refused.
+    Raises InputError, naming the file, where it cannot be read or has none of these pairs.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.savez(Path(folder) / "two.npz", x=np.zeros((2, 8, 8)), y=np.array([0, 1]))
+        ...     {split: images.shape for split, (images, _) in read_npz(Path(folder) / "two.npz").items()}
+        {'': (2, 8, 8)}
+    """
+    source = Path(path)
+    try:
+        with np.load(source, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise InputError(f"data: {source} is one array, accepted is an .npz file with images and labels")
+            keys = list(archive.keys())
+            found = _pairs(keys)
+            if not found:
+                raise InputError(
+                    f"data: {source} has the keys {', '.join(keys) or 'none'}; accepted are images and labels, x and y,"
+                    " or x_train, y_train, x_test, y_test"
+                )
+            return {split: (archive[x], archive[y]) for split, (x, y) in found.items()}
+    except FileNotFoundError:
+        raise InputError(f"data: there is no file {source}") from None
+    except InputError:
+        raise
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        KeyError,
+        RuntimeError,
+        MemoryError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        text = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"data: {source} cannot be read as an .npz file ({text})") from None
+
+
+def _pairs(keys: list[str]) -> dict[str, tuple[str, str]]:
+    found: dict[str, tuple[str, str]] = {}
+    for x, y in SPLIT:
+        for split in ("train", "test"):
+            if x.format(split) in keys and y.format(split) in keys:
+                found.setdefault(split, (x.format(split), y.format(split)))
+    whole = [pair for pair in WHOLE if set(pair) <= set(keys)]
+    return {"": whole[0]} if whole and not found else found

@@ -1,0 +1,84 @@
+"""Networks by name."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from oamip_model.errors import InputError
+
+_HIDDEN = {"fc3": (300, 100), "fc4": (200, 100, 100)}
+NETWORKS = (*_HIDDEN, "lenet5", "dense-H1-H2-...")
+"""Names that :func:`make_network` knows, with the hidden sizes of a free dense network for H1, H2, ..."""
+
+
+def make_network(
+    name: str, input_shape: Sequence[int] = (1, 28, 28), classes: int = 10, seed: int = 0
+) -> nn.Sequential:
+    """An untrained network, in eval mode, that takes (n, *input_shape) and gives logits (n, classes).
+
+    name: "fc3" (hidden layers 300, 100), "fc4" (200, 100, 100), "dense-H1-H2-..." with any hidden sizes, or "lenet5"
+        (convolutions with 6 and 16 filters of 5x5 without padding, each followed by ReLU and 2x2 average pooling, then
+        120, 84; 4,684 ReLUs for a 28x28 image), after LeCun, Bottou, Bengio, Haffner 1998
+    seed: of the initial weights, which are torch's own; the global random state is left as it is
+
+    Layers with weights are called conv1, conv2, ..., fc1, fc2, ...
+    Raises InputError for an unknown name, an input shape that the network cannot take, or sizes below 1.
+
+    Example:
+        >>> import oamip_model as om
+        >>> network = om.make_network("fc3")
+        >>> [name for name, _ in network.named_children()]
+        ['flatten', 'fc1', 'relu1', 'fc2', 'relu2', 'fc3']
+        >>> network.fc1
+        Linear(in_features=784, out_features=300, bias=True)
+    """
+    shape = tuple(input_shape) if isinstance(input_shape, Sequence) else (input_shape,)
+    if not shape or not all(isinstance(size, int) and size >= 1 for size in shape):
+        raise InputError(f"input_shape: got {input_shape!r}, accepted are sizes of at least 1, such as (1, 28, 28)")
+    if not isinstance(classes, int) or classes < 1:
+        raise InputError(f"classes: got {classes!r}, accepted is an integer of at least 1")
+    if not isinstance(seed, int) or not 0 <= seed < 2**63:
+        raise InputError(f"seed: got {seed!r}, accepted is an integer from 0 to 2**63 - 1")
+    with torch.random.fork_rng(devices=[]):
+        # torch.manual_seed would reseed the accelerators too, which fork_rng does not put back here.
+        torch.default_generator.manual_seed(seed)
+        layers = _lenet5(shape, classes) if name == "lenet5" else _dense(math.prod(shape), _hidden(name), classes)
+    return nn.Sequential(OrderedDict(layers)).eval()
+
+
+def _hidden(name: str) -> tuple[int, ...]:
+    if name in _HIDDEN:
+        return _HIDDEN[name]
+    if not re.fullmatch(r"dense(-[1-9][0-9]{0,5})+", name):
+        raise InputError(f"network: got {name!r}, accepted are {', '.join(NETWORKS)} (as in dense-300-100)")
+    return tuple(int(size) for size in name.split("-")[1:])
+
+
+def _dense(features: int, hidden: tuple[int, ...], classes: int, first: int = 1) -> list[tuple[str, nn.Module]]:
+    """Flatten, then a Linear and ReLU for each hidden size, then the output; ReLUs are numbered from ``first``."""
+    layers: list[tuple[str, nn.Module]] = [("flatten", nn.Flatten())]
+    for i, size in enumerate(hidden):
+        layers += [(f"fc{i + 1}", nn.Linear(features, size)), (f"relu{i + first}", nn.ReLU())]
+        features = size
+    return [*layers, (f"fc{len(hidden) + 1}", nn.Linear(features, classes))]
+
+
+def _lenet5(shape: tuple[int, ...], classes: int) -> list[tuple[str, nn.Module]]:
+    if len(shape) != 3 or min(shape[1:]) < 16:
+        raise InputError(f"input_shape: lenet5 takes (channels, height, width) of at least 16x16, got {shape}")
+    layers: list[tuple[str, nn.Module]] = []
+    channels, height, width = shape
+    for i, filters in enumerate((6, 16), start=1):
+        layers += [
+            (f"conv{i}", nn.Conv2d(channels, filters, 5)),
+            (f"relu{i}", nn.ReLU()),
+            (f"pool{i}", nn.AvgPool2d(2)),
+        ]
+        channels, height, width = filters, (height - 4) // 2, (width - 4) // 2
+    return [*layers, *_dense(channels * height * width, (120, 84), classes, first=3)]
