@@ -1,0 +1,7 @@
+"""Bounds on pre-activations without a solver."""
+
+from oamip_model.bounds.compute import BOUND_METHODS, compute_bounds
+from oamip_model.bounds.interval import interval_bounds
+from oamip_model.bounds.types import Bounds, Validity, fingerprint_images
+
+__all__ = ["BOUND_METHODS", "Bounds", "Validity", "compute_bounds", "fingerprint_images", "interval_bounds"]

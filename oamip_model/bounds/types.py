@@ -1,0 +1,72 @@
+"""Bounds on pre-activations: what they are valid for, and which ReLUs they decide."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oamip_model.errors import InputError
+from oamip_model.network.ops import Array
+from oamip_model.network.types import Network
+
+Validity: TypeAlias = Literal["every score", "trained network"]
+
+
+def fingerprint_images(images: Array) -> str:
+    """Hash of the images' values (n, ...): equal for equal images, in the same order."""
+    data = np.ascontiguousarray(images, dtype=np.float64)
+    return hashlib.sha256(repr(data.shape).encode() + data.tobytes()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Lower and upper bounds of every pre-activation, for every image.
+
+    lower, upper: one array per layer, (n, pre-activations), of the layer's affine map before its activation
+    output_lower, output_upper: one array per layer, (n, activations), of what the layer passes on
+    method: how they were found; validity: "every score" holds whatever the scores in [0, 1] are (FORMULATION 3),
+    "trained network" only where all scores are 1 (FORMULATION 2); epsilon: half width of the box around each pixel
+    network, images: fingerprints of what they were computed for
+    """
+
+    lower: tuple[Array, ...]
+    upper: tuple[Array, ...]
+    output_lower: tuple[Array, ...]
+    output_upper: tuple[Array, ...]
+    method: str
+    validity: Validity
+    epsilon: float
+    network: str
+    images: str
+
+    def constant(self, layer: int) -> NDArray[np.bool_]:
+        """Where the pre-activation of a layer is one number, whatever the scores are: (n, pre-activations)."""
+        return np.asarray(self.lower[layer] == self.upper[layer])
+
+    def stability(self, network: Network) -> dict[str, tuple[int, int, int]]:
+        """Counts (always off, always on, unstable) of each ReLU layer's activations over all images, by layer name."""
+        return {
+            layer.name: (
+                int((self.upper[k] <= 0).sum()),
+                int(((self.lower[k] >= 0) & (self.upper[k] > 0)).sum()),
+                int(((self.lower[k] < 0) & (self.upper[k] > 0)).sum()),
+            )
+            for k, layer in enumerate(network.layers)
+            if layer.activation == "relu"
+        }
+
+    def check_fit(self, network: Network, images: Array, validity: Validity, epsilon: float) -> None:
+        """Raise InputError unless these bounds belong to this network, these images, this validity and this epsilon."""
+        pairs = (
+            ("network", self.network, network.fingerprint),
+            ("images", self.images, fingerprint_images(images)),
+            ("validity", self.validity, validity),
+            ("epsilon", self.epsilon, epsilon),
+        )
+        for what, mine, wanted in pairs:
+            if mine != wanted:
+                raise InputError(f"bounds: computed for {what} {mine}, but the program needs {what} {wanted}")

@@ -1,0 +1,127 @@
+"""From a network and labelled images to an instance of the abstract model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyomo.environ as pyo
+from numpy.typing import ArrayLike
+from pyomo.common.gc_manager import PauseGC
+
+from oamip_model.bounds import Bounds, Validity, compute_bounds, interval_bounds
+from oamip_model.data import check_labels
+from oamip_model.errors import InputError
+from oamip_model.formulation.arrange import arrange
+from oamip_model.formulation.model import abstract_model
+from oamip_model.formulation.settings import Settings
+from oamip_model.network.ops import Array
+from oamip_model.network.types import Network
+
+
+def gate_scale(network: Network, images: ArrayLike, gate: str, epsilon: float = 0.0) -> tuple[Array, ...]:
+    """The score scale M of every layer, (n, pre-activations) each (FORMULATION.md 3a).
+
+    U+ of the score-aware interval bounds in the sound gates, of the trained network's in ``published``. It says what a
+    fractional score means, so it does not depend on how tight the bounds of the program are.
+    """
+    bounds = interval_bounds(network, images, validity=_validity(gate), epsilon=epsilon)
+    return tuple(np.maximum(upper, 0.0) for upper in bounds.upper)
+
+
+def _validity(gate: str) -> Validity:
+    return "trained network" if gate == "published" else "every score"
+
+
+def instance_data(
+    network: Network, images: ArrayLike, labels: ArrayLike, settings: Settings, bounds: Bounds | str = "interval"
+) -> dict[None, dict[str, Any]]:
+    """The data of one instance, in the form that ``AbstractModel.create_instance`` takes.
+
+    images: (n, *input_shape); labels: (n,) integers; bounds: a method's name, or bounds computed before for the same
+    network, images and gate. Raises InputError for whatever does not fit.
+    """
+    x = network.check_images(images)
+    y = check_labels(labels, network.classes)
+    if len(y) != len(x):
+        raise InputError(f"labels: got {len(y)} labels for {len(x)} images")
+    if not network.groups:
+        raise InputError("network: no layer carries a score (no affine layer is followed by a ReLU before the output)")
+    epsilon = float(settings.epsilon or 0.0)
+    validity = _validity(settings.gate)
+    if isinstance(bounds, str):
+        bounds = compute_bounds(network, x, bounds, validity=validity, epsilon=epsilon)
+    else:
+        bounds.check_fit(network, x, validity, epsilon)
+    scale_from = interval_bounds(network, x, validity="every score", epsilon=epsilon)
+    layout = arrange(network, x, bounds, scale_from, settings.gate)
+    sizes = {group.name: group.size for group in network.groups}
+    images_, classes = range(len(x)), range(network.classes)
+    data: dict[str, Any] = {
+        "IMAGE": {None: list(images_)},
+        "CLASS": {None: list(classes)},
+        "GROUP": {None: list(sizes)},
+        "UNIT": {None: layout.unit},
+        "PRE": {None: layout.pre},
+        "ACT": {None: layout.act},
+        "STATE": {None: layout.state},
+        "CHOICE": {None: layout.choice},
+        "LOGIT": {None: [(n, c) for n in images_ for c in classes]},
+        "layout": {None: layout},
+        "label_array": {None: y},
+        "trained_logits": {None: network.replay(x)},
+        "size": sizes,
+        "divisor": {group.name: group.divisor for group in network.groups},
+        "weight": {None: settings.weight},
+        "margin": {None: settings.margin},
+    }
+    if settings.sparsity != "published":
+        shares = sparsity_weights(network, settings.sparsity)
+        data["unit_weight"] = dict(zip(layout.unit, shares.tolist(), strict=True))
+    return {None: data}
+
+
+def sparsity_weights(network: Network, sparsity: str) -> Array:
+    """Weight of each unit's score in the sparsity "mean" or "parameters", (units,), first group first; they add up to 1."""
+    if sparsity == "mean":
+        units = sum(group.size for group in network.groups)
+        return np.full(units, 1.0 / units)
+    saved = np.concatenate([group.parameters for group in network.groups]).astype(np.float64)
+    return saved / saved.sum()
+
+
+def build_instance(
+    network: Network,
+    images: ArrayLike,
+    labels: ArrayLike,
+    *,
+    gate: str = "subtractive",
+    relaxation: str = "big-m",
+    scores: str = "continuous",
+    relaxed: bool = False,
+    loss: str = "cross-entropy",
+    sparsity: str = "published",
+    weight: float = 5.0,
+    margin: float = 1.0,
+    epsilon: float | None = None,
+    bounds: Bounds | str = "interval",
+) -> pyo.ConcreteModel:
+    """An ordinary Pyomo model of the program for these images: solve it, write it, print it, add to it.
+
+    images: (n, *input_shape); labels: (n,). The other arguments are those of
+    :class:`oamip_model.formulation.Settings`; ``bounds`` is a method's name or a :class:`oamip_model.bounds.Bounds`.
+    Raises InputError for whatever does not fit.
+
+    Example:
+        >>> import numpy as np, torch, oamip_model as om
+        >>> _ = torch.manual_seed(0)
+        >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+        >>> instance = build_instance(om.read_network(module), np.ones((1, 2)), [0], loss="hinge")
+        >>> len(instance.s), instance.objective.sense.name
+        (3, 'minimize')
+    """
+    settings = Settings(gate, relaxation, scores, relaxed, loss, sparsity, weight, margin, epsilon)
+    data = instance_data(network, images, labels, settings, bounds)
+    model = abstract_model(gate, relaxation, scores, relaxed, loss, sparsity)
+    with PauseGC():
+        return model.create_instance(data)

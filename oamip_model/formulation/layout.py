@@ -1,0 +1,90 @@
+"""Which variables a program needs: the index sets of the model, and rows of expressions in its variables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from oamip_model.network.ops import Array
+
+Index = NDArray[np.int64]
+Name = tuple[int, str, int]
+"""(image, layer name, activation): the index of the variables a, h and z."""
+
+
+@dataclass
+class Expressions:
+    """Affine expressions in the program's variables, for n images stacked: matrix @ variables + constant.
+
+    matrix: csr (n x activations, columns); constant: (n x activations,). While a layout is being made a column is the
+    number that a variable got when it was first needed; in a finished :class:`Layout` columns are those of s, a, h in turn.
+    """
+
+    matrix: sp.csr_array
+    constant: Array
+
+    def counts(self) -> Index:
+        """Number of variables in each expression."""
+        return np.diff(self.matrix.indptr).astype(np.int64)
+
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Expressions:
+        """The expressions of some rows."""
+        return Expressions(sp.csr_array(self.matrix[rows]), self.constant[rows])
+
+
+@dataclass
+class Gated:
+    """ReLU outputs that keep a variable h, one entry each.
+
+    act, pre: entries of ACT and PRE; lower, upper: bounds L, U of the pre-activation; scale: M of the gate; score: entry
+    of UNIT, or -1; state: entry of STATE, or -1 where the bounds decide the ReLU.
+    """
+
+    act: Index
+    pre: Index
+    lower: Array
+    upper: Array
+    scale: Array
+    score: Index
+    state: Index
+
+
+@dataclass
+class Pooled:
+    """Window entries that can be the maximum of a max-pooling output with a variable h, one entry each (FORMULATION.md 3e).
+
+    act: entry of ACT that the window belongs to; entries: the expressions of the inputs; big_m: Umax_{-j} - L_j, the
+    largest upper bound of the other entries less the lower bound of this one.
+    """
+
+    act: Index
+    entries: Expressions
+    big_m: Array
+
+
+@dataclass
+class Layout:
+    """Index sets, variable bounds and expressions of one program, ready for the abstract model (FORMULATION.md 1 to 3).
+
+    unit: (group name, unit); pre, act, state: names of the entries of a, h, z; choice: (image, layer, output, entry) of q;
+    pre_rows: a = these expressions; pre_lower, pre_upper: bounds of a (infinite unless the published gate sets them);
+    act_lower, act_upper: bounds of h; logits: (n x classes) expressions; score_lower: least score that the rows allow.
+    """
+
+    unit: list[tuple[str, int]]
+    pre: list[Name]
+    act: list[Name]
+    state: list[Name]
+    choice: list[tuple[int, str, int, int]]
+    pre_rows: Expressions
+    pre_lower: Array
+    pre_upper: Array
+    act_lower: Array
+    act_upper: Array
+    gated: Gated
+    pooled: Pooled
+    logits: Expressions
+    score_lower: Array

@@ -1,0 +1,114 @@
+"""The abstract model of OAMIP: sets, parameters, variables, constraints and objective (FORMULATION.md 1 to 5)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyomo.environ as pyo
+
+from oamip_model.formulation import gates, objective
+from oamip_model.formulation.matrix import MatrixConstraint
+from oamip_model.formulation.settings import Settings
+
+
+def abstract_model(
+    gate: str = "subtractive",
+    relaxation: str = "big-m",
+    scores: str = "continuous",
+    relaxed: bool = False,
+    loss: str = "cross-entropy",
+    sparsity: str = "published",
+) -> pyo.AbstractModel:
+    """A ``pyo.AbstractModel`` of the program; :func:`instance_data` makes the data that it is instantiated with.
+
+    Sets: IMAGE, CLASS, GROUP, UNIT (group, unit), PRE and ACT (image, layer, activation) of the pre-activations and
+    activations that the bounds leave open, STATE of the ReLUs that need a binary, CHOICE of max-pooling entries, LOGIT.
+    Variables: s scores, a pre-activations, h activations, z ReLU states, q pooling choices, o logits, t losses, and for
+    the published sparsity level and excess. The loss "cross-entropy" enters by tangents: the instance has those at the
+    trained network's logits, and :func:`oamip_model.solving.solve_instance` adds more until the loss is exact.
+
+    Arguments are those of :class:`oamip_model.formulation.Settings`; raises InputError for a value that is none.
+
+    Example:
+        >>> model = abstract_model(gate="switch", scores="binary")
+        >>> model.s.is_indexed(), model.is_constructed()
+        (True, False)
+    """
+    Settings(gate, relaxation, scores, relaxed, loss, sparsity)
+    m = pyo.AbstractModel(name="oamip")
+    m.gate, m.sparsity_kind = gate, sparsity
+
+    m.IMAGE = pyo.Set(doc="images")
+    m.CLASS = pyo.Set(doc="classes")
+    m.GROUP = pyo.Set(doc="score groups")
+    m.UNIT = pyo.Set(dimen=2, doc="(group, unit)")
+    m.PRE = pyo.Set(dimen=3, doc="pre-activations (image, layer, activation)")
+    m.ACT = pyo.Set(dimen=3, doc="activations (image, layer, activation)")
+    m.STATE = pyo.Set(dimen=3, doc="activations whose ReLU is open")
+    m.CHOICE = pyo.Set(dimen=4, doc="max-pooling entries (image, layer, output, entry)")
+    m.LOGIT = pyo.Set(dimen=2, doc="logits (image, class)")
+
+    m.layout = pyo.Param(within=pyo.Any, doc="rows, bounds and scales: oamip_model.formulation.Layout")
+    m.label_array = pyo.Param(within=pyo.Any, doc="label of each image, (images,)")
+    m.trained_logits = pyo.Param(within=pyo.Any, doc="logits with every score 1, (images, classes)")
+    m.size = pyo.Param(m.GROUP, within=pyo.PositiveIntegers, doc="units of each group")
+    m.divisor = pyo.Param(m.GROUP, within=pyo.PositiveIntegers, doc="D_l of the published sparsity")
+    m.weight = pyo.Param(within=pyo.NonNegativeReals, doc="weight of the loss")
+    m.margin = pyo.Param(within=pyo.NonNegativeReals, doc="margin of the losses hinge and margin, in logits")
+
+    m.s = pyo.Var(m.UNIT, within=pyo.Binary if scores == "binary" else pyo.UnitInterval)
+    m.a = pyo.Var(m.PRE)
+    m.h = pyo.Var(m.ACT)
+    m.z = pyo.Var(m.STATE, within=pyo.UnitInterval if relaxed else pyo.Binary)
+    m.q = pyo.Var(m.CHOICE, within=pyo.UnitInterval if relaxed else pyo.Binary)
+    m.o = pyo.Var(m.LOGIT)
+    m.variable_bounds = pyo.BuildAction(rule=_set_bounds)
+
+    m.preactivation = MatrixConstraint(rule=gates.preactivation)
+    m.relu_lower = MatrixConstraint(rule=gates.relu_lower)
+    m.relu_upper = MatrixConstraint(rule=gates.relu_upper)
+    m.relu_state = MatrixConstraint(rule=gates.relu_state)
+    if gate != "published":
+        m.relu_score = MatrixConstraint(rule=gates.relu_score)
+    if gate == "switch":
+        m.state_score = MatrixConstraint(rule=gates.state_score)
+    m.pool_lower = MatrixConstraint(rule=gates.pool_lower)
+    m.pool_upper = MatrixConstraint(rule=gates.pool_upper)
+    m.pool_choice = MatrixConstraint(rule=gates.pool_choice)
+    m.logits = MatrixConstraint(rule=gates.logits)
+
+    if sparsity == "published":
+        m.level = pyo.Var([None], doc="threshold of the largest I_l")
+        m.excess = pyo.Var(m.GROUP, within=pyo.NonNegativeReals, doc="I_l above the threshold")
+        m.excess_rows = MatrixConstraint(rule=objective.excess_rows)
+    else:
+        m.unit_weight = pyo.Param(m.UNIT, within=pyo.NonNegativeReals, doc="share of each unit in the sparsity")
+
+    if loss == "margin":
+        m.margin_rows = MatrixConstraint(rule=objective.margin_rows)
+        m.objective = pyo.Objective(rule=objective.sparsity)
+        return m
+    m.t = pyo.Var(m.IMAGE, within=pyo.NonNegativeReals, doc="loss of each image")
+    if loss == "hinge":
+        m.hinge_rows = MatrixConstraint(rule=objective.hinge_rows)
+    else:
+        m.loss_tangents = MatrixConstraint(rule=objective.first_tangents)
+    m.objective = pyo.Objective(rule=lambda m: pyo.value(m.weight) * objective.loss(m) + objective.sparsity(m))
+    return m
+
+
+def _set_bounds(model: Any) -> None:
+    """Bounds of s, a and h from the layout's arrays, which is several times faster than a rule for each."""
+    layout = model.layout.value
+    ranges = (
+        (model.s, layout.score_lower, np.ones(len(layout.score_lower))),
+        (model.a, layout.pre_lower, layout.pre_upper),
+        (model.h, layout.act_lower, layout.act_upper),
+    )
+    for variable, lower, upper in ranges:
+        for data, low, high in zip(variable.values(), lower.tolist(), upper.tolist(), strict=True):
+            if low > -np.inf:
+                data.setlb(low)
+            if high < np.inf:
+                data.setub(high)

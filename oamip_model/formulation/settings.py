@@ -1,0 +1,74 @@
+"""What a user may choose about a program, named and checked in one place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from oamip_model.errors import InputError
+
+GATES = ("published", "subtractive", "switch")
+RELAXATIONS = ("big-m",)
+SCORES = ("continuous", "binary")
+SPARSITIES = ("published", "mean", "parameters")
+LOSSES = ("cross-entropy", "hinge", "margin")
+PUBLISHED_EPSILON = 1e-5
+
+
+def check_choice(option: str, given: Any, accepted: Sequence[str]) -> None:
+    """Raise InputError unless ``given`` is one of ``accepted``."""
+    if given not in accepted:
+        raise InputError(f"{option}: got {given!r}, accepted are {', '.join(accepted)}")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The choices that fix a program, apart from the network and the images (FORMULATION.md 2, 3, 5).
+
+    gate: "published" | "subtractive" | "switch"; relaxation: "big-m"; scores: "continuous" | "binary"; relaxed: ReLU
+    states in [0, 1] instead of {0, 1}; loss: "cross-entropy" | "hinge" | "margin"; sparsity: "published" | "mean" |
+    "parameters"; weight: of the loss; margin: m of the losses "hinge" and "margin", in logits; epsilon: half width of
+    the box of the published bounds (1e-5 unless given), 0 in the other gates.
+
+    Example:
+        >>> Settings(gate="switch", scores="binary").epsilon
+        0.0
+    """
+
+    gate: str = "subtractive"
+    relaxation: str = "big-m"
+    scores: str = "continuous"
+    relaxed: bool = False
+    loss: str = "cross-entropy"
+    sparsity: str = "published"
+    weight: float = 5.0
+    margin: float = 1.0
+    epsilon: float | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("gate", self.gate, GATES)
+        check_choice("relaxation", self.relaxation, RELAXATIONS)
+        check_choice("scores", self.scores, SCORES)
+        check_choice("loss", self.loss, LOSSES)
+        check_choice("sparsity", self.sparsity, SPARSITIES)
+        for name in ("weight", "margin"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+                raise InputError(f"{name}: got {value!r}, accepted is a finite number >= 0")
+        if self.epsilon is None:
+            object.__setattr__(self, "epsilon", PUBLISHED_EPSILON if self.gate == "published" else 0.0)
+        elif not 0 <= self.epsilon < math.inf:
+            raise InputError(f"epsilon: got {self.epsilon}, accepted is a finite number >= 0")
+        elif self.gate != "published" and self.epsilon != 0:
+            raise InputError(f"epsilon: only the gate published has a box around the images, gate {self.gate} has none")
+        if self.gate == "switch" and self.scores == "continuous" and not self.relaxed:
+            raise InputError(
+                "scores: gate switch takes binary scores; continuous ones are a relaxation, asked for by relaxed=True"
+            )
+
+    @property
+    def is_relaxation(self) -> bool:
+        """Whether the program bounds the network's best scores from below only, and its logits need not be real ones."""
+        return self.relaxed

@@ -1,0 +1,170 @@
+"""A Pyomo model as arrays: matrix constraints are taken as they are, other linear constraints row by row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyomo.environ as pyo
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from pyomo.repn import generate_standard_repn
+
+from oamip_model.errors import InputError
+from oamip_model.formulation.matrix import MatrixConstraint, MatrixRows
+from oamip_model.solving.protocol import Array, Arrays
+
+
+class Compiled:
+    """The arrays of a model, and where its variables went.
+
+    arrays: the program; offset: {id of a Var component: (first column, number of columns)}.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.variables: list[Any] = []
+        self.offset: dict[int, tuple[int, int]] = {}
+        for component in model.component_objects(pyo.Var, descend_into=True):
+            self.offset[id(component)] = (len(self.variables), len(component))
+            self.variables.extend(component.values())
+        self._position: dict[int, int] | None = None
+        self.arrays = self._compile()
+
+    def columns(self, variable: Any) -> slice:
+        """Columns of an indexed Var, in the order of its index set."""
+        first, count = self.offset[id(variable)]
+        return slice(first, first + count)
+
+    def load(self, x: Array) -> None:
+        """Set the values of the model's variables to x (columns,)."""
+        for data, value in zip(self.variables, x.tolist(), strict=True):
+            if not data.fixed:
+                data.set_value(value, skip_validation=True)
+
+    def rows(self, block: MatrixRows) -> sp.csr_array:
+        """Rows of a matrix constraint over all columns of the model."""
+        parts = []
+        for variable, matrix in block.blocks:
+            first, _ = self.offset[id(variable)]
+            parts.append(
+                sp.csr_array(
+                    (matrix.data, matrix.indices + first, matrix.indptr), shape=(len(block.names), len(self.variables))
+                )
+            )
+        return sp.csr_array(sum(parts[1:], parts[0]))
+
+    def _compile(self) -> Arrays:
+        lower, upper, integral = self._bounds()
+        matrices: list[sp.csr_array] = []
+        limits: list[tuple[Array, Array]] = []
+        ordinary: list[Any] = []
+        for component in self.model.component_objects(pyo.Constraint, active=True, descend_into=True):
+            if not isinstance(component, MatrixConstraint):
+                ordinary.extend(data for data in component.values() if data.active)
+                continue
+            block = component.rows
+            matrix = self._stack(block)
+            keep: Any = slice(None)
+            if component.materialised:
+                keep = np.array([row.active for row in component.values()], dtype=bool)
+            matrices.append(matrix[keep])
+            limits.append((block.lower[keep], block.upper[keep]))
+        if ordinary:
+            matrix, low, high = self._ordinary(ordinary)
+            matrices.append(matrix)
+            limits.append((low, high))
+        cost, offset, sense = self._objective()
+        width = len(self.variables)
+        return Arrays(
+            sp.csr_array(sp.vstack(matrices, format="csr")) if matrices else sp.csr_array((0, width)),
+            cost, lower, upper,
+            np.concatenate([low for low, _ in limits]) if limits else np.zeros(0),
+            np.concatenate([high for _, high in limits]) if limits else np.zeros(0),
+            integral, offset, sense,
+        )  # fmt: skip
+
+    def _stack(self, block: MatrixRows) -> sp.csr_array:
+        """The block's csr over all columns, without the additions of :meth:`rows` where blocks stand side by side."""
+        pieces = sorted((self.offset[id(variable)][0], k) for k, (variable, _) in enumerate(block.blocks))
+        if len({first for first, _ in pieces}) < len(pieces):
+            return self.rows(block)
+        rows, width = len(block.names), len(self.variables)
+        parts, at = [], 0
+        for first, k in pieces:
+            if first > at:
+                parts.append(sp.csr_array((rows, first - at)))
+            parts.append(block.blocks[k][1])
+            at = first + block.blocks[k][1].shape[1]
+        if at < width:
+            parts.append(sp.csr_array((rows, width - at)))
+        return sp.csr_array(sp.hstack(parts, format="csr"))
+
+    def _bounds(self) -> tuple[Array, Array, NDArray[np.bool_]]:
+        count = len(self.variables)
+        lower, upper, integral = np.full(count, -np.inf), np.full(count, np.inf), np.zeros(count, dtype=bool)
+        for k, data in enumerate(self.variables):
+            low, high = data.bounds
+            if data.fixed:
+                low = high = pyo.value(data)
+            if low is not None:
+                lower[k] = low
+            if high is not None:
+                upper[k] = high
+            if not data.is_continuous():
+                if not data.is_integer() and not data.is_binary():
+                    raise InputError(f"variable {data.name}: domain {data.domain} is neither continuous nor integer")
+                integral[k] = True
+        return lower, upper, integral
+
+    def _linear(self, expression: Any, what: str) -> tuple[list[int], list[float], float]:
+        if self._position is None:
+            self._position = {id(data): k for k, data in enumerate(self.variables)}
+        repn = generate_standard_repn(expression, compute_values=True, quadratic=False)
+        if repn.nonlinear_expr is not None:
+            raise InputError(f"{what}: is not linear, and the backends take linear programs only (or use SolverFactory)")
+        columns = [self._position[id(data)] for data in repn.linear_vars]
+        return columns, list(repn.linear_coefs), float(repn.constant)
+
+    def _ordinary(self, constraints: list[Any]) -> tuple[sp.csr_array, Array, Array]:
+        rows: list[int] = []
+        columns: list[int] = []
+        values: list[float] = []
+        low, high = np.full(len(constraints), -np.inf), np.full(len(constraints), np.inf)
+        for k, data in enumerate(constraints):
+            least, body, most = data.to_bounded_expression(evaluate_bounds=True)
+            where, coefficients, constant = self._linear(body, f"constraint {data.name}")
+            rows += [k] * len(where)
+            columns += where
+            values += coefficients
+            low[k] = -np.inf if least is None else least - constant
+            high[k] = np.inf if most is None else most - constant
+        matrix = sp.csr_array((values, (rows, columns)), shape=(len(constraints), len(self.variables)))
+        return matrix, low, high
+
+    def _objective(self) -> tuple[Array, float, int]:
+        cost = np.zeros(len(self.variables))
+        objectives = list(self.model.component_data_objects(pyo.Objective, active=True, descend_into=True))
+        if len(objectives) != 1:
+            raise InputError(f"objective: the model has {len(objectives)} active objectives, exactly one is needed")
+        columns, values, constant = self._linear(objectives[0].expr, f"objective {objectives[0].name}")
+        np.add.at(cost, columns, values)
+        return cost, constant, 1 if objectives[0].is_minimizing() else -1
+
+
+def compile_arrays(model: Any) -> Arrays:
+    """The arrays of a linear Pyomo model: any constraints, matrix-valued ones without visiting their rows.
+
+    Columns are the model's variables in the order of ``component_objects(Var)``. Raises InputError where a constraint or
+    the objective is not linear, or there is not exactly one active objective.
+
+    Example:
+        >>> import pyomo.environ as pyo
+        >>> m = pyo.ConcreteModel()
+        >>> m.x = pyo.Var([1, 2], bounds=(0, 1))
+        >>> m.c = pyo.Constraint(expr=m.x[1] + 2 * m.x[2] <= 2)
+        >>> m.o = pyo.Objective(expr=m.x[1], sense=pyo.maximize)
+        >>> compile_arrays(m).matrix.toarray().tolist()
+        [[1.0, 2.0]]
+    """
+    return Compiled(model).arrays

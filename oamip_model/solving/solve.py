@@ -1,0 +1,290 @@
+"""Solves an instance by any backend; cross-entropy by outer approximation, with a certified gap (FORMULATION.md 5)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from oamip_model.errors import InputError
+from oamip_model.formulation.objective import tangents
+from oamip_model.network.ops import Array
+from oamip_model.solving.compile import Compiled
+from oamip_model.solving.point import complete_point, losses
+from oamip_model.solving.protocol import Backend, Capability, Options, Session, Solution, Status
+from oamip_model.solving.registry import get_backend, open_session
+
+FEASIBLE = 1e-6
+"""A point that a forward pass gives is taken as incumbent if it breaks no row by more than this."""
+_SETTLED = 0.1
+"""Share of the tolerance below which the loss of an image needs no further tangent."""
+_STALL = 50
+"""Rounds in a row in which the bound did not move, after which the outer approximation gives up."""
+
+
+@dataclass(frozen=True)
+class InstanceSolution:
+    """How an instance was solved, and what is proved. What is not known is None.
+
+    scores: {group: (units,)}; logits: (n, classes) in the program; objective: of the incumbent with its exact loss;
+    bound: lower bound of the program's optimum; loss: mean over images, unweighted (None for loss "margin"); sparsity: the
+    sparsity term; rounds: solves; cuts: tangents added after the first ones; solver_seconds: inside the solver.
+    """
+
+    status: Status
+    scores: dict[str, Array] | None
+    logits: Array | None
+    objective: float | None
+    bound: float | None
+    loss: float | None
+    sparsity: float | None
+    rounds: int
+    cuts: int
+    nodes: int | None
+    seconds: float
+    solver_seconds: float
+    solver: str
+    version: str
+    message: str = ""
+    interrupted: bool = False
+
+    @property
+    def gap(self) -> float | None:
+        """Relative gap |objective - bound| / max(|objective|, 1e-10); None where one of them is unknown."""
+        if self.objective is None or self.bound is None:
+            return None
+        return abs(self.objective - self.bound) / max(abs(self.objective), 1e-10)
+
+
+def solve_instance(
+    instance: Any,
+    solver: str | Backend = "highs",
+    *,
+    tolerance: float = 1e-4,
+    time_limit: float | None = None,
+    threads: int | None = 1,
+    seed: int | None = 0,
+    log_file: str | Path | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> InstanceSolution:
+    """The solution of an instance of :func:`oamip_model.formulation.abstract_model`, within a relative gap of ``tolerance``.
+
+    The loss "cross-entropy" is approximated from below by tangents, added at each solution until objective and bound
+    meet; first on the relaxation, then on the integer program. The tangents stay in the instance, and the solution is
+    loaded into its variables. solver: a name or a backend; time_limit: seconds for everything; progress: called with a
+    line after each round. Ctrl-C ends the solve and gives back what is there.
+
+    Raises InputError for an option that is not valid, SolverMissingError where the solver cannot be used.
+
+    Example:
+        >>> import numpy as np, torch, oamip_model as om
+        >>> _ = torch.manual_seed(0)
+        >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+        >>> instance = om.build_instance(om.read_network(module), np.ones((1, 2)), [0])
+        >>> solution = solve_instance(instance)
+        >>> solution.status.value, solution.gap < 1e-4
+        ('optimal', True)
+    """
+    if not 0 < tolerance < 1:
+        raise InputError(f"tolerance: got {tolerance}, accepted is a relative gap between 0 and 1")
+    backend = get_backend(solver)
+    rounds = _by_rounds(instance)
+    options = Options(time_limit, tolerance / 2 if rounds else tolerance, threads, seed, _path(log_file))
+    return _Solve(instance, backend, options, tolerance, progress).run()
+
+
+def _path(log_file: str | Path | None) -> Path | None:
+    return None if log_file is None else Path(log_file)
+
+
+def _by_rounds(instance: Any) -> bool:
+    return hasattr(instance, "loss_tangents") and pyo_value(instance.weight) > 0
+
+
+def pyo_value(parameter: Any) -> float:
+    """Value of a scalar Pyomo parameter."""
+    return float(parameter.value)
+
+
+class _Solve:
+    def __init__(
+        self,
+        instance: Any,
+        backend: Backend,
+        options: Options,
+        tolerance: float,
+        progress: Callable[[str], None] | None,
+    ) -> None:
+        self.began = time.monotonic()
+        self.instance, self.backend, self.options, self.tolerance = instance, backend, options, tolerance
+        self.progress = progress
+        self.compiled = Compiled(instance)
+        self.arrays = self.compiled.arrays
+        self.s = self.compiled.columns(instance.s)
+        self.o = self.compiled.columns(instance.o)
+        self.best: Array | None = None
+        self.best_logits: Array | None = None
+        self.objective: float | None = None
+        self.bound = -np.inf
+        self.rounds = self.cuts = 0
+        self.nodes: int | None = None
+        self.solver_seconds = 0.0
+        self.last: Solution | None = None
+        self.stopped = ""
+
+    def run(self) -> InstanceSolution:
+        session = open_session(self.backend, self.arrays, self.options)
+        interrupted = False
+        try:
+            if _by_rounds(self.instance):
+                if self.arrays.is_mip:
+                    self.outer(session, relaxed=True)
+                if not self.stopped:
+                    self.outer(session, relaxed=False)
+            else:
+                self.one(session, relaxed=False)
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            session.close()
+        return self.result(interrupted)
+
+    def left(self) -> float | None:
+        limit = self.options.time_limit
+        return None if limit is None else limit - (time.monotonic() - self.began)
+
+    def gap(self) -> float:
+        if self.objective is None or not np.isfinite(self.bound):
+            return np.inf
+        return (self.objective - self.bound) / max(abs(self.objective), 1e-10)
+
+    def one(self, session: Session, relaxed: bool) -> Solution | None:
+        """One solve; None where no time is left."""
+        left = self.left()
+        if left is not None and left <= 0:
+            self.stopped = "time limit"
+            return None
+        start = None if relaxed or not self.arrays.is_mip else self.start()
+        solution = session.solve(start, relaxed=relaxed, time_limit=left)
+        self.rounds += 1
+        self.solver_seconds += solution.seconds
+        self.last = solution
+        if solution.nodes is not None:
+            self.nodes = (self.nodes or 0) + solution.nodes
+        if solution.bound is not None:
+            self.bound = max(self.bound, solution.bound)
+        if solution.x is not None and not (relaxed and self.arrays.is_mip):
+            self.consider(solution.x)
+        if solution.interrupted:
+            raise KeyboardInterrupt
+        if solution.status is not Status.OPTIMAL:
+            self.stopped = solution.status.value
+        return solution
+
+    def start(self) -> Array | None:
+        """A feasible point to start from: the best so far, or the trained network itself, every score 1."""
+        if Capability.MIP_START not in self.backend.capabilities:
+            return None
+        if self.best is not None:
+            return self.best
+        point = complete_point(self.compiled, np.ones(self.s.stop - self.s.start))
+        return point if self.arrays.violation(point) <= FEASIBLE else None
+
+    def consider(self, x: Array) -> None:
+        """Take a solver's point as incumbent if it is better: as the forward pass of its scores where that is feasible.
+
+        The solver's own point satisfies big-M rows within a tolerance only; the forward pass satisfies them exactly.
+        """
+        scores = np.clip(x[self.s], 0.0, 1.0)
+        if self.arrays.is_mip:
+            exact = complete_point(self.compiled, np.where(self.arrays.integral[self.s], np.round(scores), scores))
+            candidates = [exact, self.lifted(x)] if self.arrays.violation(exact) <= FEASIBLE else [self.lifted(x)]
+        else:
+            candidates = [self.lifted(x)]
+        point = candidates[0]
+        value = self.arrays.objective(point)
+        if self.objective is None or value < self.objective:
+            self.best, self.objective, self.best_logits = point, value, x[self.o].copy()
+
+    def lifted(self, x: Array) -> Array:
+        """x with the losses that its logits have."""
+        if not hasattr(self.instance, "t"):
+            return x
+        y = x.copy()
+        y[self.compiled.columns(self.instance.t)] = losses(self.instance, x[self.o])
+        return y
+
+    def outer(self, session: Session, relaxed: bool) -> None:
+        """Rounds of outer approximation: solve, add tangents at the solution, until objective and bound meet."""
+        t = self.compiled.columns(self.instance.t)
+        stalled = 0
+        while True:
+            before = self.bound
+            solution = self.one(session, relaxed)
+            if solution is None or solution.x is None:
+                return
+            exact = losses(self.instance, solution.x[self.o])
+            missing = exact - solution.x[t]
+            weight = pyo_value(self.instance.weight)
+            value = self.arrays.objective(self.lifted(solution.x))
+            open_gap = weight * float(missing.mean()) / max(abs(value), 1e-10)
+            self.report(relaxed, value if relaxed else self.objective)
+            done = open_gap <= self.tolerance / 2 if relaxed and self.arrays.is_mip else self.gap() <= self.tolerance
+            if done or self.stopped:
+                return
+            needed = missing * weight > _SETTLED * self.tolerance * max(abs(value), 1e-10)
+            stalled = stalled + 1 if self.bound <= before + 1e-12 * max(1.0, abs(before)) else 0
+            if not needed.any() or stalled >= _STALL:
+                if not relaxed:
+                    self.stopped = "the outer approximation stalled"
+                return
+            self.cut(session, solution.x[self.o], np.flatnonzero(needed))
+
+    def cut(self, session: Session, logits: Array, images: Any) -> None:
+        points = logits.reshape(-1, len(self.instance.CLASS))[images]
+        rows = tangents(self.instance, points, images, first=len(self.instance.loss_tangents))
+        self.instance.loss_tangents.append(rows)
+        session.add_rows(self.compiled.rows(rows), rows.lower, rows.upper)
+        self.cuts += len(images)
+
+    def report(self, relaxed: bool, value: float | None) -> None:
+        if self.progress is None:
+            return
+        shown = "none" if value is None else f"{value:.6g}"
+        kind = "relaxation" if relaxed else "program"
+        self.progress(f"round {self.rounds} ({kind}): objective {shown}, bound {self.bound:.6g}")
+
+    def result(self, interrupted: bool) -> InstanceSolution:
+        status = self.status(interrupted)
+        scores = logits = loss = sparsity = None
+        if self.best is not None and self.objective is not None:
+            self.compiled.load(self.best)
+            scores = self.scores(np.clip(self.best[self.s], 0.0, 1.0))
+            assert self.best_logits is not None
+            logits = self.best_logits.reshape(-1, len(self.instance.CLASS))
+            sparsity = self.objective
+            if hasattr(self.instance, "t"):
+                loss = float(self.best[self.compiled.columns(self.instance.t)].mean())
+                sparsity = self.objective - pyo_value(self.instance.weight) * loss
+        message = self.stopped or (self.last.message if self.last is not None else "")
+        return InstanceSolution(
+            status, scores, logits, self.objective, float(self.bound) if np.isfinite(self.bound) else None, loss, sparsity,
+            self.rounds, self.cuts, self.nodes, time.monotonic() - self.began, self.solver_seconds,
+            self.backend.name, self.backend.version(), message, interrupted,
+        )  # fmt: skip
+
+    def status(self, interrupted: bool) -> Status:
+        if self.objective is not None:
+            return Status.OPTIMAL if self.gap() <= self.tolerance else Status.FEASIBLE
+        if self.last is not None and self.last.status in (Status.INFEASIBLE, Status.UNBOUNDED, Status.ERROR):
+            return self.last.status
+        return Status.NO_SOLUTION
+
+    def scores(self, flat: Array) -> dict[str, Array]:
+        sizes = [int(self.instance.size[g]) for g in self.instance.GROUP]
+        parts = np.split(flat, np.cumsum(sizes)[:-1])
+        return {g: part.copy() for g, part in zip(self.instance.GROUP, parts, strict=True)}
