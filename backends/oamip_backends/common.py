@@ -126,8 +126,8 @@ def tidy(arrays: Arrays, x: Array) -> Array:
     return candidate if breach(arrays, candidate)[0] <= max(CLEAN, breach(arrays, x)[0]) else x
 
 
-class CheckedSession(ABC):
-    """A session whose solver's answers are checked: subclasses load, solve and add rows; this class judges.
+class CheckedRun(ABC):
+    """A program whose solver's answers are checked: a subclass says what the solver said, this class judges.
 
     Every incumbent is compared with the rows, the bounds and the integrality. One that breaks them by more than
     BROKEN or FRACTIONAL is not handed on: the status becomes NO_SOLUTION where the solver stopped early, ERROR where
@@ -145,23 +145,6 @@ class CheckedSession(ABC):
     @abstractmethod
     def run(self, start: Array | None, relaxed: bool, time_limit: float | None) -> Outcome:
         """Solve and say what the solver said."""
-
-    @abstractmethod
-    def append(self, rows: sp.csr_array, lower: Array, upper: Array) -> None:
-        """Add rows to the loaded model."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Free the solver."""
-
-    def add_rows(self, rows: sp.csr_array, lower: Array, upper: Array) -> None:
-        """See :class:`oamip_model.solving.protocol.Session`."""
-        rows = sp.csr_array(rows)
-        block, fault = prepare(replace(self.arrays, matrix=rows, row_lower=lower, row_upper=upper))
-        self._fault = self._fault or fault
-        if rows.shape[0] and not fault:
-            self._blocks.append(block)
-            self.append(rows, block.row_lower, block.row_upper)
 
     def solve(self, start: Array | None = None, *, relaxed: bool = False, time_limit: float | None = None) -> Solution:
         """See :class:`oamip_model.solving.protocol.Session`."""
@@ -227,3 +210,24 @@ class CheckedSession(ABC):
             Status.NO_SOLUTION, nodes=outcome.nodes, interrupted=found.interrupted,
             message="infeasible or unbounded: the time limit left no room to tell which",
         )  # fmt: skip
+
+
+class CheckedSession(CheckedRun):
+    """A checked program that stays loaded, so that rows can be added between solves."""
+
+    @abstractmethod
+    def append(self, rows: sp.csr_array, lower: Array, upper: Array) -> None:
+        """Add rows to the loaded model."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Free the solver."""
+
+    def add_rows(self, rows: sp.csr_array, lower: Array, upper: Array) -> None:
+        """See :class:`oamip_model.solving.protocol.Session`."""
+        rows = sp.csr_array(rows)
+        block, fault = prepare(replace(self.arrays, matrix=rows, row_lower=lower, row_upper=upper))
+        self._fault = self._fault or fault
+        if rows.shape[0] and not self._fault:
+            self._blocks.append(block)
+            self.append(rows, block.row_lower, block.row_upper)

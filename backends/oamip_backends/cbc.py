@@ -1,0 +1,194 @@
+"""CBC, run as a separate program on an MPS file; its answer is read from its log and from the solution it saves.
+
+Which binary: ``cbc`` on the PATH first, since whoever put it there chose it, then the one of ``cbcbox``, then pulp's.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shutil
+import subprocess
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from oamip_backends.common import CheckedRun, Outcome
+from oamip_backends.mps import write_mps
+from oamip_backends.process import run_to_end
+from oamip_model.solving.protocol import (
+    ABSOLUTE_GAP,
+    DEFAULT_FEASIBILITY,
+    DEFAULT_GAP,
+    Array,
+    Arrays,
+    Capability,
+    Options,
+    Solution,
+    SolverMissingError,
+    Status,
+)
+
+_NUMBER = r"([-+]?[\d.]+(?:[eE][-+]?\d+)?)"
+_NO_BOUND = 1e49  # CBC writes 1e+50 where it has nothing
+_DIGITS = 1e-7  # the bound is printed with 8 digits, so it is rounded outward
+
+
+class Cbc:
+    """CBC (COIN-OR branch and cut, EPL-2.0), a solver for linear and mixed-integer programs."""
+
+    name: ClassVar[str] = "cbc"
+    licence: ClassVar[str] = "EPL-2.0"
+    capabilities: ClassVar[frozenset[Capability]] = frozenset(Capability) - {Capability.CUT_ROUNDS}
+
+    def check(self) -> None:
+        """Raise SolverMissingError where there is no CBC binary."""
+        _binary()
+
+    def version(self) -> str:
+        """The version of the CBC binary, such as 2.10.3."""
+        return _version(_binary())
+
+    def solve(self, arrays: Arrays, options: Options, start: Array | None = None) -> Solution:
+        """Solve one program from scratch."""
+        return _CbcRun(self, arrays, options).solve(start)
+
+
+class _CbcRun(CheckedRun):
+    """One call of CBC."""
+
+    def run(self, start: Array | None, relaxed: bool, time_limit: float | None) -> Outcome:
+        """Solve and say what CBC said."""
+        with tempfile.TemporaryDirectory(prefix="oamip-cbc-") as name:
+            folder = Path(name)
+            write_mps(self.arrays, folder / "model.mps")
+            command = [_binary(), str(folder / "model.mps"), *self._options(time_limit)]
+            if start is not None and self.arrays.is_mip:
+                self._write_start(start, folder / "start.txt")
+                command += ["-mips", str(folder / "start.txt")]
+            # "solution" says how the solve ended, with values of 8 digits; "saveSolution" writes all digits.
+            command += ["-solve", "-solution", str(folder / "head.sol"), "-saveSolution", str(folder / "all.bin")]
+            log = self.options.log_file or folder / "log.txt"
+            # CBC looks at its clock between steps: give it time to notice before it is asked to stop.
+            ended = run_to_end(
+                command, Path(log), None if time_limit is None else time_limit + max(5.0, 0.2 * time_limit)
+            )
+            written = (folder / "head.sol").read_text().splitlines() if (folder / "head.sol").exists() else []
+            outcome = self._read(ended.log, written[0] if written else "", folder / "all.bin")
+        outcome.interrupted = ended.interrupted
+        return outcome
+
+    def _options(self, time_limit: float | None) -> list[str]:
+        given = self.options
+        tolerance = DEFAULT_FEASIBILITY if given.feasibility is None else given.feasibility
+        values = {
+            "timeMode": "elapsed",
+            "ratioGap": DEFAULT_GAP if given.gap is None else given.gap,
+            "allowableGap": ABSOLUTE_GAP,
+            "increment": ABSOLUTE_GAP,  # by default a better incumbent must be better by 1e-5, whatever the gap
+            "primalTolerance": tolerance,
+            "integerTolerance": tolerance,
+        }
+        if time_limit is not None:
+            values["seconds"] = time_limit
+        if given.threads is not None and given.threads > 1:
+            values["threads"] = given.threads
+        if given.seed is not None:
+            # 0 means "by the time of day" to CBC, so it stands for Clp's own default here.
+            values |= {"randomSeed": given.seed or 1234567, "randomCbcSeed": given.seed or 1234567}
+        return [part for name, value in values.items() for part in (f"-{name}", str(value))]
+
+    def _write_start(self, start: Array, path: Path) -> None:
+        lines = [f"{column} c{column} {value!r}" for column, value in enumerate(start.tolist())]
+        path.write_text("Start - objective value 0\n" + "\n".join(lines) + "\n")
+
+    def _read(self, log: str, head: str, saved: Path) -> Outcome:
+        nodes = re.search(r"Enumerated nodes:\s+(\d+)", log)
+        outcome = Outcome(Status.ERROR, nodes=int(nodes.group(1)) if nodes and self.arrays.is_mip else None)
+        outcome.message = head.split(" - objective")[0]
+        if head.startswith("Optimal"):
+            outcome.status, outcome.message = Status.OPTIMAL, ""
+        elif head.startswith(("Infeasible", "Integer infeasible")):
+            outcome.status = Status.INFEASIBLE
+        elif head.startswith("Unbounded"):
+            outcome.status = Status.UNBOUNDED
+        elif head.startswith("Stopped"):
+            outcome.status = Status.FEASIBLE
+        elif not head and "best possible" in log:
+            outcome.status, outcome.message = Status.NO_SOLUTION, "CBC was stopped before it wrote a solution"
+        else:
+            outcome.message = outcome.message or f"CBC ended without an answer: {_last_line(log)}"
+        if outcome.status in (Status.OPTIMAL, Status.FEASIBLE) and "no integer solution" not in head:
+            self._read_point(outcome, saved)
+        self._read_bound(outcome, log)
+        return outcome
+
+    def _read_point(self, outcome: Outcome, saved: Path) -> None:
+        # Two 32-bit counts and the objective, then activities and duals of rows, values and reduced costs of columns.
+        data = saved.read_bytes()
+        rows, columns = np.frombuffer(data, np.int32, 2).tolist()
+        kept = np.isfinite(self.arrays.row_lower) | np.isfinite(self.arrays.row_upper)
+        if columns != len(self.arrays.cost) or rows != int(kept.sum()):
+            outcome.message = f"CBC saved a solution of {rows} rows and {columns} columns"
+            outcome.status = Status.ERROR
+            return
+        values = np.frombuffer(data, np.float64, 2 * rows + columns, offset=16)
+        outcome.x = values[2 * rows :].copy()
+        if not self.arrays.is_mip and outcome.status is Status.OPTIMAL:
+            outcome.row_duals = np.zeros(len(kept))
+            outcome.row_duals[kept] = self.arrays.sense * values[rows : 2 * rows]
+
+    def _read_bound(self, outcome: Outcome, log: str) -> None:
+        sense, offset = self.arrays.sense, self.arrays.offset
+        if outcome.status is Status.OPTIMAL and outcome.x is not None:
+            objective = self.arrays.objective(outcome.x)
+            slack = 0.0
+            if self.arrays.is_mip:
+                # CBC does not print its bound when it is done: what it has proved is the gap that it was given.
+                gap = DEFAULT_GAP if self.options.gap is None else self.options.gap
+                slack = max(gap * abs(objective - offset), ABSOLUTE_GAP)
+            outcome.bound = objective - sense * slack
+        elif self.arrays.is_mip:
+            told = re.findall(rf"best possible {_NUMBER}", log)
+            if told and abs(float(told[-1])) < _NO_BOUND:
+                least = float(told[-1])
+                least -= _DIGITS * abs(least)
+                outcome.bound = sense * least + offset
+
+
+def _last_line(log: str) -> str:
+    lines = [line for line in log.splitlines() if line.strip()]
+    return lines[-1].strip() if lines else "it printed nothing"
+
+
+@lru_cache(maxsize=1)
+def _binary() -> str:
+    on_path = shutil.which("cbc")
+    if on_path:
+        return on_path
+    for package in ("cbcbox", "pulp"):
+        try:
+            module = importlib.import_module(package)
+        except ImportError:
+            continue
+        path = module.cbc_bin_path() if package == "cbcbox" else module.PULP_CBC_CMD().path
+        if path and shutil.which(path):
+            return str(path)
+    raise SolverMissingError(
+        "cbc: there is no cbc on the PATH, and neither cbcbox nor pulp brings one: pip install pulp"
+    )
+
+
+@lru_cache(maxsize=4)
+def _version(binary: str) -> str:
+    try:
+        told = subprocess.run([binary, "-quit"], capture_output=True, text=True, timeout=20, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise SolverMissingError(f"cbc: {binary} cannot be run ({error}): pip install pulp brings another") from None
+    found = re.search(r"Version:\s*(\S+)", told)
+    if "CBC" not in told or found is None:
+        raise SolverMissingError(f"cbc: {binary} is not COIN-OR's CBC: take it off the PATH, or pip install pulp")
+    return found.group(1)

@@ -1,0 +1,181 @@
+"""SCIP, in memory through pyscipopt; rows are added to the original problem between solves."""
+
+from __future__ import annotations
+
+import gc
+from contextlib import closing
+from typing import Any, ClassVar
+
+import numpy as np
+import scipy.sparse as sp
+
+from oamip_backends.common import CheckedSession, Outcome
+from oamip_model.solving.protocol import (
+    ABSOLUTE_GAP,
+    DEFAULT_FEASIBILITY,
+    DEFAULT_GAP,
+    Array,
+    Arrays,
+    Capability,
+    Options,
+    Solution,
+    SolverMissingError,
+    Status,
+)
+
+_ENDED = {
+    "optimal": Status.OPTIMAL,
+    "gaplimit": Status.OPTIMAL,
+    "infeasible": Status.INFEASIBLE,
+    "unbounded": Status.UNBOUNDED,
+    "timelimit": Status.FEASIBLE,
+    "userinterrupt": Status.FEASIBLE,
+    "terminate": Status.FEASIBLE,
+    "memlimit": Status.FEASIBLE,
+}
+
+
+class Scip:
+    """SCIP (Apache-2.0), a solver for linear and mixed-integer programs. One thread."""
+
+    name: ClassVar[str] = "scip"
+    licence: ClassVar[str] = "Apache-2.0"
+    capabilities: ClassVar[frozenset[Capability]] = frozenset(Capability) - {Capability.THREADS}
+
+    def check(self) -> None:
+        """Raise SolverMissingError where pyscipopt cannot be imported."""
+        try:
+            import pyscipopt  # noqa: F401
+        except ImportError as error:
+            raise SolverMissingError(f"scip: pyscipopt cannot be imported ({error}): pip install pyscipopt") from None
+
+    def version(self) -> str:
+        """The version of SCIP, such as 10.0.0."""
+        from pyscipopt import Model
+
+        model = Model()
+        return f"{model.getMajorVersion()}.{model.getMinorVersion()}.{model.getTechVersion()}"
+
+    def session(self, arrays: Arrays, options: Options) -> ScipSession:
+        """A session that keeps the original problem between solves; each solve presolves and branches anew."""
+        self.check()
+        return ScipSession(self, arrays, options)
+
+    def solve(self, arrays: Arrays, options: Options, start: Array | None = None) -> Solution:
+        """Solve one program from scratch."""
+        with closing(self.session(arrays, options)) as session:
+            return session.solve(start)
+
+
+class ScipSession(CheckedSession):
+    """One model in SCIP."""
+
+    def __init__(self, backend: Scip, arrays: Arrays, options: Options) -> None:
+        super().__init__(backend, arrays, options)
+        from pyscipopt import Expr, Model
+        from pyscipopt.scip import ExprCons, Term
+
+        self._expr, self._row, self._term = Expr, ExprCons, Term
+        self._model: Any = Model()
+        self._relaxed = False
+        self._set_options()
+        if not self._fault:
+            self._load()
+
+    def _set_options(self) -> None:
+        given, model = self.options, self._model
+        model.hideOutput()
+        if given.log_file is not None:
+            model.setLogfile(str(given.log_file))
+        model.setParam("limits/gap", float(DEFAULT_GAP if given.gap is None else given.gap))
+        model.setParam("limits/absgap", ABSOLUTE_GAP)
+        tolerance = DEFAULT_FEASIBILITY if given.feasibility is None else given.feasibility
+        model.setParam("numerics/feastol", float(tolerance))
+        if given.seed is not None:
+            model.setParam("randomization/randomseedshift", int(given.seed))
+
+    def _load(self) -> None:
+        a, model = self.arrays, self._model
+        if a.sense == -1:
+            model.setMaximize()
+        model.addObjoffset(a.offset)
+        self._kinds = self._kinds_of(a)
+        columns = zip(a.lower.tolist(), a.upper.tolist(), a.cost.tolist(), self._kinds, strict=True)
+        self._columns = [
+            model.addVar(
+                lb=None if lower == -np.inf else lower, ub=None if upper == np.inf else upper, obj=cost, vtype=kind
+            )
+            for lower, upper, cost, kind in columns
+        ]
+        self._terms = [self._term(column) for column in self._columns]
+        self._add(a.matrix, a.row_lower, a.row_upper)
+
+    def _kinds_of(self, a: Arrays) -> list[str]:
+        binary = a.integral & (a.lower >= 0.0) & (a.upper <= 1.0)
+        return [str(kind) for kind in np.where(binary, "B", np.where(a.integral, "I", "C"))]
+
+    def _add(self, rows: sp.csr_array, lower: Array, upper: Array) -> None:
+        starts, where, values = rows.indptr.tolist(), rows.indices.tolist(), rows.data.tolist()
+        # Every row is a dictionary of fresh objects, which the garbage collector would scan again and again.
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            for row, (low, high) in enumerate(zip(lower.tolist(), upper.tolist(), strict=True)):
+                inside = slice(starts[row], starts[row + 1])
+                terms = dict(zip([self._terms[i] for i in where[inside]], values[inside], strict=True))
+                if low == -np.inf and high == np.inf:
+                    continue
+                expression = self._expr(terms or {self._terms[0]: 0.0})
+                self._model.addCons(
+                    self._row(expression, lhs=None if low == -np.inf else low, rhs=None if high == np.inf else high)
+                )
+        finally:
+            if collecting:
+                gc.enable()
+
+    def append(self, rows: sp.csr_array, lower: Array, upper: Array) -> None:
+        """Add rows to the original problem."""
+        self._model.freeTransform()
+        self._add(rows, lower, upper)
+
+    def run(self, start: Array | None, relaxed: bool, time_limit: float | None) -> Outcome:
+        """Solve and say what SCIP said."""
+        model = self._model
+        model.freeTransform()
+        if relaxed != self._relaxed:
+            for column, kind in zip(self._columns, self._kinds, strict=True):
+                if kind != "C":
+                    model.chgVarType(column, "C" if relaxed else kind)
+            self._relaxed = relaxed
+        model.setParam("limits/time", 1e20 if time_limit is None else min(float(time_limit), 1e20))
+        is_mip = self.arrays.is_mip and not relaxed
+        if start is not None and is_mip:
+            point = model.createSol()
+            for column, value in zip(self._columns, start.tolist(), strict=True):
+                model.setSolVal(point, column, value)
+            model.addSol(point, free=True)
+        model.optimize()
+        return self._read(is_mip)
+
+    def _read(self, is_mip: bool) -> Outcome:
+        model = self._model
+        told = model.getStatus()
+        outcome = Outcome(_ENDED.get(told, Status.ERROR), interrupted=told == "userinterrupt")
+        outcome.unclear = told == "inforunbd"
+        if outcome.status is Status.ERROR and not outcome.unclear:
+            outcome.message = f"SCIP ended with status {told}"
+        if is_mip:
+            outcome.nodes = int(model.getNTotalNodes())
+        if outcome.status in (Status.OPTIMAL, Status.FEASIBLE):
+            bound = float(model.getDualbound())
+            outcome.bound = bound if abs(bound) < model.infinity() else None
+            if model.getNSols():
+                best = model.getBestSol()
+                outcome.x = np.array([model.getSolVal(best, column) for column in self._columns])
+        return outcome
+
+    def close(self) -> None:
+        """Free SCIP's problem, and close its log."""
+        self._model.setLogfile(None)
+        self._model.freeProb()
+        self._columns, self._terms = [], []
