@@ -172,6 +172,8 @@ def _add(graph: Graph, call: Call) -> Value:
         raise call.error(f"adds with a factor alpha={call.arguments['alpha']}")
     if isinstance(first, Activations) and isinstance(second, Activations):
         return graph.add(call.name, first.value, second.value)
+    if first is None or second is None:
+        raise call.error("adds the size of a tensor")
     tensor, constant = (first, second) if isinstance(first, Activations) else (second, first)
     numbers = constant.array if isinstance(constant, Weights) else np.asarray(constant, dtype=np.float64)
     return graph.shift(call.name, tensor.value, numbers)

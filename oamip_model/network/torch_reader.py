@@ -105,7 +105,7 @@ class _Reader:
             raise InputError(f"network: it gives {len(outputs)} outputs; accepted is one tensor of logits")
         live = _needed(self.program.graph, results[0])
         for node in self.program.graph.nodes:
-            if node.op == "call_function" and node in live:
+            if node.op == "call_function" and node in live and not _is_size(node):
                 self._visit(node)
         if results[0] not in self.values:
             raise InputError("network: its output does not depend on its input")
@@ -231,6 +231,11 @@ def _needed(graph: torch.fx.Graph, result: torch.fx.Node) -> set[torch.fx.Node]:
     return needed
 
 
+def _is_size(node: torch.fx.Node) -> bool:
+    """Whether the node works out a number, such as the batch size that a reshape asks for."""
+    return isinstance(node.meta.get("val"), int | float | torch.SymInt | torch.SymFloat | torch.SymBool)
+
+
 def _is_in_place(node: torch.fx.Node) -> bool:
     return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
 
@@ -239,7 +244,7 @@ def _layer_of(node: torch.fx.Node) -> tuple[str, str]:
     """The layer's name and type: the module's, if it is one of torch's own, else the operator's."""
     stack = list((node.meta.get("nn_module_stack") or {}).values())
     path, kind = stack[-1] if stack else ("", "")
-    path = re.sub(r"@\d+", "", path)
+    path = "" if path.startswith("_empty_nn_module_stack") else re.sub(r"@\d+", "", path)
     kind = kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
     if path and kind.startswith("torch.nn.modules.") and ".container." not in kind:
         return path, kind.rpartition(".")[2]
