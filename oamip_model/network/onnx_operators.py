@@ -1,0 +1,287 @@
+"""ONNX operators, one function each: from a node of a model to nodes of the operator graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oamip_model.errors import InputError
+from oamip_model.network.graph import Graph, Value, batch_norm, refuse
+from oamip_model.network.ops import Array, AveragePool, Conv2d, Dense, MaxPool, Shape
+from oamip_model.network.windows import averaging, spatial_mean, window_count
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A tensor that does not depend on the image, and the initializer that it comes from ("" for none)."""
+
+    array: NDArray[Any]
+    origin: str = ""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One node: its layer's name, operator, attributes, and inputs (None: left out), for batches of ``batch`` images.
+
+    ``owner`` names the module behind an initializer.
+    """
+
+    name: str
+    operator: str
+    attributes: dict[str, Any]
+    inputs: tuple[Value | Constant | None, ...]
+    batch: int
+    owner: Callable[[Constant], str]
+
+    def error(self, reason: str = "is not supported") -> InputError:
+        """The refusal of this layer."""
+        return refuse(self.name, self.operator, reason)
+
+    def tensor(self, index: int) -> Value:
+        """The input, which must depend on the image."""
+        given = self.inputs[index] if index < len(self.inputs) else None
+        if not isinstance(given, int):
+            raise self.error(f"has no activations as its input {index}")
+        return given
+
+    def constant(self, index: int) -> Constant:
+        """The input, which must be a constant."""
+        given = self.inputs[index] if index < len(self.inputs) else None
+        if not isinstance(given, Constant):
+            raise self.error(f"has an input {index} that depends on the image")
+        return given
+
+    def array(self, index: int) -> Array | None:
+        """The input's numbers, None where it is left out."""
+        if index >= len(self.inputs) or self.inputs[index] is None:
+            return None
+        return np.asarray(self.constant(index).array, dtype=np.float64)
+
+    def integers(self, index: int, attribute: str) -> list[int] | None:
+        """Whole numbers that older versions of an operator keep in an attribute, and newer ones in an input."""
+        if attribute in self.attributes:
+            return [int(n) for n in self.attributes[attribute]]
+        values = self.array(index)
+        return None if values is None else [int(n) for n in values.ravel()]
+
+    def axes(self, graph: Graph, given: list[int]) -> set[int]:
+        """Axes of the input, counted from 0 (the batch)."""
+        return {axis % (len(graph.shape(self.tensor(0))) + 1) for axis in given}
+
+
+def emit(graph: Graph, call: Call) -> Value:
+    """Append the node to the graph. Raises InputError where the operator, or the way it is used, is not accepted."""
+    if call.operator not in _OPERATORS:
+        raise call.error()
+    return _OPERATORS[call.operator](graph, call)
+
+
+@dataclass(frozen=True)
+class _Window:
+    """Sliding windows over height and width; ``pads`` holds (before, after) of each axis."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    pads: tuple[tuple[int, int], tuple[int, int]]
+
+    @property
+    def padding(self) -> tuple[int, int, int, int]:
+        """(top, left, bottom, right)."""
+        (top, bottom), (left, right) = self.pads
+        return top, left, bottom, right
+
+
+def _window(graph: Graph, call: Call, kernel: list[int]) -> _Window:
+    shape = graph.shape(call.tensor(0))
+    if len(shape) != 3 or len(kernel) != 2:
+        raise call.error("is not two-dimensional")
+    strides = call.attributes.get("strides") or [1, 1]
+    dilations = call.attributes.get("dilations") or [1, 1]
+    given = call.attributes.get("pads") or [0, 0, 0, 0]
+    mode = call.attributes.get("auto_pad", "NOTSET")
+    if mode not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"):
+        raise call.error(f"pads by {mode}")
+    pads = []
+    for axis in range(2):
+        before, after = (given[axis], given[2 + axis]) if mode == "NOTSET" else (0, 0)
+        if mode.startswith("SAME"):
+            length = shape[1 + axis]
+            span = (-(-length // strides[axis]) - 1) * strides[axis] + dilations[axis] * (kernel[axis] - 1) + 1
+            total = max(span - length, 0)
+            before = total // 2 if mode == "SAME_UPPER" else total - total // 2
+            after = total - before
+        pads.append((int(before), int(after)))
+    if min(min(pad) for pad in pads) < 0:
+        raise call.error("cuts its input off by a negative padding")
+    return _Window(_two(kernel), _two(strides), _two(dilations), (pads[0], pads[1]))
+
+
+def _two(values: list[int]) -> tuple[int, int]:
+    return int(values[0]), int(values[1])
+
+
+def _conv(graph: Graph, call: Call) -> Value:
+    weights = call.constant(1)
+    weight = np.asarray(weights.array, dtype=np.float64)
+    if weight.ndim != 4:
+        raise call.error("is not two-dimensional")
+    window = _window(graph, call, list(weight.shape[2:]))
+    map = Conv2d(weight, window.stride, window.padding, window.dilation, int(call.attributes.get("group", 1)))
+    return graph.affine(call.name, call.tensor(0), map, call.array(2), call.owner(weights))
+
+
+def _gemm(graph: Graph, call: Call) -> Value:
+    weights = call.constant(1)
+    if call.attributes.get("transA"):
+        raise call.error("transposes its input, which mixes the images of a batch")
+    weight = call.attributes.get("alpha", 1.0) * np.asarray(weights.array, dtype=np.float64)
+    dense = Dense(np.ascontiguousarray(weight if call.attributes.get("transB") else weight.T))
+    beta = call.attributes.get("beta", 1.0)
+    bias = call.inputs[2] if len(call.inputs) > 2 else None
+    value = graph.affine(call.name, call.tensor(0), dense, owner=call.owner(weights))
+    if isinstance(bias, Constant):
+        return graph.shift(call.name, value, beta * np.asarray(bias.array, dtype=np.float64))
+    if bias is not None and beta != 1.0:
+        raise call.error(f"adds activations with a factor beta={beta:g}")
+    return value if bias is None else graph.add(call.name, value, bias)
+
+
+def _matmul(graph: Graph, call: Call) -> Value:
+    weights = call.constant(1)
+    if weights.array.ndim != 2:
+        raise call.error(f"multiplies by an array of shape {weights.array.shape}")
+    dense = Dense(np.ascontiguousarray(np.asarray(weights.array, dtype=np.float64).T))
+    return graph.affine(call.name, call.tensor(0), dense, owner=call.owner(weights))
+
+
+def _batch_norm(graph: Graph, call: Call) -> Value:
+    if call.attributes.get("training_mode"):
+        raise call.error("is in training mode; export the model in eval mode")
+    weight, bias, mean, variance = (np.asarray(call.constant(i).array, dtype=np.float64) for i in range(1, 5))
+    map, shift = batch_norm(mean, variance, call.attributes.get("epsilon", 1e-5), weight, bias)
+    return graph.affine(call.name, call.tensor(0), map, shift, call.owner(call.constant(1)))
+
+
+def _max_pool(graph: Graph, call: Call) -> Value:
+    x = call.tensor(0)
+    window = _window(graph, call, call.attributes["kernel_shape"])
+    ceil = bool(call.attributes.get("ceil_mode", 0))
+    output = [
+        window_count(length, k, s, pads, d, ceil)
+        for length, k, s, pads, d in zip(
+            graph.shape(x)[1:], window.kernel, window.stride, window.pads, window.dilation, strict=True
+        )
+    ]
+    pool = MaxPool(window.kernel, window.stride, window.padding, window.dilation, _two(output))
+    return graph.max_pool(call.name, x, pool)
+
+
+def _average_pool(graph: Graph, call: Call) -> Value:
+    x = call.tensor(0)
+    window = _window(graph, call, call.attributes["kernel_shape"])
+    if window.dilation != (1, 1):
+        raise call.error("is dilated")
+    ceil, counted = bool(call.attributes.get("ceil_mode", 0)), bool(call.attributes.get("count_include_pad", 0))
+    rows, columns = (
+        averaging(length, k, s, pads, ceil, counted)
+        for length, k, s, pads in zip(graph.shape(x)[1:], window.kernel, window.stride, window.pads, strict=True)
+    )
+    return graph.affine(call.name, x, AveragePool(rows, columns))
+
+
+def _mean(graph: Graph, call: Call) -> Value:
+    x = call.tensor(0)
+    shape = graph.shape(x)
+    given = [2, 3] if call.operator == "GlobalAveragePool" else call.integers(1, "axes")
+    axes = call.axes(graph, given or [])
+    if len(shape) != 3 or not axes or not axes <= {2, 3}:
+        raise call.error("takes a mean over other axes than height and width")
+    value = graph.affine(call.name, x, spatial_mean(shape[1], shape[2], 2 in axes, 3 in axes))
+    if call.attributes.get("keepdims", 1):
+        return value
+    return graph.reshape(call.name, value, tuple(n for axis, n in enumerate(shape, 1) if axis not in axes))
+
+
+def _add(graph: Graph, call: Call) -> Value:
+    first, second = call.inputs
+    if isinstance(first, int) and isinstance(second, int):
+        return graph.add(call.name, first, second)
+    tensor, constant = (0, 1) if isinstance(first, int) else (1, 0)
+    return graph.shift(call.name, call.tensor(tensor), np.asarray(call.constant(constant).array, dtype=np.float64))
+
+
+def _reshape(graph: Graph, call: Call) -> Value:
+    x = call.tensor(0)
+    old = (call.batch, *graph.shape(x))
+    if call.operator == "Flatten":
+        axis = call.attributes.get("axis", 1) % len(old)
+        new = [int(np.prod(old[:axis])), int(np.prod(old[axis:]))]
+    elif call.operator == "Reshape":
+        given = call.integers(1, "shape") or []
+        keep_zero = bool(call.attributes.get("allowzero", 0))
+        new = [old[axis] if n == 0 and not keep_zero and axis < len(old) else n for axis, n in enumerate(given)]
+    elif call.operator == "Squeeze":
+        squeezed = call.integers(1, "axes")
+        if squeezed is None:
+            raise call.error("names no axes, which could drop the batch")
+        axes = call.axes(graph, squeezed)
+        new = [n for axis, n in enumerate(old) if axis not in axes]
+        if 0 in axes:
+            new = []
+    else:
+        added = call.integers(1, "axes") or []
+        axes = {axis % (len(old) + len(added)) for axis in added}
+        rest = iter(old)
+        new = [1 if axis in axes else next(rest) for axis in range(len(old) + len(axes))]
+        if 0 in axes:
+            new = []
+    known = int(np.prod([n for n in new if n != -1]))
+    if new.count(-1) == 1 and known > 0:
+        new[new.index(-1)] = int(np.prod(old)) // known
+    if not new or new[0] != call.batch or np.prod(new) != np.prod(old) or min(new) < 1 or len(new) < 2:
+        raise call.error(f"turns a batch of shape {old} into shape {tuple(new)}, which mixes its images")
+    shape: Shape = tuple(new[1:])
+    return graph.reshape(call.name, x, shape)
+
+
+def _dropout(graph: Graph, call: Call) -> Value:
+    active = call.inputs[2] if len(call.inputs) > 2 else None
+    if active is not None and not (isinstance(active, Constant) and not active.array.any()):
+        raise call.error("is active; export the model in eval mode")
+    return call.tensor(0)
+
+
+def _cast(graph: Graph, call: Call) -> Value:
+    if call.attributes["to"] not in (1, 10, 11, 16):
+        raise call.error("turns activations into something else than floating-point numbers")
+    return call.tensor(0)
+
+
+def _relu(graph: Graph, call: Call) -> Value:
+    return graph.relu(call.name, call.tensor(0))
+
+
+def _same(graph: Graph, call: Call) -> Value:
+    return call.tensor(0)
+
+
+_OPERATORS: dict[str, Callable[[Graph, Call], Value]] = {
+    "Conv": _conv,
+    "Gemm": _gemm,
+    "MatMul": _matmul,
+    "BatchNormalization": _batch_norm,
+    "MaxPool": _max_pool,
+    "AveragePool": _average_pool,
+    **dict.fromkeys(("GlobalAveragePool", "ReduceMean"), _mean),
+    "Add": _add,
+    "Relu": _relu,
+    **dict.fromkeys(("Flatten", "Reshape", "Squeeze", "Unsqueeze"), _reshape),
+    "Dropout": _dropout,
+    "Cast": _cast,
+    "Identity": _same,
+}

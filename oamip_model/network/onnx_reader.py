@@ -1,0 +1,128 @@
+"""An ONNX model as an operator graph. What depends on weights and shapes alone is worked out, the rest must be accepted operators."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from oamip_model.errors import InputError
+from oamip_model.network.graph import Graph, Value, refuse
+from oamip_model.network.onnx_operators import Call, Constant, emit
+from oamip_model.network.ops import Shape
+from oamip_model.network.types import IMAGE
+
+
+def read_model(model: onnx.ModelProto, image: str, input_shape: Shape, batch: int) -> Graph:
+    """The operator graph of a model, for batches of ``batch`` images that are called ``image``.
+
+    Raises InputError for an operator that is not accepted, or an output that does not depend on the image.
+    """
+    return _Reader(model, image, input_shape, batch).run()
+
+
+class _Reader:
+    def __init__(self, model: onnx.ModelProto, image: str, input_shape: Shape, batch: int) -> None:
+        self.model, self.batch = model, batch
+        self.opsets = {entry.domain: entry.version for entry in model.opset_import}
+        self.graph = Graph(input_shape)
+        self.values: dict[str, Value | Constant] = {image: IMAGE}
+        for entry in model.graph.initializer:
+            self.values[entry.name] = Constant(numpy_helper.to_array(entry), entry.name)
+        self.owners: dict[str, str] = {}
+
+    def run(self) -> Graph:
+        result = self.model.graph.output[0].name
+        needed = _needed(self.model.graph, result)
+        for node in self.model.graph.node:
+            if needed & set(node.output):
+                self._visit(node)
+        output = self.values.get(result)
+        if not isinstance(output, int):
+            raise InputError("network: its output does not depend on its input")
+        self.graph.output = output
+        return self.graph
+
+    def _visit(self, node: onnx.NodeProto) -> None:
+        name = layer_name(node)
+        if node.domain not in ("", "ai.onnx"):
+            raise refuse(name, f"{node.domain}.{node.op_type}")
+        attributes = {entry.name: _attribute(entry) for entry in node.attribute}
+        missing = [source for source in node.input if source and source not in self.values]
+        if missing:
+            raise refuse(name, node.op_type, f"reads {missing[0]}, an output that its operator does not give here")
+        inputs = tuple(self.values[source] if source else None for source in node.input)
+        if node.op_type == "Shape" and isinstance(inputs[0], int):
+            shape = (self.batch, *self.graph.shape(inputs[0]))
+            part = shape[slice(attributes.get("start", 0), attributes.get("end"))]
+            self.values[node.output[0]] = Constant(np.array(part, dtype=np.int64))
+        elif all(source is None or isinstance(source, Constant) for source in inputs):
+            self._evaluate(node, name, [source for source in inputs if isinstance(source, Constant)])
+        else:
+            call = Call(name, node.op_type, attributes, inputs, self.batch, lambda c: self._owner(c, name))
+            self.values[node.output[0]] = emit(self.graph, call)
+
+    def _evaluate(self, node: onnx.NodeProto, name: str, sources: list[Constant]) -> None:
+        """Work out a tensor that depends on weights and shapes alone."""
+        if any(entry.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for entry in node.attribute):
+            raise refuse(name, node.op_type)
+        given = {source: self.values[source].array for source in node.input if source}  # type: ignore[union-attr]
+        try:
+            results = ReferenceEvaluator(node, opsets=self.opsets).run(None, given)
+        except Exception as error:
+            raise refuse(name, node.op_type, f"cannot be worked out ({type(error).__name__})") from error
+        origin = next((source.origin for source in sources if source.origin), "")
+        for output, array in zip(node.output, results, strict=False):
+            self.values[output] = Constant(np.asarray(array), origin)
+
+    def _owner(self, constant: Constant, layer: str) -> str:
+        """The module that weights belong to, by the initializer's name, or by the layer's where the exporter made one up."""
+        origin = constant.origin or layer
+        if origin not in self.owners:
+            generated = not constant.origin or re.match(r"(onnx::|val_|\d+$|/)|.*::", constant.origin)
+            owner = layer if generated else re.sub(r"[./]weight$", "", constant.origin)
+            taken, count, base = set(self.owners.values()), 1, owner
+            while owner in taken:
+                count += 1
+                owner = f"{base}_{count}"
+            self.owners[origin] = owner
+        return self.owners[origin]
+
+
+def layer_name(node: onnx.NodeProto) -> str:
+    """The torch module that a node was exported from, as far as its name tells, else the node's or its output's name.
+
+    >>> layer_name(onnx.helper.make_node("Conv", ["x"], ["y"], name="/features/features.0/Conv"))
+    'features.0'
+    >>> layer_name(onnx.helper.make_node("Relu", ["x"], ["y"], name="node_relu_1"))
+    'relu_1'
+    """
+    name = node.name or (node.output[0] if node.output else "") or node.op_type
+    if not name.startswith("/"):
+        return name.removeprefix("node_")
+    *modules, operator = name.strip("/").split("/")
+    path: list[str] = []
+    for module in modules:
+        # The children of a container repeat its name.
+        if path and module.startswith(path[-1] + "."):
+            path.pop()
+        path.append(module)
+    return ".".join(path) or operator
+
+
+def _attribute(entry: onnx.AttributeProto) -> Any:
+    value = onnx.helper.get_attribute_value(entry)
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _needed(graph: onnx.GraphProto, result: str) -> set[str]:
+    """Names of the tensors that the result depends on."""
+    needed = {result}
+    for node in reversed(graph.node):
+        if needed & set(node.output):
+            needed.update(node.input)
+    return needed
