@@ -207,8 +207,9 @@ class CheckedRun(ABC):
         if found.x is not None:
             return Outcome(Status.UNBOUNDED, nodes=outcome.nodes)
         return Outcome(
-            Status.NO_SOLUTION, nodes=outcome.nodes, interrupted=found.interrupted,
-            message="infeasible or unbounded: the time limit left no room to tell which",
+            Status.ERROR if found.status is Status.ERROR else Status.NO_SOLUTION, nodes=outcome.nodes,
+            interrupted=found.interrupted,
+            message=f"infeasible or unbounded, and solving without an objective did not settle which: {found.message}",
         )  # fmt: skip
 
 

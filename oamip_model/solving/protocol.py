@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from numbers import Integral
 from pathlib import Path
-from typing import ClassVar, Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import scipy.sparse as sp
@@ -117,7 +117,7 @@ class Options:
     """How to solve.
 
     time_limit: seconds, None for no limit; gap: relative MIP gap at which a solve is called optimal, None for
-    DEFAULT_GAP (ABSOLUTE_GAP stops it as well, in every backend); threads: threads of the solver, None for the solver's
+    DEFAULT_GAP (an absolute gap of ABSOLUTE_GAP stops it as well, but through Pyomo); threads: threads of the solver, None for the solver's
     own choice; seed: random seed, None for the solver's own; log_file: where the solver's log is appended;
     feasibility: tolerance of rows, bounds and integrality, None for DEFAULT_FEASIBILITY.
     """
@@ -196,9 +196,17 @@ class Session(Protocol):
 class Backend(Protocol):
     """One solver. ``solve`` never raises for an outcome of the solve (that is a status), only for what it cannot do."""
 
-    name: ClassVar[str]
-    capabilities: ClassVar[frozenset[Capability]]
-    licence: ClassVar[str]
+    @property
+    def name(self) -> str:
+        """What users call it, such as highs."""
+
+    @property
+    def licence(self) -> str:
+        """The licence of the solver."""
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What it can do beyond solving."""
 
     def check(self) -> None:
         """Raise SolverMissingError, saying what to install, where the solver cannot be used here."""
