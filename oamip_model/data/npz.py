@@ -33,9 +33,10 @@ def read_npz(path: str | Path) -> dict[str, tuple[NDArray[np.generic], NDArray[n
     """
     source = Path(path)
     try:
-        with np.load(source, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise InputError(f"data: {source} is one array, accepted is an .npz file with images and labels")
+        archive = np.load(source, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise InputError(f"data: {source} is one array, accepted is an .npz file with images and labels")
+        with archive:
             keys = list(archive.keys())
             found = _pairs(keys)
             if not found:

@@ -38,7 +38,7 @@ def make_network(
         >>> network.fc1
         Linear(in_features=784, out_features=300, bias=True)
     """
-    shape = tuple(input_shape) if isinstance(input_shape, Sequence) else (input_shape,)
+    shape = tuple(input_shape) if isinstance(input_shape, Sequence) else ()
     if not shape or not all(isinstance(size, int) and size >= 1 for size in shape):
         raise InputError(f"input_shape: got {input_shape!r}, accepted are sizes of at least 1, such as (1, 28, 28)")
     if not isinstance(classes, int) or classes < 1:
