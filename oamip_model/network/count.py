@@ -9,7 +9,7 @@ from oamip_model.network.types import Layer
 
 
 def count_parameters(layers: Iterable[Layer]) -> int:
-    """Weights of every term plus the biases that are in use (a bias of zeros from a module without one counts as none)."""
+    """Weights of every term plus the biases that are in use (a bias of zeros counts as none)."""
     total = 0
     for layer in layers:
         for term in layer.terms:

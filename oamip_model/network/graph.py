@@ -58,6 +58,8 @@ class Graph:
     input_shape: Shape
     nodes: list[Node] = field(default_factory=list)
     output: Value = IMAGE
+    weights: dict[str, Array] = field(default_factory=dict)
+    """Weights by their owner: an owner that comes twice shares its weights between two layers."""
 
     def shape(self, value: Value) -> Shape:
         """Shape of one image's tensor."""
@@ -75,7 +77,7 @@ class Graph:
         shape = self.shape(x)
         if len(shape) != 3:
             raise refuse(
-                name, kind, f"reads tensors of shape (n, channels, height, width) here, and got {_batch(shape)}"
+                name, kind, f"reads tensors of shape (n, channels, height, width) here, and got {batched(shape)}"
             )
         return shape
 
@@ -87,15 +89,18 @@ class Graph:
             if values is not None and not np.isfinite(values).all():
                 raise InputError(f"layer {owner or name}: its {part} has a value that is NaN or infinite")
         if isinstance(map, Dense) and (len(shape) != 1 or shape[0] != map.weight.shape[1]):
-            raise refuse(name, "Linear", f"reads (n, {map.weight.shape[1]}) here, and got {_batch(shape)}")
+            raise refuse(name, "Linear", f"reads (n, {map.weight.shape[1]}) here, and got {batched(shape)}")
         if isinstance(map, Conv2d | AveragePool):
             shape = self._space(name, kind, x)
         if isinstance(map, Conv2d) and map.weight.shape[1] * map.groups != shape[0]:
             raise InputError(
-                f"layer {name}: reads {map.weight.shape[1] * map.groups} channels, and got {_batch(shape)}"
+                f"layer {name}: reads {map.weight.shape[1] * map.groups} channels, and got {batched(shape)}"
             )
         if isinstance(map, ChannelScale) and len(map.scale) != shape[0]:
-            raise InputError(f"layer {name}: scales {len(map.scale)} channels, and got {_batch(shape)}")
+            raise InputError(f"layer {name}: scales {len(map.scale)} channels, and got {batched(shape)}")
+        weight = _weights(map)
+        if owner and weight is not None and not np.array_equal(self.weights.setdefault(owner, weight), weight):
+            raise refuse(name, kind, f"uses the weights of {owner} in another form than an earlier layer does")
         output = map.output_shape(shape)
         if bias is not None and bias.shape != output[:1]:
             raise InputError(f"layer {name}: its bias has shape {bias.shape}, its output {output[0]} channels")
@@ -107,9 +112,9 @@ class Graph:
         per_channel = (shape[0],) + (1,) * (len(shape) - 1)
         values = constant.reshape(constant.shape[1:]) if constant.ndim == len(shape) + 1 else constant
         if constant.ndim > len(shape) + 1 or (constant.ndim == len(shape) + 1 and constant.shape[0] != 1):
-            raise refuse(name, "addition", f"adds a constant of shape {constant.shape} to {_batch(shape)}")
+            raise refuse(name, "addition", f"adds a constant of shape {constant.shape} to {batched(shape)}")
         if values.size != 1 and values.shape != per_channel:
-            raise refuse(name, "addition", f"adds a constant of shape {constant.shape} to {_batch(shape)}")
+            raise refuse(name, "addition", f"adds a constant of shape {constant.shape} to {batched(shape)}")
         return self.affine(name, x, Identity(), np.broadcast_to(values.reshape(-1), shape[:1]).copy())
 
     def max_pool(self, name: str, x: Value, pool: MaxPool) -> Value:
@@ -124,7 +129,7 @@ class Graph:
         """The sum of two tensors of one shape."""
         if self.shape(a) != self.shape(b):
             raise refuse(
-                name, "addition", f"adds tensors of shapes {_batch(self.shape(a))} and {_batch(self.shape(b))}"
+                name, "addition", f"adds tensors of shapes {batched(self.shape(a))} and {batched(self.shape(b))}"
             )
         return self._append(name, "add", (a, b), self.shape(a))
 
@@ -154,5 +159,10 @@ def _weights(map: LinearMap) -> Array | None:
     return map.scale if isinstance(map, ChannelScale) else None
 
 
-def _batch(shape: Shape) -> str:
+def batched(shape: Shape) -> str:
+    """How the shape of a batch of images is written in messages.
+
+    >>> batched((3, 8, 8))
+    '(n, 3, 8, 8)'
+    """
     return f"({', '.join(['n', *map(str, shape)])})"

@@ -1,8 +1,8 @@
 """Which layers carry a score, and which units share one.
 
 Every channel that a dense or convolutional map makes is a unit, and every activation belongs to a unit. ReLU, pooling,
-batch norm and reshapes pass units on; an addition, and a depthwise convolution, tie the units that they bring together. A ReLU
-layer carries a score where removing the unit and setting its activation to 0 there are the same thing.
+batch norm and reshapes pass units on; an addition, and a depthwise convolution, tie the units that they bring together.
+A ReLU layer carries a score where removing the unit and setting its activation to 0 there are the same thing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from oamip_model.network.ops import AveragePool, ChannelScale, Conv2d, Dense, Identity
+from oamip_model.network.ops import AveragePool, ChannelScale, Conv2d, Identity
 from oamip_model.network.savings import saved_parameters
 from oamip_model.network.types import IMAGE, Layer, ScoreGroup, Term
 
@@ -50,7 +50,7 @@ class _Ties:
 
 @dataclass
 class _Units:
-    """Units of a network: of every layer's activations (flat), and of the channels that every producer makes and reads."""
+    """Units of a network: of every layer's activations (flat), and of the channels that a producer makes and reads."""
 
     ties: _Ties
     outputs: list[Ids]
@@ -67,14 +67,15 @@ def is_depthwise(term: Term) -> bool:
 def assign_groups(layers: tuple[Layer, ...]) -> tuple[tuple[Layer, ...], tuple[ScoreGroup, ...]]:
     """The layers with their score groups filled in, and the groups, first layer first.
 
-    A layer is left without a score where one of its units is tied to the image or to the output, is read somewhere without
-    a ReLU of its group in between, or has a constant added behind that ReLU; where a pooling window mixes units; and where
-    its units are only a part of a producer's.
+    A layer is left without a score where one of its units is tied to the image or to the output, is read somewhere
+    without a ReLU of its group in between, or has a constant added behind that ReLU; where pooling mixes units; and
+    where its units are only a part of a producer's.
 
     Example:
-        >>> import torch, oamip_model as om
-        >>> net = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(8, 3))
-        >>> [(g.name, g.size, g.divisor) for g in om.read_network(net.eval(), (1, 4, 4)).groups]
+        >>> import oamip_model as om
+        >>> from torch import nn
+        >>> module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 3)).eval()
+        >>> [(group.name, group.size, group.divisor) for group in om.read_network(module, (1, 4, 4)).groups]
         [('0', 2, 18)]
     """
     units = _trace(layers)
@@ -108,7 +109,6 @@ def assign_groups(layers: tuple[Layer, ...]) -> tuple[tuple[Layer, ...], tuple[S
 def _trace(layers: tuple[Layer, ...]) -> _Units:
     units = _Units(_Ties(), [], {}, {})
     for layer in layers:
-        size = int(np.prod(layer.pre_shape))
         ids: Ids | None = None
         for term in layer.terms:
             source = np.zeros(int(np.prod(term.input_shape)), np.int64) if term.source == IMAGE else None
@@ -116,7 +116,7 @@ def _trace(layers: tuple[Layer, ...]) -> _Units:
             if ids is not None:
                 units.ties.tie(ids, made)
             ids = made
-        assert ids is not None and len(ids) == size
+        assert ids is not None
         if layer.pool is not None:
             ids = _pooled(ids, layer.pre_shape[0], int(np.prod(layer.pool.output)), units.ties)
         units.outputs.append(ids)
@@ -169,16 +169,21 @@ def _read_without_gate(layers: tuple[Layer, ...], outputs: list[Ids], gates: set
             if isinstance(term.map, Identity | ChannelScale):
                 zero = zero & reads
             elif isinstance(term.map, AveragePool) or is_depthwise(term):
-                by_channel = reads.reshape(term.input_shape[0], -1).all(axis=1)
+                by_channel = _every(reads, term.input_shape[0])
                 zero = zero & np.repeat(by_channel, len(zero) // len(by_channel))
             else:
                 blocked.update(outputs[term.source][~reads].tolist())
                 zero = np.zeros_like(zero)
         if layer.pool is not None:
-            by_channel = zero.reshape(layer.pre_shape[0], -1).all(axis=1)
+            by_channel = _every(zero, layer.pre_shape[0])
             zero = np.repeat(by_channel, layer.size // len(by_channel))
         zeroed.append(np.ones_like(zero) if index in gates else zero)
     return blocked
+
+
+def _every(flags: NDArray[np.bool_], channels: int) -> NDArray[np.bool_]:
+    """Whether all flags of a channel are set, (channels,)."""
+    return np.asarray(flags.reshape(channels, -1).all(axis=1))
 
 
 def _components(outputs: list[Ids], gates: set[int]) -> list[list[int]]:

@@ -1,4 +1,4 @@
-"""An ONNX model as an operator graph. What depends on weights and shapes alone is worked out, the rest must be accepted operators."""
+"""An ONNX model as an operator graph; tensors that depend on weights and shapes alone are worked out on the way."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class _Reader:
             self.values[output] = Constant(np.asarray(array), origin)
 
     def _owner(self, constant: Constant, layer: str) -> str:
-        """The module that weights belong to, by the initializer's name, or by the layer's where the exporter made one up."""
+        """The module that weights belong to: by the initializer's name, or the layer's where an exporter made it up."""
         origin = constant.origin or layer
         if origin not in self.owners:
             generated = not constant.origin or re.match(r"(onnx::|val_|\d+$|/)|.*::", constant.origin)

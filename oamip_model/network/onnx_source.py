@@ -25,8 +25,8 @@ _FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorPro
 def read_onnx(path: Path, input_shape: Shape | None) -> Source:
     """The graph of an .onnx file, and its forward pass by the reference implementation of ONNX, in double precision.
 
-    Raises InputError where the file cannot be read, has several inputs or outputs, leaves more than the batch open without
-    ``input_shape``, or takes images of another shape.
+    Raises InputError where the file cannot be read, has several inputs or outputs, leaves more than the batch open
+    without ``input_shape``, or takes images of another shape.
     """
     try:
         model = onnx.load(path)
@@ -35,7 +35,9 @@ def read_onnx(path: Path, input_shape: Shape | None) -> Source:
             model = onnx.inliner.inline_local_functions(model)
     except Exception as error:
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
-        raise InputError(f"network: {path} cannot be read as an ONNX model ({type(error).__name__}: {reason})") from error
+        raise InputError(
+            f"network: {path} cannot be read as an ONNX model ({type(error).__name__}: {reason})"
+        ) from error
     image = _image(model, path)
     shape, batch = _shape(image, path, input_shape)
     graph = read_model(model, image.name, shape, batch or 2)

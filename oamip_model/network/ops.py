@@ -4,6 +4,9 @@ Tensors are numpy arrays of shape (n, *shape), n images at once. Flattening is r
 a tensor never changes its flat vector.
 """
 
+# The methods of every map are documented once, in LinearMap.
+# ruff: noqa: D102
+
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
@@ -199,7 +202,7 @@ class MaxPool:
     output: tuple[int, int]
 
     def windows(self, shape: Shape) -> NDArray[np.int64]:
-        """Flat input index of each window entry, (outputs, kernel height x kernel width); -1 where outside the image."""
+        """Flat input index of each window entry, (outputs, kernel height x kernel width); -1 outside the image."""
         channels, height, width = shape
         axes = []
         for axis, length in enumerate((height, width)):

@@ -10,7 +10,7 @@ import numpy as np
 
 from oamip_model.errors import CheckError, InputError
 from oamip_model.network.fold import fold
-from oamip_model.network.graph import Graph
+from oamip_model.network.graph import Graph, batched
 from oamip_model.network.groups import assign_groups
 from oamip_model.network.ops import Array, Shape
 from oamip_model.network.types import Network
@@ -29,11 +29,11 @@ def read_network(source: torch.nn.Module | str | Path, input_shape: Sequence[int
     additions. Before it is handed on, the result is replayed against its source on random images.
 
     source: a module in eval mode, which is left as it is, or the path of a .pt2 or .onnx file
-    input_shape: shape of one image, for example (1, 28, 28); needed for modules that do not begin with a Linear layer, files
-        carry it with them
+    input_shape: shape of one image, such as (1, 28, 28); needed for modules that do not begin with a Linear layer;
+        files carry it with them
 
-    Raises InputError for a layer that is not accepted (naming it), a module in training mode, weights that are not finite,
-    a missing or unreadable file, a wrong input shape; CheckError where the replay differs by more than 1e-5.
+    Raises InputError for a layer that is not accepted (naming it), a module in training mode, weights that are not
+    finite, a missing or unreadable file, a wrong input shape; CheckError where the replay differs by more than 1e-5.
 
     Example:
         >>> import torch
@@ -77,24 +77,26 @@ def check_shape(input_shape: Sequence[int]) -> Shape:
 
 
 def _checked(graph: Graph, run: Callable[[Array], Array], batch: int | None, name: str) -> Network:
-    """The network of a graph, after replaying it. ``run`` is the source's own forward pass, on ``batch`` images at once."""
+    """The network of a graph, replayed against its source.
+
+    run: the source's own forward pass, on ``batch`` images at once (None: any number of them)
+    """
     output = graph.shape(graph.output)
     if len(output) == 0 or max(output) != int(np.prod(output)):
-        raise InputError(f"network: its output has shape (n, *{output}); accepted is one vector of logits per image")
+        raise InputError(f"network: its output has shape {batched(output)}; accepted is one vector of logits per image")
     layers, groups = assign_groups(fold(graph))
     network = Network(graph.input_shape, layers, groups, name)
-    random = np.random.default_rng(0)
-    images = random.uniform(-1.0, 1.0, (batch or 3, *graph.input_shape))
-    images[: len(images) // 2] = np.abs(images[: len(images) // 2])
-    wanted = run(images).reshape(len(images), -1)
-    found = network.replay(images)
+    # Not two, the batch that the graph was traced with: a batch size that was taken for a constant comes out here.
+    size = batch or 3
+    images = np.random.default_rng(0).uniform(-1.0, 1.0, (size * -(-3 // size), *graph.input_shape))
+    images[::2] = np.abs(images[::2])
+    wanted = np.concatenate([run(part) for part in np.split(images, len(images) // size)]).reshape(len(images), -1)
     if not np.isfinite(wanted).all():
         raise InputError("network: its logits are NaN or infinite on random images with pixels from -1 to 1")
-    scale = max(1.0, float(np.abs(wanted).max()))
-    error = float(np.abs(wanted - found).max()) / scale if wanted.shape == found.shape else np.inf
-    if not error <= TOLERANCE:
+    difference = np.abs(wanted - network.replay(images)).max() / max(1.0, np.abs(wanted).max())
+    if not difference <= TOLERANCE:
         raise CheckError(
-            f"network: what was read from {name} differs from it by {error:.2g} (relative) on random images, "
+            f"network: what was read from {name} differs from it by {difference:.2g} (relative) on random images, "
             f"more than {TOLERANCE:g}: please report this network"
         )
     return network

@@ -14,7 +14,7 @@ Ids = NDArray[np.int64]
 def saved_parameters(layers: tuple[Layer, ...], outputs: list[Ids], producers: dict[str, Ids], order: Ids) -> Array:
     """Parameters that removing each unit of a group saves, (units,): its rows, its biases, and its outgoing columns.
 
-    outputs: the unit of each activation, by layer; producers: the unit of each channel, by name; order: the group's units.
+    outputs: the unit of each activation, by layer; producers: that of each channel, by name; order: the group's units.
     Weights that two layers share count once. Batch norm counts as a bias where it is folded in.
     """
     saved = np.zeros(max(int(ids.max()) for ids in (*outputs, *producers.values(), order)) + 1)

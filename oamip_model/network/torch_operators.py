@@ -31,7 +31,7 @@ class Activations:
 
 @dataclass(frozen=True)
 class Call:
-    """One operator of an exported program: its layer's name and type, arguments by name, and one image's output shape."""
+    """One operator of an exported program: its layer's name and type, its arguments, and one image's output shape."""
 
     name: str
     kind: str

@@ -94,7 +94,8 @@ class _Reader:
                 )
         if len(images) != 1:
             raise InputError(f"network: it takes {len(images)} inputs; accepted is one batch of images")
-        return images[0]
+        image: torch.fx.Node = images[0]
+        return image
 
     def run(self) -> Graph:
         outputs = self.program.graph_signature.output_specs
@@ -254,4 +255,5 @@ def _layer_of(node: torch.fx.Node) -> tuple[str, str]:
 
 
 def first_line(error: BaseException) -> str:
+    """The first line of an error's message."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")

@@ -19,7 +19,10 @@ Source: TypeAlias = tuple[Graph, Callable[[Array], Array], int | None]
 
 
 def read_module(module: torch.nn.Module, input_shape: Shape | None) -> Source:
-    """The graph of a module and its forward pass. Raises InputError for whatever is not an eval-mode nn.Module of accepted layers."""
+    """The graph of a module and its forward pass.
+
+    Raises InputError for whatever is not an nn.Module in eval mode, made of accepted layers.
+    """
     if not isinstance(module, torch.nn.Module):
         raise InputError(
             f"network: got a {type(module).__name__}; accepted are a torch.nn.Module, a .pt2 and an .onnx file"
@@ -60,7 +63,8 @@ def _infer_shape(module: torch.nn.Module) -> Shape:
     first = next((part for part in parts if not isinstance(part, plain)), None)
     if not isinstance(first, torch.nn.Linear):
         raise InputError(
-            "input_shape: it is needed unless the first layer is a Linear one; pass the shape of one image, such as (1, 28, 28)"
+            "input_shape: got none, and the first layer is not a Linear one; "
+            "accepted is the shape of one image, such as (1, 28, 28)"
         )
     return (first.in_features,)
 

@@ -95,7 +95,7 @@ class ScoreGroup:
 
 @dataclass(frozen=True)
 class Network:
-    """A trained ReLU network: images of ``input_shape`` go through ``layers`` in order; the last layer's output are the logits.
+    """A trained ReLU network: images of ``input_shape`` go through ``layers`` in order, the last one gives the logits.
 
     Example:
         >>> import torch, oamip_model as om

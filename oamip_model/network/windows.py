@@ -25,8 +25,8 @@ def averaging(
 ) -> Array:
     """Weights of average pooling along one axis, (windows, length).
 
-    ``count_padding`` divides by the window's length in the padded axis, else by its length in the axis itself. What hangs
-    over the padding (with ``ceil``) is never counted.
+    ``count_padding`` divides by the window's length in the padded axis, else by its length in the axis itself. What
+    hangs over the padding (with ``ceil``) is never counted.
     """
     weights = np.zeros((window_count(length, kernel, stride, pads, 1, ceil), length))
     for row, start in enumerate(range(-pads[0], -pads[0] + stride * len(weights), stride)):
@@ -59,6 +59,6 @@ def spatial_mean(height: int, width: int, over_height: bool = True, over_width: 
 
 
 def same_padding(kernel: int, dilation: int) -> tuple[int, int]:
-    """Zeros before and after an axis that keep its length at stride 1; the odd one goes after (torch's padding="same")."""
+    """Zeros before and after an axis that keep its length at stride 1, the odd one after (torch's padding="same")."""
     total = dilation * (kernel - 1)
     return total // 2, total - total // 2

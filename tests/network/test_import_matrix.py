@@ -69,7 +69,9 @@ CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         (6,),
     ),
     "mlp with batch norm": (
-        lambda: nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 3)),
+        lambda: nn.Sequential(
+            nn.Linear(6, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 3)
+        ),
         (6,),
     ),
     "conv": (lambda: _convolutional(nn.Conv2d(2, 3, 3), nn.ReLU(), features=48), (2, 6, 6)),
@@ -79,7 +81,8 @@ CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     ),
     "dilated, grouped": (
         lambda: _convolutional(
-            nn.Conv2d(2, 4, 3, dilation=2), nn.ReLU(), nn.Conv2d(4, 6, 2, groups=2, padding="same"), nn.ReLU(), features=96
+            nn.Conv2d(2, 4, 3, dilation=2), nn.ReLU(),
+            nn.Conv2d(4, 6, 2, groups=2, padding="same"), nn.ReLU(), features=96,
         ),
         (2, 8, 8),
     ),
@@ -153,7 +156,9 @@ def test_import_gives_the_modules_logits(case: str, route: str, tmp_path: Path) 
     if route == "torch":
         network = om.read_network(module, input_shape=shape)
     elif route == "pt2":
-        program = torch.export.export(module, (torch.randn(2, *shape),), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
+        program = torch.export.export(
+            module, (torch.randn(2, *shape),), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},)
+        )
         torch.export.save(program, tmp_path / "net.pt2")
         network = om.read_network(tmp_path / "net.pt2")
     else:
