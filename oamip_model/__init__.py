@@ -1,32 +1,59 @@
-"""OAMIP as mixed-integer programs: importance scores of the neurons of trained ReLU networks, from any solver."""
+"""OAMIP as mixed-integer programs: importance scores of the neurons of trained ReLU networks, from any solver.
+
+Names load their room on first use, so that importing the package, and ``oamip --help``, load no torch and no Pyomo.
+"""
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from typing import TYPE_CHECKING
+
+from oamip_model.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from oamip_model.bounds import Bounds as Bounds
+    from oamip_model.bounds import compute_bounds as compute_bounds
+    from oamip_model.data import Dataset as Dataset
+    from oamip_model.data import choose_images as choose_images
+    from oamip_model.data import load_dataset as load_dataset
+    from oamip_model.errors import CheckError as CheckError
+    from oamip_model.errors import InputError as InputError
+    from oamip_model.errors import OamipError as OamipError
+    from oamip_model.errors import SolverError as SolverError
+    from oamip_model.errors import SolverMissingError as SolverMissingError
+    from oamip_model.formulation import Settings as Settings
+    from oamip_model.formulation import abstract_model as abstract_model
+    from oamip_model.formulation import build_instance as build_instance
+    from oamip_model.network import Network as Network
+    from oamip_model.network import read_network as read_network
+    from oamip_model.pruning import baseline_scores as baseline_scores
+    from oamip_model.pruning import prune as prune
+    from oamip_model.pruning import prune_with_report as prune_with_report
+    from oamip_model.pruning import save_module as save_module
+    from oamip_model.pruning import to_module as to_module
+    from oamip_model.scoring import Scores as Scores
+    from oamip_model.scoring import load_scores as load_scores
+    from oamip_model.scoring import score as score
+    from oamip_model.solving import compile_arrays as compile_arrays
+    from oamip_model.solving import get_backend as get_backend
+    from oamip_model.solving import list_solvers as list_solvers
+    from oamip_model.solving import solve_instance as solve_instance
+    from oamip_model.training import accuracy as accuracy
+    from oamip_model.training import make_network as make_network
+    from oamip_model.training import train as train
 
 _HOMES = {
-    "read_network": "network", "to_module": "pruning", "Network": "network",
-    "load_dataset": "data", "choose_images": "data", "Dataset": "data",
-    "compute_bounds": "bounds", "Bounds": "bounds",
-    "abstract_model": "formulation", "build_instance": "formulation",
-    "solve_instance": "solving", "get_backend": "solving", "list_solvers": "solving",
-    "score": "scoring", "Scores": "scoring", "load_scores": "scoring",
-    "prune": "pruning", "prunable_units": "pruning",
-    "train": "training", "make_network": "training", "accuracy": "training",
-    "InputError": "errors", "OamipError": "errors", "SolverMissingError": "errors", "CheckError": "errors",
+    "Bounds": "bounds", "compute_bounds": "bounds",
+    "Dataset": "data", "choose_images": "data", "load_dataset": "data",
+    "CheckError": "errors", "InputError": "errors", "OamipError": "errors", "SolverError": "errors",
+    "SolverMissingError": "errors",
+    "Settings": "formulation", "abstract_model": "formulation", "build_instance": "formulation",
+    "Network": "network", "read_network": "network",
+    "baseline_scores": "pruning", "prune": "pruning", "prune_with_report": "pruning", "save_module": "pruning",
+    "to_module": "pruning",
+    "Scores": "scoring", "load_scores": "scoring", "score": "scoring",
+    "compile_arrays": "solving", "get_backend": "solving", "list_solvers": "solving", "solve_instance": "solving",
+    "accuracy": "training", "make_network": "training", "train": "training",
 }  # fmt: skip
 
-__all__ = sorted([*_HOMES, "__version__"])
 __version__ = "0.1.0"
-
-
-def __getattr__(name: str) -> Any:
-    # Names load their room on first use, so that importing the package, and `oamip --help`, load no torch and no Pyomo.
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from numbers import Real
+from typing import Any, get_args
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -14,6 +17,12 @@ OUTWARD = 1e-12
 """Bounds are widened by this share of the magnitudes that were summed, which covers the rounding of the sums."""
 
 
+def check_epsilon(epsilon: Any) -> None:
+    """Raise InputError unless ``epsilon``, the half width of the box around each pixel, is a finite number >= 0."""
+    if isinstance(epsilon, bool) or not isinstance(epsilon, Real) or not 0 <= float(epsilon) < np.inf:
+        raise InputError(f"epsilon: got {epsilon!r}, accepted is a finite number >= 0")
+
+
 def interval_bounds(
     network: Network, images: ArrayLike, *, validity: Validity = "every score", epsilon: float = 0.0
 ) -> Bounds:
@@ -23,6 +32,8 @@ def interval_bounds(
     score may be anything in [0, 1] (FORMULATION.md 3). With "trained network" scores are taken to be 1, as in the
     published model (section 2). Pre-activations that no score reaches stay exact where epsilon is 0.
 
+    Raises InputError for images, an epsilon or a validity that do not fit.
+
     Example:
         >>> import numpy as np, torch, oamip_model as om
         >>> module = torch.nn.Sequential(torch.nn.Linear(2, 1), torch.nn.ReLU(), torch.nn.Linear(1, 2)).eval()
@@ -31,8 +42,9 @@ def interval_bounds(
         >>> bool(bounds.constant(0).all())
         True
     """
-    if not epsilon >= 0 or not np.isfinite(epsilon):
-        raise InputError(f"epsilon: got {epsilon}, accepted is a finite number >= 0")
+    check_epsilon(epsilon)
+    if validity not in get_args(Validity):
+        raise InputError(f"validity: got {validity!r}, accepted are {', '.join(get_args(Validity))}")
     x = network.check_images(images)
     lower, upper = [], []
     out_lower: list[Array] = []
@@ -62,7 +74,9 @@ def affine_interval(layer: Layer, inputs: list[tuple[Array, Array]]) -> tuple[Ar
     Where every input is one number the result is one number, exactly what the forward pass gives.
     """
     centres = [(low + high) / 2 for low, high in inputs]
-    centre = layer.pre_activation([np.where(low == high, low, c) for (low, high), c in zip(inputs, centres, strict=True)])
+    centre = layer.pre_activation(
+        [np.where(low == high, low, c) for (low, high), c in zip(inputs, centres, strict=True)]
+    )
     radius = np.zeros_like(centre)
     size = np.zeros_like(centre)
     for term, (low, high), c in zip(layer.terms, inputs, centres, strict=True):

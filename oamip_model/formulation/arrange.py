@@ -1,12 +1,15 @@
 """Makes a layout: walks through the network and gives a variable only to what bounds and images do not decide.
 
 Each layer's output is kept as expressions in the variables so far; the next layer's affine map is applied to those. So
-a pre-activation that is constant for an image, a ReLU that is always on or off, and everything affine, cost no variable.
+a pre-activation that is constant for an image, a ReLU that is always on or off, and everything affine, cost no
+variable.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -193,7 +196,9 @@ class _Arrangement:
         assert layer.pool is not None
         windows = layer.pool.windows(layer.pre_shape)
         size = int(np.prod(layer.pre_shape))
-        inputs = np.where(windows >= 0, windows + size * np.arange(self.n)[:, None, None], -1).reshape(-1, windows.shape[1])
+        inputs = np.where(windows >= 0, windows + size * np.arange(self.n)[:, None, None], -1).reshape(
+            -1, windows.shape[1]
+        )
         inside = inputs >= 0
         # The published bounds hold for the trained network only and would drop entries that can be the maximum.
         valid = self.sound if self.gate == "published" else self.bounds
@@ -212,7 +217,9 @@ class _Arrangement:
         constant = np.where(candidate, rows.constant[inputs], -np.inf)
         columns = np.where(candidate, column[inputs], -1)
         simple = (~candidate | (counts[inputs] == 0)).all(axis=1)
-        scaled = (~candidate | ((counts[inputs] <= 1) & (rows.constant[inputs] == 0) & (value[inputs] >= 0))).all(axis=1)
+        scaled = (~candidate | ((counts[inputs] <= 1) & (rows.constant[inputs] == 0) & (value[inputs] >= 0))).all(
+            axis=1
+        )
         units = int(self.first_unit[-1])
         scaled &= ~simple & (columns.max(axis=1) < units)
         scaled &= (~candidate | (columns == -1) | (columns == columns.max(axis=1)[:, None])).all(axis=1)
@@ -233,7 +240,14 @@ class _Arrangement:
         return self.place(pieces, result)
 
     def pool_entries(
-        self, layer: Layer, rows: Expressions, at: Index, inputs: Index, candidate: NDArray[np.bool_], low: Array, high: Array
+        self,
+        layer: Layer,
+        rows: Expressions,
+        at: Index,
+        inputs: Index,
+        candidate: NDArray[np.bool_],
+        low: Array,
+        high: Array,
     ) -> Index:
         """Variables h for max-pooling outputs and q for their candidates; returns the columns of h."""
         high, low = np.where(candidate, high, -np.inf)[at], np.where(candidate, low, -np.inf)[at]
@@ -263,7 +277,10 @@ class _Arrangement:
         def joined(arrays: list[Array]) -> Array:
             return np.concatenate(arrays) if arrays else np.zeros(0)
 
-        gated = [[getattr(g, name) for g in self.gated] for name in Gated.__dataclass_fields__]
+        # A network without gated ReLUs has one empty entry too, so there is always something to join.
+        empty = np.zeros(0, dtype=np.int64)
+        self.gated.append(Gated(empty, empty, np.zeros(0), np.zeros(0), np.zeros(0), empty, empty))
+        gated: list[Any] = [np.concatenate([getattr(g, f.name) for g in self.gated]) for f in fields(Gated)]
         return Layout(
             unit=[(group.name, u) for group in self.network.groups for u in range(group.size)],
             pre=self.pre,
@@ -275,7 +292,7 @@ class _Arrangement:
             pre_upper=joined([high for _, high in self.pre_range]),
             act_lower=joined([low for low, _ in self.act_range]),
             act_upper=joined([high for _, high in self.act_range]),
-            gated=Gated(*(np.concatenate(arrays) if arrays else np.zeros(0, dtype=np.int64) for arrays in gated)),
+            gated=Gated(*gated),
             pooled=Pooled(
                 np.concatenate([p.act for p in self.pooled]) if self.pooled else np.zeros(0, dtype=np.int64),
                 final([p.entries for p in self.pooled]),

@@ -82,12 +82,13 @@ def instance_data(
 
 
 def sparsity_weights(network: Network, sparsity: str) -> Array:
-    """Weight of each unit's score in the sparsity "mean" or "parameters", (units,), first group first; they add up to 1."""
+    """Weight of each unit's score in the sparsity "mean" or "parameters", (units,), first group first; they add up to
+    1."""
     if sparsity == "mean":
         units = sum(group.size for group in network.groups)
         return np.full(units, 1.0 / units)
     saved = np.concatenate([group.parameters for group in network.groups]).astype(np.float64)
-    return saved / saved.sum()
+    return np.asarray(saved / saved.sum())
 
 
 def build_instance(

@@ -1,6 +1,7 @@
 """The rows of gated ReLUs and of max pooling (FORMULATION.md 2, 3). Each function is the rule of one constraint.
 
-A layout's arrays stand for the symbols of that page: ``g.lower`` L, ``g.upper`` U, ``g.scale`` M, and columns of h, a, s, z.
+A layout's arrays stand for the symbols of that page: ``g.lower`` L, ``g.upper`` U, ``g.scale`` M, and columns of h,
+a, s, z.
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ def _names(layout: Layout, act: NDArray[np.int64]) -> list[tuple[int, str, int]]
 
 
 def relu_lower(model: Any) -> MatrixRows:
-    """h >= a - (1 - s) M, with M = 0 where there is no score; an equality in the published gate where the ReLU is on."""
+    """h >= a - (1 - s) M, with M = 0 where there is no score; an equality in the published gate where the ReLU is
+    on."""
     layout, g, scored = _gated(model)
     scale = np.where(scored, g.upper if model.gate == "switch" else g.scale, 0.0)
     equal = scored & (g.state < 0) if model.gate == "published" else np.zeros_like(scored)

@@ -20,7 +20,8 @@ class Expressions:
     """Affine expressions in the program's variables, for n images stacked: matrix @ variables + constant.
 
     matrix: csr (n x activations, columns); constant: (n x activations,). While a layout is being made a column is the
-    number that a variable got when it was first needed; in a finished :class:`Layout` columns are those of s, a, h in turn.
+    number that a variable got when it was first needed; in a finished :class:`Layout` columns are those of s, a, h in
+    turn.
     """
 
     matrix: sp.csr_array
@@ -28,7 +29,7 @@ class Expressions:
 
     def counts(self) -> Index:
         """Number of variables in each expression."""
-        return np.diff(self.matrix.indptr).astype(np.int64)
+        return np.asarray(np.diff(self.matrix.indptr), dtype=np.int64)
 
     def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Expressions:
         """The expressions of some rows."""
@@ -39,8 +40,8 @@ class Expressions:
 class Gated:
     """ReLU outputs that keep a variable h, one entry each.
 
-    act, pre: entries of ACT and PRE; lower, upper: bounds L, U of the pre-activation; scale: M of the gate; score: entry
-    of UNIT, or -1; state: entry of STATE, or -1 where the bounds decide the ReLU.
+    act, pre: entries of ACT and PRE; lower, upper: bounds L, U of the pre-activation; scale: M of the gate; score:
+    entry of UNIT, or -1; state: entry of STATE, or -1 where the bounds decide the ReLU.
     """
 
     act: Index
@@ -54,7 +55,8 @@ class Gated:
 
 @dataclass
 class Pooled:
-    """Window entries that can be the maximum of a max-pooling output with a variable h, one entry each (FORMULATION.md 3e).
+    """Window entries that can be the maximum of a max-pooling output with a variable h, one entry each
+    (FORMULATION.md 3e).
 
     act: entry of ACT that the window belongs to; entries: the expressions of the inputs; big_m: Umax_{-j} - L_j, the
     largest upper bound of the other entries less the lower bound of this one.
@@ -69,7 +71,8 @@ class Pooled:
 class Layout:
     """Index sets, variable bounds and expressions of one program, ready for the abstract model (FORMULATION.md 1 to 3).
 
-    unit: (group name, unit); pre, act, state: names of the entries of a, h, z; choice: (image, layer, output, entry) of q;
+    unit: (group name, unit); pre, act, state: names of the entries of a, h, z; choice: (image, layer, output, entry)
+    of q;
     pre_rows: a = these expressions; pre_lower, pre_upper: bounds of a (infinite unless the published gate sets them);
     act_lower, act_upper: bounds of h; logits: (n x classes) expressions; score_lower: least score that the rows allow.
     """

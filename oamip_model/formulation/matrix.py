@@ -99,9 +99,9 @@ class MatrixRow(ConstraintData):
             elif low is not None and high is not None:
                 self._expr = RangedExpression((low, body, high), strict=(False, False))
             elif low is not None:
-                self._expr = InequalityExpression((low, body))
+                self._expr = InequalityExpression((low, body), strict=False)
             else:
-                self._expr = InequalityExpression((body, float("inf") if high is None else high))
+                self._expr = InequalityExpression((body, np.inf if high is None else high), strict=False)
         return self._expr
 
     def to_bounded_expression(self, evaluate_bounds: bool = False) -> tuple[Any, Any, Any]:
@@ -136,6 +136,7 @@ class MatrixConstraint(IndexedConstraint):
     # Class-wide values for the moment in which Pyomo copies a model and components exist without their state.
     _rows: MatrixRows | None = None
     _materialised = False
+    _constructed: bool
 
     def __init__(self, *, rule: Callable[[Any], MatrixRows], **kwargs: Any) -> None:
         self._made: dict[Hashable, MatrixRow] = {}

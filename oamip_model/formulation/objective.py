@@ -48,7 +48,8 @@ def tangents(model: Any, points: Array, images: NDArray[np.int64], first: int = 
     level = cross_entropy(points, labels) - (gradient * points).sum(axis=1)
     columns = images[:, None] * classes + np.arange(classes)
     block = sp.csr_array(
-        (-gradient.ravel(), columns.ravel(), np.arange(0, gradient.size + 1, classes)), shape=(len(points), len(model.o))
+        (-gradient.ravel(), columns.ravel(), np.arange(0, gradient.size + 1, classes)),
+        shape=(len(points), len(model.o)),
     )
     names = [(image, first + k) for k, image in enumerate(images.tolist())]
     return MatrixRows.of(names, lower=level).plus(model.t, images).plus_matrix(model.o, block)
@@ -72,14 +73,18 @@ def _margins(model: Any) -> tuple[list[tuple[int, int]], NDArray[np.int64], NDAr
 def hinge_rows(model: Any) -> MatrixRows:
     """t >= m + o_c - o_y for every other class c."""
     names, right, other = _margins(model)
-    rows = MatrixRows.of(names, lower=pyo.value(model.margin)).plus(model.t, np.array([n for n, _ in names], dtype=np.int64))
+    rows = MatrixRows.of(names, lower=pyo.value(model.margin)).plus(
+        model.t, np.array([n for n, _ in names], dtype=np.int64)
+    )
     return rows.plus_matrix(model.o, _difference(right, other, len(model.o)))
 
 
 def margin_rows(model: Any) -> MatrixRows:
     """o_y - o_c >= m for every other class c."""
     names, right, other = _margins(model)
-    return MatrixRows.of(names, lower=pyo.value(model.margin)).plus_matrix(model.o, _difference(right, other, len(model.o)))
+    return MatrixRows.of(names, lower=pyo.value(model.margin)).plus_matrix(
+        model.o, _difference(right, other, len(model.o))
+    )
 
 
 def _difference(plus: NDArray[np.int64], minus: NDArray[np.int64], columns: int) -> sp.csr_array:

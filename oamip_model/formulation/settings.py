@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
+from oamip_model.bounds.interval import check_epsilon
 from oamip_model.errors import InputError
 
 GATES = ("published", "subtractive", "switch")
@@ -53,15 +55,16 @@ class Settings:
         check_choice("scores", self.scores, SCORES)
         check_choice("loss", self.loss, LOSSES)
         check_choice("sparsity", self.sparsity, SPARSITIES)
+        if not isinstance(self.relaxed, bool):
+            raise InputError(f"relaxed: got {self.relaxed!r}, accepted are True and False")
         for name in ("weight", "margin"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+            if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < math.inf:
                 raise InputError(f"{name}: got {value!r}, accepted is a finite number >= 0")
         if self.epsilon is None:
             object.__setattr__(self, "epsilon", PUBLISHED_EPSILON if self.gate == "published" else 0.0)
-        elif not 0 <= self.epsilon < math.inf:
-            raise InputError(f"epsilon: got {self.epsilon}, accepted is a finite number >= 0")
-        elif self.gate != "published" and self.epsilon != 0:
+        check_epsilon(self.epsilon)
+        if self.gate != "published" and self.epsilon != 0:
             raise InputError(f"epsilon: only the gate published has a box around the images, gate {self.gate} has none")
         if self.gate == "switch" and self.scores == "continuous" and not self.relaxed:
             raise InputError(
@@ -70,5 +73,6 @@ class Settings:
 
     @property
     def is_relaxation(self) -> bool:
-        """Whether the program bounds the network's best scores from below only, and its logits need not be real ones."""
+        """Whether the program bounds the network's best scores from below only, and its logits need not be real
+        ones."""
         return self.relaxed

@@ -1,0 +1,22 @@
+"""Importance scores: strategies, and results that say what was proved. Names load their module on first use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from oamip_model.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from oamip_model.scoring.result import ProgramResult as ProgramResult
+    from oamip_model.scoring.result import ReplayCheck as ReplayCheck
+    from oamip_model.scoring.result import Scores as Scores
+    from oamip_model.scoring.result import load_scores as load_scores
+    from oamip_model.scoring.run import score as score
+    from oamip_model.scoring.store import RunStore as RunStore
+
+_HOMES = {
+    "ProgramResult": "result", "ReplayCheck": "result", "Scores": "result", "load_scores": "result",
+    "score": "run", "RunStore": "store",
+}  # fmt: skip
+
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

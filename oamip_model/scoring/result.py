@@ -36,7 +36,8 @@ class ReplayCheck:
 class ProgramResult:
     """One program that was solved: its images, how it ended, and what its scores do in the network.
 
-    objective and bound: of weight * loss + sparsity, None where unknown; loss, sparsity: at the solution, in the program;
+    objective and bound: of weight * loss + sparsity, None where unknown; loss, sparsity: at the solution, in the
+    program;
     replayed_loss: of the network with these scores; cuts: tangents of the loss that were added; seconds: by stage.
     """
 
@@ -56,14 +57,16 @@ class ProgramResult:
     message: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scores:
     """Importance scores by layer, and what was proved about them.
 
     by_layer: {score group: (units,) scores in [0, 1]}, first layer first; status: the worst of the programs' statuses;
-    relaxed: ReLU states in [0, 1], so that objective and bound are of a relaxation; averaged: the scores are a mean over
-    several programs; proved: one program, integer ReLU states, optimal within the gap, and the replay check passed;
-    options: what was asked for; source: where the images came from; network: fingerprint of the network.
+    relaxed: ReLU states in [0, 1], so that objective and bound are of a relaxation; averaged: the scores are a mean
+    over several programs; proved: one program, integer ReLU states, optimal within the gap, and the replay check
+    passed;
+    options: what was asked for; source: where the images came from; network: fingerprint of the network; planned:
+    programs that were asked for, of which an interrupted run has fewer; seconds: by stage, added up over the programs.
     """
 
     by_layer: dict[str, Array]
@@ -76,13 +79,14 @@ class Scores:
     options: dict[str, Any]
     source: str
     network: str
-    labels: tuple[int, ...] = ()
+    planned: int = 1
+    interrupted: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
     def averaged(self) -> bool:
         """Whether the scores are a mean over several programs, and so the solution of none."""
-        return len(self.programs) > 1
+        return self.planned > 1
 
     @property
     def status(self) -> str:
@@ -132,24 +136,28 @@ class Scores:
         return (
             not self.relaxed
             and not self.averaged
+            and not self.interrupted
             and self.status == "optimal"
             and self.replay is not None
             and bool(self.replay.passed)
         )
 
     def summary(self) -> str:
-        """One line that states what these scores are: status, gap, relaxed or integer, averaged or not, images, replay."""
+        """One line that states what these scores are: status, gap, relaxed or integer, averaged or not, images,
+        replay."""
         gap = "gap unknown" if self.gap is None else f"gap {self.gap:.2g}"
         kind = "relaxed ReLU states" if self.relaxed else "integer ReLU states"
         if self.averaged:
-            kind += f", averaged over {len(self.programs)} programs"
+            solved = sum(p.objective is not None for p in self.programs)
+            kind += f", averaged over {solved} of {self.planned} programs"
         count = sum(len(p.images) for p in self.programs)
         check = "no replay check"
         if self.replay is not None:
             verdict = {True: "passed", False: "FAILED", None: "does not apply to a relaxation"}[self.replay.passed]
             check = f"replay check {verdict} (logits differ by {self.replay.logits:.2g})"
         proved = "proved optimal" if self.proved else "not proved optimal for the network"
-        return f"{self.status}, {gap}, {kind}, {count} images from {self.source}, {check}: {proved}"
+        stopped = ", interrupted" if self.interrupted else ""
+        return f"{self.status}{stopped}, {gap}, {kind}, {count} images ({self.source}), {check}: {proved}"
 
     def save(self, path: str | Path) -> Path:
         """Write one JSON file (and, above 20,000 scores, a .safetensors file beside it). Returns the path.
@@ -189,9 +197,10 @@ def load_scores(path: str | Path) -> Scores:
         raise InputError(f"scores: {source} is not a scores file of this package (format {_FORMAT})")
     try:
         by_layer = _read_layers(record["by_layer"], source)
-        programs = tuple(_read_program(p) for p in record["programs"])
-        names = ("strategy", "gate", "solver", "version", "relaxed", "options", "source", "network", "seconds")
-        scores = Scores(by_layer, programs=programs, labels=tuple(record["labels"]), **{n: record[n] for n in names})
+        programs = tuple(read_program(p) for p in record["programs"])
+        names = ["strategy", "gate", "solver", "version", "relaxed", "options", "source", "network"]
+        names += ["planned", "interrupted", "seconds"]
+        scores = Scores(by_layer, programs=programs, **{name: record[name] for name in names})
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"scores: {source} is damaged ({type(error).__name__}: {error})") from None
     for name, values in scores.by_layer.items():
@@ -216,7 +225,8 @@ def _read_layers(stored: dict[str, Any], source: Path) -> dict[str, Array]:
     return {name: np.asarray(values, dtype=np.float64) for name, values in stored.items()}
 
 
-def _read_program(record: dict[str, Any]) -> ProgramResult:
+def read_program(record: dict[str, Any]) -> ProgramResult:
+    """The result that was stored as a JSON record by :func:`dataclasses.asdict`."""
     replay = record["replay"]
     record = record | {"images": tuple(record["images"]), "replay": None if replay is None else ReplayCheck(**replay)}
     return ProgramResult(**record)

@@ -5,8 +5,27 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from typing import TYPE_CHECKING
+
+from oamip_model.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from oamip_model.solving.compile import compile_arrays as compile_arrays
+    from oamip_model.solving.protocol import Arrays as Arrays
+    from oamip_model.solving.protocol import Backend as Backend
+    from oamip_model.solving.protocol import Capability as Capability
+    from oamip_model.solving.protocol import Options as Options
+    from oamip_model.solving.protocol import RebuildSession as RebuildSession
+    from oamip_model.solving.protocol import Session as Session
+    from oamip_model.solving.protocol import Solution as Solution
+    from oamip_model.solving.protocol import Status as Status
+    from oamip_model.solving.registry import SolverInfo as SolverInfo
+    from oamip_model.solving.registry import get_backend as get_backend
+    from oamip_model.solving.registry import list_solvers as list_solvers
+    from oamip_model.solving.registry import open_session as open_session
+    from oamip_model.solving.replay import gated_logits as gated_logits
+    from oamip_model.solving.solve import InstanceSolution as InstanceSolution
+    from oamip_model.solving.solve import solve_instance as solve_instance
 
 _HOMES = {
     "compile_arrays": "compile", "gated_logits": "replay", "InstanceSolution": "solve", "solve_instance": "solve",
@@ -15,10 +34,4 @@ _HOMES = {
     "RebuildSession": "protocol", "Session": "protocol", "Solution": "protocol", "Status": "protocol",
 }  # fmt: skip
 
-__all__ = sorted(_HOMES)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

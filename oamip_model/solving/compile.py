@@ -122,7 +122,9 @@ class Compiled:
             self._position = {id(data): k for k, data in enumerate(self.variables)}
         repn = generate_standard_repn(expression, compute_values=True, quadratic=False)
         if repn.nonlinear_expr is not None:
-            raise InputError(f"{what}: is not linear, and the backends take linear programs only (or use SolverFactory)")
+            raise InputError(
+                f"{what}: is not linear, and the backends take linear programs only (or use SolverFactory)"
+            )
         columns = [self._position[id(data)] for data in repn.linear_vars]
         return columns, list(repn.linear_coefs), float(repn.constant)
 
@@ -139,7 +141,9 @@ class Compiled:
             values += coefficients
             low[k] = -np.inf if least is None else least - constant
             high[k] = np.inf if most is None else most - constant
-        matrix = sp.csr_array((values, (rows, columns)), shape=(len(constraints), len(self.variables)))
+        matrix = sp.csr_array(
+            (np.array(values, dtype=np.float64), (rows, columns)), shape=(len(constraints), len(self.variables))
+        )
         return matrix, low, high
 
     def _objective(self) -> tuple[Array, float, int]:
@@ -155,8 +159,8 @@ class Compiled:
 def compile_arrays(model: Any) -> Arrays:
     """The arrays of a linear Pyomo model: any constraints, matrix-valued ones without visiting their rows.
 
-    Columns are the model's variables in the order of ``component_objects(Var)``. Raises InputError where a constraint or
-    the objective is not linear, or there is not exactly one active objective.
+    Columns are the model's variables in the order of ``component_objects(Var)``. Raises InputError where a constraint
+    or the objective is not linear, or there is not exactly one active objective.
 
     Example:
         >>> import pyomo.environ as pyo

@@ -96,6 +96,8 @@ def _level(model: Any, scores: Array) -> tuple[float, Array]:
     """Threshold and excess of the published sparsity: the (n-1)-th largest I_l, and what the others are above it."""
     sizes = [int(model.size[g]) for g in model.GROUP]
     parts = np.split(scores, np.cumsum(sizes)[:-1])
-    terms = np.array([(p.sum() - 2.0 * k) / model.divisor[g] for p, k, g in zip(parts, sizes, model.GROUP, strict=True)])
+    terms = np.array(
+        [(p.sum() - 2.0 * k) / model.divisor[g] for p, k, g in zip(parts, sizes, model.GROUP, strict=True)]
+    )
     level = float(np.sort(terms)[-max(1, len(terms) - 1)])
     return level, np.maximum(terms - level, 0.0)

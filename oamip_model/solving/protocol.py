@@ -117,9 +117,9 @@ class Options:
     """How to solve.
 
     time_limit: seconds, None for no limit; gap: relative MIP gap at which a solve is called optimal, None for
-    DEFAULT_GAP (an absolute gap of ABSOLUTE_GAP stops it as well, but through Pyomo); threads: threads of the solver, None for the solver's
-    own choice; seed: random seed, None for the solver's own; log_file: where the solver's log is appended;
-    feasibility: tolerance of rows, bounds and integrality, None for DEFAULT_FEASIBILITY.
+    DEFAULT_GAP (except through Pyomo, an absolute gap of ABSOLUTE_GAP stops it as well); threads: threads of the
+    solver, None for the solver's own choice; seed: random seed, None for the solver's own; log_file: where the
+    solver's log is appended; feasibility: tolerance of rows, bounds and integrality, None for DEFAULT_FEASIBILITY.
     """
 
     time_limit: float | None = None

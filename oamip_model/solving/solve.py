@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,9 @@ class InstanceSolution:
     """How an instance was solved, and what is proved. What is not known is None.
 
     scores: {group: (units,)}; logits: (n, classes) in the program; objective: of the incumbent with its exact loss;
-    bound: lower bound of the program's optimum; loss: mean over images, unweighted (None for loss "margin"); sparsity: the
-    sparsity term; rounds: solves; cuts: tangents added after the first ones; solver_seconds: inside the solver.
+    bound: lower bound of the program's optimum; loss: mean over images, unweighted (None for loss "margin");
+    sparsity: the sparsity term; rounds: solves; cuts: tangents added after the first ones; solver_seconds: inside the
+    solver.
     """
 
     status: Status
@@ -71,7 +72,8 @@ def solve_instance(
     log_file: str | Path | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> InstanceSolution:
-    """The solution of an instance of :func:`oamip_model.formulation.abstract_model`, within a relative gap of ``tolerance``.
+    """The solution of an instance of :func:`oamip_model.formulation.abstract_model`, within a relative gap of
+    ``tolerance``.
 
     The loss "cross-entropy" is approximated from below by tangents, added at each solution until objective and bound
     meet; first on the relaxation, then on the integer program. The tangents stay in the instance, and the solution is
@@ -271,8 +273,9 @@ class _Solve:
                 loss = float(self.best[self.compiled.columns(self.instance.t)].mean())
                 sparsity = self.objective - pyo_value(self.instance.weight) * loss
         message = self.stopped or (self.last.message if self.last is not None else "")
+        bound = float(self.bound) if np.isfinite(self.bound) else None
         return InstanceSolution(
-            status, scores, logits, self.objective, float(self.bound) if np.isfinite(self.bound) else None, loss, sparsity,
+            status, scores, logits, self.objective, bound, loss, sparsity,
             self.rounds, self.cuts, self.nodes, time.monotonic() - self.began, self.solver_seconds,
             self.backend.name, self.backend.version(), message, interrupted,
         )  # fmt: skip

@@ -1,0 +1,99 @@
+"""One program from images to scores: bounds, build, solve, and the replay check of its solution."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oamip_model.bounds import Bounds
+from oamip_model.formulation import Settings, build_instance, cross_entropy, hinge
+from oamip_model.network.ops import Array
+from oamip_model.network.types import Network
+from oamip_model.scoring.result import ProgramResult, ReplayCheck
+from oamip_model.solving import InstanceSolution, gated_logits, solve_instance
+
+REPLAY_TOLERANCE = 1e-4
+"""Largest difference of a logit between program and network, relative to the largest logit (at least 1)."""
+
+
+@dataclass(frozen=True)
+class Solver:
+    """Which solver, and how: the arguments of :func:`oamip_model.solving.solve_instance`."""
+
+    name: str = "highs"
+    tolerance: float = 1e-4
+    time_limit: float | None = None
+    threads: int | None = 1
+    seed: int | None = 0
+    log_file: str | None = None
+
+
+@dataclass(frozen=True)
+class ProgramOutcome:
+    """A program's result, its scores {group: (units,)} (None where there are none), and the solver that was used."""
+
+    result: ProgramResult
+    scores: dict[str, Array] | None
+    solver: str
+    version: str
+    interrupted: bool = False
+
+
+def solve_program(
+    network: Network,
+    images: Array,
+    labels: NDArray[np.int64],
+    indices: tuple[int, ...],
+    settings: Settings,
+    bounds: Bounds | str,
+    solver: Solver,
+    progress: Callable[[str], None] | None = None,
+) -> ProgramOutcome:
+    """Outcome of the program of images (n, *input_shape), whose positions in their source are ``indices``."""
+    began = time.monotonic()
+    instance = build_instance(network, images, labels, **vars(settings), bounds=bounds)
+    built = time.monotonic()
+    solution = solve_instance(
+        instance,
+        solver.name,
+        tolerance=solver.tolerance,
+        time_limit=solver.time_limit,
+        threads=solver.threads,
+        seed=solver.seed,
+        log_file=solver.log_file,
+        progress=progress,
+    )
+    solved = time.monotonic()
+    replayed, check = replay_check(network, images, labels, settings, solution)
+    seconds = {"build": built - began, "solve": solved - built, "solver": solution.solver_seconds}
+    seconds["replay"] = time.monotonic() - solved
+    result = ProgramResult(
+        indices, solution.status.value, solution.objective, solution.bound, solution.gap, solution.loss,
+        solution.sparsity, replayed, check, solution.nodes, solution.rounds, solution.cuts, seconds, solution.message,
+    )  # fmt: skip
+    return ProgramOutcome(result, solution.scores, solution.solver, solution.version, solution.interrupted)
+
+
+def replay_check(
+    network: Network, images: Array, labels: NDArray[np.int64], settings: Settings, solution: InstanceSolution
+) -> tuple[float | None, ReplayCheck | None]:
+    """Loss of the network with the solution's scores, and how far the program's logits and loss are from it.
+
+    The loss is that of the settings; for "margin" it is by how much the worst image misses the margin.
+    """
+    if solution.scores is None or solution.logits is None:
+        return None, None
+    logits = gated_logits(network, images, solution.scores, settings.gate)
+    if settings.loss == "cross-entropy":
+        losses = cross_entropy(logits, labels)
+    else:
+        losses = hinge(logits, labels, settings.margin)
+    replayed = float(losses.max() if settings.loss == "margin" else losses.mean())
+    difference = float(np.abs(logits - solution.logits).max())
+    tolerance = REPLAY_TOLERANCE * max(1.0, float(np.abs(logits).max()))
+    passed = None if settings.is_relaxation else difference <= tolerance
+    return replayed, ReplayCheck(difference, abs(replayed - (solution.loss or 0.0)), tolerance, passed)
