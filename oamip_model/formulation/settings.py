@@ -61,6 +61,7 @@ class Settings:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < math.inf:
                 raise InputError(f"{name}: got {value!r}, accepted is a finite number >= 0")
+            object.__setattr__(self, name, float(value))
         if self.epsilon is None:
             object.__setattr__(self, "epsilon", PUBLISHED_EPSILON if self.gate == "published" else 0.0)
         check_epsilon(self.epsilon)
