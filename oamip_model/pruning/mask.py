@@ -1,0 +1,165 @@
+"""Masking: the weights and biases of removed units set to zero, the module's shapes left as they are."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.utils import prune as torch_prune
+
+from oamip_model.network.ops import Shape
+from oamip_model.pruning.select import Mask
+
+Norm = (nn.BatchNorm1d, nn.BatchNorm2d)
+Weighted = (nn.Linear, nn.Conv2d, *Norm)
+
+
+class NotWiredError(Exception):
+    """The layers are not where the network says, so that the module has to be rebuilt. Never leaves the room."""
+
+
+def masked_copy(
+    module: nn.Module, producers: Mapping[str, Iterable[str]], keep: Mapping[str, Mask], input_shape: Shape
+) -> nn.Module:
+    """A copy of the module in which removed units give 0, by torch.nn.utils.prune; the module itself is not changed.
+
+    producers: {group: paths of the modules whose outputs are its units}; keep: {group: (units,) True where the unit
+    stays}. Rows of the weight and entries of the bias are masked, and those of a batch norm that comes before the ReLU
+    too, without which its shift would go on. A batch norm without weight and bias gets ones and zeros first.
+
+    Raises NotWiredError where a path holds no nn.Linear, nn.Conv2d or batch norm of as many rows as there are units.
+    """
+    result = clean_copy(module)
+    following = batch_norms(result, input_shape)
+    for group, mask in keep.items():
+        if mask.all():
+            continue
+        paths = list(producers[group])
+        paths += [path for name in paths for path in following.get(name, ()) if path not in paths]
+        for path in dict.fromkeys(paths):
+            _mask_rows(_find(result, path), path, mask)
+    return result
+
+
+def clean_copy(module: nn.Module) -> nn.Module:
+    """A deep copy. A module that torch.nn.utils.prune has masked is copied too, which copy.deepcopy refuses."""
+    with torch.no_grad():
+        for part in module.modules():
+            for hook in part._forward_pre_hooks.values():
+                if isinstance(hook, torch_prune.BasePruningMethod):
+                    hook(part, None)
+        return copy.deepcopy(module)
+
+
+def make_permanent(module: nn.Module) -> nn.Module:
+    """The module, changed in place: masks multiplied into its weights and taken off. The function stays the same."""
+    for part in module.modules():
+        if torch_prune.is_pruned(part):
+            for name in ("weight", "bias"):
+                if hasattr(part, f"{name}_orig"):
+                    torch_prune.remove(part, name)  # type: ignore[no-untyped-call]
+    return module
+
+
+def without_made_affine(module: nn.Module) -> nn.Module:
+    """The module, changed in place: the ones and zeros that a batch norm was given to be masked are taken off."""
+    for part in module.modules():
+        if not isinstance(part, Norm) or not part.__dict__.pop("made_affine", False):
+            continue
+        if bool((part.weight == 1).all()) and bool((part.bias == 0).all()):
+            part.affine = False
+            part.weight = part.bias = None  # type: ignore[assignment]
+    return module
+
+
+def batch_norms(module: nn.Module, input_shape: Shape) -> dict[str, list[str]]:
+    """Batch norms between each dense or convolutional layer and the ReLU after it, {path of the layer: their paths}.
+
+    Found by one forward pass: from the input of each batch norm the autograd graph is walked back, through additions,
+    pooling and reshapes, up to ReLUs and layers with weights.
+    """
+    made: dict[Any, str] = {}
+    read: list[tuple[str, Any]] = []
+
+    def before(path: str) -> Any:
+        return lambda part, inputs: read.append((path, inputs[0].grad_fn))
+
+    def after(path: str) -> Any:
+        return lambda part, inputs, output: made.__setitem__(output.grad_fn, path)
+
+    hooks = []
+    for path, part in module.named_modules():
+        if isinstance(part, Norm):
+            hooks.append(part.register_forward_pre_hook(before(path)))
+        elif isinstance(part, nn.Linear | nn.Conv2d):
+            hooks.append(part.register_forward_hook(after(path)))
+    try:
+        with torch.enable_grad():
+            module(example_images(module, input_shape).requires_grad_())
+    finally:
+        for hook in hooks:
+            hook.remove()
+    found: dict[str, list[str]] = {}
+    for path, start in read:
+        for producer in _producers_behind(start, made):
+            found.setdefault(producer, []).append(path)
+    return found
+
+
+def _producers_behind(start: Any, made: dict[Any, str]) -> set[str]:
+    producers, seen, waiting = set(), set(), [start]
+    while waiting:
+        step = waiting.pop()
+        if step is None or step in seen:
+            continue
+        seen.add(step)
+        if step in made:
+            producers.add(made[step])
+        elif not any(word in step.name().lower() for word in ("relu", "threshold", "clamp", "maximum")):
+            waiting.extend(before for before, _ in step.next_functions)
+    return producers
+
+
+def example_images(module: nn.Module, input_shape: Shape, count: int = 2, seed: int = 0) -> torch.Tensor:
+    """Random images for the module, (count, *input_shape): half of them normal, half uniform in [0, 1]."""
+    parameter = next(iter(module.parameters()), torch.zeros(()))
+    random = np.random.default_rng(seed)
+    normal = random.standard_normal((count - count // 2, *input_shape))
+    uniform = random.uniform(size=(count // 2, *input_shape))
+    return torch.tensor(np.concatenate([normal, uniform]), dtype=parameter.dtype, device=parameter.device)
+
+
+def _find(module: nn.Module, path: str) -> nn.Module:
+    try:
+        part = module.get_submodule(path)
+    except AttributeError:
+        raise NotWiredError(f"there is no module {path}") from None
+    # Subclasses may do something else with their weights.
+    if type(part) not in Weighted:
+        raise NotWiredError(
+            f"module {path} is a {type(part).__name__}, not one of torch's own dense or convolutional layers"
+        )
+    return part
+
+
+def _mask_rows(part: nn.Module, path: str, mask: Mask) -> None:
+    if isinstance(part, Norm) and not part.affine:
+        assert part.running_mean is not None
+        part.affine = True
+        part.weight = nn.Parameter(torch.ones_like(part.running_mean))
+        part.bias = nn.Parameter(torch.zeros_like(part.running_mean))
+        part.made_affine = True  # type: ignore[assignment]
+    rows = torch.tensor(mask)
+    for name in ("weight", "bias"):
+        values = getattr(part, name)
+        if values is None:
+            continue
+        if len(values) != len(mask):
+            raise NotWiredError(f"module {path} has {len(values)} outputs, not {len(mask)}")
+        full = rows.to(values.device).reshape(-1, *(1,) * (values.ndim - 1)).expand_as(values)
+        with torch.no_grad():
+            torch_prune.custom_from_mask(part, name, full)  # type: ignore[no-untyped-call]

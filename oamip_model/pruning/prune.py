@@ -1,0 +1,168 @@
+"""Pruning a module by the scores of its units."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
+
+from torch import nn
+
+from oamip_model.errors import CheckError, InputError
+from oamip_model.network import read_network
+from oamip_model.network.reader import check_shape
+from oamip_model.network.types import Network
+from oamip_model.pruning.check import TOLERANCE, difference
+from oamip_model.pruning.mask import NotWiredError, masked_copy
+from oamip_model.pruning.rebuild import term_modules, to_module
+from oamip_model.pruning.remove import smaller_copy
+from oamip_model.pruning.report import PruneReport
+from oamip_model.pruning.select import Amount, AnyScores, Scope, Selection, Threshold, choose_units
+
+Mode: TypeAlias = Literal["remove", "mask"]
+_Result: TypeAlias = tuple[nn.Module, PruneReport]
+
+
+def prune(
+    module: nn.Module | Network | str | Path,
+    scores: AnyScores,
+    *,
+    threshold: Threshold | None = None,
+    amount: Amount | None = None,
+    scope: Scope = "layer",
+    mode: Mode = "remove",
+    input_shape: Sequence[int] | None = None,
+    network: Network | None = None,
+) -> nn.Module:
+    """A new module without the units of low score; the arguments and errors of :func:`prune_with_report`.
+
+    Example:
+        >>> import torch, oamip_model as om
+        >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+        >>> om.prune(module, {"0": [0.0, 1.0, 0.05]}, threshold=0.1, input_shape=(4,))
+        Sequential(
+          (0): Linear(in_features=4, out_features=1, bias=True)
+          (1): ReLU()
+          (2): Linear(in_features=1, out_features=2, bias=True)
+        )
+    """
+    return prune_with_report(
+        module,
+        scores,
+        threshold=threshold,
+        amount=amount,
+        scope=scope,
+        mode=mode,
+        input_shape=input_shape,
+        network=network,
+    )[0]
+
+
+def prune_with_report(
+    module: nn.Module | Network | str | Path,
+    scores: AnyScores,
+    *,
+    threshold: Threshold | None = None,
+    amount: Amount | None = None,
+    scope: Scope = "layer",
+    mode: Mode = "remove",
+    input_shape: Sequence[int] | None = None,
+    network: Network | None = None,
+) -> tuple[nn.Module, PruneReport]:
+    """A new module without the units of low score, and what was removed. The module given is not changed.
+
+    module: a torch module in eval mode, an .onnx or .pt2 file, or a network. scores: a result of
+    :func:`oamip_model.score`, or {group: (units,) scores}. threshold, amount, scope: which units go, see
+    :func:`~.select.choose_units`. mode: "remove" makes the module physically smaller (Torch-Pruning); "mask" keeps its
+    shapes and zeroes the units by torch.nn.utils.prune, so that fine-tuning leaves them zero. input_shape: shape of one
+    image, where neither ``scores`` (in its options) nor ``network`` nor the file tells it. network: the module's
+    network, if it has been read before.
+
+    Removed units give 0, bias and batch norm included: the result is compared with the network without these units on
+    random images, to 1e-5. A module whose layers cannot be cut in place (functional layers, a flattening with
+    fixed sizes) is rebuilt by :func:`~.rebuild.to_module`, as files and networks are; the report says so.
+
+    Raises InputError for bad arguments, and where ``network`` is not the module's; CheckError where the result differs.
+    """
+    if mode not in get_args(Mode):
+        raise InputError(f"mode: got {mode!r}, it is {' or '.join(get_args(Mode))}")
+    shape = None if input_shape is None else check_shape(input_shape)
+    if isinstance(module, Network):
+        if network is not None and network.fingerprint != module.fingerprint:
+            raise InputError("network: it is not the one that is to be pruned; one of the two is enough")
+        network = module
+    elif network is None:
+        network = read_network(module, shape or getattr(scores, "options", {}).get("input_shape"))
+    elif not isinstance(module, nn.Module | str | Path):
+        raise InputError(f"module: got {type(module).__name__}, a torch module, a file or a Network is needed")
+    if shape is not None and shape != network.input_shape:
+        raise InputError(f"input_shape: got {shape}, the network takes images of shape {network.input_shape}")
+    selection = choose_units(scores, network, threshold=threshold, amount=amount, scope=scope)
+    in_place: _Result | None = None
+    reason = "a network was given, not a module" if isinstance(module, Network) else "it was read from a file"
+    if isinstance(module, nn.Module):
+        _check_network(module, network)
+        names: dict[str, Sequence[str]] = {group.name: group.producers for group in network.groups}
+        try:
+            in_place = _prune(module, network, selection, names, mode)
+        except (NotWiredError, CheckError) as problem:
+            reason = str(problem)
+        if in_place is not None:
+            if not in_place[1].zeroed:
+                return in_place
+            reason = "more of its layers can be cut so"
+    rebuilt = to_module(network)
+    paths = term_modules(network, rebuilt)
+    names = {group.name: [path for name in group.producers for path in paths[name]] for group in network.groups}
+    try:
+        result, report = _prune(rebuilt, network, selection, names, mode)
+    except NotWiredError as problem:
+        raise CheckError(f"prune: the network could not be rebuilt ({problem})") from None
+    if in_place is not None and _left(in_place[1]) <= _left(report):
+        return in_place
+    return result, replace(report, rebuilt=True, reason=reason)
+
+
+def _left(report: PruneReport) -> int:
+    return sum(map(len, report.zeroed.values()))
+
+
+def _check_network(module: nn.Module, network: Network) -> None:
+    for name, part in module.named_modules():
+        if part.training:
+            raise InputError(f"module: {name or type(module).__name__} is in training mode; call .eval() on it first")
+    try:
+        found = difference(module, network)
+    except (RuntimeError, ValueError) as problem:
+        line = str(problem).splitlines()[0]
+        raise InputError(
+            f"network: the module does not take its images of shape {network.input_shape} ({line})"
+        ) from problem
+    if found > TOLERANCE:
+        raise InputError(f"network: it is not this module's, their logits differ by {found:.2g} of the largest logit")
+
+
+def _prune(
+    module: nn.Module, network: Network, selection: Selection, producers: dict[str, Sequence[str]], mode: Mode
+) -> _Result:
+    """The pruned module and its report. Raises CheckError where masking its layers does not give the right logits."""
+    removed = selection.removed
+    masked = masked_copy(module, producers, selection.keep, network.input_shape)
+    found = difference(masked, network, selection.keep)
+    if found > TOLERANCE:
+        raise CheckError(f"prune: masking the layers changes the logits by {found:.2g} of the largest")
+
+    def check(trial: nn.Module) -> bool:
+        return difference(trial, network, selection.keep) <= TOLERANCE
+
+    smaller, zeroed = smaller_copy(masked, producers, removed, network.input_shape, check)
+    if not check(smaller):
+        raise CheckError("prune: the smaller module does not give the logits of the masked one")
+    before, after = (sum(p.numel() for p in m.parameters()) for m in (module, smaller))
+    cut = sum(map(len, removed.values())) - sum(map(len, zeroed.values()))
+    if cut > 0 and after >= before:
+        raise CheckError(f"prune: {cut} units were removed, but {after} parameters are left of {before}")
+    units = {group.name: group.size for group in network.groups}
+    report = PruneReport(mode, units, removed, selection.forced, zeroed, before, after, False)
+    return (smaller if mode == "remove" else masked), report

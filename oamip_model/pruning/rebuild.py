@@ -1,0 +1,201 @@
+"""A network as a torch module made of ordinary layers, so that what came from a file can be pruned and exported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from oamip_model.network.ops import Array, AveragePool, ChannelScale, Conv2d, Dense, LinearMap, Shape
+from oamip_model.network.types import IMAGE, Layer, Network, Term
+from oamip_model.network.windows import same_padding
+from oamip_model.pruning.pools import average_pool_module, max_pool_module
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One layer: for each term its source, the shape it is read in (None: as it is) and its modules; then what follows.
+
+    A shape leaves out the batch, and may hold one -1, so that it still fits when channels have been removed.
+    """
+
+    terms: tuple[tuple[int, Shape | None, tuple[str, ...], Shape | None], ...]
+    after: tuple[str, ...]
+
+
+class RebuiltNetwork(nn.Module):
+    """The layers of a network in order, with additions between them. Made by :func:`to_module`.
+
+    paths: {(layer index, term index): name of the module that holds the term's weights}
+    """
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.paths: dict[tuple[int, int], str] = {}
+        self.steps: list[_Step] = []
+        for index, layer in enumerate(network.layers):
+            self.steps.append(self._step(network, index, layer))
+
+    def _step(self, network: Network, index: int, layer: Layer) -> _Step:
+        terms = []
+        bias: Array | None = layer.bias if layer.bias.any() else None
+        for number, term in enumerate(layer.terms):
+            source = network.input_shape if term.source == IMAGE else network.layers[term.source].shape
+            names = []
+            if isinstance(term.map, Conv2d) and _lopsided(term.map) and not _same(term.map):
+                top, left, bottom, right = term.map.padding
+                names.append(self._place(f"pad_{index}_{number}", nn.ZeroPad2d((left, right, top, bottom))))
+            module = _map_module(term.map, bias, term.input_shape)
+            if module is not None:
+                weighted = isinstance(term.map, Dense | Conv2d | ChannelScale)
+                names.append(self._place(term.name or f"{layer.name}_{number}", module))
+                if weighted:
+                    self.paths[index, number] = names[-1]
+                    bias = None
+            made = term.map.output_shape(term.input_shape)
+            terms.append(
+                (term.source, _reshaping(source, term.input_shape), tuple(names), _reshaping(made, layer.pre_shape))
+            )
+        after = []
+        if bias is not None:  # no map to carry it
+            shift = _scale_module(np.ones(len(bias)), bias, layer.pre_shape)
+            after.append(self._place(f"bias_{index}", shift))
+        if layer.pool is not None:
+            after.append(self._place(f"pool_{index}", max_pool_module(layer.pool, layer.pre_shape)))
+        elif layer.activation == "relu":
+            after.append(self._place(f"relu_{index}", nn.ReLU()))
+        return _Step(tuple(terms), tuple(after))
+
+    def _place(self, name: str, module: nn.Module) -> str:
+        """Put the module at its dotted name, or beside it where that is taken, and return where it is."""
+        wanted, count = ".".join(part or "_" for part in name.split(".")), 1
+        path = wanted
+        while not self._place_at(path, module):
+            count += 1
+            path = f"{wanted}_{count}"
+        return path
+
+    def _place_at(self, path: str, module: nn.Module) -> bool:
+        parent: nn.Module = self
+        *folders, leaf = path.split(".")
+        for folder in folders:
+            inner = parent._modules.get(folder)
+            if inner is None:
+                if hasattr(parent, folder):
+                    return False
+                inner = _Folder()
+                parent.add_module(folder, inner)
+            if type(inner) is not _Folder:
+                return False
+            parent = inner
+        if hasattr(parent, leaf):
+            return False
+        parent.add_module(leaf, module)
+        return True
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of a batch of images, (n, classes)."""
+        outputs: list[Tensor] = []
+        for step in self.steps:
+            total: Tensor | None = None
+            for source, read_as, names, give_as in step.terms:
+                value = x if source == IMAGE else outputs[source]
+                value = _reshape(value, read_as)
+                for name in names:
+                    value = self.get_submodule(name)(value)
+                value = _reshape(value, give_as)
+                total = value if total is None else total + value
+            assert total is not None
+            for name in step.after:
+                total = self.get_submodule(name)(total)
+            outputs.append(total)
+        return outputs[-1] if outputs[-1].ndim == 2 else outputs[-1].flatten(1)
+
+
+class _Folder(nn.Module):
+    """Holds the modules below one part of a dotted name."""
+
+
+def to_module(network: Network) -> RebuiltNetwork:
+    """The network as a torch module in eval mode and single precision, equal to it within rounding.
+
+    It is made of nn.Linear, nn.Conv2d, nn.ReLU and pooling modules, named after the modules (or ONNX nodes) that the
+    weights came from. Batch norm is folded in; a scale of channels that could not be folded is an nn.BatchNorm with
+    mean 0, variance 1 and eps 0. Average pooling that no torch module computes is a :class:`~.pools.SeparableAverage`.
+    Layers that shared their weights each get their own.
+
+    Example:
+        >>> import torch, oamip_model as om
+        >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+        >>> [name for name, _ in om.to_module(om.read_network(module, input_shape=(4,))).named_children()]
+        ['0', 'relu_0', '2']
+    """
+    module = RebuiltNetwork(network)
+    return module.eval()
+
+
+def _lopsided(map: Conv2d) -> bool:
+    top, left, bottom, right = map.padding
+    return top != bottom or left != right
+
+
+def _same(map: Conv2d) -> bool:
+    """Whether the padding is uneven in just the way of torch's padding="same"."""
+    rows, columns = (same_padding(map.weight.shape[2 + axis], map.dilation[axis]) for axis in (0, 1))
+    even = (rows[0], columns[0], rows[1], columns[1])
+    return _lopsided(map) and map.stride == (1, 1) and map.padding == even
+
+
+def _map_module(map: LinearMap, bias: Array | None, shape: Shape) -> nn.Module | None:
+    """The module of a linear map, with the bias if it can carry one; None for the identity."""
+    module: nn.Module
+    if isinstance(map, Dense):
+        outputs, inputs = map.weight.shape
+        module = nn.Linear(inputs, outputs, bias=bias is not None)
+    elif isinstance(map, Conv2d):
+        channels = (map.weight.shape[1] * map.groups, map.weight.shape[0])
+        kernel = (map.weight.shape[2], map.weight.shape[3])
+        padding: str | tuple[int, int] = (0, 0) if _lopsided(map) else map.padding[:2]
+        padding = "same" if _same(map) else padding
+        module = nn.Conv2d(*channels, kernel, map.stride, padding, map.dilation, map.groups, bias=bias is not None)
+    elif isinstance(map, ChannelScale):
+        return _scale_module(map.scale, np.zeros(len(map.scale)) if bias is None else bias, shape)
+    else:
+        return average_pool_module(map) if isinstance(map, AveragePool) else None
+    with torch.no_grad():
+        module.weight.copy_(torch.tensor(map.weight))
+        if bias is not None:
+            assert module.bias is not None
+            module.bias.copy_(torch.tensor(bias))
+    return module
+
+
+def _scale_module(scale: Array, bias: Array, shape: Shape) -> nn.Module:
+    kind = nn.BatchNorm2d if len(shape) == 3 else nn.BatchNorm1d
+    module = kind(len(scale), eps=0.0)
+    with torch.no_grad():
+        module.weight.copy_(torch.tensor(scale))
+        module.bias.copy_(torch.tensor(bias))
+    return module
+
+
+def _reshaping(have: Shape, want: Shape) -> Shape | None:
+    """How to reshape one image's tensor, the number of channels left free; None where it need not be."""
+    return None if have == want else (-1, *want[1:])
+
+
+def _reshape(x: Tensor, shape: Shape | None) -> Tensor:
+    if shape is None:
+        return x
+    return x.flatten(1) if len(shape) == 1 else x.reshape(x.shape[0], *shape)
+
+
+def term_modules(network: Network, module: RebuiltNetwork) -> dict[str, tuple[str, ...]]:
+    """Where the weights of each trained module are in the rebuilt one: {name in the network: paths in the module}."""
+    found: dict[str, tuple[str, ...]] = {}
+    for (layer, number), path in module.paths.items():
+        term: Term = network.layers[layer].terms[number]
+        found[term.name] = (*found.get(term.name, ()), path)
+    return found

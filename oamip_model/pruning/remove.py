@@ -1,0 +1,144 @@
+"""Removal: removed units taken out of the weights by Torch-Pruning, so that the module gets smaller."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+import torch_pruning
+from numpy.typing import NDArray
+from torch import nn
+
+from oamip_model.network.ops import Shape
+from oamip_model.pruning.mask import NotWiredError, clean_copy, example_images, make_permanent, without_made_affine
+
+Check = Callable[[nn.Module], bool]
+Units = NDArray[np.int64]
+
+
+def smaller_copy(
+    masked: nn.Module,
+    producers: Mapping[str, Sequence[str]],
+    removed: Mapping[str, Units],
+    input_shape: Shape,
+    check: Check,
+) -> tuple[nn.Module, dict[str, Units]]:
+    """A copy of a masked module without the removed units, and the units that could only be zeroed, {group: indices}.
+
+    masked: from :func:`~.mask.masked_copy`; producers: {group: paths of the modules whose outputs are its units};
+    removed: {group: indices of the units that go}; check: whether a module still computes the right logits. Units of
+    convolutions with groups leave only as far as the groups stay of equal size; the others stay as zeros, as does
+    whatever Torch-Pruning cannot remove without changing the logits.
+    """
+    base = make_permanent(clean_copy(masked))
+    flags = {name: p.requires_grad for name, p in base.named_parameters()}
+    base.requires_grad_(True)  # Torch-Pruning finds the dependencies through autograd
+    todo = {group: units for group, units in removed.items() if len(units)}
+    # All at once, which is right nearly always; group by group where it is not, to find the ones that cannot go.
+    result, zeroed = _attempt(base, producers, todo, input_shape, check)
+    if result is None:
+        result, zeroed = base, {}
+        for group, units in todo.items():
+            trial, left = _attempt(result, producers, {group: units}, input_shape, check)
+            zeroed |= {group: units} if trial is None else left
+            result = result if trial is None else trial
+    for name, parameter in result.named_parameters():
+        parameter.requires_grad_(flags[name])
+        parameter.grad = None
+    return without_made_affine(result.eval()), zeroed
+
+
+def _attempt(
+    base: nn.Module, producers: Mapping[str, Sequence[str]], todo: Mapping[str, Units], input_shape: Shape, check: Check
+) -> tuple[nn.Module | None, dict[str, Units]]:
+    """A copy of ``base`` without the units, and those left as zeros; (None, {}) where its logits would be others."""
+    trial = clean_copy(base)
+    zeroed = {}
+    try:
+        with _quiet(), torch.enable_grad():
+            graph = torch_pruning.DependencyGraph()
+            graph.build_dependency(trial, example_inputs=(example_images(trial, input_shape),), verbose=False)
+            for group, units in todo.items():
+                left = _remove_group(graph, trial, producers[group], units)
+                if len(left):
+                    zeroed[group] = left
+            # What reads the logits must still find as many, and all shapes must fit, or the check raises or says no.
+            fits = check(trial)
+    except NotWiredError:
+        return None, {}
+    except (RuntimeError, AssertionError, ValueError, IndexError, KeyError, TypeError):
+        # Torch-Pruning, or the module with fewer channels, cannot do it. The caller zeroes the units and says so.
+        return None, {}
+    return (trial, zeroed) if fits else (None, {})
+
+
+def _remove_group(graph: torch_pruning.DependencyGraph, module: nn.Module, paths: Sequence[str], units: Units) -> Units:
+    """Remove as many of the units as can go together, from all their producers. Returns those that stay."""
+    roots = [module.get_submodule(path) for path in paths]
+    go = units
+    while len(go):
+        rest = go
+        for root in roots:
+            for dependency, indices in _coupled(graph, root, go):
+                target = dependency.target.module
+                if isinstance(target, nn.Conv2d) and target.groups > 1:
+                    outgoing = graph.is_out_channel_pruning_fn(dependency.handler)
+                    rest = np.intersect1d(rest, _keep_even(target, np.asarray(indices), rest, outgoing))
+        if len(rest) == len(go):
+            break
+        go = rest
+    done: set[int] = set()
+    for root in roots:
+        if len(go) and id(root) not in done:
+            coupled = _coupled(graph, root, go)
+            # Torch-Pruning follows additions, so one root takes the other producers of a residual group along.
+            done |= {id(d.target.module) for d, _ in coupled if graph.is_out_channel_pruning_fn(d.handler)}
+            coupled.prune()
+    return np.setdiff1d(units, go)
+
+
+def _coupled(graph: torch_pruning.DependencyGraph, root: nn.Module, units: Units) -> torch_pruning.Group:
+    kind = (
+        torch_pruning.prune_conv_out_channels
+        if isinstance(root, nn.Conv2d)
+        else torch_pruning.prune_linear_out_channels
+    )
+    return graph.get_pruning_group(root, kind, units.tolist())
+
+
+def _keep_even(conv: nn.Conv2d, indices: Units, units: Units, outgoing: bool) -> Units:
+    """Of the units at these channels of a convolution with groups, those that can go and leave groups of equal size."""
+    if conv.groups == conv.in_channels == conv.out_channels:
+        return units
+    if conv.groups == conv.out_channels or len(indices) != len(units):
+        return units[:0]  # Torch-Pruning takes it for a depthwise convolution, which it is not
+    order = np.sort(indices)
+    size = (conv.out_channels if outgoing else conv.in_channels) // conv.groups
+    blocks = [order[order // size == block] for block in range(conv.groups)]
+    if outgoing:
+        # As many from each group, any.
+        count = min(len(block) for block in blocks)
+        return np.concatenate([block[:count] for block in blocks])
+    # The same places of every group: Torch-Pruning cuts all groups alike.
+    places = set(blocks[0] % size)
+    for block in blocks[1:]:
+        places &= set(block % size)
+    return order[np.isin(order % size, sorted(places))]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Torch-Pruning's remarks on layers that it takes for elementwise; the result is checked anyway."""
+    logger = logging.getLogger("torch_pruning")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,67 @@
+"""What a pruning did, as numbers for tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class PruneReport:
+    """What was removed and what it saved.
+
+    units: {group: number of units}; removed: {group: indices of the units that went, masked or removed}.
+    forced: (group, unit) that the rule would have removed, but that stays as the best of its layer.
+    zeroed: {group: those of ``removed`` that are still there as zeros, because their layer cannot be cut}; this happens
+    with convolutions with groups. With mode "mask", those that removal would leave so.
+    parameters_before, parameters_after: of the module, weights in and out of each unit and biases counted; with mode
+    "mask", after is that of the module that removal would give.
+    rebuilt: the module was made anew from the network, and ``reason`` says why.
+    """
+
+    mode: str
+    units: dict[str, int]
+    removed: dict[str, NDArray[np.int64]]
+    forced: tuple[tuple[str, int], ...]
+    zeroed: dict[str, NDArray[np.int64]]
+    parameters_before: int
+    parameters_after: int
+    rebuilt: bool
+    reason: str = ""
+
+    @property
+    def units_share(self) -> float:
+        """Share of all scored units that went."""
+        return sum(len(units) for units in self.removed.values()) / sum(self.units.values())
+
+    @property
+    def parameters_share(self) -> float:
+        """Share of the parameters that went."""
+        return 1 - self.parameters_after / self.parameters_before
+
+    def summary(self) -> str:
+        """A few plain sentences: units and parameters that went, and whatever did not go as asked.
+
+        Example:
+            >>> gone = {"fc1": np.array([0, 2])}
+            >>> print(PruneReport("remove", {"fc1": 4}, gone, (), {}, 26, 13, False).summary())
+            2 of 4 units removed (fc1 2 of 4), parameters 26 to 13 (50.0 % fewer)
+        """
+        went = sum(len(units) for units in self.removed.values())
+        layers = ", ".join(f"{name} {len(units)} of {self.units[name]}" for name, units in self.removed.items())
+        verb = "removed" if self.mode == "remove" else "masked"
+        text = (
+            f"{went} of {sum(self.units.values())} units {verb} ({layers}), parameters {self.parameters_before} to "
+            f"{self.parameters_after} ({100 * self.parameters_share:.1f} % fewer)"
+        )
+        if self.forced:
+            stay = ", ".join(f"unit {unit} of {name}" for name, unit in self.forced)
+            text += f"; kept although the rule would remove it, as the best of its layer: {stay}"
+        if self.zeroed:
+            zeros = ", ".join(f"{len(units)} of {name}" for name, units in self.zeroed.items())
+            text += f"; zeroed, but still in the weights because the layer cannot be cut there: {zeros}"
+        if self.rebuilt:
+            text += f"; the module was rebuilt from the network: {self.reason}"
+        return text

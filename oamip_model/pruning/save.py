@@ -1,0 +1,76 @@
+"""Modules as files: .onnx and .pt2, with a free batch size."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from oamip_model.errors import CheckError, InputError
+from oamip_model.files import check_writable, replacing
+from oamip_model.network import read_network
+from oamip_model.pruning.check import TOLERANCE, difference
+from oamip_model.pruning.mask import clean_copy, example_images, make_permanent
+
+
+def save_module(module: nn.Module, path: str | Path, input_shape: Sequence[int]) -> Path:
+    """Write the module as .onnx or .pt2 (by the path's suffix), for batches of any size. Returns the path.
+
+    Masks of torch.nn.utils.prune are made permanent in the file. The file is read back before it takes its place, and
+    must give the same logits to 1e-5.
+
+    Raises InputError for another suffix, a path that cannot be written, or a module that cannot be exported; CheckError
+    where what is read back differs.
+
+    Example:
+        >>> import tempfile, torch, oamip_model as om
+        >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     om.read_network(save_module(module, f"{folder}/small.onnx", (4,))).classes
+        2
+    """
+    target = Path(path)
+    if target.suffix not in (".onnx", ".pt2"):
+        raise InputError(f"path: {target} ends in {target.suffix or 'no suffix'}, a module is saved as .onnx or .pt2")
+    check_writable(target)
+    copy = make_permanent(clean_copy(module)).eval()
+    example = example_images(copy, tuple(input_shape))
+    with replacing(target) as temporary:
+        try:
+            with _quiet():
+                if target.suffix == ".onnx":
+                    torch.onnx.export(
+                        copy, (example,), temporary, dynamo=False, input_names=["images"], output_names=["logits"],
+                        dynamic_axes={"images": {0: "batch"}, "logits": {0: "batch"}},
+                    )  # fmt: skip
+                else:
+                    batch = torch.export.Dim("batch")
+                    torch.export.save(torch.export.export(copy, (example,), dynamic_shapes=({0: batch},)), temporary)
+        except Exception as problem:  # torch raises many kinds, all of which mean that this module cannot be exported
+            line = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
+            raise InputError(
+                f"path: torch cannot export {type(module).__name__} as {target.suffix} ({line})"
+            ) from problem
+        found = difference(copy, read_network(temporary))
+        if found > TOLERANCE:
+            raise CheckError(f"path: what was written to {target} differs from the module by {found:.2g}")
+    return target
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporters' remarks on their own future."""
+    logger = logging.getLogger("torch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
