@@ -1,0 +1,53 @@
+# make demo    installs into .venv and runs the demo; results go to demo/
+# make test    installs what the tests need, and runs linter, type checker, tests and doctests
+# make clean   removes .venv and everything else that is made here
+#
+# PYTHON=...   the Python that .venv is made from
+# TORCH=...    the torch to install, as pip takes it
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/
+PIP := $(RUN)python -m pip --disable-pip-version-check --no-input
+INSTALL := $(PIP) install --quiet -c constraints.txt
+
+# For Linux on x86-64 the default wheel of torch is a CUDA build of several GB. The tag +cpu can only be met by a CPU
+# wheel, from whatever index or folder pip is set up with, so that a CUDA build never comes by accident.
+ifeq ($(shell uname -s)-$(shell uname -m),Linux-x86_64)
+CPU := +cpu
+endif
+TORCH ?= $(shell sed -n 's/^torch==/torch==/p' constraints.txt)$(CPU)
+
+.PHONY: demo test clean torch-requirement
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.for-demo
+	$(RUN)oamip demo --out demo
+
+test: $(VENV)/.for-test
+	$(RUN)ruff check .
+	$(RUN)ruff format --check .
+	$(RUN)mypy --strict
+	$(RUN)python -m pytest
+
+$(VENV)/.torch: constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(INSTALL) "$(TORCH)" || { echo "make: pip found no $(TORCH). Give pip an index that has CPU wheels of torch\
+	 (PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS), or name another torch with make TORCH=..." >&2; exit 1; }
+	touch $@
+
+$(VENV)/.for-demo: $(VENV)/.torch setup.cfg pyproject.toml
+	$(INSTALL) -e ".[cbc,plot]"
+	touch $@
+
+$(VENV)/.for-test: $(VENV)/.torch setup.cfg pyproject.toml
+	$(INSTALL) -e ".[dev,cbc,gurobi,scip,plot,dask]"
+	touch $@
+
+# What .ci/run installs, so that the rule for torch is written once.
+torch-requirement:
+	@echo "$(TORCH)"
+
+clean:
+	rm -rf $(VENV) build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find oamip_model backends benchmarks tests -name __pycache__ -prune -exec rm -rf {} +
