@@ -16,7 +16,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from oamip_backends.common import CheckedRun, Outcome
+from oamip_backends.common import CheckedRun, Outcome, may_be_unbounded
 from oamip_backends.mps import write_mps
 from oamip_backends.process import run_to_end
 from oamip_model.solving.protocol import (
@@ -113,6 +113,8 @@ class _CbcRun(CheckedRun):
             outcome.status, outcome.message = Status.OPTIMAL, ""
         elif head.startswith(("Infeasible", "Integer infeasible")):
             outcome.status = Status.INFEASIBLE
+            # CBC calls some programs with an unbounded relaxation infeasible.
+            outcome.unclear = may_be_unbounded(self.arrays)
         elif head.startswith("Unbounded"):
             outcome.status = Status.UNBOUNDED
         elif head.startswith("Stopped"):
@@ -174,7 +176,7 @@ def _binary() -> str:
             module = importlib.import_module(package)
         except ImportError:
             continue
-        path = module.cbc_bin_path() if package == "cbcbox" else module.PULP_CBC_CMD().path
+        path = module.cbc_bin_path() if package == "cbcbox" else getattr(module.PULP_CBC_CMD, "pulp_cbc_path", None)
         if path and shutil.which(path):
             return str(path)
     raise SolverMissingError(

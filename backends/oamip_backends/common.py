@@ -126,6 +126,12 @@ def tidy(arrays: Arrays, x: Array) -> Array:
     return candidate if breach(arrays, candidate)[0] <= max(CLEAN, breach(arrays, x)[0]) else x
 
 
+def may_be_unbounded(arrays: Arrays) -> bool:
+    """Whether some column has a cost that improves towards a bound that it does not have."""
+    worth = arrays.sense * arrays.cost
+    return bool((((worth < 0) & (arrays.upper == np.inf)) | ((worth > 0) & (arrays.lower == -np.inf))).any())
+
+
 class CheckedRun(ABC):
     """A program whose solver's answers are checked: a subclass says what the solver said, this class judges.
 

@@ -104,8 +104,8 @@ class HighsSession(CheckedSession):
             raise SolverError(f"highs: {what} was refused")
 
     def _stop_if_pressed(self, event: Any) -> None:
-        if self._interrupts.pressed:
-            event.interrupt()
+        # HiGHS keeps the answer until the next one, beyond the end of the solve, so "no" has to be said as well.
+        event.interrupt(self._interrupts.pressed)
 
     def _load(self) -> None:
         a = self.arrays

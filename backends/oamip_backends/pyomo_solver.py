@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from oamip_backends.common import CheckedRun, Outcome
+from oamip_backends.common import CheckedRun, Outcome, may_be_unbounded
 from oamip_model.solving.protocol import (
     DEFAULT_GAP,
     Array,
@@ -169,7 +169,9 @@ class _PyomoRun(CheckedRun):
 
     def _read(self, model: Any, results: Any) -> Outcome:
         told = str(results.solver.termination_condition)
-        outcome = Outcome(_ENDED.get(told, Status.ERROR), unclear=told == "infeasibleOrUnbounded")
+        outcome = Outcome(_ENDED.get(told, Status.ERROR))
+        # Some solvers, CBC among them, call some programs with an unbounded relaxation infeasible.
+        outcome.unclear = told == "infeasibleOrUnbounded" or (told == "infeasible" and may_be_unbounded(self.arrays))
         if outcome.status is Status.ERROR and not outcome.unclear:
             outcome.message = f"{self.backend.name} ended with {told}: {results.solver.message}"
         if outcome.status in (Status.OPTIMAL, Status.FEASIBLE):
