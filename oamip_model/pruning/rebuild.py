@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,12 +71,13 @@ class RebuiltNetwork(nn.Module):
 
     def _place(self, name: str, module: nn.Module) -> str:
         """Put the module at its dotted name, or beside it where that is taken, and return where it is."""
-        wanted, count = ".".join(part or "_" for part in name.split(".")), 1
-        path = wanted
-        while not self._place_at(path, module):
-            count += 1
-            path = f"{wanted}_{count}"
-        return path
+        dotted = ".".join(part or "_" for part in name.split("."))
+        for count in itertools.count(1):
+            for wanted in (dotted, dotted.replace(".", "_")):
+                path = wanted if count == 1 else f"{wanted}_{count}"
+                if self._place_at(path, module):
+                    return path
+        raise AssertionError("unreachable: some number is free")
 
     def _place_at(self, path: str, module: nn.Module) -> bool:
         parent: nn.Module = self
