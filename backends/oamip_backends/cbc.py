@@ -16,7 +16,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from oamip_backends.common import CheckedRun, Outcome, may_be_unbounded
+from oamip_backends.common import CheckedRun, Outcome, cut_short, may_be_unbounded
 from oamip_backends.mps import write_mps
 from oamip_backends.process import run_to_end
 from oamip_model.solving.protocol import (
@@ -45,8 +45,8 @@ class Cbc:
     capabilities: ClassVar[frozenset[Capability]] = frozenset(Capability) - {Capability.CUT_ROUNDS}
 
     def check(self) -> None:
-        """Raise SolverMissingError where there is no CBC binary."""
-        _binary()
+        """Raise SolverMissingError where there is no CBC binary, or one that is not CBC."""
+        _version(_binary())
 
     def version(self) -> str:
         """The version of the CBC binary, such as 2.10.3."""
@@ -76,8 +76,9 @@ class _CbcRun(CheckedRun):
             ended = run_to_end(
                 command, Path(log), None if time_limit is None else time_limit + max(5.0, 0.2 * time_limit)
             )
+            late = time_limit is not None and self.arrays.is_mip and ended.seconds >= time_limit
             written = (folder / "head.sol").read_text().splitlines() if (folder / "head.sol").exists() else []
-            outcome = self._read(ended.log, written[0] if written else "", folder / "all.bin")
+            outcome = self._read(ended.log, written[0] if written else "", folder / "all.bin", late)
         outcome.interrupted = ended.interrupted
         return outcome
 
@@ -105,7 +106,7 @@ class _CbcRun(CheckedRun):
         lines = [f"{column} c{column} {value!r}" for column, value in enumerate(start.tolist())]
         path.write_text("Start - objective value 0\n" + "\n".join(lines) + "\n")
 
-    def _read(self, log: str, head: str, saved: Path) -> Outcome:
+    def _read(self, log: str, head: str, saved: Path, late: bool) -> Outcome:
         nodes = re.search(r"Enumerated nodes:\s+(\d+)", log)
         outcome = Outcome(Status.ERROR, nodes=int(nodes.group(1)) if nodes and self.arrays.is_mip else None)
         outcome.message = head.split(" - objective")[0]
@@ -123,6 +124,8 @@ class _CbcRun(CheckedRun):
             outcome.status, outcome.message = Status.NO_SOLUTION, "CBC was stopped before it wrote a solution"
         else:
             outcome.message = outcome.message or f"CBC ended without an answer: {_last_line(log)}"
+        if late:
+            cut_short(outcome)
         if outcome.status in (Status.OPTIMAL, Status.FEASIBLE) and "no integer solution" not in head:
             self._read_point(outcome, saved)
         self._read_bound(outcome, log)

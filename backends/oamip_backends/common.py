@@ -105,6 +105,8 @@ def check_log_file(path: Path | None) -> Path | None:
 
 def breach(arrays: Arrays, x: Array) -> tuple[float, float]:
     """The largest breach by x of a row or bound, relative to 1 + |bound|, and of integrality."""
+    if not np.isfinite(x).all():
+        return np.inf, np.inf
     activity = arrays.matrix @ x
     pairs = (
         (arrays.row_lower - activity, arrays.row_lower), (activity - arrays.row_upper, arrays.row_upper),
@@ -124,6 +126,20 @@ def tidy(arrays: Arrays, x: Array) -> Array:
     candidate = np.where(arrays.integral, np.round(x), x)
     candidate = np.clip(candidate, arrays.lower, arrays.upper)
     return candidate if breach(arrays, candidate)[0] <= max(CLEAN, breach(arrays, x)[0]) else x
+
+
+def cut_short(outcome: Outcome) -> None:
+    """Take back a proof that CBC claims although its time was up.
+
+    Where the clock stops CBC inside a subtree that it wants to enumerate, it calls the whole search completed, and
+    with it the incumbent optimal, or a program without one infeasible (seen with 2.10.3).
+    """
+    if outcome.status in (Status.OPTIMAL, Status.INFEASIBLE):
+        outcome.message = (
+            f"CBC claims {outcome.status}, but its time was up, where its claims have been seen to be wrong"
+        )
+        outcome.status = Status.FEASIBLE if outcome.status is Status.OPTIMAL else Status.NO_SOLUTION
+        outcome.unclear = False
 
 
 def may_be_unbounded(arrays: Arrays) -> bool:
@@ -178,9 +194,11 @@ class CheckedRun(ABC):
     def _judge(self, outcome: Outcome, relaxed: bool) -> None:
         assert outcome.x is not None
         whole = self._whole(relaxed)
-        outcome.x = tidy(whole, np.asarray(outcome.x, dtype=np.float64))
+        outcome.x = np.asarray(outcome.x, dtype=np.float64)
         rows, fraction = breach(whole, outcome.x)
-        if not (rows <= BROKEN and fraction <= FRACTIONAL):
+        if rows <= BROKEN and fraction <= FRACTIONAL:
+            outcome.x = tidy(whole, outcome.x)
+        else:
             claimed = outcome.status is Status.OPTIMAL
             outcome.message = (
                 f"{self.backend.name} gave a point that breaks a row or bound by {rows:.2g} "

@@ -152,8 +152,9 @@ class GurobiSession(CheckedSession):
         model = self._model
         if error.errno == _TOO_LARGE:
             return SolverMissingError(
-                f"gurobi: the model has {model.NumConstrs} rows and {model.NumVars} columns, and the licence bundled "
-                "with gurobipy stops at 2000 of each: install a full licence, or choose --solver highs"
+                f"gurobi: the model has {model.NumConstrs} rows (a ranged one is two) and {model.NumVars} columns, and "
+                "the licence bundled with gurobipy stops at 2000 of each: install a full licence, or choose "
+                "--solver highs"
             )
         return SolverError(f"gurobi: {str(error).strip()} (error {error.errno})")
 

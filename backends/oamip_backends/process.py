@@ -18,15 +18,16 @@ _PATIENCE = 5.0
 # and exec is unsafe in a process with threads, so a bare interpreter asks and then becomes the solver.
 _TIED_TO_PARENT = (
     "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); "
-    "os.getppid() == int(sys.argv[1]) or sys.exit(1); os.execv(sys.argv[2], sys.argv[2:])"
+    "os.getppid() == int(sys.argv[1]) or sys.exit(1); os.execvp(sys.argv[2], sys.argv[2:])"
 )
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a program ended: its output, and whether Ctrl-C asked for that."""
+    """How a program ended: its output, how long it ran, and whether Ctrl-C asked for the end."""
 
     log: str
+    seconds: float
     interrupted: bool
 
 
@@ -43,6 +44,7 @@ def run_to_end(command: list[str], log: Path, time_limit: float | None) -> Ended
         command = [sys.executable, "-I", "-S", "-c", _TIED_TO_PARENT, str(os.getpid()), *command]
     with log.open("ab") as output:
         before = output.tell()
+        begin = time.monotonic()
         with Interrupts() as interrupts:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, process_group=0
@@ -53,9 +55,10 @@ def run_to_end(command: list[str], log: Path, time_limit: float | None) -> Ended
                 if process.poll() is None:
                     process.kill()
                     process.wait()
+    seconds = time.monotonic() - begin
     with log.open("rb") as written:
         written.seek(before)
-        return Ended(written.read().decode(errors="replace"), interrupts.pressed)
+        return Ended(written.read().decode(errors="replace"), seconds, interrupts.pressed)
 
 
 def _watch(process: subprocess.Popen[bytes], interrupts: Interrupts, time_limit: float | None) -> None:

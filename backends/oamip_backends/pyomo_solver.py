@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 import io
 import math
+import time
 from typing import Any, ClassVar
 
 import numpy as np
 
-from oamip_backends.common import CheckedRun, Outcome, may_be_unbounded
+from oamip_backends.common import CheckedRun, Outcome, cut_short, may_be_unbounded
 from oamip_model.solving.protocol import (
     DEFAULT_GAP,
     Array,
@@ -129,6 +130,7 @@ class _PyomoRun(CheckedRun):
         with _Quiet():
             solver = SolverFactory(self._solver)
             given = self._give(solver, time_limit)
+            begin = time.perf_counter()
             try:
                 if isinstance(solver, PersistentSolver):
                     solver.set_instance(model)
@@ -137,7 +139,8 @@ class _PyomoRun(CheckedRun):
                     results = solver.solve(model, load_solutions=False, **given)
             except Exception as error:  # interfaces raise whatever their solver raises
                 raise self._explained(error) from error
-            return self._read(model, results)
+            late = time_limit is not None and time.perf_counter() - begin >= time_limit
+            return self._read(model, results, late)
 
     def _explained(self, error: Exception) -> Exception:
         reason = " ".join(str(error).split())
@@ -167,11 +170,13 @@ class _PyomoRun(CheckedRun):
         if given is not None and known is None:
             raise InputError(f"{name}: got {given}, but how {self.backend.name} takes it is not known here")
 
-    def _read(self, model: Any, results: Any) -> Outcome:
+    def _read(self, model: Any, results: Any, late: bool) -> Outcome:
         told = str(results.solver.termination_condition)
         outcome = Outcome(_ENDED.get(told, Status.ERROR))
         # Some solvers, CBC among them, call some programs with an unbounded relaxation infeasible.
         outcome.unclear = told == "infeasibleOrUnbounded" or (told == "infeasible" and may_be_unbounded(self.arrays))
+        if late and self.arrays.is_mip and "cbc" in self._solver:
+            cut_short(outcome)
         if outcome.status is Status.ERROR and not outcome.unclear:
             outcome.message = f"{self.backend.name} ended with {told}: {results.solver.message}"
         if outcome.status in (Status.OPTIMAL, Status.FEASIBLE):

@@ -1,0 +1,85 @@
+"""What a solver says is checked before it is handed on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from oamip_backends.common import CheckedRun, Outcome, breach, cut_short, tidy
+from oamip_backends.highs import Highs
+
+from oamip_model.solving.protocol import Arrays, Options, Status
+
+
+@pytest.fixture
+def arrays() -> Arrays:
+    """max x + y with x + 1000 y <= 1500, x continuous in [0, 1000], y integral in [0, 3]."""
+    matrix = sp.csr_array(np.array([[1.0, 1000.0]]))
+    limits = np.array([0.0, 0.0]), np.array([1000.0, 3.0])
+    sides = np.array([-np.inf]), np.array([1500.0])
+    return Arrays(matrix, np.ones(2), *limits, *sides, np.array([False, True]), 0.0, -1)
+
+
+class Liar(CheckedRun):
+    """Says what it is told to say."""
+
+    outcome: Outcome
+
+    def run(self, start, relaxed, time_limit):
+        return self.outcome
+
+
+def said(arrays: Arrays, outcome: Outcome, **solve):
+    run = Liar(Highs(), arrays, Options())
+    run.outcome = outcome
+    return run.solve(**solve)
+
+
+def test_a_fractional_point_at_a_limit_is_no_incumbent(arrays):
+    solution = said(arrays, Outcome(Status.FEASIBLE, np.array([0.0, 1.5]), bound=500.0))
+    assert (solution.status, solution.x, solution.objective, solution.bound) == (Status.NO_SOLUTION, None, None, 500.0)
+    assert "integrality by 0.5" in solution.message
+
+
+def test_a_claimed_optimum_that_breaks_the_program_is_an_error(arrays):
+    for x in ([0.0, 1.5], [600.0, 1.0], [-1.0, 1.0], [np.nan, 1.0]):
+        solution = said(arrays, Outcome(Status.OPTIMAL, np.array(x), bound=500.0))
+        assert (solution.status, solution.x, solution.bound) == (Status.ERROR, None, None)
+        assert "highs gave a point that breaks" in solution.message
+
+
+def test_a_relaxation_may_be_fractional(arrays):
+    solution = said(arrays, Outcome(Status.OPTIMAL, np.array([0.0, 1.5])), relaxed=True)
+    assert (solution.status, solution.objective) == (Status.OPTIMAL, 1.5)
+
+
+def test_small_errors_are_tidied_where_that_keeps_the_rows(arrays):
+    solution = said(arrays, Outcome(Status.OPTIMAL, np.array([500.0 + 1e-9, 1.0 - 1e-9])))
+    np.testing.assert_array_equal(solution.x[1], 1.0)
+    assert said(arrays, Outcome(Status.OPTIMAL, np.array([-1e-9, 1.0]))).x[0] == 0.0
+
+
+def test_rounding_that_would_break_a_row_is_not_done(arrays):
+    x = np.array([500.0 + 9e-3, 1.0 - 9e-6])
+    assert breach(arrays, x)[0] <= 0
+    np.testing.assert_array_equal(tidy(arrays, x), x)
+
+
+def test_an_answer_without_a_point_is_no_solution(arrays):
+    assert said(arrays, Outcome(Status.FEASIBLE)).status is Status.NO_SOLUTION
+    assert said(arrays, Outcome(Status.FEASIBLE, bound=np.inf)).bound is None
+
+
+def test_unbounded_is_checked_with_no_objective(arrays):
+    assert said(arrays, Outcome(Status.UNBOUNDED)).status is Status.UNBOUNDED
+    arrays.row_upper[0] = -1.0
+    assert said(arrays, Outcome(Status.UNBOUNDED)).status is Status.INFEASIBLE
+    assert said(arrays, Outcome(Status.ERROR, unclear=True)).status is Status.INFEASIBLE
+
+
+def test_a_proof_that_cbc_claims_after_its_time_is_taken_back():
+    for claimed, left in ((Status.OPTIMAL, Status.FEASIBLE), (Status.INFEASIBLE, Status.NO_SOLUTION)):
+        outcome = Outcome(claimed)
+        cut_short(outcome)
+        assert outcome.status is left
+        assert "time was up" in outcome.message
