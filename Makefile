@@ -32,7 +32,7 @@ test: $(VENV)/.for-test
 
 $(VENV)/.torch: constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(INSTALL) "$(TORCH)" || { echo "make: pip found no $(TORCH). Give pip an index that has CPU wheels of torch\
+	@$(INSTALL) "$(TORCH)" || { echo "make: pip found no $(TORCH). Give pip an index that has CPU wheels of torch\
 	 (PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS), or name another torch with make TORCH=..." >&2; exit 1; }
 	touch $@
 

@@ -1,6 +1,6 @@
 """Labelled images: the embedded subset, local files, OpenML; and choosing some of them. Knows numpy only."""
 
-from oamip_model.data.choose import choose_images, per_class
+from oamip_model.data.choose import Replays, choose_images, per_class
 from oamip_model.data.dataset import Dataset, check_labels, check_pixels
 from oamip_model.data.idx import read_idx
 from oamip_model.data.load import NAMES, load_dataset
@@ -9,6 +9,7 @@ from oamip_model.data.npz import read_npz
 __all__ = [
     "NAMES",
     "Dataset",
+    "Replays",
     "check_labels",
     "check_pixels",
     "choose_images",

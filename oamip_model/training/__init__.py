@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from oamip_model.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from oamip_model.training.evaluate import accuracy, logits
-    from oamip_model.training.loop import TrainingResult, train
-    from oamip_model.training.networks import NETWORKS, make_network
+    from oamip_model.training.evaluate import accuracy as accuracy
+    from oamip_model.training.evaluate import logits as logits
+    from oamip_model.training.loop import TrainingResult as TrainingResult
+    from oamip_model.training.loop import train as train
+    from oamip_model.training.networks import NETWORKS as NETWORKS
+    from oamip_model.training.networks import make_network as make_network
 
 _HOMES = {
     "NETWORKS": "networks", "make_network": "networks",
@@ -16,10 +20,4 @@ _HOMES = {
     "accuracy": "evaluate", "logits": "evaluate",
 }  # fmt: skip
 
-__all__ = ["NETWORKS", "TrainingResult", "accuracy", "logits", "make_network", "train"]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -4,24 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
-from oamip_model.data import check_labels, check_pixels
+from oamip_model.data import Replays, check_labels, check_pixels
 from oamip_model.errors import InputError
 
 Array: TypeAlias = NDArray[np.float64]
-
-
-class Replays(Protocol):
-    """A network: anything whose ``replay`` gives the logits (n, classes) of images."""
-
-    def replay(self, images: ArrayLike) -> Array:
-        """Logits (n, classes) of the images."""
 
 
 def logits(network: nn.Module | Replays, images: ArrayLike, batch_size: int = 2000) -> Array:
