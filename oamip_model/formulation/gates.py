@@ -59,13 +59,18 @@ def _names(layout: Layout, act: NDArray[np.int64]) -> list[tuple[int, str, int]]
 
 
 def relu_lower(model: Any) -> MatrixRows:
-    """h >= a - (1 - s) M, with M = 0 where there is no score; an equality in the published gate where the ReLU is
-    on."""
+    """h >= a - (1 - s) M, with M = U+ in the gate ``switch`` and M = 0 where there is no score."""
     layout, g, scored = _gated(model)
     scale = np.where(scored, g.upper if model.gate == "switch" else g.scale, 0.0)
-    equal = scored & (g.state < 0) if model.gate == "published" else np.zeros_like(scored)
-    rows = MatrixRows.of(_names(layout, g.act), -scale, np.where(equal, -scale, np.inf))
+    rows = MatrixRows.of(_names(layout, g.act), -scale)
     return rows.plus(model.h, g.act).plus(model.a, g.pre, -1.0).plus(model.s, g.score, -scale)
+
+
+def relu_held(model: Any) -> MatrixRows:
+    """What is left of the published rows where the bounds decide a ReLU: L <= a <= 0 if off, 0 <= h <= U+ if on."""
+    held = model.layout.value.held
+    rows = MatrixRows.of(held.names, held.lower - held.rows.constant, held.upper - held.rows.constant)
+    return plus_expressions(rows, model, held.rows, 1.0)
 
 
 def relu_upper(model: Any) -> MatrixRows:

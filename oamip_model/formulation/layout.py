@@ -68,13 +68,23 @@ class Pooled:
 
 
 @dataclass
+class Held:
+    """Expressions that rows of the published gate hold within limits, where the bounds decide the ReLU (section 2)."""
+
+    names: list[Name]
+    rows: Expressions
+    lower: Array
+    upper: Array
+
+
+@dataclass
 class Layout:
     """Index sets, variable bounds and expressions of one program, ready for the abstract model (FORMULATION.md 1 to 3).
 
     unit: (group name, unit); pre, act, state: names of the entries of a, h, z; choice: (image, layer, output, entry)
-    of q;
-    pre_rows: a = these expressions; pre_lower, pre_upper: bounds of a (infinite unless the published gate sets them);
-    act_lower, act_upper: bounds of h; logits: (n x classes) expressions; score_lower: least score that the rows allow.
+    of q; pre_rows: a = these expressions: pre-activations of gated ReLUs, and outputs of a layer that are sums which a
+    later layer reuses; act_lower, act_upper: bounds of h; logits: (n x classes) expressions; score_lower: least score
+    that the rows allow.
     """
 
     unit: list[tuple[str, int]]
@@ -83,8 +93,7 @@ class Layout:
     state: list[Name]
     choice: list[tuple[int, str, int, int]]
     pre_rows: Expressions
-    pre_lower: Array
-    pre_upper: Array
+    held: Held
     act_lower: Array
     act_upper: Array
     gated: Gated

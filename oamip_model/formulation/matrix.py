@@ -73,6 +73,11 @@ class MatrixRow(ConstraintData):
         self._expr = None
         self._row = row
 
+    @property
+    def number(self) -> int:
+        """Which row of the matrix this is."""
+        return self._row
+
     def _limits(self) -> tuple[float | None, float | None]:
         rows = self.parent_component().rows
         low, high = float(rows.lower[self._row]), float(rows.upper[self._row])
@@ -169,6 +174,12 @@ class MatrixConstraint(IndexedConstraint):
             return
         self._constructed = True
         self._rows = self._matrix_rule(self.parent_block())
+
+    def active_rows(self) -> NDArray[np.int64] | slice:
+        """Numbers of the rows that are neither deactivated nor deleted; everything while nobody has asked for rows."""
+        if not self._materialised:
+            return slice(None)
+        return np.array([row.number for row in self._made.values() if row.active], dtype=np.int64)
 
     def append(self, rows: MatrixRows) -> None:
         """Add rows below those that are there. They must have blocks of the same variables, in the same order."""

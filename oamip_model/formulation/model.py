@@ -69,7 +69,9 @@ def abstract_model(
     m.relu_lower = MatrixConstraint(rule=gates.relu_lower)
     m.relu_upper = MatrixConstraint(rule=gates.relu_upper)
     m.relu_state = MatrixConstraint(rule=gates.relu_state)
-    if gate != "published":
+    if gate == "published":
+        m.relu_held = MatrixConstraint(rule=gates.relu_held)
+    else:
         m.relu_score = MatrixConstraint(rule=gates.relu_score)
     if gate == "switch":
         m.state_score = MatrixConstraint(rule=gates.state_score)
@@ -94,16 +96,15 @@ def abstract_model(
         m.hinge_rows = MatrixConstraint(rule=objective.hinge_rows)
     else:
         m.loss_tangents = MatrixConstraint(rule=objective.first_tangents)
-    m.objective = pyo.Objective(rule=lambda m: pyo.value(m.weight) * objective.loss(m) + objective.sparsity(m))
+    m.objective = pyo.Objective(rule=objective.total)
     return m
 
 
 def _set_bounds(model: Any) -> None:
-    """Bounds of s, a and h from the layout's arrays, which is several times faster than a rule for each."""
+    """Bounds of s and h from the layout's arrays, which is several times faster than a rule for each."""
     layout = model.layout.value
     ranges = (
         (model.s, layout.score_lower, np.ones(len(layout.score_lower))),
-        (model.a, layout.pre_lower, layout.pre_upper),
         (model.h, layout.act_lower, layout.act_upper),
     )
     for variable, lower, upper in ranges:

@@ -132,3 +132,8 @@ def loss(model: Any) -> Any:
     """The mean of the images' losses as a linear expression."""
     images = len(model.t)
     return LinearExpression(linear_coefs=[1.0 / images] * images, linear_vars=list(model.t.values()))
+
+
+def total(model: Any) -> Any:
+    """weight * loss + sparsity."""
+    return pyo.value(model.weight) * loss(model) + sparsity(model)
