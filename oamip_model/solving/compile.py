@@ -8,11 +8,15 @@ import numpy as np
 import pyomo.environ as pyo
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from pyomo.core.base.component import ActiveComponent
 from pyomo.repn import generate_standard_repn
 
 from oamip_model.errors import InputError
 from oamip_model.formulation.matrix import MatrixConstraint, MatrixRows
 from oamip_model.solving.protocol import Array, Arrays
+
+_KNOWN = (pyo.Block, pyo.Constraint, pyo.Objective, pyo.Suffix)
+"""Components with an active state that the arrays hold, or that do not bind variables."""
 
 
 class Compiled:
@@ -23,6 +27,7 @@ class Compiled:
 
     def __init__(self, model: Any) -> None:
         self.model = model
+        _refuse_other_components(model)
         self.variables: list[Any] = []
         self.offset: dict[int, tuple[int, int]] = {}
         for component in model.component_objects(pyo.Var, descend_into=True):
@@ -65,9 +70,7 @@ class Compiled:
                 continue
             block = component.rows
             matrix = self._stack(block)
-            keep: Any = slice(None)
-            if component.materialised:
-                keep = np.array([row.active for row in component.values()], dtype=bool)
+            keep = component.active_rows()
             matrices.append(matrix[keep])
             limits.append((block.lower[keep], block.upper[keep]))
         if ordinary:
@@ -106,7 +109,9 @@ class Compiled:
         for k, data in enumerate(self.variables):
             low, high = data.bounds
             if data.fixed:
-                low = high = pyo.value(data)
+                if data.value is None:
+                    raise InputError(f"variable {data.name}: is fixed, but has no value")
+                low = high = float(data.value)
             if low is not None:
                 lower[k] = low
             if high is not None:
@@ -125,6 +130,9 @@ class Compiled:
             raise InputError(
                 f"{what}: is not linear, and the backends take linear programs only (or use SolverFactory)"
             )
+        for data in repn.linear_vars:
+            if id(data) not in self._position:
+                raise InputError(f"{what}: has the variable {data.name}, which is not on the model")
         columns = [self._position[id(data)] for data in repn.linear_vars]
         return columns, list(repn.linear_coefs), float(repn.constant)
 
@@ -156,11 +164,20 @@ class Compiled:
         return cost, constant, 1 if objectives[0].is_minimizing() else -1
 
 
+def _refuse_other_components(model: Any) -> None:
+    """Raise InputError for active components that bind variables and are no linear rows: SOS, logical, ..."""
+    for component in model.component_objects(active=True, descend_into=True):
+        if isinstance(component, ActiveComponent) and component.ctype not in _KNOWN:
+            kind = component.ctype.__name__
+            raise InputError(f"{component.name}: is a {kind}, and the backends take linear constraints only")
+
+
 def compile_arrays(model: Any) -> Arrays:
     """The arrays of a linear Pyomo model: any constraints, matrix-valued ones without visiting their rows.
 
     Columns are the model's variables in the order of ``component_objects(Var)``. Raises InputError where a constraint
-    or the objective is not linear, or there is not exactly one active objective.
+    or the objective is not linear, there is not exactly one active objective, or another active component (SOS,
+    logical, ...) binds variables.
 
     Example:
         >>> import pyomo.environ as pyo

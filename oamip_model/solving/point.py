@@ -12,8 +12,10 @@ from oamip_model.network.ops import Array
 from oamip_model.solving.compile import Compiled
 
 
-def complete_point(compiled: Compiled, scores: Array) -> Array:
-    """The point x (columns,) with these scores (units,), integer ReLU states, and the losses that its logits have.
+def complete_point(compiled: Compiled, scores: Array, base: Array | None = None) -> Array:
+    """The point x (columns,) with these scores (units,), their ReLU states, and the losses that its logits have.
+
+    base: (columns,) a point that gives the variables which are not the program's own their values, 0 if not given.
 
     In the sound gates it is feasible for every score in [0, 1]; in the published gate for scores of 1, otherwise
     perhaps not, since its bounds do not hold there (FORMULATION.md 2).
@@ -35,7 +37,7 @@ def complete_point(compiled: Compiled, scores: Array) -> Array:
             break
         a, h = new_a, new_h
     logits = _value(layout.logits, np.concatenate([scores, a, h]))
-    x = np.zeros(len(compiled.variables))
+    x = np.zeros(len(compiled.variables)) if base is None else base.copy()
     parts = {
         "s": scores, "a": a, "h": h, "o": logits,
         "z": _states(model.gate, layout.gated, a, scores, len(layout.state)),
@@ -75,9 +77,10 @@ def _gate(gate: str, g: Gated, a: Array, scores: Array) -> Array:
 
 
 def _states(gate: str, g: Gated, a: Array, scores: Array, count: int) -> Array:
-    on = _shifted(gate, g, a, scores) > 0
+    on = np.where(_shifted(gate, g, a, scores) > 0, 1.0, 0.0)
     if gate == "switch":
-        on &= (g.score < 0) | (scores[g.score] > 0.5)
+        # z <= s, and s = 1 or 0 unless the scores are relaxed as well.
+        on *= np.where(g.score >= 0, scores[g.score], 1.0)
     z = np.zeros(count)
     z[g.state[g.state >= 0]] = on[g.state >= 0]
     return z

@@ -15,7 +15,7 @@ from oamip_model.formulation.objective import tangents
 from oamip_model.network.ops import Array
 from oamip_model.solving.compile import Compiled
 from oamip_model.solving.point import complete_point, losses
-from oamip_model.solving.protocol import Backend, Capability, Options, Session, Solution, Status
+from oamip_model.solving.protocol import ABSOLUTE_GAP, Backend, Capability, Options, Session, Solution, Status
 from oamip_model.solving.registry import get_backend, open_session
 
 FEASIBLE = 1e-6
@@ -55,10 +55,11 @@ class InstanceSolution:
 
     @property
     def gap(self) -> float | None:
-        """Relative gap |objective - bound| / max(|objective|, 1e-10); None where one of them is unknown."""
+        """Relative gap |objective - bound| / max(|objective|, 1e-10), 0 within ABSOLUTE_GAP; None where unknown."""
         if self.objective is None or self.bound is None:
             return None
-        return abs(self.objective - self.bound) / max(abs(self.objective), 1e-10)
+        difference = abs(self.objective - self.bound)
+        return 0.0 if difference <= ABSOLUTE_GAP else difference / max(abs(self.objective), 1e-10)
 
 
 def solve_instance(
@@ -95,7 +96,8 @@ def solve_instance(
         raise InputError(f"tolerance: got {tolerance}, accepted is a relative gap between 0 and 1")
     backend = get_backend(solver)
     rounds = _by_rounds(instance)
-    options = Options(time_limit, tolerance / 2 if rounds else tolerance, threads, seed, _path(log_file))
+    # A little below the tolerance: solvers divide the gap by different numbers, and CBC states just what it was given.
+    options = Options(time_limit, tolerance * (0.5 if rounds else 0.9), threads, seed, _path(log_file))
     return _Solve(instance, backend, options, tolerance, progress).run()
 
 
@@ -126,6 +128,8 @@ class _Solve:
         self.progress = progress
         self.compiled = Compiled(instance)
         self.arrays = self.compiled.arrays
+        if self.arrays.sense != 1:
+            raise InputError("objective: is maximised, solve_instance takes one that is minimised: change its sign")
         self.s = self.compiled.columns(instance.s)
         self.o = self.compiled.columns(instance.o)
         self.best: Array | None = None
@@ -162,7 +166,8 @@ class _Solve:
     def gap(self) -> float:
         if self.objective is None or not np.isfinite(self.bound):
             return np.inf
-        return (self.objective - self.bound) / max(abs(self.objective), 1e-10)
+        difference = self.objective - self.bound
+        return 0.0 if difference <= ABSOLUTE_GAP else difference / max(abs(self.objective), 1e-10)
 
     def one(self, session: Session, relaxed: bool) -> Solution | None:
         """One solve; None where no time is left."""
@@ -203,7 +208,7 @@ class _Solve:
         """
         scores = np.clip(x[self.s], 0.0, 1.0)
         if self.arrays.is_mip:
-            exact = complete_point(self.compiled, np.where(self.arrays.integral[self.s], np.round(scores), scores))
+            exact = complete_point(self.compiled, np.where(self.arrays.integral[self.s], np.round(scores), scores), x)
             candidates = [exact, self.lifted(x)] if self.arrays.violation(exact) <= FEASIBLE else [self.lifted(x)]
         else:
             candidates = [self.lifted(x)]
@@ -248,7 +253,7 @@ class _Solve:
 
     def cut(self, session: Session, logits: Array, images: Any) -> None:
         points = logits.reshape(-1, len(self.instance.CLASS))[images]
-        rows = tangents(self.instance, points, images, first=len(self.instance.loss_tangents))
+        rows = tangents(self.instance, points, images, first=len(self.instance.loss_tangents.rows.names))
         self.instance.loss_tangents.append(rows)
         session.add_rows(self.compiled.rows(rows), rows.lower, rows.upper)
         self.cuts += len(images)
