@@ -10,6 +10,7 @@ import numpy as np
 from oamip_model.errors import InputError
 from oamip_model.network.ops import Array, AveragePool, ChannelScale, Conv2d, Dense, Identity, LinearMap, MaxPool, Shape
 from oamip_model.network.types import IMAGE
+from oamip_model.network.windows import spatial_mean
 
 Value: TypeAlias = int
 """A tensor of the graph: the index of the node that makes it, or IMAGE."""
@@ -116,6 +117,18 @@ class Graph:
         if values.size != 1 and values.shape != per_channel:
             raise refuse(name, "addition", f"adds a constant of shape {constant.shape} to {batched(shape)}")
         return self.affine(name, x, Identity(), np.broadcast_to(values.reshape(-1), shape[:1]).copy())
+
+    def mean(self, name: str, x: Value, axes: set[int], keep: bool) -> Value:
+        """The mean over height, width or both; ``axes`` counts the batch as axis 0, ``keep`` leaves a 1 in place."""
+        shape = self.shape(x)
+        # The last axis of (n, channels, width) is what a first mean over height leaves.
+        spatial = shape if len(shape) == 3 else (shape[0], 1, shape[-1])
+        over = {axis + len(spatial) - len(shape) for axis in axes}
+        if len(shape) not in (2, 3) or not over or not over <= {2, 3}:
+            raise refuse(name, "mean", f"takes a mean over axes {sorted(axes)} of {batched(shape)}, not over space")
+        value = self.affine(name, self.reshape(name, x, spatial), spatial_mean(*spatial[1:], 2 in over, 3 in over))
+        left = (1 if axis in axes else n for axis, n in enumerate(shape, 1) if keep or axis not in axes)
+        return self.reshape(name, value, tuple(left))
 
     def max_pool(self, name: str, x: Value, pool: MaxPool) -> Value:
         """Max pooling of x."""

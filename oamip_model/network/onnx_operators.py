@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from oamip_model.errors import InputError
 from oamip_model.network.graph import Graph, Value, batch_norm, refuse
 from oamip_model.network.ops import Array, AveragePool, Conv2d, Dense, MaxPool, Shape
-from oamip_model.network.windows import averaging, spatial_mean, window_count
+from oamip_model.network.windows import averaging, window_count
 
 
 @dataclass(frozen=True)
@@ -195,16 +195,9 @@ def _average_pool(graph: Graph, call: Call) -> Value:
 
 
 def _mean(graph: Graph, call: Call) -> Value:
-    x = call.tensor(0)
-    shape = graph.shape(x)
     given = [2, 3] if call.operator == "GlobalAveragePool" else call.integers(1, "axes")
     axes = call.axes(graph, given or [])
-    if len(shape) != 3 or not axes or not axes <= {2, 3}:
-        raise call.error("takes a mean over other axes than height and width")
-    value = graph.affine(call.name, x, spatial_mean(shape[1], shape[2], 2 in axes, 3 in axes))
-    if call.attributes.get("keepdims", 1):
-        return value
-    return graph.reshape(call.name, value, tuple(n for axis, n in enumerate(shape, 1) if axis not in axes))
+    return graph.mean(call.name, call.tensor(0), axes, bool(call.attributes.get("keepdims", 1)))
 
 
 def _add(graph: Graph, call: Call) -> Value:

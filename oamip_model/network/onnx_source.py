@@ -30,7 +30,7 @@ def read_onnx(path: Path, input_shape: Shape | None) -> Source:
     """
     try:
         model = onnx.load(path)
-        onnx.checker.check_model(model)
+        onnx.checker.check_model(str(path))  # by its path, or files of more than 2 GB are refused
         if model.functions:
             model = onnx.inliner.inline_local_functions(model)
     except Exception as error:

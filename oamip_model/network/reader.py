@@ -45,7 +45,7 @@ def read_network(source: torch.nn.Module | str | Path, input_shape: Sequence[int
     if isinstance(source, str | Path):
         path = Path(source)
         if not path.is_file():
-            raise InputError(f"network: there is no file {path}")
+            raise InputError(f"network: {path} is a folder" if path.is_dir() else f"network: there is no file {path}")
         if path.suffix == ".pt2":
             from oamip_model.network.torch_source import read_pt2
 

@@ -11,7 +11,7 @@ import numpy as np
 from oamip_model.errors import InputError
 from oamip_model.network.graph import Graph, Value, batch_norm, refuse
 from oamip_model.network.ops import Array, AveragePool, Conv2d, Dense, MaxPool, Shape
-from oamip_model.network.windows import adaptive_averaging, averaging, same_padding, spatial_mean, window_count
+from oamip_model.network.windows import adaptive_averaging, averaging, same_padding, window_count
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,13 @@ class Call:
         return None if self.arguments.get(argument) is None else self.weights(argument).array
 
 
+def is_accepted(operator: str) -> bool:
+    """Whether there is a function for the operator."""
+    return operator in _OPERATORS
+
+
 def emit(graph: Graph, call: Call) -> Value:
-    """Append the call to the graph. Raises InputError where the operator, or the way it is used, is not accepted."""
-    if call.operator not in _OPERATORS:
-        raise call.error()
+    """Append a call of an accepted operator. Raises InputError where the way it is used is not accepted."""
     return _OPERATORS[call.operator](graph, call)
 
 
@@ -158,12 +161,8 @@ def _adaptive_average_pool(graph: Graph, call: Call) -> Value:
 
 def _mean(graph: Graph, call: Call) -> Value:
     x = call.tensor("self")
-    shape = graph.shape(x)
-    axes = {axis % (len(shape) + 1) for axis in call.arguments["dim"] or ()}
-    if len(shape) != 3 or not axes or not axes <= {2, 3}:
-        raise call.error("takes a mean over other axes than height and width")
-    value = graph.affine(call.name, x, spatial_mean(shape[1], shape[2], 2 in axes, 3 in axes))
-    return graph.reshape(call.name, value, call.shape)
+    axes = {axis % (len(graph.shape(x)) + 1) for axis in call.arguments.get("dim") or ()}
+    return graph.mean(call.name, x, axes, bool(call.arguments.get("keepdim")))
 
 
 def _add(graph: Graph, call: Call) -> Value:

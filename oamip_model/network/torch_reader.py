@@ -12,11 +12,12 @@ from typing import Any
 
 import torch
 from torch.export.graph_signature import InputKind, OutputKind
+from torch.nn.parameter import is_lazy
 
 from oamip_model.errors import InputError
 from oamip_model.network.graph import Graph, refuse
 from oamip_model.network.ops import Shape
-from oamip_model.network.torch_operators import Activations, Call, Weights, emit
+from oamip_model.network.torch_operators import Activations, Call, Weights, emit, is_accepted
 from oamip_model.network.types import IMAGE
 
 _VIEWS = {
@@ -35,6 +36,9 @@ def export_module(module: torch.nn.Module, input_shape: Shape) -> torch.export.E
         if part.training:
             where = f"layer {name} ({type(part).__name__})" if name else f"module {type(module).__name__}"
             raise InputError(f"{where} is in training mode; call .eval() on the module first")
+    for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+        if tensor.is_meta or is_lazy(tensor):
+            raise InputError(f"layer {owner_of(name)}: its {name.rpartition('.')[2]} holds no values")
     parameter = next((p for p in module.parameters() if p.is_floating_point()), None)
     dtype, device = (parameter.dtype, parameter.device) if parameter is not None else (torch.float32, None)
     example = torch.zeros(2, *input_shape, dtype=dtype, device=device)
@@ -76,6 +80,9 @@ class _Reader:
         """Bind weights and constants; the one placeholder that is left, the image."""
         program, images = self.program, []
         kinds = {spec.arg.name: spec for spec in program.graph_signature.input_specs}
+        stored = {**program.constants, **program.state_dict}
+        # Weights that two modules share go by the name that comes first.
+        first = {_memory(tensor): name for name, tensor in reversed(program.state_dict.items())}
         for node in program.graph.nodes:
             if node.op != "placeholder":
                 continue
@@ -85,9 +92,8 @@ class _Reader:
                     raise InputError(f"network: its input {node.name} is not a tensor; accepted is one batch of images")
                 images.append(node)
             elif spec.kind in (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR):
-                stored = {**program.constants, **program.state_dict}
                 self.constants[node] = stored[spec.target].detach()
-                self.owners[node] = owner_of(spec.target)
+                self.owners[node] = owner_of(first.get(_memory(stored[spec.target]), spec.target))
             else:
                 raise InputError(
                     f"network: its input {node.name} is a {spec.kind.name}; accepted is one batch of images"
@@ -102,6 +108,9 @@ class _Reader:
         results = next(node for node in self.program.graph.nodes if node.op == "output").args[0]
         if any(spec.kind == OutputKind.BUFFER_MUTATION for spec in outputs):
             raise InputError("network: it changes one of its buffers while it predicts; accepted are fixed weights")
+        if not self.program.call_spec.out_spec.is_leaf():
+            container = self.program.call_spec.out_spec.type.__name__
+            raise InputError(f"network: it gives a {container} of {len(outputs)}; accepted is one tensor of logits")
         if len(outputs) != 1 or outputs[0].kind != OutputKind.USER_OUTPUT or not isinstance(results[0], torch.fx.Node):
             raise InputError(f"network: it gives {len(outputs)} outputs; accepted is one tensor of logits")
         live = _needed(self.program.graph, results[0])
@@ -147,7 +156,7 @@ class _Reader:
         """Work out a tensor that depends on weights alone."""
         name, kind = _layer_of(node)
         if _is_in_place(node):
-            raise refuse(name, kind, "changes a weight or buffer in place")
+            raise refuse(name, kind, "changes a weight or buffer in place (a module exported in training mode does)")
         target: Any = node.target
         with torch.no_grad():
             self.constants[node] = target(
@@ -159,7 +168,8 @@ class _Reader:
 
     def _call(self, node: torch.fx.Node) -> Call:
         name, kind = _layer_of(node)
-        if not isinstance(node.target, torch._ops.OpOverload):
+        operator_name = _operator_of(node)
+        if not isinstance(node.target, torch._ops.OpOverload) or not is_accepted(operator_name):
             raise refuse(name, kind)
         meta = node.meta.get("val")
         output = meta[0] if isinstance(meta, list | tuple) and meta else meta
@@ -173,7 +183,6 @@ class _Reader:
                 node.args[position] if position < len(node.args) else node.kwargs.get(entry.name, entry.default_value)
             )
             arguments[entry.name] = torch.fx.node.map_arg(given, self._argument)
-        operator_name = node.target._schema.name.partition("::")[2]
         return Call(name, kind, operator_name, arguments, self._fixed(output.shape[1:], name))
 
     def _argument(self, node: torch.fx.Node) -> Any:
@@ -203,7 +212,7 @@ def owner_of(target: str) -> str:
     module, _, name = target.partition(".parametrizations.")[0].rpartition(".")
     if ".parametrizations." in target:
         return target.partition(".parametrizations.")[0]
-    usual = {"weight", "weight_orig", "weight_mask", "bias", "running_mean", "running_var"}
+    usual = {"weight", "weight_orig", "weight_mask", "weight_g", "weight_v", "bias", "running_mean", "running_var"}
     return module if module and name in usual else target
 
 
@@ -211,7 +220,7 @@ def owner_of(target: str) -> str:
 def quiet() -> Iterator[None]:
     """Silence what torch.export prints about itself."""
     level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    logging.disable(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -232,6 +241,10 @@ def _needed(graph: torch.fx.Graph, result: torch.fx.Node) -> set[torch.fx.Node]:
     return needed
 
 
+def _memory(tensor: torch.Tensor) -> tuple[int, torch.Size]:
+    return tensor.data_ptr(), tensor.shape
+
+
 def _is_size(node: torch.fx.Node) -> bool:
     """Whether the node works out a number, such as the batch size that a reshape asks for."""
     return isinstance(node.meta.get("val"), int | float | torch.SymInt | torch.SymFloat | torch.SymBool)
@@ -249,9 +262,13 @@ def _layer_of(node: torch.fx.Node) -> tuple[str, str]:
     kind = kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
     if path and kind.startswith("torch.nn.modules.") and ".container." not in kind:
         return path, kind.rpartition(".")[2]
-    target = node.target
-    operator_name = target._schema.name.partition("::")[2] if isinstance(target, torch._ops.OpOverload) else str(target)
-    return ".".join(part for part in (path, node.name) if part), f"operator {operator_name.rstrip('_')}"
+    return ".".join(part for part in (path, node.name) if part), f"operator {_operator_of(node).rstrip('_')}"
+
+
+def _operator_of(node: torch.fx.Node) -> str:
+    if isinstance(node.target, torch._ops.OpOverload):
+        return node.target._schema.name.partition("::")[2]
+    return str(getattr(node.target, "__name__", node.target))
 
 
 def first_line(error: BaseException) -> str:

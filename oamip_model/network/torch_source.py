@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
+import numpy as np
 import torch
 
 from oamip_model.errors import InputError
@@ -29,10 +30,11 @@ def read_module(module: torch.nn.Module, input_shape: Shape | None) -> Source:
         )
     if isinstance(module, torch.jit.ScriptModule):
         raise InputError("network: got a TorchScript module; accepted are a torch.nn.Module, a .pt2 and an .onnx file")
+    module = getattr(module, "_orig_mod", module)  # what torch.compile wraps
     if input_shape is None:
         input_shape = _infer_shape(module)
     graph = read_exported(export_module(module, input_shape))
-    return graph, _forward(_double(module)), None
+    return graph, _forward_of(module, graph.input_shape), None
 
 
 def read_pt2(path: Path, input_shape: Shape | None) -> Source:
@@ -51,15 +53,15 @@ def read_pt2(path: Path, input_shape: Shape | None) -> Source:
     if input_shape is not None and input_shape != graph.input_shape:
         raise InputError(f"input_shape: got {input_shape}, but {path} takes images of shape {graph.input_shape}")
     images = next(node for node in program.graph.nodes if node.name == program.graph_signature.user_inputs[0])
-    batch = images.meta["val"].shape[0]
-    dtype = images.meta["val"].dtype
-    return graph, _forward(program.module(), dtype), batch if isinstance(batch, int) else None
+    example = images.meta["val"]
+    batch = example.shape[0]
+    return graph, _forward(program.module(), example.dtype, example.device), batch if isinstance(batch, int) else None
 
 
 def _infer_shape(module: torch.nn.Module) -> Shape:
     """The input shape of a module whose first layer is a Linear one."""
-    parts = [part for part in module.modules() if not list(part.children())]
     plain = (torch.nn.Identity, torch.nn.Dropout)
+    parts = [part for part in module.modules() if isinstance(part, torch.nn.Linear) or not list(part.children())]
     first = next((part for part in parts if not isinstance(part, plain)), None)
     if not isinstance(first, torch.nn.Linear):
         raise InputError(
@@ -69,23 +71,36 @@ def _infer_shape(module: torch.nn.Module) -> Shape:
     return (first.in_features,)
 
 
+def _forward_of(module: torch.nn.Module, input_shape: Shape) -> Callable[[Array], Array]:
+    """The forward pass, in double precision unless the module fixes another one (``x.float()``) or cannot be copied."""
+    try:
+        run = _forward(_double(module))
+        run(np.zeros((2, *input_shape)))
+    except (RuntimeError, TypeError):
+        parameter = next(module.parameters(), None)
+        return _forward(module) if parameter is None else _forward(module, parameter.dtype, parameter.device)
+    return run
+
+
 def _double(module: torch.nn.Module) -> torch.nn.Module:
     """A copy of the module in double precision."""
     # Tensors that were computed from parameters (torch.nn.utils.prune leaves such) refuse to be copied themselves.
     attributes = [value for part in module.modules() for value in vars(part).values()]
     memo = {id(t): t.detach().clone() for t in attributes if isinstance(t, torch.Tensor)}
-    twin = copy.deepcopy(module, memo).double()
+    twin = copy.deepcopy(module, memo).cpu().double()
     for part in twin.modules():
         for name, value in vars(part).items():
             if isinstance(value, torch.Tensor) and value.is_floating_point():
-                setattr(part, name, value.double())
+                setattr(part, name, value.cpu().double())
     return twin
 
 
-def _forward(module: torch.nn.Module, dtype: torch.dtype = torch.float64) -> Callable[[Array], Array]:
+def _forward(
+    module: torch.nn.Module, dtype: torch.dtype = torch.float64, device: torch.device | None = None
+) -> Callable[[Array], Array]:
     def run(images: Array) -> Array:
         with torch.no_grad():
-            result = module(torch.from_numpy(images).to(dtype))
-        return result.detach().cpu().to(torch.float64).numpy()  # type: ignore[no-any-return]
+            result: torch.Tensor = module(torch.from_numpy(images).to(device, dtype, copy=True))
+        return np.asarray(result.detach().cpu().to(torch.float64).numpy())
 
     return run
