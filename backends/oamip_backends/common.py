@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from oamip_model.solving.protocol import (
     Options,
     Solution,
     Status,
+    append_rows,
     check_options,
 )
 
@@ -55,6 +57,10 @@ def prepare(arrays: Arrays) -> tuple[Arrays, str]:
     Raises InputError for NaN, for infinite costs or coefficients, and for shapes that do not fit.
     """
     rows, columns = arrays.matrix.shape
+    if arrays.matrix.format != "csr" or not arrays.matrix.has_canonical_format:
+        matrix = sp.csr_array(arrays.matrix, copy=True)
+        matrix.sum_duplicates()
+        arrays = replace(arrays, matrix=matrix)
     if columns == 0:
         raise InputError("arrays: got a program without columns, accepted is one column or more")
     for name, size in (("cost", columns), ("lower", columns), ("upper", columns), ("integral", columns),
@@ -70,7 +76,8 @@ def prepare(arrays: Arrays) -> tuple[Arrays, str]:
         raise InputError(f"arrays: sense is {arrays.sense}, accepted is 1 (minimise) or -1 (maximise)")
     upper, column_fault = _ordered(arrays.lower, arrays.upper, "column")
     row_upper, row_fault = _ordered(arrays.row_lower, arrays.row_upper, "row")
-    return replace(arrays, upper=upper, row_upper=row_upper), column_fault or row_fault
+    integral = arrays.integral.astype(bool)
+    return replace(arrays, upper=upper, row_upper=row_upper, integral=integral), column_fault or row_fault
 
 
 def _ordered(lower: Array, upper: Array, what: str) -> tuple[Array, str]:
@@ -103,10 +110,16 @@ def check_log_file(path: Path | None) -> Path | None:
     return path
 
 
-def breach(arrays: Arrays, x: Array) -> tuple[float, float]:
-    """The largest breach by x of a row or bound, relative to 1 + |bound|, and of integrality."""
+def breach(arrays: Arrays, x: Array, cuts: Sequence[Arrays] = ()) -> tuple[float, float]:
+    """The largest breach by x of a row or bound, relative to 1 + |bound|, and of integrality.
+
+    cuts: programs with the same columns whose rows hold as well.
+    """
     if not np.isfinite(x).all():
         return np.inf, np.inf
+    if cuts:
+        parts = [breach(part, x) for part in (arrays, *cuts)]
+        return max(part[0] for part in parts), parts[0][1]
     activity = arrays.matrix @ x
     pairs = (
         (arrays.row_lower - activity, arrays.row_lower), (activity - arrays.row_upper, arrays.row_upper),
@@ -121,11 +134,11 @@ def breach(arrays: Arrays, x: Array) -> tuple[float, float]:
     return worst, float(np.abs(integral - np.round(integral)).max()) if integral.size else 0.0
 
 
-def tidy(arrays: Arrays, x: Array) -> Array:
+def tidy(arrays: Arrays, x: Array, cuts: Sequence[Arrays] = ()) -> Array:
     """x with integral columns rounded and all columns within their bounds, where that keeps the rows; else x itself."""
     candidate = np.where(arrays.integral, np.round(x), x)
     candidate = np.clip(candidate, arrays.lower, arrays.upper)
-    return candidate if breach(arrays, candidate)[0] <= max(CLEAN, breach(arrays, x)[0]) else x
+    return candidate if breach(arrays, candidate, cuts)[0] <= max(CLEAN, breach(arrays, x, cuts)[0]) else x
 
 
 def cut_short(outcome: Outcome) -> None:
@@ -161,7 +174,7 @@ class CheckedRun(ABC):
         self.arrays, self._fault = prepare(arrays)
         check_options(backend, options)
         self.backend, self.options = backend, options
-        self._blocks: list[Arrays] = []
+        self._cuts: list[Arrays] = []
         check_log_file(options.log_file)
 
     @abstractmethod
@@ -171,7 +184,7 @@ class CheckedRun(ABC):
     def solve(self, start: Array | None = None, *, relaxed: bool = False, time_limit: float | None = None) -> Solution:
         """See :class:`oamip_model.solving.protocol.Session`."""
         start = check_start(start, len(self.arrays.cost))
-        limit = self.options.time_limit if time_limit is None else time_limit
+        limit = (self.options if time_limit is None else replace(self.options, time_limit=time_limit)).time_limit
         begin = time.perf_counter()
         fault = self._fault
         outcome = Outcome(Status.INFEASIBLE, message=fault) if fault else self.run(start, relaxed, limit)
@@ -179,8 +192,10 @@ class CheckedRun(ABC):
             outcome = self._settle(outcome, relaxed, limit, begin)
         if outcome.x is not None:
             self._judge(outcome, relaxed)
-        if outcome.x is None and outcome.status is Status.FEASIBLE:
+        elif outcome.status is Status.FEASIBLE:
             outcome.status = Status.NO_SOLUTION
+        elif outcome.status is Status.OPTIMAL:
+            outcome.status, outcome.message = Status.ERROR, f"{self.backend.name} claims an optimum without a point"
         objective = None if outcome.x is None else self.arrays.objective(outcome.x)
         bound = outcome.bound if outcome.bound is not None and np.isfinite(outcome.bound) else None
         if outcome.status not in (Status.OPTIMAL, Status.FEASIBLE, Status.NO_SOLUTION):
@@ -193,11 +208,11 @@ class CheckedRun(ABC):
 
     def _judge(self, outcome: Outcome, relaxed: bool) -> None:
         assert outcome.x is not None
-        whole = self._whole(relaxed)
+        program = self._program(relaxed)
         outcome.x = np.asarray(outcome.x, dtype=np.float64)
-        rows, fraction = breach(whole, outcome.x)
+        rows, fraction = breach(program, outcome.x, self._cuts)
         if rows <= BROKEN and fraction <= FRACTIONAL:
-            outcome.x = tidy(whole, outcome.x)
+            outcome.x = tidy(program, outcome.x, self._cuts)
         else:
             claimed = outcome.status is Status.OPTIMAL
             outcome.message = (
@@ -207,24 +222,17 @@ class CheckedRun(ABC):
             outcome.x, outcome.row_duals = None, None
             outcome.status = Status.ERROR if claimed else Status.NO_SOLUTION
 
-    def _whole(self, relaxed: bool) -> Arrays:
-        if self._blocks:
-            blocks = [self.arrays, *self._blocks]
-            self.arrays = replace(
-                self.arrays,
-                matrix=sp.csr_array(sp.vstack([block.matrix for block in blocks], format="csr")),
-                row_lower=np.concatenate([block.row_lower for block in blocks]),
-                row_upper=np.concatenate([block.row_upper for block in blocks]),
-            )
-            self._blocks = []
+    def _program(self, relaxed: bool) -> Arrays:
         return replace(self.arrays, integral=np.zeros_like(self.arrays.integral)) if relaxed else self.arrays
 
     def _settle(self, outcome: Outcome, relaxed: bool, limit: float | None, begin: float) -> Outcome:
         if outcome.unclear and not self.arrays.cost.any():
             return Outcome(Status.INFEASIBLE, nodes=outcome.nodes, message=outcome.message)
         left = None if limit is None else max(limit - (time.perf_counter() - begin), 0.1)
-        whole = self._whole(relaxed)
-        bare = replace(whole, cost=np.zeros_like(whole.cost), offset=0.0)
+        program = self._program(relaxed)
+        bare = replace(program, cost=np.zeros_like(program.cost), offset=0.0)
+        for cut in self._cuts:
+            bare = append_rows(bare, cut.matrix, cut.row_lower, cut.row_upper)
         found = self.backend.solve(bare, replace(self.options, time_limit=left))
         if found.status is Status.INFEASIBLE:
             return Outcome(Status.INFEASIBLE, nodes=outcome.nodes)
@@ -254,5 +262,5 @@ class CheckedSession(CheckedRun):
         block, fault = prepare(replace(self.arrays, matrix=rows, row_lower=lower, row_upper=upper))
         self._fault = self._fault or fault
         if rows.shape[0] and not self._fault:
-            self._blocks.append(block)
+            self._cuts.append(block)
             self.append(rows, block.row_lower, block.row_upper)

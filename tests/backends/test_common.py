@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from oamip_backends.common import CheckedRun, Outcome, breach, cut_short, tidy
 from oamip_backends.highs import Highs
 
-from oamip_model.solving.protocol import Arrays, Options, Status
+from oamip_model.solving.protocol import Arrays, InputError, Options, Status
 
 
 @pytest.fixture
@@ -66,6 +68,7 @@ def test_rounding_that_would_break_a_row_is_not_done(arrays):
 
 
 def test_an_answer_without_a_point_is_no_solution(arrays):
+    assert said(arrays, Outcome(Status.OPTIMAL)).status is Status.ERROR
     assert said(arrays, Outcome(Status.FEASIBLE)).status is Status.NO_SOLUTION
     assert said(arrays, Outcome(Status.FEASIBLE, bound=np.inf)).bound is None
 
@@ -83,3 +86,20 @@ def test_a_proof_that_cbc_claims_after_its_time_is_taken_back():
         cut_short(outcome)
         assert outcome.status is left
         assert "time was up" in outcome.message
+
+
+def test_a_matrix_in_another_form_is_the_same_program(arrays):
+    expected = Highs().solve(arrays, Options()).objective
+    coo = sp.coo_array(arrays.matrix)
+    halves = sp.coo_array((np.r_[coo.data, coo.data] / 2, (np.r_[coo.row, coo.row], np.r_[coo.col, coo.col])))
+    doubled = sp.csr_array((halves.data[[0, 2, 1, 3]], np.array([0, 0, 1, 1]), np.array([0, 4])), shape=(1, 2))
+    for matrix in (sp.csc_array(arrays.matrix), halves, doubled):
+        assert Highs().solve(replace(arrays, matrix=matrix), Options()).objective == expected
+
+
+def test_a_session_checks_its_time_limit(arrays):
+    session = Highs().session(arrays, Options())
+    for limit in (0.0, -1.0, float("nan")):
+        with pytest.raises(InputError, match="time_limit"):
+            session.solve(time_limit=limit)
+    session.close()
