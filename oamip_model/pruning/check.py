@@ -3,37 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import nn
 
+from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
-from oamip_model.pruning.mask import clean_copy, example_images, make_permanent
+from oamip_model.pruning.mask import clean_copy, example_images
 from oamip_model.pruning.select import Mask
 
 TOLERANCE = 1e-5
 """Largest difference of a logit, relative to the largest logit, at which two networks count as equal."""
+_IMAGES = 8
 
 
-def difference(module: nn.Module, network: Network, keep: Mapping[str, Mask] | None = None, images: int = 16) -> float:
-    """Largest difference between the logits of the module and of the network with only the units of ``keep``.
+@dataclass(frozen=True)
+class Expected:
+    """Random images, (n, ...), and the logits that a module should give for them, (n, classes)."""
 
-    On random images, relative to the largest logit, or absolute where that is below 1. The module is run in double
-    precision, so that the difference is one of the function and not of rounding.
+    images: Array
+    logits: Array
 
-    Example:
-        >>> import torch, oamip_model as om
-        >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
-        >>> difference(module, om.read_network(module, input_shape=(4,))) < 1e-12
-        True
-    """
-    double = make_permanent(clean_copy(module)).double()
-    x = example_images(double, network.input_shape, images)
-    with torch.no_grad():
-        got = double(x).double().cpu().numpy().reshape(images, -1)
+    def difference(self, module: nn.Module) -> float:
+        """Largest difference of the module's logits, relative to the largest logit, or absolute where that is below 1.
+
+        The module is run in double precision, so that the difference is one of the function and not of rounding.
+
+        Example:
+            >>> import torch, oamip_model as om
+            >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+            >>> expected_logits(om.read_network(module, input_shape=(4,))).difference(module) < 1e-12
+            True
+        """
+        double = clean_copy(module).double()
+        like = next(iter(double.parameters()), torch.zeros(()))
+        with torch.no_grad():
+            got = double(torch.tensor(self.images, device=like.device)).double().cpu().numpy()
+        got = got.reshape(len(got), -1)
+        if got.shape != self.logits.shape or not np.isfinite(got).all():
+            return float("inf")
+        return float(np.abs(got - self.logits).max() / max(1.0, np.abs(self.logits).max()))
+
+
+def expected_logits(network: Network, keep: Mapping[str, Mask] | None = None) -> Expected:
+    """Random images and the network's logits for them, with only the units of ``keep``, {group: (units,)}, if given."""
+    images = example_images(network.input_shape, _IMAGES).double().numpy()
     scores = None if keep is None else {name: mask.astype(np.float64) for name, mask in keep.items()}
-    want = network.replay(x.cpu().numpy(), scores)
-    if got.shape != want.shape or not np.isfinite(got).all():
-        return float("inf")
-    return float(np.abs(got - want).max() / max(1.0, np.abs(want).max()))
+    return Expected(images, network.replay(images, scores))

@@ -61,6 +61,11 @@ def make_permanent(module: nn.Module) -> nn.Module:
         if torch_prune.is_pruned(part):
             for name in ("weight", "bias"):
                 if hasattr(part, f"{name}_orig"):
+                    # A copy, since taking the mask off writes into the parameter, which another module may share.
+                    original = part.get_parameter(f"{name}_orig")
+                    part.register_parameter(
+                        f"{name}_orig", nn.Parameter(original.detach().clone(), original.requires_grad)
+                    )
                     torch_prune.remove(part, name)  # type: ignore[no-untyped-call]
     return module
 
@@ -99,7 +104,8 @@ def batch_norms(module: nn.Module, input_shape: Shape) -> dict[str, list[str]]:
             hooks.append(part.register_forward_hook(after(path)))
     try:
         with torch.enable_grad():
-            module(example_images(module, input_shape).requires_grad_())
+            # A copy, because a module may change its input in place.
+            module(example_images(input_shape, like=module).requires_grad_().clone())
     finally:
         for hook in hooks:
             hook.remove()
@@ -124,13 +130,14 @@ def _producers_behind(start: Any, made: dict[Any, str]) -> set[str]:
     return producers
 
 
-def example_images(module: nn.Module, input_shape: Shape, count: int = 2, seed: int = 0) -> torch.Tensor:
-    """Random images for the module, (count, *input_shape): half of them normal, half uniform in [0, 1]."""
-    parameter = next(iter(module.parameters()), torch.zeros(()))
+def example_images(input_shape: Shape, count: int = 2, like: nn.Module | None = None, seed: int = 0) -> torch.Tensor:
+    """Random images, (count, *input_shape), half of them normal, half uniform in [0, 1]; of the type of ``like``."""
     random = np.random.default_rng(seed)
     normal = random.standard_normal((count - count // 2, *input_shape))
     uniform = random.uniform(size=(count // 2, *input_shape))
-    return torch.tensor(np.concatenate([normal, uniform]), dtype=parameter.dtype, device=parameter.device)
+    images = torch.tensor(np.concatenate([normal, uniform]), dtype=torch.float32)
+    parameter = None if like is None else next(iter(like.parameters()), None)
+    return images if parameter is None else images.to(parameter)
 
 
 def _find(module: nn.Module, path: str) -> nn.Module:
@@ -153,13 +160,15 @@ def _mask_rows(part: nn.Module, path: str, mask: Mask) -> None:
         part.weight = nn.Parameter(torch.ones_like(part.running_mean))
         part.bias = nn.Parameter(torch.zeros_like(part.running_mean))
         part.made_affine = True  # type: ignore[assignment]
-    rows = torch.tensor(mask)
     for name in ("weight", "bias"):
         values = getattr(part, name)
         if values is None:
             continue
-        if len(values) != len(mask):
+        # A batch norm behind a flattening has a row for every position of a unit.
+        repeats = len(values) // len(mask) if isinstance(part, Norm) else 1
+        if len(values) != len(mask) * repeats:
             raise NotWiredError(f"module {path} has {len(values)} outputs, not {len(mask)}")
-        full = rows.to(values.device).reshape(-1, *(1,) * (values.ndim - 1)).expand_as(values)
+        rows = torch.tensor(np.repeat(mask, repeats), device=values.device)
+        full = rows.reshape(-1, *(1,) * (values.ndim - 1)).expand_as(values)
         with torch.no_grad():
             torch_prune.custom_from_mask(part, name, full)  # type: ignore[no-untyped-call]

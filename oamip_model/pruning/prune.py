@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
+import torch
 from torch import nn
 
 from oamip_model.errors import CheckError, InputError
 from oamip_model.network import read_network
+from oamip_model.network.ops import Shape
 from oamip_model.network.reader import check_shape
 from oamip_model.network.types import Network
-from oamip_model.pruning.check import TOLERANCE, difference
+from oamip_model.pruning.check import TOLERANCE, expected_logits
 from oamip_model.pruning.mask import NotWiredError, masked_copy
 from oamip_model.pruning.rebuild import term_modules, to_module
-from oamip_model.pruning.remove import smaller_copy
+from oamip_model.pruning.remove import smaller_copy, tie_again
 from oamip_model.pruning.report import PruneReport
 from oamip_model.pruning.select import Amount, AnyScores, Scope, Selection, Threshold, choose_units
 
@@ -87,41 +89,66 @@ def prune_with_report(
     """
     if mode not in get_args(Mode):
         raise InputError(f"mode: got {mode!r}, it is {' or '.join(get_args(Mode))}")
-    shape = None if input_shape is None else check_shape(input_shape)
-    if isinstance(module, Network):
-        if network is not None and network.fingerprint != module.fingerprint:
-            raise InputError("network: it is not the one that is to be pruned; one of the two is enough")
-        network = module
-    elif network is None:
-        network = read_network(module, shape or getattr(scores, "options", {}).get("input_shape"))
-    elif not isinstance(module, nn.Module | str | Path):
+    network = _network_of(module, network, scores, None if input_shape is None else check_shape(input_shape))
+    selection = choose_units(scores, network, threshold=threshold, amount=amount, scope=scope)
+    # Torch-Pruning traces by autograd, which inference mode would switch off for good.
+    with torch.inference_mode(False):
+        in_place, reason = None, "a network was given, not a module"
+        if isinstance(module, str | Path):
+            reason = "it was read from a file"
+        elif isinstance(module, nn.Module):
+            in_place, reason = _prune_in_place(module, network, selection, mode)
+            if in_place is not None and not in_place[1].zeroed:
+                return in_place
+        result, report = _prune_rebuilt(network, selection, mode)
+    if in_place is not None and _left(in_place[1]) <= _left(report):
+        return in_place
+    before = _count(module) if isinstance(module, nn.Module) else report.parameters_before
+    return result, replace(report, rebuilt=True, reason=reason, parameters_before=before)
+
+
+def _network_of(
+    module: nn.Module | Network | str | Path, network: Network | None, scores: AnyScores, shape: Shape | None
+) -> Network:
+    """The network of what is to be pruned. Raises InputError where a network is given that is another one."""
+    if not isinstance(module, nn.Module | Network | str | Path):
         raise InputError(f"module: got {type(module).__name__}, a torch module, a file or a Network is needed")
+    if isinstance(module, nn.Module) and network is not None:
+        _check_network(module, network)
+    else:
+        known = shape or getattr(scores, "options", {}).get("input_shape")
+        found = module if isinstance(module, Network) else read_network(module, known)
+        if network is not None and network.fingerprint != found.fingerprint:
+            raise InputError("network: it is not the one that is to be pruned; one of the two is enough")
+        network = found
     if shape is not None and shape != network.input_shape:
         raise InputError(f"input_shape: got {shape}, the network takes images of shape {network.input_shape}")
-    selection = choose_units(scores, network, threshold=threshold, amount=amount, scope=scope)
-    in_place: _Result | None = None
-    reason = "a network was given, not a module" if isinstance(module, Network) else "it was read from a file"
-    if isinstance(module, nn.Module):
-        _check_network(module, network)
-        names: dict[str, Sequence[str]] = {group.name: group.producers for group in network.groups}
-        try:
-            in_place = _prune(module, network, selection, names, mode)
-        except (NotWiredError, CheckError) as problem:
-            reason = str(problem)
-        if in_place is not None:
-            if not in_place[1].zeroed:
-                return in_place
-            reason = "more of its layers can be cut so"
+    return network
+
+
+def _prune_in_place(
+    module: nn.Module, network: Network, selection: Selection, mode: Mode
+) -> tuple[_Result | None, str]:
+    """The pruned copy, None where the module's layers cannot be masked; and the reason for rebuilding, if it is."""
+    try:
+        producers = {group.name: group.producers for group in network.groups}
+        return _prune(module, network, selection, producers, mode), "more of its layers can be cut so"
+    except (NotWiredError, CheckError) as problem:
+        return None, str(problem)
+
+
+def _prune_rebuilt(network: Network, selection: Selection, mode: Mode) -> _Result:
     rebuilt = to_module(network)
     paths = term_modules(network, rebuilt)
     names = {group.name: [path for name in group.producers for path in paths[name]] for group in network.groups}
     try:
-        result, report = _prune(rebuilt, network, selection, names, mode)
+        return _prune(rebuilt, network, selection, names, mode)
     except NotWiredError as problem:
-        raise CheckError(f"prune: the network could not be rebuilt ({problem})") from None
-    if in_place is not None and _left(in_place[1]) <= _left(report):
-        return in_place
-    return result, replace(report, rebuilt=True, reason=reason)
+        raise CheckError(f"prune: the rebuilt network cannot be pruned ({problem})") from None
+
+
+def _count(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
 
 
 def _left(report: PruneReport) -> int:
@@ -133,7 +160,7 @@ def _check_network(module: nn.Module, network: Network) -> None:
         if part.training:
             raise InputError(f"module: {name or type(module).__name__} is in training mode; call .eval() on it first")
     try:
-        found = difference(module, network)
+        found = expected_logits(network).difference(module)
     except (RuntimeError, ValueError) as problem:
         line = str(problem).splitlines()[0]
         raise InputError(
@@ -144,22 +171,24 @@ def _check_network(module: nn.Module, network: Network) -> None:
 
 
 def _prune(
-    module: nn.Module, network: Network, selection: Selection, producers: dict[str, Sequence[str]], mode: Mode
+    module: nn.Module, network: Network, selection: Selection, producers: Mapping[str, Sequence[str]], mode: Mode
 ) -> _Result:
     """The pruned module and its report. Raises CheckError where masking its layers does not give the right logits."""
     removed = selection.removed
     masked = masked_copy(module, producers, selection.keep, network.input_shape)
-    found = difference(masked, network, selection.keep)
+    expected = expected_logits(network, selection.keep)
+    found = expected.difference(masked)
     if found > TOLERANCE:
-        raise CheckError(f"prune: masking the layers changes the logits by {found:.2g} of the largest")
+        raise CheckError(f"masking its layers changes the logits by {found:.2g} of the largest")
 
     def check(trial: nn.Module) -> bool:
-        return difference(trial, network, selection.keep) <= TOLERANCE
+        return expected.difference(trial) <= TOLERANCE
 
     smaller, zeroed = smaller_copy(masked, producers, removed, network.input_shape, check)
+    tie_again(smaller, module)
     if not check(smaller):
         raise CheckError("prune: the smaller module does not give the logits of the masked one")
-    before, after = (sum(p.numel() for p in m.parameters()) for m in (module, smaller))
+    before, after = _count(module), _count(smaller)
     cut = sum(map(len, removed.values())) - sum(map(len, zeroed.values()))
     if cut > 0 and after >= before:
         raise CheckError(f"prune: {cut} units were removed, but {after} parameters are left of {before}")

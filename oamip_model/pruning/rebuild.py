@@ -53,6 +53,7 @@ class RebuiltNetwork(nn.Module):
                 weighted = isinstance(term.map, Dense | Conv2d | ChannelScale)
                 names.append(self._place(term.name or f"{layer.name}_{number}", module))
                 if weighted:
+                    self._share_weight(network, term, module)
                     self.paths[index, number] = names[-1]
                     bias = None
             made = term.map.output_shape(term.input_shape)
@@ -68,6 +69,16 @@ class RebuiltNetwork(nn.Module):
         elif layer.activation == "relu":
             after.append(self._place(f"relu_{index}", nn.ReLU()))
         return _Step(tuple(terms), tuple(after))
+
+    def _share_weight(self, network: Network, term: Term, module: nn.Module) -> None:
+        """Give the module the weight of an earlier one that holds the same weights of the same trained module."""
+        for (layer, number), path in self.paths.items():
+            other = self.get_submodule(path)
+            if term.name and network.layers[layer].terms[number].name == term.name and type(other) is type(module):
+                weight = other.get_parameter("weight")
+                if torch.equal(weight, module.get_parameter("weight")):
+                    module.register_parameter("weight", weight)
+                    return
 
     def _place(self, name: str, module: nn.Module) -> str:
         """Put the module at its dotted name, or beside it where that is taken, and return where it is."""
@@ -126,7 +137,7 @@ def to_module(network: Network) -> RebuiltNetwork:
     It is made of nn.Linear, nn.Conv2d, nn.ReLU and pooling modules, named after the modules (or ONNX nodes) that the
     weights came from. Batch norm is folded in; a scale of channels that could not be folded is an nn.BatchNorm with
     mean 0, variance 1 and eps 0. Average pooling that no torch module computes is a :class:`~.pools.SeparableAverage`.
-    Layers that shared their weights each get their own.
+    A weight that several layers share is one parameter of several modules.
 
     Example:
         >>> import torch, oamip_model as om

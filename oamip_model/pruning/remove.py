@@ -35,7 +35,7 @@ def smaller_copy(
     whatever Torch-Pruning cannot remove without changing the logits.
     """
     base = make_permanent(clean_copy(masked))
-    flags = {name: p.requires_grad for name, p in base.named_parameters()}
+    flags = {name: p.requires_grad for name, p in base.named_parameters(remove_duplicate=False)}
     base.requires_grad_(True)  # Torch-Pruning finds the dependencies through autograd
     todo = {group: units for group, units in removed.items() if len(units)}
     # All at once, which is right nearly always; group by group where it is not, to find the ones that cannot go.
@@ -52,6 +52,22 @@ def smaller_copy(
     return without_made_affine(result.eval()), zeroed
 
 
+def tie_again(module: nn.Module, original: nn.Module) -> None:
+    """Make parameters of the module one again that are one in the original, where they are still equal."""
+    names: dict[int, list[str]] = {}
+    for name, parameter in original.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    for first, *others in names.values():
+        for other in others:
+            try:
+                kept, copied = module.get_parameter(first), module.get_parameter(other)
+            except AttributeError:  # a mask's weight_orig in the original
+                continue
+            if kept is not copied and torch.equal(kept, copied):
+                folder, _, leaf = other.rpartition(".")
+                setattr(module.get_submodule(folder), leaf, kept)
+
+
 def _attempt(
     base: nn.Module, producers: Mapping[str, Sequence[str]], todo: Mapping[str, Units], input_shape: Shape, check: Check
 ) -> tuple[nn.Module | None, dict[str, Units]]:
@@ -61,7 +77,7 @@ def _attempt(
     try:
         with _quiet(), torch.enable_grad():
             graph = torch_pruning.DependencyGraph()
-            graph.build_dependency(trial, example_inputs=(example_images(trial, input_shape),), verbose=False)
+            graph.build_dependency(trial, example_inputs=(example_images(input_shape, like=trial),), verbose=False)
             for group, units in todo.items():
                 left = _remove_group(graph, trial, producers[group], units)
                 if len(left):

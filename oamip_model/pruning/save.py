@@ -14,7 +14,8 @@ from torch import nn
 from oamip_model.errors import CheckError, InputError
 from oamip_model.files import check_writable, replacing
 from oamip_model.network import read_network
-from oamip_model.pruning.check import TOLERANCE, difference
+from oamip_model.network.reader import check_shape
+from oamip_model.pruning.check import TOLERANCE, expected_logits
 from oamip_model.pruning.mask import clean_copy, example_images, make_permanent
 
 
@@ -39,7 +40,7 @@ def save_module(module: nn.Module, path: str | Path, input_shape: Sequence[int])
         raise InputError(f"path: {target} ends in {target.suffix or 'no suffix'}, a module is saved as .onnx or .pt2")
     check_writable(target)
     copy = make_permanent(clean_copy(module)).eval()
-    example = example_images(copy, tuple(input_shape))
+    example = example_images(check_shape(input_shape), like=copy)
     with replacing(target) as temporary:
         try:
             with _quiet():
@@ -56,7 +57,7 @@ def save_module(module: nn.Module, path: str | Path, input_shape: Sequence[int])
             raise InputError(
                 f"path: torch cannot export {type(module).__name__} as {target.suffix} ({line})"
             ) from problem
-        found = difference(copy, read_network(temporary))
+        found = expected_logits(read_network(temporary)).difference(copy)
         if found > TOLERANCE:
             raise CheckError(f"path: what was written to {target} differs from the module by {found:.2g}")
     return target

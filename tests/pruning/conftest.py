@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable
 
 import pytest
@@ -102,6 +103,18 @@ class SharedWeights(nn.Module):
         return self.last(functional.relu(self.shared(x)))
 
 
+class TiedWeights(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(6, 5), nn.Linear(5, 3)
+        self.one, self.other = nn.Linear(5, 5), nn.Linear(5, 5, bias=False)
+        self.other.weight = self.one.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.relu(self.one(functional.relu(self.first(x))))
+        return self.last(functional.relu(self.other(x)))
+
+
 def chain(*parts: nn.Module) -> Callable[[], nn.Module]:
     """The parts in a row; initialised again whenever the network is built."""
 
@@ -151,6 +164,11 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "norm-after-addition": (NormAfterAddition, (6,)),
     "nested": (Nested, (6,)),
     "shared": (SharedWeights, (6,)),
+    "tied": (TiedWeights, (6,)),
+    "norm-after-flattening": (
+        chain(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.BatchNorm1d(64), nn.ReLU(), nn.Linear(64, 3)),
+        (1, 6, 6),
+    ),
     "fixed-view": (FixedView, (1, 8, 8)),
     "functional": (Functional, (6,)),
     "depthwise": (
@@ -191,11 +209,17 @@ def case(request: pytest.FixtureRequest) -> tuple[str, nn.Module, tuple[int, ...
     return (request.param, *build(request.param))
 
 
-@pytest.fixture
+@functools.cache
+def _read(name: str) -> Network:
+    return read_network(*build(name))
+
+
+@pytest.fixture(scope="session")
 def network_of() -> Callable[[str], Network]:
-    return lambda name: read_network(*build(name))
+    """The network of a module by name, read once."""
+    return _read
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def module_of() -> Callable[[str], tuple[nn.Module, tuple[int, ...]]]:
     return build

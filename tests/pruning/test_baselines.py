@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from torch import nn
 
-from oamip_model import read_network
 from oamip_model.errors import InputError
 from oamip_model.pruning import baseline_scores, unit_norms
 
+Case = tuple[str, nn.Module, tuple[int, ...]]
 
-def test_baselines_score_every_unit_in_the_unit_interval(case: tuple[str, nn.Module, tuple[int, ...]]) -> None:
-    network = read_network(case[1], case[2])
+
+def test_baselines_score_every_unit_in_the_unit_interval(case: Case, network_of: Any) -> None:
+    network = network_of(case[0])
     for method in ("random", "weight-norm"):
         scores = baseline_scores(network, method)
         assert {name: len(values) for name, values in scores.items()} == {g.name: g.size for g in network.groups}

@@ -17,28 +17,35 @@ from oamip_model.pruning import baseline_scores, prune, save_module, to_module
 Case = tuple[str, nn.Module, tuple[int, ...]]
 
 
-@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
-def test_pruned_modules_are_saved_and_read_back(case: Case, tmp_path: Path, suffix: str) -> None:
-    _, module, shape = case
-    network = read_network(module, shape)
-    scores = baseline_scores(network, "random")
+def check_saved(module: nn.Module, path: Path, shape: tuple[int, ...]) -> None:
     images = np.random.default_rng(0).standard_normal((5, *shape)).astype(np.float32)
-    for mode in ("remove", "mask"):
-        result = prune(module, scores, amount=0.5, network=network, mode=mode)
-        path = save_module(result, tmp_path / f"{mode}{suffix}", shape)
-        with torch.no_grad():
-            want = result(torch.tensor(images)).numpy()
-        np.testing.assert_allclose(read_network(path).replay(images), want, atol=1e-5 * max(1, np.abs(want).max()))
-    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(f"{mode}{suffix}" for mode in ("remove", "mask"))
+    with torch.no_grad():
+        want = module(torch.tensor(images)).numpy()
+    got = read_network(save_module(module, path, shape)).replay(images)
+    np.testing.assert_allclose(got, want, atol=1e-5 * max(1, np.abs(want).max()))
+    assert list(path.parent.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
-def test_rebuilt_modules_are_saved_and_read_back(case: Case, tmp_path: Path, suffix: str) -> None:
-    _, module, shape = case
-    network = read_network(module, shape)
-    path = save_module(to_module(network), tmp_path / f"rebuilt{suffix}", shape)
-    images = np.random.default_rng(0).standard_normal((5, *shape))
-    np.testing.assert_allclose(read_network(path).replay(images), network.replay(images), atol=1e-5)
+def test_pruned_modules_are_saved_and_read_back(case: Case, network_of: Any, tmp_path: Path, suffix: str) -> None:
+    name, module, shape = case
+    network = network_of(name)
+    smaller = prune(module, baseline_scores(network, "random"), amount=0.5, network=network)
+    check_saved(smaller, tmp_path / f"net{suffix}", shape)
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
+@pytest.mark.parametrize("name", ["mlp-norm", "nested", "projection", "functional"])
+def test_masked_modules_are_saved_with_their_zeros(
+    name: str, module_of: Any, network_of: Any, tmp_path: Path, suffix: str
+) -> None:
+    (module, shape), network = module_of(name), network_of(name)
+    masked = prune(module, baseline_scores(network, "random"), amount=0.5, network=network, mode="mask")
+    check_saved(masked, tmp_path / f"net{suffix}", shape)
+
+
+def test_rebuilt_modules_are_saved_as_onnx_and_read_back(case: Case, network_of: Any, tmp_path: Path) -> None:
+    check_saved(to_module(network_of(case[0])), tmp_path / "net.onnx", case[2])
 
 
 def test_files_take_batches_of_any_size(module_of: Any, tmp_path: Path) -> None:
