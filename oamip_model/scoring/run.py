@@ -69,8 +69,9 @@ def score(
     store: a file to which each finished program is added, and from which a run that was killed goes on; progress:
     called with (programs finished, programs, a line of text).
 
-    Ctrl-C gives back the scores found so far, marked as interrupted. Raises InputError for whatever is given wrong,
-    SolverMissingError where the solver is not there, SolverError where no program gave scores.
+    Ctrl-C gives back the scores found so far, marked as interrupted, and is raised on where there are none. Raises
+    InputError for whatever is given wrong, SolverMissingError where the solver is not there, SolverError where no
+    program gave scores.
 
     Example:
         >>> import torch, oamip_model as om
@@ -111,7 +112,12 @@ def score(
         else:
             told_progress("building")
             indices = tuple(int(k) for k in data.indices[rows])
-            outcome = solve_program(plain, x[rows], y[rows], indices, settings, bounds, options, told_progress)
+            try:
+                outcome = solve_program(plain, x[rows], y[rows], indices, settings, bounds, options, told_progress)
+            except KeyboardInterrupt:  # between two solves, where no solver gives back what it has
+                if not outcomes:
+                    raise
+                break
             if not outcome.interrupted:
                 keep.put(key, _record(outcome))
         outcomes.append(outcome)
@@ -166,9 +172,15 @@ def collect(
     asked: dict[str, Any],
     source: str,
 ) -> Scores:
-    """The scores of a run: the program's own, or the mean over programs. Raises SolverError where none has scores."""
+    """The scores of a run: the program's own, or the mean over programs.
+
+    Raises SolverError where none has scores, or KeyboardInterrupt where that is because of an interruption.
+    """
+    interrupted = len(outcomes) < planned or outcomes[-1].interrupted
     found = [outcome.scores for outcome in outcomes if outcome.scores is not None]
     if not found:
+        if interrupted:
+            raise KeyboardInterrupt(no_scores(outcomes[-1], settings))
         raise SolverError(no_scores(outcomes[0], settings))
     by_layer = {group.name: np.mean([s[group.name] for s in found], axis=0) for group in network.groups}
     seconds: dict[str, float] = {}
@@ -187,7 +199,7 @@ def collect(
         source=source,
         network=network.fingerprint,
         planned=planned,
-        interrupted=any(outcome.interrupted for outcome in outcomes),
+        interrupted=interrupted,
         seconds=seconds,
     )
 

@@ -1,0 +1,83 @@
+"""The command ``oamip``: its verbs, and what becomes of errors and exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+import oamip_model
+from oamip_model.cli.demo import demo
+from oamip_model.cli.output import INTERRUPTED
+from oamip_model.cli.prune import prune
+from oamip_model.cli.score import score
+from oamip_model.cli.solvers import solvers
+from oamip_model.errors import InputError, OamipError
+
+EXIT_CODES = """\b
+Exit codes:
+  0    done
+  1    failed
+  2    wrong usage, or bad input
+  3    done, but unproved: a solver stopped at a limit, before its tolerance
+  4    a solver, or its licence, is missing
+  5    a check failed: a replay differs, or two solvers disagree
+  130  interrupted
+"""
+
+
+@click.group(epilog=EXIT_CODES, no_args_is_help=False, context_settings={"max_content_width": 110})
+@click.version_option(oamip_model.__version__, prog_name="oamip")
+def oamip() -> None:
+    """Importance scores of the neurons of trained ReLU networks, by mixed-integer programming, and smaller networks.
+
+    Results go to standard output, progress and errors to standard error. Every verb takes --json.
+    """
+
+
+for verb in (solvers, score, prune, demo):
+    oamip.add_command(verb)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """The exit code of ``oamip ARGUMENTS``. Errors are told in one line on standard error.
+
+    >>> run(["score", "missing.onnx", "--images", "ten"])
+    2
+    """
+    try:
+        code = oamip.main(args=list(arguments), prog_name="oamip", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError:
+        return _failed("no command given; see oamip --help", InputError.exit_code)
+    except click.ClickException as error:
+        return _failed(error.format_message(), error.exit_code)
+    except OamipError as error:
+        return _failed(str(error), error.exit_code)
+    except (KeyboardInterrupt, click.Abort) as stop:
+        return _failed(str(stop) or "interrupted, nothing was saved", INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output has left; Python must not complain when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OamipError.exit_code
+    except OSError as error:
+        return _failed(str(error), OamipError.exit_code)
+    except MemoryError:
+        return _failed("not enough memory; fewer images, or --strategy batches, need less", OamipError.exit_code)
+    return code if isinstance(code, int) else 0
+
+
+def main() -> NoReturn:
+    """Run ``oamip`` on the arguments of the process, and leave with its exit code."""
+    code = run(sys.argv[1:])
+    # A second Ctrl-C while Python clears up would end in a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(code)
+
+
+def _failed(message: str, code: int) -> int:
+    click.echo(f"oamip: error: {' '.join(message.split())}", err=True)
+    return code

@@ -1,0 +1,112 @@
+"""Options that verbs share, and the verb class that names them in error messages as the user typed them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from oamip_model.errors import InputError
+from oamip_model.files import check_writable
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+DATA = "fashion-mnist-2000"
+
+
+class Verb(click.Command):
+    """A command whose InputErrors start with the option that was given, where the library names its argument.
+
+    The library says ``weight: got -1.0, ...``, the command line ``--weight: got -1.0, ...``.
+    """
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            name, colon, rest = str(error).partition(":")
+            flags = {p.name: p.opts[0] for p in self.params if isinstance(p, click.Option)}
+            if colon and name in flags:
+                raise InputError(f"{flags[name]}:{rest}") from error
+            raise
+
+
+class Shape(click.ParamType[tuple[int, ...]]):
+    """The shape of one image, written as whole numbers with commas: 1,28,28."""
+
+    name = "C,H,W"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """The shape as a tuple."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            shape = tuple(int(part) for part in str(value).split(","))
+        except ValueError:
+            shape = ()
+        if not shape or min(shape) < 1:
+            self.fail(f"{value!r} is not the shape of one image, such as 1,28,28", param, ctx)
+        return shape
+
+
+class Threshold(click.ParamType[float | str]):
+    """A number, or the word mean."""
+
+    name = "NUMBER|mean"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        """The number, or "mean"; the library checks its range."""
+        if value == "mean":
+            return "mean"
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number nor mean", param, ctx)
+
+
+def json_option(function: Function) -> Function:
+    """Adds --json."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object, and nothing else.")(function)
+
+
+def network_options(function: Function) -> Function:
+    """Adds the argument NET and --input-shape."""
+    function = click.option(
+        "--input-shape", type=Shape(), help="Shape of one image, such as 1,28,28, where the file does not say it."
+    )(function)
+    return click.argument("network", metavar="NET")(function)
+
+
+def data_options(split: str | None) -> Callable[[Function], Function]:
+    """Adds --data, --split (with this default) and --download."""
+
+    def add(function: Function) -> Function:
+        function = click.option("--download", is_flag=True, help="Fetch the data set from OpenML if it is not here.")(
+            function
+        )
+        told = "test" if split == "test" else "train, or all of a source without splits"
+        function = click.option(
+            "--split", type=click.Choice(["train", "test", "all"]), default=split,
+            help=f"Which part of the data.  [default: {told}]",
+        )(function)  # fmt: skip
+        text = "A data set's name (fashion-mnist-2000, which comes with the package, fashion-mnist, mnist, kmnist, "
+        text += "cifar-10, digits), or an .npz file with images and labels."
+        return click.option("--data", default=DATA, show_default=True, metavar="D", help=text)(function)
+
+    return add
+
+
+def check_out(path: Path, *inputs: str | Path, suffixes: tuple[str, ...]) -> Path:
+    """The path of --out, after making sure, before any work, that a file can be created there.
+
+    Raises InputError for another suffix than ``suffixes``, a path that cannot be written, or one of ``inputs``.
+    """
+    if path.suffix not in suffixes:
+        raise InputError(f"--out: {path} is not a name ending in {' or '.join(suffixes)}")
+    check_writable(path, "--out")
+    for given in inputs:
+        if path.exists() and Path(given).exists() and path.samefile(given):
+            raise InputError(f"--out: {path} is also an input, and would be overwritten")
+    return path

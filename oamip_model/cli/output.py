@@ -1,0 +1,75 @@
+"""What verbs print: tables and JSON on standard output, notes and bars on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+INTERRUPTED = 130
+UNPROVED = 3
+
+Progress = Callable[[int, int, str], None]
+
+
+def print_json(record: dict[str, Any]) -> None:
+    """Print one JSON object on standard output."""
+    click.echo(json.dumps(record, indent=1, allow_nan=False))
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> None:
+    """Print rows in aligned columns; the first ``left`` columns are flush left, the others, numbers, flush right."""
+    lines = [columns, *rows]
+    widths = [max(len(line[k]) for line in lines) for k in range(len(columns))]
+    for line in lines:
+        cells = [
+            cell.ljust(width) if k < left else cell.rjust(width)
+            for k, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        click.echo("  ".join(cells).rstrip())
+
+
+def note(line: str) -> None:
+    """Print a line on standard error."""
+    click.echo(line, err=True)
+
+
+@contextmanager
+def progress_bar(unit: str) -> Iterator[Progress | None]:
+    """A function that moves a bar on standard error: (done, of how many, a line). None where that is no terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    columns = (
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        BarColumn(20),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[line]}"),
+    )
+    with Bar(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=None, line="")
+
+        def move(done: int, total: int, line: str) -> None:
+            bar.update(task, completed=done, total=total, line=line)
+
+        yield move
+
+
+def number(value: float | None, digits: int = 6) -> str:
+    """A number for a table, or a dash where it is unknown."""
+    return "-" if value is None else f"{value:.{digits}g}"
+
+
+def percent(value: float) -> str:
+    """A share as a percentage."""
+    return f"{100 * value:.1f} %"

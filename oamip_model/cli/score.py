@@ -1,0 +1,145 @@
+"""``oamip score``: importance scores of a network's units."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from oamip_model.cli.options import Verb, check_out, data_options, json_option, network_options
+from oamip_model.cli.output import INTERRUPTED, UNPROVED, note, percent, print_json, print_table, progress_bar
+from oamip_model.errors import CheckError
+from oamip_model.files import check_writable
+from oamip_model.formulation.settings import GATES, LOSSES, RELAXATIONS, SCORES, SPARSITIES, Settings
+from oamip_model.scoring.strategies import STRATEGIES
+
+if TYPE_CHECKING:
+    from oamip_model.scoring import Scores
+
+_LOW = 0.1
+
+
+@click.command(cls=Verb)
+@network_options
+@data_options(split=None)
+@click.option("--images", "n", default=10, show_default=True, help="How many images, as many of each class.")
+@click.option("--correct-only", is_flag=True, help="Only images that the network classifies correctly.")
+@click.option("--solver", default="highs", show_default=True, help="A name of `oamip solvers`, or pyomo:NAME.")
+@click.option("--strategy", type=click.Choice(STRATEGIES), default="joint", show_default=True,
+              help="One program for all images, or several, whose scores are averaged.")  # fmt: skip
+@click.option("--batch-size", default=10, show_default=True, help="Images of each program of --strategy batches.")
+@click.option("--gate", type=click.Choice(GATES), default=Settings.gate, show_default=True,
+              help="How a score acts on a unit; the bounds of `published` do not hold for scores below 1.")  # fmt: skip
+@click.option("--score-type", "scores", type=click.Choice(SCORES), default=Settings.scores, show_default=True)
+@click.option("--relaxed", is_flag=True, help="ReLU states in [0, 1] instead of {0, 1}: a lower bound, and quick.")
+@click.option("--relaxation", type=click.Choice(RELAXATIONS), default=Settings.relaxation, show_default=True)
+@click.option("--bounds", default="interval", show_default=True, metavar="METHOD",
+              help="How pre-activations are bounded.")  # fmt: skip
+@click.option("--loss", type=click.Choice(LOSSES), default=Settings.loss, show_default=True)
+@click.option("--weight", default=Settings.weight, show_default=True, help="Of the loss, against the sparsity.")
+@click.option("--margin", default=Settings.margin, show_default=True, help="Of the losses hinge and margin, in logits.")
+@click.option("--sparsity", type=click.Choice(SPARSITIES), default=Settings.sparsity, show_default=True)
+@click.option(
+    "--epsilon", type=float, help="Half width of the box around the images, with --gate published.  [default: 1e-5]"
+)
+@click.option("--tolerance", default=1e-4, show_default=True, help="Relative gap at which a program is solved.")
+@click.option("--time-limit", type=float, help="Seconds for each program.")
+@click.option("--threads", default=1, show_default=True, help="Threads of the solver.")
+@click.option("--seed", default=0, show_default=True, help="Of the choice of images, and of the solver.")
+@click.option("--log-file", type=click.Path(path_type=Path), help="Append the solver's log to this file.")
+@click.option("--out", type=click.Path(path_type=Path), help="Save the scores to this .json file.")
+@json_option
+def score(
+    network: str,
+    data: str,
+    split: Any,
+    download: bool,
+    input_shape: tuple[int, ...] | None,
+    n: int,
+    correct_only: bool,
+    out: Path | None,
+    as_json: bool,
+    **asked: Any,
+) -> int:
+    """Score the units of the network NET, an .onnx or .pt2 file.
+
+    With --out, a run of several programs that was killed or interrupted goes on where it stopped when it is started
+    again: finished programs are kept in OUT.runs.jsonl until the scores are saved.
+
+    Exit code 3 if a program was not solved to --tolerance. Scores of a relaxation, or averaged over programs, are
+    labelled so, and end with 0.
+    """
+    if out is not None:
+        check_out(out, network, data, suffixes=(".json",))
+    if asked["log_file"] is not None:
+        check_writable(asked["log_file"], "--log-file")
+
+    import oamip_model as om
+
+    Settings(**{name: asked[name] for name in Settings.__dataclass_fields__})
+    om.get_backend(asked["solver"])
+    plain = om.read_network(network, input_shape)
+    source = om.load_dataset(data, split=split, download=download)
+    plain.check_images(source.images[:1])
+    images = om.choose_images(source, n=n, seed=asked["seed"], correct_for=plain if correct_only else None)
+    several = asked["strategy"] != "joint"
+    runs = out.with_name(out.name + ".runs.jsonl") if out is not None and several else None
+    with progress_bar("programs") as progress:
+        result = om.score(plain, images, store=runs, progress=progress, **asked)
+    if out is not None:
+        result.save(out)
+        if runs is not None and not result.interrupted:
+            runs.unlink(missing_ok=True)
+    if as_json:
+        print_json(record(result) | {"out": None if out is None else str(out)})
+    else:
+        print_scores(result)
+        if out is not None:
+            click.echo(f"saved to {out}")
+    if result.interrupted:
+        note("oamip: interrupted" + (f"; the same command goes on from {runs}" if runs is not None else ""))
+        return INTERRUPTED
+    if any(program.replay is not None and program.replay.passed is False for program in result.programs):
+        note("oamip: the replay check failed: the program's logits are not those of the network")
+        return CheckError.exit_code
+    return 0 if result.status == "optimal" else UNPROVED
+
+
+def print_scores(result: Scores) -> None:
+    """Print a table of the scores by layer, and under it what they are."""
+    rows = [
+        [name, str(len(s)), f"{s.mean():.3f}", f"{s.min():.3f}", f"{s.max():.3f}", percent(float((s < _LOW).mean()))]
+        for name, s in result.by_layer.items()
+    ]
+    print_table(["layer", "units", "mean", "min", "max", f"below {_LOW:g}"], rows)
+    click.echo(result.summary())
+
+
+def record(result: Scores) -> dict[str, Any]:
+    """What --json prints of scores."""
+    names: tuple[str, ...] = (
+        "status",
+        "objective",
+        "bound",
+        "gap",
+        "loss",
+        "sparsity",
+        "proved",
+        "relaxed",
+        "averaged",
+        "interrupted",
+    )
+    names += ("strategy", "gate", "solver", "version", "source", "network", "options", "seconds")
+    layers = {
+        name: {
+            "units": len(s),
+            "mean": float(s.mean()),
+            "min": float(s.min()),
+            "max": float(s.max()),
+            "below_0.1": float((s < _LOW).mean()),
+            "scores": s.tolist(),
+        }
+        for name, s in result.by_layer.items()
+    }
+    return {name: getattr(result, name) for name in names} | {"summary": result.summary(), "layers": layers}
