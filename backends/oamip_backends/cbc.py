@@ -1,6 +1,7 @@
 """CBC, run as a separate program on an MPS file; its answer is read from its log and from the solution it saves.
 
-Which binary: ``cbc`` on the PATH first, since whoever put it there chose it, then the one of ``cbcbox``, then pulp's.
+Which binary: ``cbc`` on the PATH first, since whoever put it there chose it; then pulp's, a release; then the
+development build of ``cbcbox``.
 """
 
 from __future__ import annotations
@@ -34,7 +35,6 @@ from oamip_model.solving.protocol import (
 
 _NUMBER = r"([-+]?[\d.]+(?:[eE][-+]?\d+)?)"
 _NO_BOUND = 1e49  # CBC writes 1e+50 where it has nothing
-_DIGITS = 1e-7  # the bound is printed with 8 digits, so it is rounded outward
 
 
 class Cbc:
@@ -112,7 +112,7 @@ class _CbcRun(CheckedRun):
         outcome.message = head.split(" - objective")[0]
         if head.startswith("Optimal"):
             outcome.status, outcome.message = Status.OPTIMAL, ""
-        elif head.startswith(("Infeasible", "Integer infeasible")):
+        elif head.startswith(("Infeasible", "Integer infeasible")) or "infeasibility proved" in log:
             outcome.status = Status.INFEASIBLE
             # CBC calls some programs with an unbounded relaxation infeasible.
             outcome.unclear = may_be_unbounded(self.arrays)
@@ -133,18 +133,14 @@ class _CbcRun(CheckedRun):
 
     def _read_point(self, outcome: Outcome, saved: Path) -> None:
         # Two 32-bit counts and the objective, then activities and duals of rows, values and reduced costs of columns.
-        data = saved.read_bytes()
-        rows, columns = np.frombuffer(data, np.int32, 2).tolist()
-        kept = np.isfinite(self.arrays.row_lower) | np.isfinite(self.arrays.row_upper)
-        if columns != len(self.arrays.cost) or rows != int(kept.sum()):
+        # The rows are those that CBC has left, which is why the duals are not read.
+        data = saved.read_bytes() if saved.exists() else b""
+        rows, columns = np.frombuffer(data, np.int32, 2).tolist() if len(data) >= 16 else (0, 0)
+        if columns != len(self.arrays.cost) or len(data) < 16 + 8 * (2 * rows + columns):
             outcome.message = f"CBC saved a solution of {rows} rows and {columns} columns"
             outcome.status = Status.ERROR
             return
-        values = np.frombuffer(data, np.float64, 2 * rows + columns, offset=16)
-        outcome.x = values[2 * rows :].copy()
-        if not self.arrays.is_mip and outcome.status is Status.OPTIMAL:
-            outcome.row_duals = np.zeros(len(kept))
-            outcome.row_duals[kept] = self.arrays.sense * values[rows : 2 * rows]
+        outcome.x = np.frombuffer(data, np.float64, columns, offset=16 + 16 * rows).copy()
 
     def _read_bound(self, outcome: Outcome, log: str) -> None:
         sense, offset = self.arrays.sense, self.arrays.offset
@@ -157,11 +153,19 @@ class _CbcRun(CheckedRun):
                 slack = max(gap * abs(objective - offset), ABSOLUTE_GAP)
             outcome.bound = objective - sense * slack
         elif self.arrays.is_mip:
-            told = re.findall(rf"best possible {_NUMBER}", log)
-            if told and abs(float(told[-1])) < _NO_BOUND:
-                least = float(told[-1])
-                least -= _DIGITS * abs(least)
-                outcome.bound = sense * least + offset
+            least = _lower_bound(log)
+            outcome.bound = None if least is None else sense * least + offset
+
+
+def _lower_bound(log: str) -> float | None:
+    # 2.10 prints 8 digits in its messages; newer builds print 6, and only in the summary. Both are rounded outward.
+    told = re.findall(rf"best possible {_NUMBER}", log)
+    digits = 1e-7
+    if not told:
+        told, digits = re.findall(rf"Lower bound:\s+{_NUMBER}", log), 1e-5
+    if not told or abs(float(told[-1])) >= _NO_BOUND:
+        return None
+    return float(told[-1]) - digits * abs(float(told[-1]))
 
 
 def _last_line(log: str) -> str:
@@ -174,7 +178,7 @@ def _binary() -> str:
     on_path = shutil.which("cbc")
     if on_path:
         return on_path
-    for package in ("cbcbox", "pulp"):
+    for package in ("pulp", "cbcbox"):
         try:
             module = importlib.import_module(package)
         except ImportError:
@@ -183,7 +187,7 @@ def _binary() -> str:
         if path and shutil.which(path):
             return str(path)
     raise SolverMissingError(
-        "cbc: there is no cbc on the PATH, and neither cbcbox nor pulp brings one: pip install pulp"
+        "cbc: there is no cbc on the PATH, and neither pulp nor cbcbox brings one: pip install pulp"
     )
 
 
@@ -193,7 +197,7 @@ def _version(binary: str) -> str:
         told = subprocess.run([binary, "-quit"], capture_output=True, text=True, timeout=20, check=False).stdout
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SolverMissingError(f"cbc: {binary} cannot be run ({error}): pip install pulp brings another") from None
-    found = re.search(r"Version:\s*(\S+)", told)
+    found = re.search(r"Version:\s*(\S+)|CBC (devel(?: \(git:\w+\))?|\d[\w.]*)", told)
     if "CBC" not in told or found is None:
         raise SolverMissingError(f"cbc: {binary} is not COIN-OR's CBC: take it off the PATH, or pip install pulp")
-    return found.group(1)
+    return found.group(1) or found.group(2)

@@ -32,6 +32,9 @@ BROKEN = 1e-4
 FRACTIONAL = 1e-5
 """An integral column further than this from an integer is fractional."""
 
+INFINITE = 1e20
+"""What solvers take for infinity: a point out there is a ray, not a point."""
+
 CLEAN = 1e-6
 """Rounding integral columns and clipping to the bounds is kept where it breaks no row by more than this."""
 
@@ -188,6 +191,8 @@ class CheckedRun(ABC):
         begin = time.perf_counter()
         fault = self._fault
         outcome = Outcome(Status.INFEASIBLE, message=fault) if fault else self.run(start, relaxed, limit)
+        if outcome.x is not None and self.arrays.cost.any() and (np.abs(outcome.x) >= INFINITE).any():
+            outcome.unclear = True
         if outcome.unclear or outcome.status is Status.UNBOUNDED:
             outcome = self._settle(outcome, relaxed, limit, begin)
         if outcome.x is not None:

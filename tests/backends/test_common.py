@@ -75,6 +75,7 @@ def test_an_answer_without_a_point_is_no_solution(arrays):
 
 def test_unbounded_is_checked_with_no_objective(arrays):
     assert said(arrays, Outcome(Status.UNBOUNDED)).status is Status.UNBOUNDED
+    assert said(arrays, Outcome(Status.OPTIMAL, np.array([1e21, 0.0]))).status is Status.UNBOUNDED
     arrays.row_upper[0] = -1.0
     assert said(arrays, Outcome(Status.UNBOUNDED)).status is Status.INFEASIBLE
     assert said(arrays, Outcome(Status.ERROR, unclear=True)).status is Status.INFEASIBLE
