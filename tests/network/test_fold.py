@@ -91,7 +91,7 @@ def close(a: NDArray[np.float64], b: NDArray[np.float64]) -> bool:
 IMAGES = np.random.default_rng(0).normal(size=(4, *SHAPE))
 
 
-@settings(deadline=None, derandomize=True, max_examples=150)
+@settings(deadline=None, derandomize=True, max_examples=100)
 @given(graphs(shifts=True))
 def test_folding_keeps_the_function(graph: Graph) -> None:
     network = network_of(graph)
@@ -105,7 +105,7 @@ def test_folding_keeps_the_function(graph: Graph) -> None:
             assert [type(term.map) for term in layer.terms] == [Identity]
 
 
-@settings(deadline=None, derandomize=True, max_examples=150)
+@settings(deadline=None, derandomize=True, max_examples=100)
 @given(graphs(shifts=False), st.integers(0, 1))
 def test_score_of_zero_is_a_producer_without_its_rows(graph: Graph, unit: int) -> None:
     """Nothing here adds a constant to a unit but what makes it, so zeroing the makers' rows and biases removes it."""

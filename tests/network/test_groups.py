@@ -101,6 +101,17 @@ class MixedPooling(nn.Module):
         return self.fc2(functional.max_pool2d(relu(self.fc1(x)).view(-1, 1, 4, 4), 2).flatten(1))
 
 
+class TiedNeurons(nn.Module):
+    """A depthwise convolution ties all the neurons that make one channel of its input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc1, self.depthwise, self.fc2 = nn.Linear(4, 8), nn.Conv2d(2, 2, 1, groups=2), nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(relu(self.depthwise(relu(self.fc1(x)).view(-1, 2, 2, 2))).flatten(1))
+
+
 class AddsTheImage(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -132,6 +143,7 @@ SCORED: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], dict[str, tupl
     "relu before norm": (ReluBeforeNorm, (4,), {"fc2": ("fc2",)}),
     "leaking": (Leaking, (4,), {"fc2": ("fc2", "fc3")}),
     "mixed pooling": (MixedPooling, (4,), {}),
+    "tied neurons": (TiedNeurons, (4,), {}),
     "adds the image": (AddsTheImage, (2, 4, 4), {"conv2": ("conv2",)}),
 }
 

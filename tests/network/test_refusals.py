@@ -104,7 +104,7 @@ def test_module_is_refused(case: str) -> None:
     ("case", "dynamo"),
     [(case, False) for case in UNSUPPORTED]
     # This exporter is slow, and refuses nothing by another path.
-    + [(case, True) for case in ("leaky relu", "softmax", "concatenation", "group norm", "two images in one")],
+    + [(case, True) for case in ("leaky relu", "two images in one")],
 )
 def test_onnx_file_is_refused(case: str, dynamo: bool, tmp_path: Path) -> None:
     make, shape, _, message = UNSUPPORTED[case]
