@@ -103,8 +103,11 @@ def abstract_model(
 def _set_bounds(model: Any) -> None:
     """Bounds of s and h from the layout's arrays, which is several times faster than a rule for each."""
     layout = model.layout.value
+    score_lower = layout.score_lower
+    if any(data.is_binary() for data in model.s.values()):
+        score_lower = np.ceil(score_lower - 1e-9)
     ranges = (
-        (model.s, layout.score_lower, np.ones(len(layout.score_lower))),
+        (model.s, score_lower, np.ones(len(layout.score_lower))),
         (model.h, layout.act_lower, layout.act_upper),
     )
     for variable, lower, upper in ranges:

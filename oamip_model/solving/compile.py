@@ -18,6 +18,9 @@ from oamip_model.solving.protocol import Array, Arrays
 _KNOWN = (pyo.Block, pyo.Constraint, pyo.Objective, pyo.Suffix)
 """Components with an active state that the arrays hold, or that do not bind variables."""
 
+_WHOLE = 1e-9
+"""A bound this close to a whole number is taken for it."""
+
 
 class Compiled:
     """The arrays of a model, and where its variables went.
@@ -117,6 +120,8 @@ class Compiled:
             if high is not None:
                 upper[k] = high
             if not data.is_continuous():
+                # HiGHS 1.15 calls some feasible programs with a fractional bound on an integer column infeasible.
+                lower[k], upper[k] = np.ceil(lower[k] - _WHOLE), np.floor(upper[k] + _WHOLE)
                 if not data.is_integer() and not data.is_binary():
                     raise InputError(f"variable {data.name}: domain {data.domain} is neither continuous nor integer")
                 integral[k] = True

@@ -132,6 +132,9 @@ class _Solve:
             raise InputError("objective: is maximised, solve_instance takes one that is minimised: change its sign")
         self.s = self.compiled.columns(instance.s)
         self.o = self.compiled.columns(instance.o)
+        states = [self.arrays.integral[self.compiled.columns(v)] for v in (instance.z, instance.q)]
+        # A forward pass has integer ReLU states: where they are relaxed it is a worse point than the solver's.
+        self.exact = self.arrays.is_mip and bool(np.concatenate(states).all())
         self.best: Array | None = None
         self.best_logits: Array | None = None
         self.objective: float | None = None
@@ -207,7 +210,7 @@ class _Solve:
         The solver's own point satisfies big-M rows within a tolerance only; the forward pass satisfies them exactly.
         """
         scores = np.clip(x[self.s], 0.0, 1.0)
-        if self.arrays.is_mip:
+        if self.exact:
             exact = complete_point(self.compiled, np.where(self.arrays.integral[self.s], np.round(scores), scores), x)
             candidates = [exact, self.lifted(x)] if self.arrays.violation(exact) <= FEASIBLE else [self.lifted(x)]
         else:
