@@ -118,18 +118,22 @@ def _conv(pick: np.random.Generator) -> nn.Module:
     )  # fmt: skip
 
 
+_WINDOWS = [(2, 2, 0), (3, 2, 1), (2, 1, 0), (3, 1, 0)]
+"""Kernel, stride and padding of max pooling: apart, padded, overlapping."""
+
+
 def _relu_pool(pick: np.random.Generator) -> nn.Module:
-    kernel, stride, padding = [(2, 2, 0), (3, 2, 1), (2, 1, 0), (3, 1, 1)][int(pick.integers(4))]
+    kernel, stride, padding = _WINDOWS[int(pick.integers(4))]
     return nn.Sequential(
-        nn.Conv2d(1, 2, 2), nn.ReLU(), nn.MaxPool2d(kernel, stride, padding), nn.Conv2d(2, 2, 2), nn.ReLU(),
+        nn.Conv2d(1, 2, 3, padding=1), nn.ReLU(), nn.MaxPool2d(kernel, stride, padding), nn.Conv2d(2, 2, 2), nn.ReLU(),
         nn.MaxPool2d(2, 1, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 2),
     )  # fmt: skip
 
 
 def _pool_relu(pick: np.random.Generator) -> nn.Module:
-    kernel, stride, padding = [(2, 2, 0), (3, 2, 1), (2, 1, 0), (3, 1, 1)][int(pick.integers(4))]
+    kernel, stride, padding = _WINDOWS[int(pick.integers(4))]
     return nn.Sequential(
-        nn.Conv2d(1, 2, 2), nn.MaxPool2d(kernel, stride, padding), nn.ReLU(), nn.Conv2d(2, 2, 2),
+        nn.Conv2d(1, 2, 3, padding=1), nn.MaxPool2d(kernel, stride, padding), nn.ReLU(), nn.Conv2d(2, 2, 2),
         nn.MaxPool2d(2, 2, ceil_mode=True), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 3),
     )  # fmt: skip
 
@@ -154,8 +158,8 @@ BUILDERS: dict[str, tuple[Callable[[np.random.Generator], nn.Module], tuple[int,
     "deep": (_deep, (4,)),
     "conv": (_conv, (1, 4, 4)),
     "residual": (Residual, (1, 3, 3)),
-    "relu-pool": (_relu_pool, (1, 5, 5)),
-    "pool-relu": (_pool_relu, (1, 5, 5)),
+    "relu-pool": (_relu_pool, (1, 4, 4)),
+    "pool-relu": (_pool_relu, (1, 4, 4)),
     "average-pool": (_average_pool, (1, 5, 5)),
     "norm": (NormOfSum, (4,)),
     "depthwise": (_depthwise, (1, 4, 4)),
