@@ -16,7 +16,7 @@ from oamip_model.cli.output import INTERRUPTED
 from oamip_model.cli.prune import prune
 from oamip_model.cli.score import score
 from oamip_model.cli.solvers import solvers
-from oamip_model.errors import InputError, OamipError
+from oamip_model.errors import OamipError
 
 EXIT_CODES = """\b
 Exit codes:
@@ -51,8 +51,9 @@ def run(arguments: Sequence[str]) -> int:
     """
     try:
         code = oamip.main(args=list(arguments), prog_name="oamip", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError:
-        return _failed("no command given; see oamip --help", InputError.exit_code)
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx is not None else "oamip"
+        return _failed(f"{error.format_message().rstrip(".")} (see {command} --help)", error.exit_code)
     except click.ClickException as error:
         return _failed(error.format_message(), error.exit_code)
     except OamipError as error:

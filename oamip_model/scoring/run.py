@@ -99,29 +99,35 @@ def score(
 
     keep = RunStore(store)
     outcomes: list[ProgramOutcome] = []
-    for number, rows in enumerate(groups):
-        key = key_of(network=plain.fingerprint, images=fingerprint_images(x[rows]), labels=y[rows].tolist(), **asked)
+    # Where the solver's log goes changes nothing in what it finds.
+    part_of_key = {name: value for name, value in asked.items() if name != "log_file"}
 
-        def told_progress(line: str, number: int = number) -> None:
+    def solve(number: int, rows: NDArray[np.int64]) -> ProgramOutcome:
+        def told_progress(line: str) -> None:
             if progress is not None:
                 progress(number, len(groups), line)
 
+        key = key_of(
+            network=plain.fingerprint, images=fingerprint_images(x[rows]), labels=y[rows].tolist(), **part_of_key
+        )
         known = keep.get(key)
         if known is not None:
-            outcome = _outcome_from(known)
-        else:
-            told_progress("building")
-            indices = tuple(int(k) for k in data.indices[rows])
-            try:
-                outcome = solve_program(plain, x[rows], y[rows], indices, settings, bounds, options, told_progress)
-            except KeyboardInterrupt:  # between two solves, where no solver gives back what it has
-                if not outcomes:
-                    raise
-                break
-            if not outcome.interrupted:
-                keep.put(key, _record(outcome))
-        outcomes.append(outcome)
-        if outcome.interrupted:
+            return _outcome_from(known)
+        told_progress("building")
+        indices = tuple(int(k) for k in data.indices[rows])
+        outcome = solve_program(plain, x[rows], y[rows], indices, settings, bounds, options, told_progress)
+        if not outcome.interrupted:
+            keep.put(key, _record(outcome))
+        return outcome
+
+    for number, rows in enumerate(groups):
+        try:
+            outcomes.append(solve(number, rows))
+        except KeyboardInterrupt:  # while building, say, where no solver gives back what it has
+            if not outcomes:
+                raise
+            break
+        if outcomes[-1].interrupted:
             break
     if progress is not None:
         progress(len(outcomes), len(groups), outcomes[-1].result.status)
