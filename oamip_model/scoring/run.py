@@ -23,6 +23,7 @@ from oamip_model.scoring.store import RunStore, key_of
 from oamip_model.scoring.strategies import STRATEGIES
 from oamip_model.solving.protocol import Options
 from oamip_model.solving.registry import get_backend
+from oamip_model.solving.solve import check_tolerance
 
 if TYPE_CHECKING:
     from torch import nn
@@ -93,6 +94,7 @@ def score(
     groups = split(strategy, y, batch_size)
     options = Solver(solver, tolerance, time_limit, threads, seed, None if log_file is None else str(log_file))
     backend = get_backend(solver)
+    check_tolerance(tolerance)
     Options(time_limit, tolerance, threads, seed)
     told = _without_bounds(asdict(settings), bounds)
     asked = told | asdict(options) | {"version": backend.version(), "strategy": strategy, "batch_size": batch_size}

@@ -15,7 +15,16 @@ from oamip_model.formulation.objective import tangents
 from oamip_model.network.ops import Array
 from oamip_model.solving.compile import Compiled
 from oamip_model.solving.point import complete_point, losses
-from oamip_model.solving.protocol import ABSOLUTE_GAP, Backend, Capability, Options, Session, Solution, Status
+from oamip_model.solving.protocol import (
+    ABSOLUTE_GAP,
+    DEFAULT_FEASIBILITY,
+    Backend,
+    Capability,
+    Options,
+    Session,
+    Solution,
+    Status,
+)
 from oamip_model.solving.registry import get_backend, open_session
 
 FEASIBLE = 1e-6
@@ -92,13 +101,20 @@ def solve_instance(
         >>> solution.status.value, solution.gap < 1e-4
         ('optimal', True)
     """
-    if not 0 < tolerance < 1:
-        raise InputError(f"tolerance: got {tolerance}, accepted is a relative gap between 0 and 1")
+    check_tolerance(tolerance)
     backend = get_backend(solver)
     rounds = _by_rounds(instance)
     # A little below the tolerance: solvers divide the gap by different numbers, and CBC states just what it was given.
-    options = Options(time_limit, tolerance * (0.5 if rounds else 0.9), threads, seed, _path(log_file))
+    # What a solver may cheat by within its rows must be smaller than the gap that is to be proved.
+    feasibility = min(DEFAULT_FEASIBILITY, max(tolerance / 10, 1e-9))
+    options = Options(time_limit, tolerance * (0.5 if rounds else 0.9), threads, seed, _path(log_file), feasibility)
     return _Solve(instance, backend, options, tolerance, progress).run()
+
+
+def check_tolerance(tolerance: float) -> None:
+    """Raise InputError unless the tolerance is a relative gap that a solve can reach."""
+    if not 0 < tolerance < 1:
+        raise InputError(f"tolerance: got {tolerance}, accepted is a relative gap between 0 and 1")
 
 
 def _path(log_file: str | Path | None) -> Path | None:
