@@ -53,7 +53,8 @@ def run(arguments: Sequence[str]) -> int:
         code = oamip.main(args=list(arguments), prog_name="oamip", standalone_mode=False)
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx is not None else "oamip"
-        return _failed(f"{error.format_message().rstrip(".")} (see {command} --help)", error.exit_code)
+        message = error.format_message().rstrip(".")
+        return _failed(f"{message} (see {command} --help)", error.exit_code)
     except click.ClickException as error:
         return _failed(error.format_message(), error.exit_code)
     except OamipError as error:
