@@ -15,8 +15,8 @@ from oamip_model.errors import InputError, SolverMissingError
 from oamip_model.files import check_writable
 from oamip_model.network import read_network
 from oamip_model.pruning import baseline_scores, choose_units, prune_with_report, save_module
-from oamip_model.pruning.select import AnyScores
 from oamip_model.scoring import Scores, score
+from oamip_model.scoring.select import AnyScores
 from oamip_model.solving import get_backend
 from oamip_model.training import accuracy, make_network, train
 

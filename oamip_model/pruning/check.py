@@ -12,7 +12,7 @@ from torch import nn
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
 from oamip_model.pruning.mask import clean_copy, example_images
-from oamip_model.pruning.select import Mask
+from oamip_model.scoring.select import Mask
 
 TOLERANCE = 1e-5
 """Largest difference of a logit, relative to the largest logit, at which two networks count as equal."""

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.utils import prune as torch_prune
 
 from oamip_model.network.ops import Shape
-from oamip_model.pruning.select import Mask
+from oamip_model.scoring.select import Mask
 
 Norm = (nn.BatchNorm1d, nn.BatchNorm2d)
 Weighted = (nn.Linear, nn.Conv2d, *Norm)

@@ -20,7 +20,7 @@ from oamip_model.pruning.mask import NotWiredError, masked_copy
 from oamip_model.pruning.rebuild import term_modules, to_module
 from oamip_model.pruning.remove import smaller_copy, tie_again
 from oamip_model.pruning.report import PruneReport
-from oamip_model.pruning.select import Amount, AnyScores, Scope, Selection, Threshold, choose_units
+from oamip_model.scoring.select import Amount, AnyScores, Scope, Selection, Threshold, choose_units
 
 Mode: TypeAlias = Literal["remove", "mask"]
 _Result: TypeAlias = tuple[nn.Module, PruneReport]

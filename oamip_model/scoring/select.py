@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from oamip_model.errors import InputError
+from oamip_model.network.norms import unit_norms
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
-from oamip_model.pruning.baselines import unit_norms
 
 if TYPE_CHECKING:
     from oamip_model.scoring.result import Scores
