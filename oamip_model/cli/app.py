@@ -12,7 +12,6 @@ import click
 
 import oamip_model
 from oamip_model.cli.demo import demo
-from oamip_model.cli.output import INTERRUPTED
 from oamip_model.cli.prune import prune
 from oamip_model.cli.score import score
 from oamip_model.cli.solvers import solvers
@@ -59,8 +58,6 @@ def run(arguments: Sequence[str]) -> int:
         return _failed(error.format_message(), error.exit_code)
     except OamipError as error:
         return _failed(str(error), error.exit_code)
-    except (KeyboardInterrupt, click.Abort) as stop:
-        return _failed(str(stop) or "interrupted, nothing was saved", INTERRUPTED)
     except BrokenPipeError:
         # Whoever read our output has left; Python must not complain when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

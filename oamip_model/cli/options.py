@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from oamip_model.cli.output import INTERRUPTED
 from oamip_model.errors import InputError
 from oamip_model.files import check_writable
 
@@ -31,6 +32,14 @@ class Verb(click.Command):
             if colon and name in flags:
                 raise InputError(f"{flags[name]}:{rest}") from error
             raise
+        except KeyboardInterrupt as stop:
+            raise Interrupted(str(stop) or "interrupted, nothing was saved") from stop
+
+
+class Interrupted(click.ClickException):
+    """Ctrl-C, before there was anything to save. Click's own handling would print an empty line."""
+
+    exit_code = INTERRUPTED
 
 
 class Shape(click.ParamType[tuple[int, ...]]):

@@ -76,12 +76,14 @@ def score(
         check_writable(asked["log_file"], "--log-file")
 
     import oamip_model as om
+    from oamip_model.data import check_labels
 
     Settings(**{name: asked[name] for name in Settings.__dataclass_fields__})
     om.get_backend(asked["solver"])
     plain = om.read_network(network, input_shape)
     source = om.load_dataset(data, split=split, download=download)
     plain.check_images(source.images[:1])
+    check_labels(source.labels, plain.classes, where=source.source)
     images = om.choose_images(source, n=n, seed=asked["seed"], correct_for=plain if correct_only else None)
     several = asked["strategy"] != "joint"
     runs = out.with_name(out.name + ".runs.jsonl") if out is not None and several else None

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
-from oamip_model.bounds.interval import check_epsilon
 from oamip_model.errors import InputError
 
 GATES = ("published", "subtractive", "switch")
@@ -50,6 +49,9 @@ class Settings:
     epsilon: float | None = None
 
     def __post_init__(self) -> None:
+        # Here, so that the command line, which needs the names above for its help, need not load numpy.
+        from oamip_model.bounds.interval import check_epsilon
+
         check_choice("gate", self.gate, GATES)
         check_choice("relaxation", self.relaxation, RELAXATIONS)
         check_choice("scores", self.scores, SCORES)

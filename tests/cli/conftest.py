@@ -54,7 +54,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
         parts |= {f"x_{part}": images, f"y_{part}": labels}
     np.savez(folder / "data.npz", **parts)
     module = om.make_network("dense-5-4", SHAPE, CLASSES)
-    om.train(module, parts["x_train"], parts["y_train"], epochs=30, threads=1)
+    om.train(module, parts["x_train"], parts["y_train"], epochs=30, learning_rate=0.01, threads=1)
     om.save_module(module, folder / "net.onnx", SHAPE)
     found = Files(str(folder / "net.onnx"), str(folder / "data.npz"), str(folder / "scores.json"))
     images = om.choose_images(om.load_dataset(found.data), n=6)

@@ -107,7 +107,7 @@ DATA: list[tuple[Make | str, str]] = [
     ("no-such-set", "no-such-set"),
     ("digits", "(n, 1, 3, 3)"),
     (_wrong_shape, "(n, 1, 3, 3)"),
-    (_label_out_of_range, "9"),
+    (_label_out_of_range, "label 7 is 9"),
     (_negative_label, "label 7 is -1"),
     (_nan_pixel, "image 4"),
     (_no_images, "no images"),
@@ -217,9 +217,7 @@ def test_prune_option(options: list[str], culprit: str, refused: Any, files: Any
 
 def test_scores_of_another_network(refused: Any, files: Any, tmp_path: Path) -> None:
     other = om.save_module(om.make_network("dense-5-4", SHAPE, CLASSES, seed=5), tmp_path / "other.onnx", SHAPE)
-    refused(
-        "another network", "prune", str(other), "--scores", files.scores, "--data", files.data, "--amount", "0.5"
-    )
+    refused("another network", "prune", str(other), "--scores", files.scores, "--data", files.data, "--amount", "0.5")
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"format": "oamip-scores-1"}', "\x00"])

@@ -1,0 +1,52 @@
+"""``oamip prune``: the file it writes is the smaller network, and what it prints is true."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+
+import oamip_model as om
+
+
+@pytest.mark.parametrize("rule", [["--threshold", "0.5"], ["--threshold", "mean"], ["--amount", "0.5"],
+                                  ["--amount", "0.4", "--scope", "global"]])  # fmt: skip
+@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
+def test_what_is_printed_is_true_of_the_file(
+    rule: list[str], suffix: str, call: Any, files: Any, tmp_path: Path
+) -> None:
+    out = tmp_path / f"small{suffix}"
+    outcome = call("prune", files.net, "--scores", files.scores, *rule, "--data", files.data, "--out", out, "--json")
+    assert outcome.code == 0, outcome
+    told = outcome.json()
+    if suffix == ".onnx":
+        onnx.checker.check_model(str(out), full_check=True)
+    smaller, test = om.read_network(out), om.load_dataset(files.data, split="test")
+    assert sum(group.size for group in smaller.groups) == told["units_after"] < told["units_before"]
+    assert smaller.parameters == told["parameters_after"] < told["parameters_before"]
+    assert om.accuracy(smaller, *test) == told["accuracy_after"]
+    assert om.accuracy(om.read_network(files.net), *test) == told["accuracy_before"]
+    assert told["scores"] == om.load_scores(files.scores).summary()
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
+
+
+def test_masks_keep_the_shapes(call: Any, files: Any, tmp_path: Path) -> None:
+    rule = ["--amount", "0.5", "--mode", "mask"]
+    outcome = call(
+        "prune", files.net, "--scores", files.scores, *rule, "--data", files.data, "--out", tmp_path / "m.onnx"
+    )
+    assert outcome.code == 0
+    assert "masked" in outcome.out
+    before, after = om.read_network(files.net), om.read_network(tmp_path / "m.onnx")
+    assert [g.size for g in before.groups] == [g.size for g in after.groups]
+
+
+def test_the_table(call: Any, files: Any) -> None:
+    outcome = call("prune", files.net, "--scores", files.scores, "--amount", "0.5", "--data", files.data)
+    assert (outcome.code, outcome.err) == (0, "")
+    rows = [line.split()[:2] for line in outcome.out.splitlines()[1:3]]
+    assert rows == [["before", "9"], ["after", "5"]]
+    assert om.load_scores(files.scores).summary() in outcome.out
+    assert "test split, 30 images" in outcome.out

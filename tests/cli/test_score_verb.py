@@ -1,0 +1,193 @@
+"""``oamip score``: what it prints, saves, and leaves with."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import oamip_model as om
+from oamip_model.cli.score import score
+from oamip_model.scoring import run as scoring_run
+from oamip_model.scoring.result import ReplayCheck
+
+SMALL = ["--images", "6", "--sparsity", "mean"]
+
+
+def test_defaults_are_those_of_the_function() -> None:
+    """Every option of the verb that is an argument of om.score has its default there."""
+    arguments = inspect.signature(om.score).parameters
+    with score.make_context("score", ["net.onnx"]) as context:
+        shared = {name: value for name, value in context.params.items() if name in arguments and name != "network"}
+    assert shared == {name: arguments[name].default for name in shared}
+    only_in_python = {"network", "images", "labels", "store", "progress"}
+    assert set(arguments) - set(shared) <= only_in_python
+
+
+def test_what_is_printed_and_saved(call: Any, files: Any, tmp_path: Path) -> None:
+    out = tmp_path / "scores.json"
+    outcome = call("score", files.net, "--data", files.data, *SMALL, "--score-type", "binary", "--out", out)
+    assert outcome.code == 0, outcome
+    assert outcome.err == ""
+    saved = om.load_scores(out)
+    assert saved.proved
+    assert saved.summary() in outcome.out
+    for name, values in saved.by_layer.items():
+        assert any(line.split()[:2] == [name, str(len(values))] for line in outcome.out.splitlines())
+    assert [path.name for path in tmp_path.iterdir()] == ["scores.json"]
+
+
+def test_the_same_scores_as_the_function(call: Any, files: Any) -> None:
+    outcome = call("score", files.net, "--data", files.data, *SMALL, "--gate", "published", "--relaxed", "--json")
+    assert outcome.code == 0
+    told = outcome.json()
+    images = om.choose_images(om.load_dataset(files.data), n=6)
+    direct = om.score(files.net, images, sparsity="mean", gate="published", relaxed=True)
+    assert told["objective"] == pytest.approx(direct.objective, rel=1e-9)
+    assert told["summary"] == direct.summary()
+    assert (told["relaxed"], told["proved"]) == (True, False)
+    for name, values in direct.by_layer.items():
+        np.testing.assert_allclose(told["layers"][name]["scores"], values)
+
+
+@pytest.mark.parametrize("solver", ["cbc", "scip"])
+def test_another_solver_by_a_flag(solver: str, call: Any, files: Any) -> None:
+    try:
+        om.get_backend(solver)
+    except om.SolverMissingError as error:
+        pytest.skip(str(error))
+    told = [call("score", files.net, "--data", files.data, *SMALL, "--solver", s, "--json") for s in ("highs", solver)]
+    assert [t.code for t in told] == [0, 0]
+    assert told[1].json()["solver"] == solver
+    assert told[1].json()["objective"] == pytest.approx(told[0].json()["objective"], rel=2e-4)
+
+
+def test_correct_only(call: Any, files: Any) -> None:
+    outcome = call("score", files.net, "--data", files.data, *SMALL, "--correct-only", "--json")
+    assert "classified correctly only" in outcome.json()["source"]
+
+
+@pytest.mark.parametrize(("strategy", "programs"), [("batches", 3), ("per-class", 3)])
+def test_averages_end_with_0(strategy: str, programs: int, call: Any, files: Any, tmp_path: Path) -> None:
+    options = [*SMALL, "--strategy", strategy, "--batch-size", "2", "--out", tmp_path / "s.json"]
+    assert call("score", files.net, "--data", files.data, *options).code == 0
+    saved = om.load_scores(tmp_path / "s.json")
+    assert len(saved.programs) == programs
+    assert saved.averaged
+    assert not saved.proved
+    assert [path.name for path in tmp_path.iterdir()] == ["s.json"]
+
+
+def test_a_limit_ends_with_3(call: Any, files: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    real = scoring_run.solve_program
+
+    def stopped(*arguments: Any) -> Any:
+        outcome = real(*arguments)
+        result = scoring_run.replace(outcome.result, status="feasible", gap=0.3)
+        return scoring_run.replace(outcome, result=result)
+
+    monkeypatch.setattr(scoring_run, "solve_program", stopped)
+    outcome = call("score", files.net, "--data", files.data, *SMALL, "--out", tmp_path / "s.json")
+    assert outcome.code == 3
+    assert "feasible, gap 0.3" in outcome.out
+    assert om.load_scores(tmp_path / "s.json").status == "feasible"
+
+
+def test_a_failed_replay_ends_with_5(call: Any, files: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = scoring_run.solve_program
+
+    def wrong(*arguments: Any) -> Any:
+        outcome = real(*arguments)
+        return scoring_run.replace(
+            outcome, result=scoring_run.replace(outcome.result, replay=ReplayCheck(1.0, 1.0, 1e-4, False))
+        )
+
+    monkeypatch.setattr(scoring_run, "solve_program", wrong)
+    outcome = call("score", files.net, "--data", files.data, *SMALL)
+    assert outcome.code == 5
+    assert "FAILED" in outcome.out
+    assert len(outcome.err.splitlines()) == 1
+
+
+def test_no_scores_at_all_ends_with_1(call: Any, files: Any, tmp_path: Path) -> None:
+    options = ["--loss", "margin", "--margin", "1e6", "--out", tmp_path / "s.json"]
+    outcome = call("score", files.net, "--data", files.data, *SMALL, *options)
+    assert (outcome.code, outcome.out) == (1, "")
+    assert "infeasible" in outcome.err
+    assert len(outcome.err.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_solver_ends_with_4(call: Any, files: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from oamip_backends.highs import Highs
+
+    def missing(self: Any) -> None:
+        raise om.SolverMissingError("highs: not here, install it with pip install highspy")
+
+    monkeypatch.setattr(Highs, "check", missing)
+    outcome = call("score", files.net, "--data", files.data, *SMALL)
+    assert (outcome.code, outcome.out) == (4, "")
+    assert outcome.err == "oamip: error: highs: not here, install it with pip install highspy\n"
+
+
+MANY = ["--images", "24", "--strategy", "batches", "--batch-size", "1", "--sparsity", "mean"]
+
+
+def _stop_in_the_middle(files: Any, folder: Path, number: signal.Signals) -> subprocess.CompletedProcess[str]:
+    """A run of 24 programs that gets this signal after the first is finished."""
+    arguments = ["score", files.net, "--data", files.data, *MANY, "--out", str(folder / "s.json")]
+    code = "import sys, oamip_model.cli as c; sys.argv[0] = 'oamip'; c.main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    runs = folder / "s.json.runs.jsonl"
+    end = time.monotonic() + 60
+    while not (runs.exists() and runs.read_bytes().count(b"\n") >= 2):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.002)
+    os.kill(process.pid, number)
+    out, err = process.communicate(timeout=60)
+    return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+
+def test_a_killed_run_goes_on(call: Any, files: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped = _stop_in_the_middle(files, tmp_path, signal.SIGKILL)
+    assert stopped.returncode == -signal.SIGKILL
+    assert not (tmp_path / "s.json").exists()
+    runs = tmp_path / "s.json.runs.jsonl"
+    finished = runs.read_bytes().count(b"\n")
+    assert 2 <= finished < 24
+
+    solved = []
+    real = scoring_run.solve_program
+    monkeypatch.setattr(scoring_run, "solve_program", lambda *a: solved.append(a[3]) or real(*a))
+    assert call(*stopped.args).code == 0
+    assert len(solved) == 24 - finished
+    assert not runs.exists()
+    monkeypatch.undo()
+
+    whole = call("score", files.net, "--data", files.data, *MANY, "--json").json()
+    for name, values in om.load_scores(tmp_path / "s.json").by_layer.items():
+        np.testing.assert_array_equal(values, whole["layers"][name]["scores"])
+
+
+def test_ctrl_c_saves_what_there_is(call: Any, files: Any, tmp_path: Path) -> None:
+    stopped = _stop_in_the_middle(files, tmp_path, signal.SIGINT)
+    assert stopped.returncode == 130
+    assert "Traceback" not in stopped.stderr
+    assert "interrupted" in stopped.stderr
+    saved = om.load_scores(tmp_path / "s.json")
+    assert saved.interrupted
+    assert 1 <= len(saved.programs) < 24
+    assert call(*stopped.args).code == 0
+    assert not om.load_scores(tmp_path / "s.json").interrupted
+    assert not (tmp_path / "s.json.runs.jsonl").exists()
