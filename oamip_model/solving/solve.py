@@ -106,7 +106,7 @@ def solve_instance(
     rounds = _by_rounds(instance)
     # A little below the tolerance: solvers divide the gap by different numbers, and CBC states just what it was given.
     # What a solver may cheat by within its rows must be smaller than the gap that is to be proved.
-    feasibility = None if tolerance >= 10 * DEFAULT_FEASIBILITY else max(tolerance / 10, 1e-9)
+    feasibility = None if tolerance >= 100 * DEFAULT_FEASIBILITY else max(tolerance / 100, 1e-9)
     options = Options(time_limit, tolerance * (0.5 if rounds else 0.9), threads, seed, _path(log_file), feasibility)
     return _Solve(instance, backend, options, tolerance, progress).run()
 
