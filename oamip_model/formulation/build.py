@@ -51,8 +51,10 @@ def instance_data(
     validity = _validity(settings.gate)
     if isinstance(bounds, str):
         bounds = compute_bounds(network, x, bounds, validity=validity, epsilon=epsilon)
-    else:
+    elif isinstance(bounds, Bounds):
         bounds.check_fit(network, x, validity, epsilon)
+    else:
+        raise InputError(f"bounds: got {bounds!r}, accepted are a method's name and a Bounds object")
     scale_from = interval_bounds(network, x, validity="every score", epsilon=epsilon)
     layout = arrange(network, x, bounds, scale_from, settings.gate)
     sizes = {group.name: group.size for group in network.groups}

@@ -141,7 +141,11 @@ class Network:
 
         Raises InputError where the shape does not fit, there is no image, or a pixel is not finite.
         """
-        x = np.asarray(images, dtype=np.float64)
+        try:
+            x = np.asarray(images, dtype=np.float64)
+        except (TypeError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise InputError(f"images: got {type(images).__name__}, which is no array of numbers ({reason})") from None
         size = int(np.prod(self.input_shape))
         if x.ndim < 2 or x.size != len(x) * size or (x.ndim > 2 and x.shape[1:] != self.input_shape):
             flat_fits = x.ndim > 2 and x.size == len(x) * size and (1 in self.input_shape or len(self.input_shape) == 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -111,10 +112,10 @@ def solve_instance(
     return _Solve(instance, backend, options, tolerance, progress).run()
 
 
-def check_tolerance(tolerance: float) -> None:
+def check_tolerance(tolerance: Any) -> None:
     """Raise InputError unless the tolerance is a relative gap that a solve can reach."""
-    if not 0 < tolerance < 1:
-        raise InputError(f"tolerance: got {tolerance}, accepted is a relative gap between 0 and 1")
+    if not isinstance(tolerance, Real) or not 0 < float(tolerance) < 1:
+        raise InputError(f"tolerance: got {tolerance!r}, accepted is a relative gap between 0 and 1")
 
 
 def _path(log_file: str | Path | None) -> Path | None:
