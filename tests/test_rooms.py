@@ -1,0 +1,112 @@
+"""The arrows between the rooms: each knows only those before it, and the package is light until it is used."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import oamip_model
+
+HOUSE = Path(next(iter(oamip_model.__path__)))
+# First to last: a room may import what stands before it. Data and training are beside the way that a network takes.
+ROOMS = [
+    "errors", "files", "lazy", "network", "data", "training", "bounds", "formulation", "solving", "tightening",
+    "scoring", "pruning", "study", "demo", "cli",
+]  # fmt: skip
+# Rooms whose place is beside, and which therefore may not be imported by these.
+APART = {"network": {"data", "training"}, "bounds": {"data", "training"}, "formulation": {"training"},
+         "solving": {"data", "training"}, "data": {"network"}, "training": {"network"}}  # fmt: skip
+HEAVY = {"torch", "pyomo", "matplotlib", "onnx", "highspy", "gurobipy", "pyscipopt", "scipy.optimize", "sklearn"}
+
+
+def room_of(name: str) -> str:
+    """The room of a dotted module name of the package, or of a file in it."""
+    parts = name.split(".")
+    return parts[1] if len(parts) > 1 else ""
+
+
+def imports(source: Path) -> set[str]:
+    """Modules of this package that a file imports, wherever in it: at the top, in functions, for type checkers."""
+    found = set()
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{source.relative_to(HOUSE)} imports relatively"
+            base = node.module or ""
+            # "from oamip_model import x" may name a room.
+            found |= {f"{base}.{alias.name}" for alias in node.names} if base == "oamip_model" else {base}
+    return {name for name in found if name == "oamip_model" or name.startswith("oamip_model.")}
+
+
+SOURCES = sorted(path for path in HOUSE.rglob("*.py") if path.parent != HOUSE)
+
+
+def test_every_folder_is_a_room_with_a_place():
+    folders = {path.parent.name for path in HOUSE.glob("*/__init__.py")}
+    assert folders <= set(ROOMS), f"give {folders - set(ROOMS)} a place in ROOMS"
+    assert {"network", "bounds", "formulation", "solving", "scoring", "pruning", "cli"} <= folders
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda p: str(p.relative_to(HOUSE)))
+def test_no_room_imports_a_later_one(source):
+    room = source.relative_to(HOUSE).parts[0]
+    allowed = set(ROOMS[: ROOMS.index(room) + 1]) - APART.get(room, set())
+    homes = vars(oamip_model)["_HOMES"]
+    for name in imports(source):
+        # A public name of the package stands for the room that it lives in.
+        used = room_of(name)
+        used = homes.get(used, used)
+        assert not used or used in allowed, f"{room} imports {name}, of a later room"
+
+
+def test_nothing_imports_backends_or_benchmarks():
+    for source in HOUSE.rglob("*.py"):
+        text = source.read_text()
+        for node in ast.walk(ast.parse(text)):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not any(n.split(".")[0] in ("oamip_backends", "oamip_benchmarks") for n in names), source
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("oamip_model", HEAVY | {"numpy", "scipy"}),
+        ("oamip_model.errors", HEAVY | {"numpy", "scipy"}),
+        ("oamip_model.network.types", HEAVY),
+        ("oamip_model.network", HEAVY),
+        ("oamip_model.bounds", HEAVY),
+        ("oamip_model.data", HEAVY),
+        ("oamip_model.formulation", HEAVY),
+        ("oamip_model.solving", HEAVY),
+        ("oamip_model.solving.protocol", HEAVY),
+        ("oamip_model.solving.registry", HEAVY),
+        ("oamip_model.scoring.result", HEAVY),
+    ],
+)
+def test_imports_are_light(module, absent):
+    code = f"import sys, {module}; print(sorted({absent!r} & set(sys.modules)))"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == "[]\n"
+
+
+def test_solving_loads_no_torch():
+    # A program is built and solved from plain arrays: workers that solve need no torch.
+    code = (
+        "import sys, oamip_model.formulation.build, oamip_model.solving.solve, oamip_model.solving.replay; "
+        "print('torch' in sys.modules)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == "False\n"
+
+
+def test_public_names_are_there():
+    for name in dir(oamip_model):
+        assert getattr(oamip_model, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = oamip_model.nothing
