@@ -1,7 +1,16 @@
 """Bounds on pre-activations without a solver."""
 
 from oamip_model.bounds.compute import BOUND_METHODS, compute_bounds
+from oamip_model.bounds.crown import crown_bounds
 from oamip_model.bounds.interval import interval_bounds
 from oamip_model.bounds.types import Bounds, Validity, fingerprint_images
 
-__all__ = ["BOUND_METHODS", "Bounds", "Validity", "compute_bounds", "fingerprint_images", "interval_bounds"]
+__all__ = [
+    "BOUND_METHODS",
+    "Bounds",
+    "Validity",
+    "compute_bounds",
+    "crown_bounds",
+    "fingerprint_images",
+    "interval_bounds",
+]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from numpy.typing import ArrayLike
 
+from oamip_model.bounds.crown import crown_bounds
 from oamip_model.bounds.interval import interval_bounds
 from oamip_model.bounds.types import Bounds, Validity
 from oamip_model.errors import InputError
 from oamip_model.network.types import Network
 
-BOUND_METHODS = ("interval",)
+BOUND_METHODS = ("interval", "crown")
 
 
 def compute_bounds(
@@ -19,10 +20,12 @@ def compute_bounds(
     *,
     validity: Validity = "every score",
     epsilon: float = 0.0,
+    time_limit: float | None = None,
 ) -> Bounds:
-    """Bounds of every pre-activation for the images (n, *input_shape), by ``method`` ("interval").
+    """Bounds of every pre-activation for the images (n, *input_shape), by ``method``: "interval" or "crown".
 
-    Arguments are those of :func:`oamip_model.bounds.interval_bounds`. Raises InputError for an unknown method.
+    Arguments are those of :func:`oamip_model.bounds.crown_bounds`; interval bounds take no time limit. Raises
+    InputError for an unknown method.
 
     Example:
         >>> import numpy as np, torch, oamip_model as om
@@ -33,4 +36,6 @@ def compute_bounds(
     """
     if method not in BOUND_METHODS:
         raise InputError(f"bounds: got {method!r}, accepted are {', '.join(BOUND_METHODS)}")
+    if method == "crown":
+        return crown_bounds(network, images, validity=validity, epsilon=epsilon, time_limit=time_limit)
     return interval_bounds(network, images, validity=validity, epsilon=epsilon)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from numbers import Real
 from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from oamip_model.bounds.report import layer_report
 from oamip_model.bounds.types import Bounds, Validity, fingerprint_images
 from oamip_model.errors import InputError
 from oamip_model.network.ops import Array
@@ -49,7 +51,9 @@ def interval_bounds(
     lower, upper = [], []
     out_lower: list[Array] = []
     out_upper: list[Array] = []
+    reports = []
     for layer in network.layers:
+        began = time.perf_counter()
         ins = [
             (x - epsilon, x + epsilon) if term.source == IMAGE else (out_lower[term.source], out_upper[term.source])
             for term in layer.terms
@@ -62,9 +66,12 @@ def interval_bounds(
         upper.append(high.reshape(len(x), -1))
         out_lower.append(after_low.reshape(len(x), -1))
         out_upper.append(after_high.reshape(len(x), -1))
+        if layer.activation == "relu":
+            seconds = time.perf_counter() - began
+            reports.append(layer_report("interval", layer.name, None, (lower[-1], upper[-1]), seconds))
     return Bounds(
         tuple(lower), tuple(upper), tuple(out_lower), tuple(out_upper),
-        "interval", validity, float(epsilon), network.fingerprint, fingerprint_images(x),
+        "interval", validity, float(epsilon), network.fingerprint, fingerprint_images(x), tuple(reports),
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from oamip_model.bounds.report import LayerReport
 from oamip_model.errors import InputError
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
@@ -31,6 +32,7 @@ class Bounds:
     method: how they were found; validity: "every score" holds whatever the scores in [0, 1] are (FORMULATION 3),
     "trained network" only where all scores are 1 (FORMULATION 2); epsilon: half width of the box around each pixel
     network, images: fingerprints of what they were computed for
+    reports: what each rung decided in each ReLU layer, in the order in which they ran
     """
 
     lower: tuple[Array, ...]
@@ -42,6 +44,7 @@ class Bounds:
     epsilon: float
     network: str
     images: str
+    reports: tuple[LayerReport, ...] = ()
 
     def constant(self, layer: int) -> NDArray[np.bool_]:
         """Where the pre-activation of a layer is one number, whatever the scores are: (n, pre-activations)."""

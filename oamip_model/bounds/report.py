@@ -1,0 +1,62 @@
+"""What each rung of the ladder of bounds decided, and how long it took."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from oamip_model.network.ops import Array
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """One ReLU layer after one rung, over all images.
+
+    method: the rung; off, on, unstable: ReLUs that are always off, always on, and open; decided: those among off and on
+    that this rung decided, the ones before having left them open; mean_width: mean of U - L; seconds: spent by this
+    rung on this layer, added up over processes.
+    """
+
+    method: str
+    layer: str
+    off: int
+    on: int
+    unstable: int
+    decided: int
+    mean_width: float
+    seconds: float
+
+
+def layer_report(
+    method: str, layer: str, before: tuple[Array, Array] | None, after: tuple[Array, Array], seconds: float
+) -> LayerReport:
+    """The report of a rung that turned the bounds (L, U) ``before`` into ``after``; ``before`` is None for the first.
+
+    Example:
+        >>> import numpy as np
+        >>> layer_report("interval", "0", None, (np.array([[-1.0, 0.5]]), np.array([[1.0, 2.5]])), 0.1).unstable
+        1
+    """
+    low, high = after
+    off, on = high <= 0, (low >= 0) & (high > 0)
+    open_before = np.ones_like(off) if before is None else (before[0] < 0) & (before[1] > 0)
+    decided = int((open_before & (off | on)).sum())
+    width = float((high - low).mean())
+    return LayerReport(method, layer, int(off.sum()), int(on.sum()), int((~off & ~on).sum()), decided, width, seconds)
+
+
+class Deadline:
+    """A time budget in seconds from now, or none."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._end = None if seconds is None else time.monotonic() + seconds
+
+    def left(self) -> float | None:
+        """Seconds that are left, at least 0, or None where there is no limit."""
+        return None if self._end is None else max(self._end - time.monotonic(), 0.0)
+
+    def over(self) -> bool:
+        """Whether the time is up."""
+        return self._end is not None and time.monotonic() >= self._end
