@@ -42,7 +42,10 @@ class Cbc:
 
     name: ClassVar[str] = "cbc"
     licence: ClassVar[str] = "EPL-2.0"
-    capabilities: ClassVar[frozenset[Capability]] = frozenset(Capability) - {Capability.CUT_ROUNDS}
+    capabilities: ClassVar[frozenset[Capability]] = frozenset(Capability) - {
+        Capability.CUT_ROUNDS,
+        Capability.COST_CHANGE,
+    }
 
     def check(self) -> None:
         """Raise SolverMissingError where there is no CBC binary, or one that is not CBC."""

@@ -261,6 +261,11 @@ class CheckedSession(CheckedRun):
     def close(self) -> None:
         """Free the solver."""
 
+    def new_cost(self, cost: Array) -> Array:
+        """Checked costs, (columns,), which are those of the program from now on."""
+        self.arrays, _ = prepare(replace(self.arrays, cost=np.ascontiguousarray(cost, dtype=np.float64)))
+        return self.arrays.cost
+
     def add_rows(self, rows: sp.csr_array, lower: Array, upper: Array) -> None:
         """See :class:`oamip_model.solving.protocol.Session`."""
         rows = sp.csr_array(rows)

@@ -132,6 +132,12 @@ class GurobiSession(CheckedSession):
                 made.append((self._model.addMConstr(rows[at], self._x, sense, side[at]), at))
         self._rows.append((rows.shape[0], made))
 
+    def set_cost(self, cost: Array) -> None:
+        """Replace the costs; the basis stays, so that primal simplex goes on from it."""
+        new = self.new_cost(cost)
+        if not self._fault:
+            self._x.Obj = new
+
     def run(self, start: Array | None, relaxed: bool, time_limit: float | None) -> Outcome:
         """Solve and say what Gurobi said."""
         if relaxed != self._relaxed and self.arrays.is_mip:

@@ -126,6 +126,14 @@ class HighsSession(CheckedSession):
         )
         self._accept(status, f"adding {rows.shape[0]} rows")
 
+    def set_cost(self, cost: Array) -> None:
+        """Replace the costs; the basis stays, so that primal simplex goes on from it."""
+        new = self.new_cost(cost)
+        if self._fault:
+            return
+        status = self._highs.changeColsCost(len(new), np.arange(len(new), dtype=np.int32), new)
+        self._accept(status, "changing the costs")
+
     def run(self, start: Array | None, relaxed: bool, time_limit: float | None) -> Outcome:
         """Solve and say what HiGHS said."""
         self._set_relaxed(relaxed)

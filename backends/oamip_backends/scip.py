@@ -40,7 +40,10 @@ class Scip:
 
     name: ClassVar[str] = "scip"
     licence: ClassVar[str] = "Apache-2.0"
-    capabilities: ClassVar[frozenset[Capability]] = frozenset(Capability) - {Capability.THREADS}
+    capabilities: ClassVar[frozenset[Capability]] = frozenset(Capability) - {
+        Capability.THREADS,
+        Capability.COST_CHANGE,
+    }
 
     def check(self) -> None:
         """Raise SolverMissingError where pyscipopt cannot be imported."""

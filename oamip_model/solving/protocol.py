@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from oamip_model.errors import InputError, SolverError, SolverMissingError
 
 __all__ = [
-    "ABSOLUTE_GAP", "DEFAULT_FEASIBILITY", "DEFAULT_GAP", "Array", "Arrays", "Backend", "Capability", "InputError",
-    "Options", "RebuildSession", "Session", "Solution", "SolverError", "SolverMissingError", "Status", "append_rows",
+    "ABSOLUTE_GAP", "DEFAULT_FEASIBILITY", "DEFAULT_GAP", "Array", "Arrays", "Backend", "Capability", "CostSession",
+    "InputError", "Options", "RebuildSession", "Session", "Solution", "SolverError", "SolverMissingError", "Status", "append_rows",
     "check_options",
 ]  # fmt: skip
 
@@ -61,6 +61,8 @@ class Capability(StrEnum):
     """Ctrl-C ends the solve and gives back what it has."""
     DUAL_BOUND = "dual-bound"
     """Reports a bound also where it stops early."""
+    COST_CHANGE = "cost-change"
+    """Takes new costs for a loaded model, and goes on from its last basis: its session is a CostSession."""
 
 
 @dataclass(frozen=True)
@@ -193,6 +195,13 @@ class Session(Protocol):
         """Free the solver."""
 
 
+class CostSession(Session, Protocol):
+    """A session whose costs can be changed, for many objectives over the same rows."""
+
+    def set_cost(self, cost: Array) -> None:
+        """Replace the costs, (columns,); the sense and the offset stay."""
+
+
 class Backend(Protocol):
     """One solver. ``solve`` never raises for an outcome of the solve (that is a status), only for what it cannot do."""
 
@@ -250,6 +259,10 @@ class RebuildSession:
     def add_rows(self, rows: sp.csr_array, lower: Array, upper: Array) -> None:
         """See :class:`Session`."""
         self._arrays = append_rows(self._arrays, rows, lower, upper)
+
+    def set_cost(self, cost: Array) -> None:
+        """See :class:`CostSession`."""
+        self._arrays = replace(self._arrays, cost=np.asarray(cost, dtype=np.float64))
 
     def close(self) -> None:
         """See :class:`Session`."""

@@ -11,6 +11,7 @@ from oamip_model.solving.protocol import (
     Arrays,
     Backend,
     Capability,
+    CostSession,
     InputError,
     Options,
     RebuildSession,
@@ -19,7 +20,7 @@ from oamip_model.solving.protocol import (
     check_options,
 )
 
-__all__ = ["GROUP", "SolverInfo", "get_backend", "list_solvers", "open_session"]
+__all__ = ["GROUP", "SolverInfo", "get_backend", "list_solvers", "open_cost_session", "open_session"]
 
 GROUP = "oamip_model.backends"
 """The entry-point group in which a package offers a backend."""
@@ -91,6 +92,18 @@ def open_session(backend: Backend, arrays: Arrays, options: Options) -> Session:
     if own is None:
         return RebuildSession(backend, arrays, options)
     session: Session = own(arrays, options)
+    return session
+
+
+def open_cost_session(backend: Backend, arrays: Arrays, options: Options) -> CostSession:
+    """A session whose costs can be changed: the backend's own where it can do that, else one that passes the model.
+
+    Raises InputError for an option that the backend cannot honour.
+    """
+    if Capability.COST_CHANGE not in backend.capabilities:
+        check_options(backend, options)
+        return RebuildSession(backend, arrays, options)
+    session: CostSession = open_session(backend, arrays, options)  # type: ignore[assignment]
     return session
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
 from oamip_model.solving.protocol import Capability, Options, RebuildSession, Session, Status, append_rows
-from oamip_model.solving.registry import open_session
+from oamip_model.solving.registry import open_cost_session, open_session
 
 inf = np.inf
 
@@ -92,3 +94,25 @@ def test_row_duals_are_derivatives(backend, program):
             change = (backend.solve(moved, Options()).objective - solution.objective) / step
             assert solution.row_duals[row] == pytest.approx(change, abs=1e-4)
         assert solution.row_duals.shape == (4,)
+
+
+def test_new_costs_agree_with_fresh_solves(backend, program):
+    """Costs change, and rows come in between; each solve is that of a fresh program."""
+    rng = np.random.default_rng(11)
+    arrays = program(rng.integers(-9, 9, 8), rng.integers(0, 9, (3, 8)), -inf, 30, upper=4)
+    session = open_cost_session(backend, arrays, Options())
+    assert isinstance(session, RebuildSession) != (Capability.COST_CHANGE in backend.capabilities)
+    for turn in range(6):
+        cost = rng.integers(-9, 9, 8).astype(float)
+        session.set_cost(cost)
+        arrays = replace(arrays, cost=cost)
+        if turn == 3:
+            rows = sp.csr_array(rng.integers(0, 4, (1, 8)).astype(float))
+            session.add_rows(rows, np.array([-inf]), np.array([9.0]))
+            arrays = append_rows(arrays, rows, np.array([-inf]), np.array([9.0]))
+        kept, fresh = session.solve(), backend.solve(arrays, Options())
+        assert (kept.status, fresh.status) == (Status.OPTIMAL, Status.OPTIMAL)
+        assert kept.objective == pytest.approx(fresh.objective, abs=1e-6)
+        assert kept.objective == pytest.approx(arrays.objective(kept.x), abs=1e-6)
+        assert arrays.violation(kept.x) <= 1e-6
+    session.close()
