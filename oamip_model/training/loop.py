@@ -75,7 +75,7 @@ def train(
         >>> len(result.losses), result.accuracy > 0.5, module.training
         (2, True, False)
     """
-    target = _device(device)
+    target = torch_device(device)
     _check(epochs, batch_size, learning_rate, optimizer, weight_decay, seed, threads)
     pixels = check_pixels(images)
     with evaluating(module), torch.no_grad():
@@ -166,7 +166,8 @@ def _threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _device(name: str) -> torch.device:
+def torch_device(name: str) -> torch.device:
+    """The device of that name, which is here. Raises InputError for any other than cpu, cuda, cuda:N and auto."""
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "auto":
         return torch.device("cuda", 0) if count else torch.device("cpu")
