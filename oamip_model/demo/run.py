@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from oamip_model.network import Network
 
+LARGE, SMALL = "fc3", "dense-16-8"
+"""Hidden layers 300, 100 and 16, 8."""
 SHARES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 SAVED_SHARE = 0.5
 RANDOM_DRAWS = 5
@@ -99,7 +101,7 @@ def run_demo(out: str | Path, *, progress: Callable[[str], None] | None = None) 
     training, test = load_dataset(split="train"), load_dataset(split="test")
 
     say("training a 784-300-100-10 network")
-    module, network = _trained("fc3", training)
+    module, network = _trained(LARGE, training)
     files = [save_module(module, folder / "network.onnx", network.input_shape)]
     chosen = choose_images(training, n=10)
     say("scoring it by the published program, relaxed, with highs")
@@ -112,7 +114,7 @@ def run_demo(out: str | Path, *, progress: Callable[[str], None] | None = None) 
     files.append(save_module(pruned, folder / f"pruned-{100 * SAVED_SHARE:.0f}.onnx", network.input_shape))
 
     say("proving binary scores of a 784-16-8-10 network optimal, with highs")
-    module, tiny = _trained("dense-16-8", training)
+    module, tiny = _trained(SMALL, training)
     files.append(save_module(module, folder / "small.onnx", tiny.input_shape))
     images = choose_images(training, n=10, correct_for=tiny)
     proved = _sound(tiny, images, "highs")
@@ -127,7 +129,9 @@ def run_demo(out: str | Path, *, progress: Callable[[str], None] | None = None) 
     try:
         from oamip_model.demo.picture import draw
     except ModuleNotFoundError as error:
-        no_picture = f"no picture: {error.name} is missing, install it with pip install oamip_model[plot]"
+        if (error.name or "").partition(".")[0] != "matplotlib":
+            raise
+        no_picture = "no picture: matplotlib is missing, install it with pip install matplotlib"
     else:
         files.append(draw(scores, rows, full, test.count, folder / "scores.png"))
     seconds = time.monotonic() - began

@@ -1,0 +1,41 @@
+"""The README's examples run, and its commands are ones that exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from oamip_model.cli.app import oamip
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def test_python_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
+    assert len(blocks) == 2
+    names: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block, str(README), "exec"), names)
+    assert {path.name for path in tmp_path.iterdir()} == {"smaller.onnx", "program.lp"}
+    assert "optimal" in capsys.readouterr().out
+
+
+def test_commands() -> None:
+    lines = [line.strip() for line in README.read_text().splitlines() if line.startswith("    oamip ")]
+    assert len(lines) >= 4
+    for line in lines:
+        name, *arguments = shlex.split(line)[1:]
+        verb = oamip.commands[name]
+        with verb.make_context(name, arguments, parent=click.Context(oamip)):
+            pass
+
+
+def test_links() -> None:
+    for page in (README, *README.parent.glob("docs/*.md")):
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            assert target.startswith("https://") or (page.parent / target).exists(), (page, target)
