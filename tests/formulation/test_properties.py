@@ -138,8 +138,7 @@ def test_without_weight_nothing_is_kept(random_problem, kind, seed, gate, loss):
     assert found.loss == pytest.approx(value.mean(), abs=1e-6)
 
 
-@pytest.mark.parametrize("loss", ["hinge", "cross-entropy"])
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize(("seed", "loss"), [(0, "hinge"), (1, "cross-entropy")])
 def test_no_scores_beat_the_optimum(kind, problem_of, loss, seed):
     p, pick = problem_of(kind, seed, 1), np.random.default_rng(seed)
 
@@ -152,7 +151,7 @@ def test_no_scores_beat_the_optimum(kind, problem_of, loss, seed):
     assert found.status == "optimal"
     assert found.objective == pytest.approx(cost(found.scores), rel=1e-6, abs=1e-6)
     best = np.concatenate(list(found.scores.values()))
-    for k in range(300):
+    for k in range(150):
         # Half of the tries at random, half near the solution, some of their entries at 0 or 1.
         flat = pick.uniform(0, 1, p.units) if k % 2 else np.clip(best + pick.normal(size=p.units) * 0.1, 0, 1)
         flat = np.where(pick.uniform(size=p.units) < 0.3, np.round(flat), flat)
