@@ -109,7 +109,7 @@ class _Crown:
         high = np.where(known, base_high, np.minimum(high, base_high))
         self.prepare(layer, ins)
         scored = self.scored and layer.group is not None
-        if self.needed(k):
+        if gains(self.network, k):
             todo = ~known & (low < high)
             if layer.activation == "relu":
                 todo &= (high > 0) & (scored | (low < 0))
@@ -122,14 +122,6 @@ class _Crown:
                         low[i, part] = np.maximum(low[i, part], least)
                         high[i, part] = np.minimum(high[i, part], most)
         self.add(k, layer, low, high, known, scored)
-
-    def needed(self, k: int) -> bool:
-        """Whether back-substitution from layer k can gain anything that a later layer does not find by itself."""
-        layer = self.network.layers[k]
-        if _copies(layer):
-            return False
-        copied = any(_copies(later) and later.terms[0].source == k for later in self.network.layers)
-        return layer.activation != "none" or copied or k == len(self.network.layers) - 1
 
     def inputs(self, term: Term) -> tuple[Array, Array]:
         """Interval of what a term reads."""
@@ -251,6 +243,15 @@ class _Crown:
         at = np.flatnonzero(self.unit[j] >= 0)
         shape = (len(self.unit[j]), int(self.first_unit[-1]))
         return sp.csr_array((np.ones(len(at)), (at, self.unit[j][at])), shape=shape)
+
+
+def gains(network: Network, k: int) -> bool:
+    """Whether tighter bounds of layer k give anything that the layers after it do not find by themselves."""
+    layer = network.layers[k]
+    if _copies(layer):
+        return False
+    copied = any(_copies(later) and later.terms[0].source == k for later in network.layers)
+    return layer.activation != "none" or copied or k == len(network.layers) - 1
 
 
 def _copies(layer: Layer) -> bool:

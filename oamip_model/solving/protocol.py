@@ -22,8 +22,8 @@ from oamip_model.errors import InputError, SolverError, SolverMissingError
 
 __all__ = [
     "ABSOLUTE_GAP", "DEFAULT_FEASIBILITY", "DEFAULT_GAP", "Array", "Arrays", "Backend", "Capability", "CostSession",
-    "InputError", "Options", "RebuildSession", "Session", "Solution", "SolverError", "SolverMissingError", "Status", "append_rows",
-    "check_options",
+    "InputError", "Options", "RebuildSession", "Session", "Solution", "SolverError", "SolverMissingError", "Status",
+    "append_rows", "check_options",
 ]  # fmt: skip
 
 Array: TypeAlias = NDArray[np.float64]

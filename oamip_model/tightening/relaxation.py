@@ -1,0 +1,115 @@
+"""The linear relaxation of a network up to one layer, for one image, valid in every sound gate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from oamip_model.bounds import Bounds
+from oamip_model.formulation.arrange import arrange
+from oamip_model.formulation.layout import Expressions, Layout
+from oamip_model.network.ops import Array
+from oamip_model.network.types import Network
+from oamip_model.solving.protocol import Arrays
+
+
+@dataclass(frozen=True)
+class Relaxation:
+    """Rows over scores s, pre-activations a, activations h and pooling choices q; costs are all 0.
+
+    arrays: the rows, every column bounded; targets: pre-activations of the layer as expressions in the columns;
+    scores: number of columns that are scores.
+    """
+
+    arrays: Arrays
+    targets: Expressions
+    scores: int
+
+
+def relaxation(network: Network, image: Array, bounds: Bounds, sound: Bounds, layer: int) -> Relaxation:
+    """The relaxation behind layer ``layer`` for one image (1, *input_shape), with bounds and scales of that image.
+
+    A ReLU without a score has its triangle. One with a score s has, instead of rows for a state z, the concave envelope
+    of both sound gates over the box of (a, s), and from below the gate ``subtractive`` itself, which lies below
+    ``switch`` (M >= U+):
+
+        h >= 0,  h >= a - (1 - s) M,  h <= U s,  h <= U (a - L) / (U - L)  or, with L >= 0,  h <= a - L (1 - s)
+
+    Projecting z out of the rows of FORMULATION.md 3a gives less: there the last row is that over a - (1 - s) M.
+    """
+    last = replace(network.layers[layer], activation="none", pool=None, group=None, units=None)
+    cut = replace(network, layers=(*network.layers[:layer], last))
+    layout = arrange(cut, image, _until(bounds, layer), _until(sound, layer), "subtractive")
+    return _assembled(cut, layout, bounds)
+
+
+def _until(bounds: Bounds, layer: int) -> Bounds:
+    sides = ("lower", "upper", "output_lower", "output_upper")
+    return replace(bounds, **{side: getattr(bounds, side)[: layer + 1] for side in sides})
+
+
+def _assembled(network: Network, layout: Layout, bounds: Bounds) -> Relaxation:
+    scores, pre, act, choice = len(layout.unit), len(layout.pre), len(layout.act), len(layout.choice)
+    width = scores + pre + act + choice
+    g = layout.gated
+    a, h, s = scores + g.pre, scores + pre + g.act, g.score
+    scored, on = s >= 0, g.lower >= 0
+    blocks: list[tuple[sp.csr_array, Array, Array]] = []
+
+    def add(at: NDArray[np.int64], pieces: list[tuple[NDArray[np.int64], Array]], low: Array, high: Array) -> None:
+        rows = np.concatenate([np.arange(len(at))] * len(pieces))
+        values = np.concatenate([coefficients[at] for _, coefficients in pieces])
+        columns = np.concatenate([where[at] for where, _ in pieces])
+        blocks.append((sp.csr_array((values, (rows, columns)), shape=(len(at), width)), low[at], high[at]))
+
+    x = layout.pre_rows
+    defined = sp.hstack([sp.csr_array((pre, scores)), sp.eye_array(pre), sp.csr_array((pre, act))], format="csr")
+    blocks.append((_wide(sp.csr_array(defined - x.matrix), width), x.constant, x.constant))
+    one, free = np.ones(len(a)), np.full(len(a), np.inf)
+    scale = np.where(scored, g.scale, 0.0)
+    add(np.flatnonzero(scored), [(h, one), (a, -one), (s, -scale)], -scale, free)
+    add(np.flatnonzero(~scored), [(h, one), (a, -one)], 0 * one, free)
+    add(np.flatnonzero(scored), [(h, one), (s, -g.upper)], -free, 0 * one)
+    slope = np.where(on, 1.0, g.upper / np.where(on, 1.0, g.upper - g.lower))
+    add(np.flatnonzero(~on), [(h, one), (a, -slope)], -free, -slope * g.lower)
+    add(np.flatnonzero(on & scored), [(h, one), (a, -one), (s, -g.lower)], -free, -g.lower)
+
+    pooled = layout.pooled
+    output, q = scores + pre + pooled.act, np.arange(choice)
+    picked = sp.csr_array((np.ones(choice), (q, output)), shape=(choice, width)) - _wide(pooled.entries.matrix, width)
+    chosen = sp.csr_array((pooled.big_m, (q, width - choice + q)), shape=(choice, width))
+    endless = np.full(choice, np.inf)
+    blocks.append((sp.csr_array(picked), pooled.entries.constant, endless))
+    blocks.append((sp.csr_array(picked + chosen), -endless, pooled.entries.constant + pooled.big_m))
+    outputs, row = np.unique(pooled.act, return_inverse=True)
+    each = sp.csr_array((np.ones(choice), (row, width - choice + q)), shape=(len(outputs), width))
+    blocks.append((each, np.ones(len(outputs)), np.ones(len(outputs))))
+
+    low, high = _ranges(network, layout, bounds)
+    arrays = Arrays(
+        sp.csr_array(sp.vstack([block for block, _, _ in blocks], format="csr")), np.zeros(width),
+        np.concatenate([layout.score_lower, low, layout.act_lower, np.zeros(choice)]),
+        np.concatenate([np.ones(scores), high, layout.act_upper, np.ones(choice)]),
+        np.concatenate([lower for _, lower, _ in blocks]), np.concatenate([upper for _, _, upper in blocks]),
+        np.zeros(width, dtype=bool),
+    )  # fmt: skip
+    targets = Expressions(_wide(layout.logits.matrix, width), layout.logits.constant)
+    return Relaxation(arrays, targets, scores)
+
+
+def _ranges(network: Network, layout: Layout, bounds: Bounds) -> tuple[Array, Array]:
+    """Bounds of the columns a: pre-activations of gated ReLUs, and outputs that are sums which a later layer reuses."""
+    number = {layer.name: k for k, layer in enumerate(network.layers)}
+    low, high = np.zeros(len(layout.pre)), np.zeros(len(layout.pre))
+    for entry, (_, name, i) in enumerate(layout.pre):
+        low[entry] = bounds.output_lower[number[name]][0, i]
+        high[entry] = bounds.output_upper[number[name]][0, i]
+    low[layout.gated.pre], high[layout.gated.pre] = layout.gated.lower, layout.gated.upper
+    return low, high
+
+
+def _wide(matrix: sp.csr_array, width: int) -> sp.csr_array:
+    return sp.csr_array((matrix.data, matrix.indices, matrix.indptr), shape=(matrix.shape[0], width))
