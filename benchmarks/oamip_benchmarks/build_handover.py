@@ -160,9 +160,9 @@ def main() -> None:
     print(f"{'bare':>10}: {statistics.median(theirs[1:]):.3f} s of CPU; ratio {ratio:.2f} (median of {repeats} pairs)")
     objectives = []
     for one in (solver, other):
-        one.changeColsIntegrality(
-            one.getNumCol(), np.arange(one.getNumCol(), dtype=np.int32), [highspy.HighsVarType.kContinuous] * one.getNumCol()
-        )
+        columns = one.getNumCol()
+        continuous = [highspy.HighsVarType.kContinuous] * columns
+        one.changeColsIntegrality(columns, np.arange(columns, dtype=np.int32), continuous)
         one.run()
         objectives.append(one.getInfo().objective_function_value)
     print(f"optimum of the first relaxation: {objectives[0]:.9f} and {objectives[1]:.9f}")

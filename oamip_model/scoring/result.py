@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from oamip_model.errors import InputError
 from oamip_model.files import replacing
+from oamip_model.scoring.strategies import AVERAGED, LAYERWISE
 
 Array: TypeAlias = NDArray[np.float64]
 _FORMAT = "oamip-scores-1"
@@ -38,7 +39,9 @@ class ProgramResult:
 
     objective and bound: of weight * loss + sparsity, None where unknown; loss, sparsity: at the solution, in the
     program;
-    replayed_loss: of the network with these scores; cuts: tangents of the loss that were added; seconds: by stage.
+    replayed_loss: of the network with these scores; cuts: tangents of the loss that were added; seconds: by stage;
+    weight: of the loss, where the program had one of its own; images: their positions in the source (layer by layer:
+    left out).
     """
 
     images: tuple[int, ...]
@@ -55,6 +58,7 @@ class ProgramResult:
     cuts: int
     seconds: dict[str, float]
     message: str = ""
+    weight: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,11 +86,18 @@ class Scores:
     planned: int = 1
     interrupted: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
+    images: int = 0
+    head: str | None = None
 
     @property
     def averaged(self) -> bool:
         """Whether the scores are a mean over several programs, and so the solution of none."""
-        return self.planned > 1
+        return self.planned > 1 and self.strategy in AVERAGED
+
+    @property
+    def layerwise(self) -> bool:
+        """Whether each layer had a convex program of its own, of which objective and bound are sums."""
+        return self.strategy in LAYERWISE
 
     @property
     def status(self) -> str:
@@ -94,19 +105,21 @@ class Scores:
         order = ["optimal", "feasible", "no solution", "unbounded", "infeasible", "error"]
         return max((p.status for p in self.programs), key=order.index)
 
-    def _mean(self, name: str) -> float | None:
+    def _together(self, name: str) -> float | None:
         values = [getattr(p, name) for p in self.programs]
-        return None if any(v is None for v in values) else float(np.mean(values))
+        if any(v is None for v in values):
+            return None
+        return float(np.sum(values) if self.layerwise else np.mean(values))
 
     @property
     def objective(self) -> float | None:
-        """Objective of the program; the mean over programs if averaged."""
-        return self._mean("objective")
+        """Objective of the program; the mean over programs if averaged, the sum over layers if layerwise."""
+        return self._together("objective")
 
     @property
     def bound(self) -> float | None:
-        """Dual bound of the program; the mean over programs if averaged."""
-        return self._mean("bound")
+        """Dual bound of the program; mean and sum as for the objective."""
+        return self._together("bound")
 
     @property
     def gap(self) -> float | None:
@@ -116,26 +129,29 @@ class Scores:
 
     @property
     def loss(self) -> float | None:
-        """Loss in the program, without its weight; the mean over programs if averaged."""
-        return self._mean("loss")
+        """Loss in the program, without its weight; mean and sum as for the objective."""
+        return self._together("loss")
 
     @property
     def sparsity(self) -> float | None:
-        """Sparsity term of the objective; the mean over programs if averaged."""
-        return self._mean("sparsity")
+        """Sparsity term of the objective; mean and sum as for the objective."""
+        return self._together("sparsity")
 
     @property
     def replay(self) -> ReplayCheck | None:
         """The worst replay check of the programs."""
         checks = [p.replay for p in self.programs if p.replay is not None]
-        return max(checks, key=lambda c: c.logits) if len(checks) == len(self.programs) and checks else None
+        complete = checks and (self.layerwise or len(checks) == len(self.programs))
+        return max(checks, key=lambda c: c.logits) if complete else None
 
     @property
     def proved(self) -> bool:
-        """Optimal within the gap, integer, not averaged, and replayed through the network without a difference."""
+        """Optimal within the gap, in a sound gate, integer, not averaged, and replayed without a difference."""
         return (
             not self.relaxed
             and not self.averaged
+            and not self.layerwise
+            and self.gate != "published"
             and not self.interrupted
             and self.status == "optimal"
             and self.replay is not None
@@ -147,17 +163,20 @@ class Scores:
         replay."""
         gap = "gap unknown" if self.gap is None else f"gap {self.gap:.2g}"
         kind = "relaxed ReLU states" if self.relaxed else "integer ReLU states"
+        if self.layerwise:
+            kind = f"{len(self.by_layer)} layers scored one by one ({self.strategy}, head {self.head})"
         if self.averaged:
             solved = sum(p.objective is not None for p in self.programs)
             kind += f", averaged over {solved} of {self.planned} programs"
-        count = sum(len(p.images) for p in self.programs)
         check = "no replay check"
         if self.replay is not None:
             verdict = {True: "passed", False: "FAILED", None: "does not apply to a relaxation"}[self.replay.passed]
             check = f"replay check {verdict} (logits differ by {self.replay.logits:.2g})"
         proved = "proved optimal" if self.proved else "not proved optimal for the network"
+        if self.layerwise and self.status == "optimal":
+            proved = "each layer's program proved optimal within its gap, the network's not"
         stopped = ", interrupted" if self.interrupted else ""
-        return f"{self.status}{stopped}, {gap}, {kind}, {count} images ({self.source}), {check}: {proved}"
+        return f"{self.status}{stopped}, {gap}, {kind}, {self.images} images ({self.source}), {check}: {proved}"
 
     def save(self, path: str | Path) -> Path:
         """Write one JSON file (and, above 20,000 scores, a .safetensors file beside it). Returns the path.
@@ -199,7 +218,7 @@ def load_scores(path: str | Path) -> Scores:
         by_layer = _read_layers(record["by_layer"], source)
         programs = tuple(read_program(p) for p in record["programs"])
         names = ["strategy", "gate", "solver", "version", "relaxed", "options", "source", "network"]
-        names += ["planned", "interrupted", "seconds"]
+        names += ["planned", "interrupted", "seconds", "images", "head"]
         scores = Scores(by_layer, programs=programs, **{name: record[name] for name in names})
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"scores: {source} is damaged ({type(error).__name__}: {error})") from None

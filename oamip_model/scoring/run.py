@@ -1,26 +1,23 @@
-"""Importance scores of a network, by a strategy: which images go into which program."""
+"""Importance scores of a network, by a strategy."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from oamip_model.bounds import BOUND_METHODS, Bounds, fingerprint_images
+from oamip_model.bounds import BOUND_METHODS, Bounds
 from oamip_model.data import Dataset, check_labels
-from oamip_model.errors import InputError, SolverError
-from oamip_model.formulation import Settings
-from oamip_model.formulation.settings import check_choice
+from oamip_model.errors import InputError
+from oamip_model.formulation.settings import Settings, check_choice
 from oamip_model.network import Network, read_network
-from oamip_model.network.ops import Array
-from oamip_model.scoring.program import ProgramOutcome, Solver, solve_program
-from oamip_model.scoring.result import Scores, read_program
-from oamip_model.scoring.store import RunStore, key_of
-from oamip_model.scoring.strategies import STRATEGIES
+from oamip_model.scoring.program import Solver
+from oamip_model.scoring.result import Scores
+from oamip_model.scoring.store import RunStore
+from oamip_model.scoring.strategies import HEADS, LAYERWISE, STRATEGIES
+from oamip_model.scoring.whole import whole_network_scores
 from oamip_model.solving.protocol import Options
 from oamip_model.solving.registry import get_backend
 from oamip_model.solving.solve import check_tolerance
@@ -36,6 +33,9 @@ def score(
     *,
     solver: str = "highs",
     strategy: str = "joint",
+    head: str = "pattern",
+    amount: float | None = None,
+    sweeps: int = 1,
     gate: str = "subtractive",
     scores: str = "continuous",
     relaxed: bool = False,
@@ -47,11 +47,12 @@ def score(
     bounds: Bounds | str = "interval",
     relaxation: str = "big-m",
     batch_size: int = 10,
-    tolerance: float = 1e-4,
+    tolerance: float | None = None,
     time_limit: float | None = None,
     threads: int | None = 1,
     seed: int = 0,
     log_file: str | Path | None = None,
+    device: str = "cpu",
     input_shape: Sequence[int] | None = None,
     store: str | Path | None = None,
     progress: Callable[[int, int, str], None] | None = None,
@@ -61,12 +62,18 @@ def score(
     network: a :class:`Network`, a torch module in eval mode, or a .pt2 or .onnx file; images: (n, *input_shape) with
     labels (n,), or a :class:`oamip_model.data.Dataset` alone.
     strategy: "joint", one program for all images; "batches", one for each ``batch_size`` images in turn, scores
-    averaged; "per-class", one for each class, scores averaged.
+    averaged; "per-class", one for each class, scores averaged. Or layer by layer, from any number of images, with one
+    convex program each: "decoupled", every layer on its own; "forward" and "backward", first to last or last to first,
+    with the layers before already cut, then ``sweeps`` times again with all others cut.
+    head, amount, device: of the strategies layer by layer. head: "pattern", the rest of the network with each image's
+    ReLU states held, which is exact in the last layer, or "linear", a trained affine map; amount: share of each layer's
+    units that is to go, in the place of ``weight``: the weight is found by the loss of the network cut so; device: of
+    torch.
     gate, scores, relaxed, loss, sparsity, weight, margin, epsilon, relaxation: see
     :class:`oamip_model.formulation.Settings`; bounds: a method's name, or a :class:`oamip_model.bounds.Bounds` (joint
     only).
-    solver: a name of ``oamip solvers``; tolerance: relative gap at which a program counts as solved; time_limit:
-    seconds for each program; threads, seed, log_file: handed to the solver.
+    solver: a name of ``oamip solvers``; tolerance: relative gap at which a program counts as solved, 1e-4, and
+    1e-3 layer by layer; time_limit: seconds for each program; threads, seed, log_file: handed to the solver.
     store: a file to which each finished program is added, and from which a run that was killed goes on; progress:
     called with (programs finished, programs, a line of text).
 
@@ -84,56 +91,46 @@ def score(
     """
     settings = Settings(gate, relaxation, scores, relaxed, loss, sparsity, weight, margin, epsilon)
     check_choice("strategy", strategy, STRATEGIES)
+    check_choice("head", head, HEADS)
+    layerwise = strategy in LAYERWISE
+    gap = tolerance if tolerance is not None else (1e-3 if layerwise else 1e-4)
+    check_tolerance(gap)
+    Options(time_limit, gap, threads, seed)
     if isinstance(bounds, str):
         check_choice("bounds", bounds, BOUND_METHODS)
     elif strategy != "joint":
-        raise InputError(f"bounds: strategy {strategy} makes bounds for each program, accepted is a method's name")
+        raise InputError(f"bounds: strategy {strategy} makes bounds of its own, accepted is a method's name")
+    idle: dict[str, tuple[object, object]] = {
+        "head": (head, "pattern"), "amount": (amount, None), "sweeps": (sweeps, 1), "device": (device, "cpu"),
+    }  # fmt: skip
+    if layerwise:
+        idle = {
+            "gate": (gate, "subtractive"), "relaxed": (relaxed, False), "loss": (loss, "cross-entropy"),
+            "bounds": (bounds, "interval"), "batch_size": (batch_size, 10), "threads": (threads, 1),
+            "log_file": (log_file, None),
+        }  # fmt: skip
+    for name, (value, default) in idle.items():
+        if value != default:
+            raise InputError(f"{name}: got {value!r}, but strategy {strategy} has no use for it")
+    if amount is not None and not 0 < amount < 1:
+        raise InputError(f"amount: got {amount!r}, accepted is a share of each layer's units between 0 and 1")
+    if not 0 <= sweeps <= 100:
+        raise InputError(f"sweeps: got {sweeps!r}, accepted is a number from 0 to 100")
     data = as_dataset(images, labels)
     plain = as_network(network, data, input_shape)
     x, y = plain.check_images(data.images), check_labels(data.labels, plain.classes)
-    groups = split(strategy, y, batch_size)
-    options = Solver(solver, tolerance, time_limit, threads, seed, None if log_file is None else str(log_file))
-    backend = get_backend(solver)
-    check_tolerance(tolerance)
-    Options(time_limit, tolerance, threads, seed)
-    told = _without_bounds(asdict(settings), bounds)
-    asked = told | asdict(options) | {"version": backend.version(), "strategy": strategy, "batch_size": batch_size}
+    get_backend(solver)
+    kept = RunStore(store)
+    if layerwise:
+        from oamip_model.scoring.decoupled import Plan, layerwise_scores
 
-    keep = RunStore(store)
-    outcomes: list[ProgramOutcome] = []
-    # Where the solver's log goes changes nothing in what it finds.
-    part_of_key = {name: value for name, value in asked.items() if name != "log_file"}
-
-    def solve(number: int, rows: NDArray[np.int64]) -> ProgramOutcome:
-        def told_progress(line: str) -> None:
-            if progress is not None:
-                progress(number, len(groups), line)
-
-        key = key_of(
-            network=plain.fingerprint, images=fingerprint_images(x[rows]), labels=y[rows].tolist(), **part_of_key
-        )
-        known = keep.get(key)
-        if known is not None:
-            return _outcome_from(known)
-        told_progress("building")
-        indices = tuple(int(k) for k in data.indices[rows])
-        outcome = solve_program(plain, x[rows], y[rows], indices, settings, bounds, options, told_progress)
-        if not outcome.interrupted:
-            keep.put(key, _record(outcome))
-        return outcome
-
-    for number, rows in enumerate(groups):
-        try:
-            outcomes.append(solve(number, rows))
-        except KeyboardInterrupt:  # while building, say, where no solver gives back what it has
-            if not outcomes:
-                raise
-            break
-        if outcomes[-1].interrupted:
-            break
-    if progress is not None:
-        progress(len(outcomes), len(groups), outcomes[-1].result.status)
-    return collect(plain, outcomes, len(groups), strategy, settings, asked, data.source)
+        plan = Plan(
+            strategy, head, sparsity, scores == "binary", weight, amount, sweeps=sweeps, solver=solver, tolerance=gap,
+            time_limit=time_limit, seed=seed, device=device,
+        )  # fmt: skip
+        return layerwise_scores(plain, x, y, data, plan, kept, progress)
+    options = Solver(solver, gap, time_limit, threads, seed, None if log_file is None else str(log_file))
+    return whole_network_scores(plain, x, y, data, strategy, batch_size, settings, bounds, options, kept, progress)
 
 
 def as_dataset(images: Dataset | ArrayLike, labels: ArrayLike | None) -> Dataset:
@@ -157,83 +154,3 @@ def as_network(
     if isinstance(network, str | Path):
         return read_network(network, input_shape)
     return read_network(network, data.images.shape[1:] if input_shape is None else input_shape)
-
-
-def split(strategy: str, labels: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
-    """Rows of the images that go into each program."""
-    if batch_size < 1:
-        raise InputError(f"batch_size: got {batch_size}, accepted is a number of images >= 1")
-    rows = np.arange(len(labels))
-    if strategy == "batches":
-        return [rows[k : k + batch_size] for k in range(0, len(rows), batch_size)]
-    if strategy == "per-class":
-        return [rows[labels == c] for c in np.unique(labels)]
-    return [rows]
-
-
-def collect(
-    network: Network,
-    outcomes: list[ProgramOutcome],
-    planned: int,
-    strategy: str,
-    settings: Settings,
-    asked: dict[str, Any],
-    source: str,
-) -> Scores:
-    """The scores of a run: the program's own, or the mean over programs.
-
-    Raises SolverError where none has scores, or KeyboardInterrupt where that is because of an interruption.
-    """
-    interrupted = len(outcomes) < planned or outcomes[-1].interrupted
-    found = [outcome.scores for outcome in outcomes if outcome.scores is not None]
-    if not found:
-        if interrupted:
-            raise KeyboardInterrupt(no_scores(outcomes[-1], settings))
-        raise SolverError(no_scores(outcomes[0], settings))
-    by_layer = {group.name: np.mean([s[group.name] for s in found], axis=0) for group in network.groups}
-    seconds: dict[str, float] = {}
-    for outcome in outcomes:
-        for stage, value in outcome.result.seconds.items():
-            seconds[stage] = seconds.get(stage, 0.0) + value
-    return Scores(
-        by_layer=by_layer,
-        strategy=strategy,
-        gate=settings.gate,
-        solver=outcomes[0].solver,
-        version=outcomes[0].version,
-        relaxed=settings.is_relaxation,
-        programs=tuple(outcome.result for outcome in outcomes),
-        options=asked,
-        source=source,
-        network=network.fingerprint,
-        planned=planned,
-        interrupted=interrupted,
-        seconds=seconds,
-    )
-
-
-def no_scores(outcome: ProgramOutcome, settings: Settings) -> str:
-    """Why a program gave no scores, in one line."""
-    status, message = outcome.result.status, outcome.result.message
-    if status == "infeasible" and settings.loss == "margin":
-        return f"{outcome.solver}: infeasible, no scores give every image a margin of {settings.margin:g} in its logits"
-    if outcome.interrupted:
-        return f"{outcome.solver}: interrupted before there was a feasible point"
-    detail = f" ({message})" if message and message != status else ""
-    return f"{outcome.solver}: no scores, the program ended as: {status}{detail}"
-
-
-def _without_bounds(told: dict[str, Any], bounds: Bounds | str) -> dict[str, Any]:
-    return told | {"bounds": bounds if isinstance(bounds, str) else bounds.method}
-
-
-def _record(outcome: ProgramOutcome) -> dict[str, Any]:
-    scores = outcome.scores
-    stored = None if scores is None else {name: values.tolist() for name, values in scores.items()}
-    return asdict(replace(outcome, scores=None)) | {"scores": stored}
-
-
-def _outcome_from(record: dict[str, Any]) -> ProgramOutcome:
-    stored = record["scores"]
-    scores: dict[str, Array] | None = None if stored is None else {k: np.asarray(v) for k, v in stored.items()}
-    return ProgramOutcome(read_program(record["result"]), scores, record["solver"], record["version"])

@@ -102,7 +102,7 @@ def choose_units(
         return _share_of_all(values, norms, counts[""])
     go = {name: np.zeros(len(score), dtype=bool) for name, score in values.items()}
     for name, mask in go.items():
-        mask[_order(values[name], norms[name])[: counts[name]]] = True
+        mask[removal_order(values[name], norms[name])[: counts[name]]] = True
     return _spare_the_best(go, values, norms)
 
 
@@ -178,13 +178,23 @@ def _counts(amount: Amount, network: Network, scope: Scope) -> dict[str, int]:
         if value is None or not 0 <= value < 1:
             where = f"amount of layer {name}" if isinstance(amount, Mapping) else "amount"
             raise InputError(f"{where}: got {share!r}, a share from 0 to below 1 is needed")
-        # Just under one half, so that 0.07 * 50 = 3.5000000000000004 counts as a half.
-        counts[name] = max(0, math.ceil(value * sizes[name] - 0.5 - 1e-9))
+        counts[name] = removal_count(value, sizes[name])
     return counts
 
 
-def _order(score: Array, norm: Array, layer: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
-    """Units in the order in which they go."""
+def removal_count(share: float, units: int) -> int:
+    """Number of units that a share is: rounded to the nearest, halves down.
+
+    Example:
+        >>> removal_count(0.5, 5), removal_count(0.07, 50)
+        (2, 3)
+    """
+    # Just under one half, so that 0.07 * 50 = 3.5000000000000004 counts as a half.
+    return max(0, math.ceil(share * units - 0.5 - 1e-9))
+
+
+def removal_order(score: Array, norm: Array, layer: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+    """Units in the order in which they go: by score, then weight norm, then layer and index."""
     index = np.arange(len(score))
     first = np.zeros(len(score)) if layer is None else layer
     # Keys of lexsort: the last is the first to be compared.
@@ -203,7 +213,7 @@ def _spare_the_best(go: dict[str, Mask], values: dict[str, Array], norms: dict[s
     forced = []
     for name, mask in go.items():
         if mask.all():
-            best = int(_order(values[name], norms[name])[-1])
+            best = int(removal_order(values[name], norms[name])[-1])
             mask[best] = False
             forced.append((name, best))
     return Selection({name: ~mask for name, mask in go.items()}, tuple(forced))
@@ -214,7 +224,7 @@ def _share_of_all(values: dict[str, Array], norms: dict[str, Array], count: int)
     names, sizes = list(values), [len(score) for score in values.values()]
     layer = np.repeat(np.arange(len(names)), sizes)
     starts = np.cumsum([0, *sizes[:-1]])
-    order = _order(np.concatenate(list(values.values())), np.concatenate([norms[name] for name in names]), layer)
+    order = removal_order(np.concatenate(list(values.values())), np.concatenate([norms[name] for name in names]), layer)
     best = [int(order[layer[order] == i][-1]) for i in range(len(names))]
     go = np.zeros(len(layer), dtype=bool)
     go[[unit for unit in order if unit not in set(best)][:count]] = True

@@ -1,3 +1,10 @@
-"""The strategies by name, in a module of its own that loads nothing."""
+"""The strategies and heads by name, in a module of its own that loads nothing."""
 
-STRATEGIES = ("joint", "batches", "per-class")
+AVERAGED = ("batches", "per-class")
+"""Several programs of all layers, scores averaged."""
+
+LAYERWISE = ("decoupled", "forward", "backward")
+"""One convex program for each layer, from all images."""
+
+STRATEGIES = ("joint", *AVERAGED, *LAYERWISE)
+HEADS = ("pattern", "linear")

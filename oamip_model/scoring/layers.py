@@ -1,0 +1,125 @@
+"""A network's layers in torch, one by one, with scores in between: what representations and columns are computed
+with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from oamip_model.errors import InputError
+from oamip_model.network.ops import Array, AveragePool, ChannelScale, Conv2d, Dense, LinearMap, MaxPool
+from oamip_model.network.types import IMAGE, Layer, Network
+from oamip_model.training.loop import torch_device
+
+
+class TorchLayers:
+    """The layers of a network on a device, in single precision unless told otherwise.
+
+    :meth:`run` goes from the image, or from outputs computed before, to the logits, and multiplies each scored ReLU's
+    output by the score of its unit; with scores of 0 and 1 that is the network with units removed.
+    """
+
+    def __init__(self, network: Network, device: str = "cpu", dtype: torch.dtype = torch.float32) -> None:
+        self.network, self.device, self.dtype = network, torch_device(device), dtype
+        self._arrays: dict[int, Tensor] = {}
+        self._units = {
+            k: torch.as_tensor(layer.units, device=self.device)
+            for k, layer in enumerate(network.layers)
+            if layer.units is not None
+        }
+
+    def tensor(self, array: Array) -> Tensor:
+        """The array on the device; weights are moved once."""
+        if id(array) not in self._arrays:
+            self._arrays[id(array)] = torch.as_tensor(array, dtype=self.dtype, device=self.device)
+        return self._arrays[id(array)]
+
+    def run(
+        self,
+        images: Tensor,
+        scores: Mapping[int, Tensor],
+        known: list[Tensor] | None = None,
+        upto: int | None = None,
+    ) -> list[Tensor]:
+        """Output of every layer, each (n, *layer.shape).
+
+        images: (n, *input_shape); scores: {group index: (units,) or (n, units)}, 1 where a group is missing; known:
+        outputs of the first layers, which are not computed again; upto: the last layer that is needed.
+        """
+        outputs = list(known or [])
+        last = len(self.network.layers) - 1 if upto is None else upto
+        for k in range(len(outputs), last + 1):
+            layer = self.network.layers[k]
+            inputs = [images if term.source == IMAGE else outputs[term.source] for term in layer.terms]
+            h = self.activate(layer, self.pre_activation(layer, inputs))
+            if layer.group is not None and layer.group in scores:
+                h = h * self.gate(k, scores[layer.group], h)
+            outputs.append(h)
+        return outputs
+
+    def gate(self, k: int, scores: Tensor, h: Tensor) -> Tensor:
+        """The score of every activation of layer k, in a shape that multiplies h (n, *shape)."""
+        spread = scores[..., self._units[k]]
+        return spread.reshape((-1 if scores.ndim == 2 else 1, *h.shape[1:]))
+
+    def pre_activation(self, layer: Layer, inputs: list[Tensor]) -> Tensor:
+        """The layer's affine map on one input per term: (n, *pre_shape)."""
+        total = self.tensor(layer.bias).reshape((1, -1) + (1,) * (len(layer.pre_shape) - 1))
+        for term, x in zip(layer.terms, inputs, strict=True):
+            y = self.apply(term.map, x.reshape(len(x), *term.input_shape))
+            total = total + y.reshape(len(x), *layer.pre_shape)
+        return total
+
+    def apply(self, map: LinearMap, x: Tensor) -> Tensor:
+        """A linear map on (n, *shape)."""
+        if isinstance(map, Dense):
+            return F.linear(x, self.tensor(map.weight))
+        if isinstance(map, Conv2d):
+            top, left, bottom, right = map.padding
+            padded = F.pad(x, (left, right, top, bottom)) if any(map.padding) else x
+            weight = self.tensor(map.weight)
+            return F.conv2d(padded, weight, None, map.stride, 0, map.dilation, map.groups)
+        if isinstance(map, ChannelScale):
+            return x * self.tensor(map.scale).reshape((1, -1) + (1,) * (x.ndim - 2))
+        if isinstance(map, AveragePool):
+            return self.tensor(map.rows) @ x @ self.tensor(map.columns).T
+        return x
+
+    def activate(self, layer: Layer, a: Tensor) -> Tensor:
+        """The layer's activation on (n, *pre_shape)."""
+        if layer.activation == "relu":
+            return F.relu(a)
+        return a if layer.pool is None else _maximum(layer.pool, a)
+
+    def batches(self, images: Array, size: int) -> Iterator[tuple[slice, Tensor]]:
+        """The images (n, *input_shape) in parts of ``size``, on the device."""
+        for start in range(0, len(images), size):
+            part = slice(start, min(start + size, len(images)))
+            yield part, torch.as_tensor(images[part], dtype=self.dtype, device=self.device)
+
+    def batch_size(self, budget: int = 2**27) -> int:
+        """Images at once so that all layers' outputs stay within a budget of numbers."""
+        return max(1, min(2000, budget // max(1, sum(layer.size for layer in self.network.layers))))
+
+
+def _maximum(pool: MaxPool, a: Tensor) -> Tensor:
+    top, left, _, _ = pool.padding
+    height = (pool.output[0] - 1) * pool.stride[0] + pool.dilation[0] * (pool.kernel[0] - 1) + 1
+    width = (pool.output[1] - 1) * pool.stride[1] + pool.dilation[1] * (pool.kernel[1] - 1) + 1
+    # The windows say how far the padding reaches: a ceiling adds to it, a floor may leave part of the image out.
+    pads = (left, max(0, width - left - a.shape[3]), top, max(0, height - top - a.shape[2]))
+    padded = F.pad(a, pads, value=float("-inf"))[:, :, :height, :width]
+    return F.max_pool2d(padded, pool.kernel, pool.stride, 0, pool.dilation)
+
+
+def spread_by_unit(units: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Activations sorted by unit, (units, activations per unit). Raises InputError where units differ in size."""
+    sizes = np.bincount(units, minlength=count)
+    if len(set(sizes.tolist())) != 1:
+        raise InputError(f"layer: its units have {sizes.min()} to {sizes.max()} activations, equal numbers are needed")
+    return np.argsort(units, kind="stable").reshape(count, -1)

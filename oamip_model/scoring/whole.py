@@ -1,0 +1,163 @@
+"""Scores from programs of the whole network: one for all images, or several whose scores are averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oamip_model.bounds import Bounds, fingerprint_images
+from oamip_model.data import Dataset
+from oamip_model.errors import InputError, SolverError
+from oamip_model.formulation import Settings
+from oamip_model.network import Network
+from oamip_model.network.ops import Array
+from oamip_model.scoring.program import ProgramOutcome, Solver, solve_program
+from oamip_model.scoring.result import Scores, read_program
+from oamip_model.scoring.store import RunStore, key_of
+from oamip_model.solving.registry import get_backend
+
+
+def whole_network_scores(
+    plain: Network,
+    x: Array,
+    y: NDArray[np.int64],
+    data: Dataset,
+    strategy: str,
+    batch_size: int,
+    settings: Settings,
+    bounds: Bounds | str,
+    options: Solver,
+    keep: RunStore,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Scores:
+    """The scores of the strategies "joint", "batches" and "per-class", for images x (n, *input_shape) and labels y
+    (n,).
+
+    The other arguments and the errors are those of :func:`oamip_model.scoring.score`.
+    """
+    groups = split(strategy, y, batch_size)
+    version = get_backend(options.name).version()
+    told = _without_bounds(asdict(settings), bounds)
+    asked = told | asdict(options) | {"version": version, "strategy": strategy, "batch_size": batch_size}
+    outcomes: list[ProgramOutcome] = []
+    # Where the solver's log goes changes nothing in what it finds.
+    part_of_key = {name: value for name, value in asked.items() if name != "log_file"}
+
+    def solve(number: int, rows: NDArray[np.int64]) -> ProgramOutcome:
+        def told_progress(line: str) -> None:
+            if progress is not None:
+                progress(number, len(groups), line)
+
+        key = key_of(
+            network=plain.fingerprint, images=fingerprint_images(x[rows]), labels=y[rows].tolist(), **part_of_key
+        )
+        known = keep.get(key)
+        if known is not None:
+            return _outcome_from(known)
+        told_progress("building")
+        indices = tuple(int(k) for k in data.indices[rows])
+        outcome = solve_program(plain, x[rows], y[rows], indices, settings, bounds, options, told_progress)
+        if not outcome.interrupted:
+            keep.put(key, _record(outcome))
+        return outcome
+
+    for number, rows in enumerate(groups):
+        try:
+            outcomes.append(solve(number, rows))
+        except KeyboardInterrupt:  # while building, say, where no solver gives back what it has
+            if not outcomes:
+                raise
+            break
+        if outcomes[-1].interrupted:
+            break
+    if progress is not None:
+        progress(len(outcomes), len(groups), outcomes[-1].result.status)
+    # Pruning a module by these scores reads the module again, and needs its shape.
+    asked |= {"input_shape": list(plain.input_shape)}
+    told = asked | {"input_shape": list(plain.input_shape)}
+    return collect(plain, outcomes, len(groups), strategy, settings, told, data.source)
+
+
+def split(strategy: str, labels: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
+    """Rows of the images that go into each program."""
+    if batch_size < 1:
+        raise InputError(f"batch_size: got {batch_size}, accepted is a number of images >= 1")
+    rows = np.arange(len(labels))
+    if strategy == "batches":
+        return [rows[k : k + batch_size] for k in range(0, len(rows), batch_size)]
+    if strategy == "per-class":
+        return [rows[labels == c] for c in np.unique(labels)]
+    return [rows]
+
+
+def collect(
+    network: Network,
+    outcomes: list[ProgramOutcome],
+    planned: int,
+    strategy: str,
+    settings: Settings,
+    asked: dict[str, Any],
+    source: str,
+) -> Scores:
+    """The scores of a run: the program's own, or the mean over programs.
+
+    Raises SolverError where none has scores, or KeyboardInterrupt where that is because of an interruption.
+    """
+    interrupted = len(outcomes) < planned or outcomes[-1].interrupted
+    found = [outcome.scores for outcome in outcomes if outcome.scores is not None]
+    if not found:
+        if interrupted:
+            raise KeyboardInterrupt(no_scores(outcomes[-1], settings))
+        raise SolverError(no_scores(outcomes[0], settings))
+    by_layer = {group.name: np.mean([s[group.name] for s in found], axis=0) for group in network.groups}
+    seconds: dict[str, float] = {}
+    for outcome in outcomes:
+        for stage, value in outcome.result.seconds.items():
+            seconds[stage] = seconds.get(stage, 0.0) + value
+    return Scores(
+        by_layer=by_layer,
+        strategy=strategy,
+        gate=settings.gate,
+        solver=outcomes[0].solver,
+        version=outcomes[0].version,
+        relaxed=settings.is_relaxation,
+        programs=tuple(outcome.result for outcome in outcomes),
+        options=asked,
+        source=source,
+        network=network.fingerprint,
+        planned=planned,
+        interrupted=interrupted,
+        seconds=seconds,
+        images=sum(len(outcome.result.images) for outcome in outcomes),
+    )
+
+
+def no_scores(outcome: ProgramOutcome, settings: Settings) -> str:
+    """Why a program gave no scores, in one line."""
+    status, message = outcome.result.status, outcome.result.message
+    if status == "infeasible" and settings.loss == "margin":
+        return f"{outcome.solver}: infeasible, no scores give every image a margin of {settings.margin:g} in its logits"
+    if outcome.interrupted:
+        return f"{outcome.solver}: interrupted before there was a feasible point"
+    detail = f" ({message})" if message and message != status else ""
+    return f"{outcome.solver}: no scores, the program ended as: {status}{detail}"
+
+
+def _without_bounds(told: dict[str, Any], bounds: Bounds | str) -> dict[str, Any]:
+    return told | {"bounds": bounds if isinstance(bounds, str) else bounds.method}
+
+
+def _record(outcome: ProgramOutcome) -> dict[str, Any]:
+    scores = outcome.scores
+    stored = None if scores is None else {name: values.tolist() for name, values in scores.items()}
+    return asdict(replace(outcome, scores=None)) | {"scores": stored}
+
+
+def _outcome_from(record: dict[str, Any]) -> ProgramOutcome:
+    stored = record["scores"]
+    scores: dict[str, Array] | None = None if stored is None else {k: np.asarray(v) for k, v in stored.items()}
+    return ProgramOutcome(read_program(record["result"]), scores, record["solver"], record["version"])

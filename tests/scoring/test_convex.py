@@ -1,0 +1,103 @@
+"""The level method: certified optima of convex programs in the scores, continuous and binary."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from oamip_model.scoring.columns import Columns
+from oamip_model.scoring.convex import Tangents, minimise_convex, project
+
+
+def random_columns(seed: int, images: int = 30, classes: int = 3, units: int = 6) -> Columns:
+    rng = np.random.default_rng(seed)
+    g = torch.tensor(rng.normal(size=(images, classes, units)), dtype=torch.float64)
+    base = torch.tensor(rng.normal(size=(images, classes)), dtype=torch.float64)
+    return Columns(g, base, torch.tensor(rng.integers(0, classes, images)))
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(st.integers(0, 10_000))
+def test_the_oracle_gives_the_gradient_of_the_loss(seed: int) -> None:
+    columns = random_columns(seed)
+    rng = np.random.default_rng(seed + 1)
+    point, direction = rng.random(6), rng.normal(size=6)
+    _, gradient = columns(point)
+    step = 1e-6
+    change = (columns(point + step * direction)[0] - columns(point - step * direction)[0]) / (2 * step)
+    assert change == pytest.approx(float(gradient @ direction), abs=1e-6)
+
+
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(st.integers(0, 10_000), st.floats(0.05, 20.0))
+def test_no_point_is_better_than_the_bound(seed: int, weight: float) -> None:
+    columns, price = random_columns(seed), np.full(6, 1 / 6)
+    result = minimise_convex(columns, price, weight, tolerance=1e-4)
+    assert result.status == "optimal"
+    assert result.gap <= 1e-4
+    for point in np.random.default_rng(seed).random((50, 6)):
+        assert price @ point + weight * columns(point)[0] >= result.bound - 1e-9
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("solver", ["highs", "cbc"])
+def test_binary_scores_reach_the_best_of_all_subsets(seed: int, solver: str) -> None:
+    columns, price, weight = random_columns(seed), np.full(6, 1 / 6), 2.0
+    best = min(
+        price @ np.array(s) + weight * columns(np.array(s, dtype=float))[0] for s in itertools.product([0, 1], repeat=6)
+    )
+    result = minimise_convex(columns, price, weight, binary=True, tolerance=1e-6, solver=solver)
+    assert set(np.unique(result.scores)) <= {0.0, 1.0}
+    assert result.objective == pytest.approx(best, rel=1e-6)
+    assert result.bound <= best + 1e-9
+
+
+def test_a_path_of_weights_shares_its_tangents() -> None:
+    columns, price, shared = random_columns(3, images=200, units=20), np.full(20, 1 / 20), Tangents()
+    alone = [minimise_convex(columns, price, w).calls for w in (1.0, 1.5, 2.0)]
+    along = [minimise_convex(columns, price, w, tangents=shared).calls for w in (1.0, 1.5, 2.0)]
+    assert along[0] == alone[0]
+    assert sum(along[1:]) < sum(alone[1:])
+
+
+def test_a_constant_moves_objective_and_bound_alike() -> None:
+    columns, price = random_columns(5), np.full(6, 1 / 6)
+    plain, moved = (minimise_convex(columns, price, 1.0, offset=c, tolerance=1e-6) for c in (0.0, -2.0))
+    assert moved.objective == pytest.approx(plain.objective - 2.0, abs=1e-5)
+    assert moved.bound <= moved.objective
+
+
+def test_stopping_early_is_said_and_the_bound_still_holds() -> None:
+    columns, price = random_columns(7, images=300, units=30), np.full(30, 1 / 30)
+    early = minimise_convex(columns, price, 5.0, max_calls=3)
+    full = minimise_convex(columns, price, 5.0, tolerance=1e-5)
+    assert (early.status, early.message) == ("feasible", "3 oracle calls")
+    assert early.bound <= full.objective <= early.objective + 1e-9
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(st.integers(0, 10_000))
+def test_the_projection_is_the_nearest_point_of_the_level_set(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    cuts = Tangents()
+    for _ in range(3):
+        point = rng.random(4)
+        cuts.add(point, float(rng.random()), rng.normal(size=4))
+    price, centre = np.full(4, 0.25), rng.random(4)
+
+    def model(s: np.ndarray) -> float:
+        return float(price @ s) + max(level + float(g @ s) for level, g in zip(cuts.level, cuts.gradient, strict=True))
+
+    samples = rng.random((4000, 4))
+    values = np.array([model(s) for s in samples])
+    level = float(np.quantile(values, 0.3))
+    found = project(centre, level, price, 1.0, cuts)
+    assert found is not None
+    assert model(found) <= level + 0.05
+    nearest = np.linalg.norm(samples[values <= level] - centre, axis=1).min()
+    assert np.linalg.norm(found - centre) <= nearest + 1e-6
