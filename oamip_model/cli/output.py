@@ -47,15 +47,12 @@ def progress_bar(unit: str) -> Iterator[Progress | None]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
+    from rich.table import Column
 
     console = Console(stderr=True)
-    columns = (
-        MofNCompleteColumn(),
-        TextColumn(unit),
-        BarColumn(20),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[line]}"),
-    )
+    line_column = TextColumn("{task.fields[line]}", table_column=Column(no_wrap=True, overflow="ellipsis"))
+    time_column = TimeElapsedColumn(table_column=Column(min_width=7, no_wrap=True))
+    columns = (MofNCompleteColumn(), TextColumn(unit), BarColumn(10), time_column, line_column)
     with Bar(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=None, line="")
 

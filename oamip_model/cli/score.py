@@ -7,28 +7,36 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from oamip_model.cli.options import Verb, check_out, data_options, json_option, network_options
+from oamip_model.cli.options import Count, Verb, check_out, data_options, json_option, network_options
 from oamip_model.cli.output import INTERRUPTED, UNPROVED, note, percent, print_json, print_table, progress_bar
-from oamip_model.errors import CheckError
+from oamip_model.errors import CheckError, InputError
 from oamip_model.files import check_writable
 from oamip_model.formulation.settings import GATES, LOSSES, RELAXATIONS, SCORES, SPARSITIES, Settings
-from oamip_model.scoring.strategies import STRATEGIES
+from oamip_model.scoring.strategies import HEADS, LAYERWISE, STRATEGIES
 
 if TYPE_CHECKING:
     from oamip_model.scoring import Scores
 
 _LOW = 0.1
+_IMAGES = 10
 
 
 @click.command(cls=Verb)
 @network_options
 @data_options(split=None)
-@click.option("--images", "n", default=10, show_default=True, help="How many images, as many of each class.")
+@click.option("--images", "n", type=Count(), help="How many images, as many of each class; all: every image.  "
+              f"[default: {_IMAGES}; all with {', '.join(LAYERWISE)}]")  # fmt: skip
 @click.option("--correct-only", is_flag=True, help="Only images that the network classifies correctly.")
 @click.option("--solver", default="highs", show_default=True, help="A name of `oamip solvers`, or pyomo:NAME.")
 @click.option("--strategy", type=click.Choice(STRATEGIES), default="joint", show_default=True,
-              help="One program for all images, or several, whose scores are averaged.")  # fmt: skip
+              help="One program for all images; several, whose scores are averaged (batches, per-class); or one convex "
+              f"program a layer ({', '.join(LAYERWISE)}).")  # fmt: skip
 @click.option("--batch-size", default=10, show_default=True, help="Images of each program of --strategy batches.")
+@click.option("--head", type=click.Choice(HEADS), default=HEADS[0], show_default=True,
+              help="What stands for the layers after the scored one, layer by layer.")  # fmt: skip
+@click.option("--amount", type=float, help="Layer by layer: find the weight for removing this share of each layer.")
+@click.option("--sweeps", default=1, show_default=True, help="Layer by layer: rounds over the layers after the first.")
+@click.option("--device", default="cpu", show_default=True, help="Of torch, layer by layer: cpu, cuda or auto.")
 @click.option("--gate", type=click.Choice(GATES), default=Settings.gate, show_default=True,
               help="How a score acts on a unit; the bounds of `published` do not hold for scores below 1.")  # fmt: skip
 @click.option("--score-type", "scores", type=click.Choice(SCORES), default=Settings.scores, show_default=True)
@@ -43,7 +51,9 @@ _LOW = 0.1
 @click.option(
     "--epsilon", type=float, help="Half width of the box around the images, with --gate published.  [default: 1e-5]"
 )
-@click.option("--tolerance", default=1e-4, show_default=True, help="Relative gap at which a program is solved.")
+@click.option(
+    "--tolerance", type=float, help="Relative gap at which a program is solved.  [default: 1e-4; layer by layer 1e-3]"
+)
 @click.option("--time-limit", type=float, help="Seconds for each program.")
 @click.option("--threads", default=1, show_default=True, help="Threads of the solver.")
 @click.option("--seed", default=0, show_default=True, help="Of the choice of images, and of the solver.")
@@ -56,7 +66,7 @@ def score(
     split: Any,
     download: bool,
     input_shape: tuple[int, ...] | None,
-    n: int,
+    n: int | str | None,
     correct_only: bool,
     out: Path | None,
     as_json: bool,
@@ -84,7 +94,13 @@ def score(
     source = om.load_dataset(data, split=split, download=download)
     plain.check_images(source.images[:1])
     check_labels(source.labels, plain.classes, where=source.source)
-    images = om.choose_images(source, n=n, seed=asked["seed"], correct_for=plain if correct_only else None)
+    images = source
+    if n is None:
+        n = "all" if asked["strategy"] in LAYERWISE and not correct_only else _IMAGES
+    if isinstance(n, int):
+        images = om.choose_images(source, n=n, seed=asked["seed"], correct_for=plain if correct_only else None)
+    elif correct_only:
+        raise InputError("correct_only: goes with a number of images, not with all")
     several = asked["strategy"] != "joint"
     runs = out.with_name(out.name + ".runs.jsonl") if out is not None and several else None
     with progress_bar("programs") as progress:

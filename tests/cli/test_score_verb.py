@@ -16,7 +16,7 @@ import pytest
 
 import oamip_model as om
 from oamip_model.cli.score import score
-from oamip_model.scoring import run as scoring_run
+from oamip_model.scoring import whole
 from oamip_model.scoring.result import ReplayCheck
 
 SMALL = ["--images", "6", "--sparsity", "mean"]
@@ -87,14 +87,14 @@ def test_averages_end_with_0(strategy: str, programs: int, call: Any, files: Any
 
 
 def test_a_limit_ends_with_3(call: Any, files: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    real = scoring_run.solve_program
+    real = whole.solve_program
 
     def stopped(*arguments: Any) -> Any:
         outcome = real(*arguments)
-        result = scoring_run.replace(outcome.result, status="feasible", gap=0.3)
-        return scoring_run.replace(outcome, result=result)
+        result = whole.replace(outcome.result, status="feasible", gap=0.3)
+        return whole.replace(outcome, result=result)
 
-    monkeypatch.setattr(scoring_run, "solve_program", stopped)
+    monkeypatch.setattr(whole, "solve_program", stopped)
     outcome = call("score", files.net, "--data", files.data, *SMALL, "--out", tmp_path / "s.json")
     assert outcome.code == 3
     assert "feasible, gap 0.3" in outcome.out
@@ -102,15 +102,13 @@ def test_a_limit_ends_with_3(call: Any, files: Any, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_failed_replay_ends_with_5(call: Any, files: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = scoring_run.solve_program
+    real = whole.solve_program
 
     def wrong(*arguments: Any) -> Any:
         outcome = real(*arguments)
-        return scoring_run.replace(
-            outcome, result=scoring_run.replace(outcome.result, replay=ReplayCheck(1.0, 1.0, 1e-4, False))
-        )
+        return whole.replace(outcome, result=whole.replace(outcome.result, replay=ReplayCheck(1.0, 1.0, 1e-4, False)))
 
-    monkeypatch.setattr(scoring_run, "solve_program", wrong)
+    monkeypatch.setattr(whole, "solve_program", wrong)
     outcome = call("score", files.net, "--data", files.data, *SMALL)
     assert outcome.code == 5
     assert "FAILED" in outcome.out
@@ -168,16 +166,16 @@ def test_a_killed_run_goes_on(call: Any, files: Any, tmp_path: Path, monkeypatch
     assert 2 <= finished < 24
 
     solved = []
-    real = scoring_run.solve_program
-    monkeypatch.setattr(scoring_run, "solve_program", lambda *a: solved.append(a[3]) or real(*a))
+    real = whole.solve_program
+    monkeypatch.setattr(whole, "solve_program", lambda *a: solved.append(a[3]) or real(*a))
     assert call(*stopped.args).code == 0
     assert len(solved) == 24 - finished
     assert not runs.exists()
     monkeypatch.undo()
 
-    whole = call("score", files.net, "--data", files.data, *MANY, "--json").json()
+    complete = call("score", files.net, "--data", files.data, *MANY, "--json").json()
     for name, values in om.load_scores(tmp_path / "s.json").by_layer.items():
-        np.testing.assert_array_equal(values, whole["layers"][name]["scores"])
+        np.testing.assert_array_equal(values, complete["layers"][name]["scores"])
 
 
 def test_ctrl_c_saves_what_there_is(call: Any, files: Any, tmp_path: Path) -> None:
