@@ -11,7 +11,7 @@ from oamip_model.lazy import lazy_names
 
 if TYPE_CHECKING:
     from oamip_model.bounds import Bounds as Bounds
-    from oamip_model.bounds import compute_bounds as compute_bounds
+    from oamip_model.bounds import load_bounds as load_bounds
     from oamip_model.data import Dataset as Dataset
     from oamip_model.data import choose_images as choose_images
     from oamip_model.data import load_dataset as load_dataset
@@ -37,12 +37,13 @@ if TYPE_CHECKING:
     from oamip_model.solving import get_backend as get_backend
     from oamip_model.solving import list_solvers as list_solvers
     from oamip_model.solving import solve_instance as solve_instance
+    from oamip_model.tightening import compute_bounds as compute_bounds
     from oamip_model.training import accuracy as accuracy
     from oamip_model.training import make_network as make_network
     from oamip_model.training import train as train
 
 _HOMES = {
-    "Bounds": "bounds", "compute_bounds": "bounds",
+    "Bounds": "bounds", "load_bounds": "bounds",
     "Dataset": "data", "choose_images": "data", "load_dataset": "data",
     "CheckError": "errors", "InputError": "errors", "OamipError": "errors", "SolverError": "errors",
     "SolverMissingError": "errors",
@@ -52,6 +53,7 @@ _HOMES = {
     "to_module": "pruning",
     "Scores": "scoring", "load_scores": "scoring", "score": "scoring",
     "compile_arrays": "solving", "get_backend": "solving", "list_solvers": "solving", "solve_instance": "solving",
+    "compute_bounds": "tightening",
     "accuracy": "training", "make_network": "training", "train": "training",
 }  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -61,6 +62,15 @@ class Bounds:
             for k, layer in enumerate(network.layers)
             if layer.activation == "relu"
         }
+
+    def save(self, path: str | Path) -> None:
+        """Write these bounds to an .npz file, which :func:`oamip_model.bounds.load_bounds` reads.
+
+        Raises InputError for another suffix, or a path that cannot be written.
+        """
+        from oamip_model.bounds.store import save_bounds
+
+        save_bounds(self, path)
 
     def check_fit(self, network: Network, images: Array, validity: Validity, epsilon: float) -> None:
         """Raise InputError unless these bounds belong to this network, these images, this validity and this epsilon."""
