@@ -11,6 +11,7 @@ from typing import NoReturn
 import click
 
 import oamip_model
+from oamip_model.cli.bounds import bounds
 from oamip_model.cli.demo import demo
 from oamip_model.cli.prune import prune
 from oamip_model.cli.score import score
@@ -38,7 +39,7 @@ def oamip() -> None:
     """
 
 
-for verb in (solvers, score, prune, demo):
+for verb in (solvers, score, bounds, prune, demo):
     oamip.add_command(verb)
 
 

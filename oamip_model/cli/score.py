@@ -13,6 +13,7 @@ from oamip_model.errors import CheckError, InputError
 from oamip_model.files import check_writable
 from oamip_model.formulation.settings import GATES, LOSSES, RELAXATIONS, SCORES, SPARSITIES, Settings
 from oamip_model.scoring.strategies import HEADS, LAYERWISE, STRATEGIES
+from oamip_model.tightening.methods import BOUND_METHODS
 
 if TYPE_CHECKING:
     from oamip_model.scoring import Scores
@@ -42,8 +43,8 @@ _IMAGES = 10
 @click.option("--score-type", "scores", type=click.Choice(SCORES), default=Settings.scores, show_default=True)
 @click.option("--relaxed", is_flag=True, help="ReLU states in [0, 1] instead of {0, 1}: a lower bound, and quick.")
 @click.option("--relaxation", type=click.Choice(RELAXATIONS), default=Settings.relaxation, show_default=True)
-@click.option("--bounds", default="interval", show_default=True, metavar="METHOD",
-              help="How pre-activations are bounded.")  # fmt: skip
+@click.option("--bounds", default="interval", show_default=True, metavar="|".join((*BOUND_METHODS, "FILE")),
+              help="How pre-activations are bounded, or with --strategy joint a file of `oamip bounds`.")  # fmt: skip
 @click.option("--loss", type=click.Choice(LOSSES), default=Settings.loss, show_default=True)
 @click.option("--weight", default=Settings.weight, show_default=True, help="Of the loss, against the sparsity.")
 @click.option("--margin", default=Settings.margin, show_default=True, help="Of the losses hinge and margin, in logits.")
@@ -90,6 +91,8 @@ def score(
 
     Settings(**{name: asked[name] for name in Settings.__dataclass_fields__})
     om.get_backend(asked["solver"])
+    if asked["bounds"].endswith(".npz"):
+        asked["bounds"] = om.load_bounds(asked["bounds"])
     plain = om.read_network(network, input_shape)
     source = om.load_dataset(data, split=split, download=download)
     plain.check_images(source.images[:1])

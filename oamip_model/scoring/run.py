@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from numpy.typing import ArrayLike
 
-from oamip_model.bounds import BOUND_METHODS, Bounds
+from oamip_model.bounds import Bounds
 from oamip_model.data import Dataset, check_labels
 from oamip_model.errors import InputError
 from oamip_model.formulation.settings import Settings, check_choice
@@ -21,6 +21,7 @@ from oamip_model.scoring.whole import whole_network_scores
 from oamip_model.solving.protocol import Options
 from oamip_model.solving.registry import get_backend
 from oamip_model.solving.solve import check_tolerance
+from oamip_model.tightening import BOUND_METHODS
 
 if TYPE_CHECKING:
     from torch import nn

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from oamip_model.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from oamip_model.tightening.compute import BOUND_METHODS as BOUND_METHODS
     from oamip_model.tightening.compute import compute_bounds as compute_bounds
     from oamip_model.tightening.lp import certified as certified
     from oamip_model.tightening.lp import lp_bounds as lp_bounds
+    from oamip_model.tightening.methods import BOUND_METHODS as BOUND_METHODS
 
-_HOMES = {"BOUND_METHODS": "compute", "compute_bounds": "compute", "certified": "lp", "lp_bounds": "lp"}
+_HOMES = {"BOUND_METHODS": "methods", "compute_bounds": "compute", "certified": "lp", "lp_bounds": "lp"}
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -12,8 +12,7 @@ from oamip_model.bounds import Bounds, Validity
 from oamip_model.errors import InputError
 from oamip_model.network.types import Network
 from oamip_model.tightening.lp import lp_bounds
-
-BOUND_METHODS = (*propagation.BOUND_METHODS, "lp")
+from oamip_model.tightening.methods import BOUND_METHODS
 
 
 def compute_bounds(

@@ -1,0 +1,110 @@
+"""``oamip bounds``: bounds of pre-activations, what each method decided, and a file of them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from oamip_model.cli.options import Count, Verb, check_out, data_options, json_option, network_options
+from oamip_model.cli.output import print_json, print_table
+from oamip_model.errors import InputError
+from oamip_model.formulation.settings import GATES, Settings
+from oamip_model.tightening.methods import BOUND_METHODS
+
+if TYPE_CHECKING:
+    from oamip_model.bounds import Bounds
+
+
+@click.command(cls=Verb)
+@network_options
+@data_options(split=None)
+@click.option("--images", "n", type=Count(), default=10, show_default=True,
+              help="How many images, as many of each class; all: every image.")  # fmt: skip
+@click.option("--correct-only", is_flag=True, help="Only images that the network classifies correctly.")
+@click.option("--method", type=click.Choice(BOUND_METHODS), default="crown", show_default=True,
+              help="From quick to tight; each starts from the one before it.")  # fmt: skip
+@click.option("--gate", type=click.Choice(GATES), default=Settings.gate, show_default=True,
+              help="For which programs: `published` bounds the trained network, the others every score.")  # fmt: skip
+@click.option(
+    "--epsilon", type=float, help="Half width of the box around the images, with --gate published.  [default: 1e-5]"
+)
+@click.option("--time-limit", type=float, help="Seconds for each method after interval; the rest keeps looser bounds.")
+@click.option("--jobs", default=1, show_default=True, help="Processes of --method lp.")
+@click.option("--solver", default="highs", show_default=True, help="Of --method lp: one that gives duals.")
+@click.option("--seed", default=0, show_default=True, help="Of the choice of images.")
+@click.option("--out", type=click.Path(path_type=Path), help="Save the bounds to this .npz file, for score --bounds.")
+@json_option
+def bounds(
+    network: str,
+    data: str,
+    split: Any,
+    download: bool,
+    input_shape: tuple[int, ...] | None,
+    n: int | str,
+    correct_only: bool,
+    method: str,
+    gate: str,
+    epsilon: float | None,
+    seed: int,
+    out: Path | None,
+    as_json: bool,
+    **asked: Any,
+) -> int:
+    """Bound the pre-activations of the network NET, an .onnx or .pt2 file, for some images.
+
+    One line for each method and ReLU layer: how many ReLUs are always off, always on and unstable, over all images, how
+    many of them this method decided, and the mean width of the bounds. `oamip score --bounds FILE` takes the file that
+    --out wrote, with the same network, data, images and seed.
+    """
+    if out is not None:
+        check_out(out, network, data, suffixes=(".npz",))
+
+    import oamip_model as om
+
+    settings = Settings(gate=gate, epsilon=epsilon, scores="binary" if gate == "switch" else "continuous")
+    plain = om.read_network(network, input_shape)
+    source = om.load_dataset(data, split=split, download=download)
+    plain.check_images(source.images[:1])
+    images = source
+    if isinstance(n, int):
+        images = om.choose_images(source, n=n, seed=seed, correct_for=plain if correct_only else None)
+    elif correct_only:
+        raise InputError("correct_only: goes with a number of images, not with all")
+    found = om.compute_bounds(
+        plain, images.images, method, epsilon=settings.epsilon or 0.0,
+        validity="trained network" if gate == "published" else "every score", **asked,
+    )  # fmt: skip
+    if out is not None:
+        found.save(out)
+    if as_json:
+        print_json(record(found) | {"images": len(images.labels), "out": None if out is None else str(out)})
+    else:
+        print_bounds(found)
+        if out is not None:
+            click.echo(f"saved to {out}")
+    return 0
+
+
+def print_bounds(found: Bounds) -> None:
+    """Print a table of what each method decided in each layer."""
+    rows = [
+        [r.layer, r.method, str(r.off), str(r.on), str(r.unstable), str(r.decided), f"{r.mean_width:.4g}",
+         f"{r.seconds:.2f}"]
+        for r in found.reports
+    ]  # fmt: skip
+    columns = ["layer", "method", "off", "on", "unstable", "decided here", "mean width", "seconds"]
+    print_table(columns, rows, left=2)
+
+
+def record(found: Bounds) -> dict[str, Any]:
+    """What --json prints of bounds."""
+    last = {r.layer: r for r in found.reports}
+    totals = {name: sum(getattr(r, name) for r in last.values()) for name in ("off", "on", "unstable")}
+    return {
+        "method": found.method, "validity": found.validity, "epsilon": found.epsilon, "network": found.network,
+        "images_fingerprint": found.images, "relus": totals,
+        "seconds": sum(r.seconds for r in found.reports), "layers": [asdict(r) for r in found.reports],
+    }  # fmt: skip

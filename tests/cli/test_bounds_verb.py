@@ -1,0 +1,64 @@
+"""``oamip bounds``: what it prints and saves, and that ``oamip score`` takes the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import oamip_model as om
+
+FEW = ["--images", "6"]
+
+
+def test_each_method_reports_every_layer(files: Any, call: Any) -> None:
+    told = call("bounds", files.net, "--data", files.data, *FEW, "--method", "lp", "--json")
+    assert (told.code, told.err) == (0, "")
+    found = told.json()
+    network = om.read_network(files.net)
+    names = [layer.name for layer in network.layers if layer.activation == "relu"]
+    assert [(r["method"], r["layer"]) for r in found["layers"]] == [
+        (method, name) for method in ("interval", "crown", "lp") for name in names
+    ]
+    relus = sum(layer.size for layer in network.layers if layer.activation == "relu")
+    assert sum(found["relus"].values()) == 6 * relus
+    assert sum(r["decided"] for r in found["layers"]) == found["relus"]["off"] + found["relus"]["on"]
+    table = call("bounds", files.net, "--data", files.data, *FEW, "--method", "lp").out.splitlines()
+    assert len(table) == 1 + len(found["layers"])
+
+
+def test_score_takes_the_file_and_refuses_it_for_other_images(files: Any, call: Any, tmp_path: Path) -> None:
+    out = tmp_path / "bounds.npz"
+    told = call("bounds", files.net, "--data", files.data, *FEW, "--out", out)
+    assert (told.code, f"saved to {out}" in told.out) == (0, True)
+    options = ["--data", files.data, "--score-type", "binary", "--sparsity", "mean", "--json"]
+    by_file = call("score", files.net, *FEW, *options, "--bounds", out)
+    by_name = call("score", files.net, *FEW, *options, "--bounds", "crown")
+    assert (by_file.code, by_name.code) == (0, 0)
+    assert by_file.json()["objective"] == pytest.approx(by_name.json()["objective"])
+    for other in (["--images", "5"], [*FEW, "--seed", "1"], [*FEW, "--gate", "published"]):
+        refused = call("score", files.net, *options, *other, "--bounds", out)
+        assert refused.code == 2
+        assert refused.err.startswith("oamip: error: --bounds: computed for ")
+        assert refused.err.count("\n") == 1
+
+
+def test_the_published_gate_has_bounds_of_the_trained_network(files: Any, call: Any) -> None:
+    told = call("bounds", files.net, "--data", files.data, *FEW, "--gate", "published", "--json").json()
+    assert (told["validity"], told["epsilon"]) == ("trained network", 1e-5)
+
+
+@pytest.mark.parametrize(("arguments", "culprit"), [
+    (["--method", "guess"], "--method"), (["--jobs", "0"], "--jobs: got 0"), (["--images", "0"], "--images"),
+    (["--time-limit", "-1"], "--time-limit: got -1"), (["--epsilon", "0.1"], "--epsilon: only the gate published"),
+    (["--out", "bounds.json"], "--out: bounds.json is not a name ending in .npz"),
+    (["--method", "lp", "--gate", "published"], "bounds: lp holds for every score"),
+    (["--method", "lp", "--solver", "nobody"], "--solver: got 'nobody'"),
+    (["--images", "all", "--correct-only"], "--correct-only"),
+])  # fmt: skip
+def test_bad_input_is_one_line(arguments: list[str], culprit: str, files: Any, call: Any) -> None:
+    told = call("bounds", files.net, "--data", files.data, *arguments)
+    assert (told.code, told.out) == (2, "")
+    assert culprit in told.err
+    assert told.err.count("\n") == 1
