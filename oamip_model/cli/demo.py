@@ -37,20 +37,21 @@ def demo(out: str, as_json: bool) -> int:
 
 
 def _print(found: Demo) -> None:
-    click.echo("1. Prune a 784-300-100-10 network by the scores of the published program, no fine-tuning.")
-    click.echo(f"   solver: {found.scores.solver} {found.scores.version}: {found.scores.summary()}")
+    click.echo("1. Prune a 784-300-100-10 network by its scores, no fine-tuning.")
+    click.echo(f"   published program, {found.scores.solver} {found.scores.version}: {found.scores.summary()}")
+    click.echo(f"   layer by layer, {found.layerwise.solver} {found.layerwise.version}: {found.layerwise.summary()}")
     click.echo(f"   accuracy on {found.test}\n")
-    rows = [["0 %", str(found.parameters), *[percent(found.accuracy)] * 3]]
+    rows = [["0 %", str(found.parameters), *[percent(found.accuracy)] * 4]]
     rows += [
-        [f"{100 * r.share:.0f} %", str(r.parameters), percent(r.scores), percent(r.weight_norm), percent(r.random)]
+        [f"{100 * r.share:.0f} %", str(r.parameters), *map(percent, (r.scores, r.layerwise, r.weight_norm, r.random))]
         for r in found.rows
     ]
-    print_table(["units removed", "parameters", "by score", "by weight norm", "random"], rows, left=0)
+    print_table(["units removed", "parameters", "published", "layer by layer", "weight norm", "random"], rows, left=0)
     kept = ", ".join(f"{name} {int(s.sum())} of {len(s)}" for name, s in found.proved.by_layer.items())
     click.echo("\n2. The fewest units of a 784-16-8-10 network, against its loss, by an integer program.")
     click.echo(f"   solver: {found.proved.solver} {found.proved.version}: {found.proved.summary()}")
     click.echo(f"   units kept: {kept}")
-    click.echo("\n3. The same programs by a second solver.\n")
+    click.echo("\n3. The published and the integer program by a second solver.\n")
     table = [
         [a.program, *(f"{s} {number(v, 8)}" for s, v in zip(a.solvers, a.objectives, strict=True)),
          number(a.difference, 2), {True: "yes", False: "NO", None: "not solved"}[a.agree]]
@@ -73,6 +74,7 @@ def _record(found: Demo) -> dict[str, Any]:
         "parameters": found.parameters,
         "test": found.test,
         "scores": told(found.scores),
+        "layerwise": told(found.layerwise),
         "pruned": [vars(row) for row in found.rows],
         "proved": told(found.proved),
         "agreements": [vars(a) for a in found.agreements],

@@ -35,7 +35,11 @@ def draw(scores: Scores, rows: Sequence[PrunedRow], accuracy: float, images: int
 
     shares = [100 * row.share for row in rows]
     right.axhline(100 * accuracy, color="black", linewidth=1, linestyle=":", label="as trained")
-    lines = (("scores", "by score", _BLUE, "o"), ("weight_norm", "by weight norm", _ORANGE, "s"))
+    lines = (
+        ("layerwise", "layer by layer, all training images", _GREEN, "D"),
+        ("scores", "published program, 10 images", _BLUE, "o"),
+        ("weight_norm", "by weight norm", _ORANGE, "s"),
+    )
     for field, label, colour, marker in (*lines, ("random", f"random, mean of {RANDOM_DRAWS} draws", _GREY, "^")):
         heights = [100 * getattr(row, field) for row in rows]
         right.plot(shares, heights, color=colour, marker=marker, linewidth=2, label=label)
