@@ -77,7 +77,6 @@ def whole_network_scores(
     if progress is not None:
         progress(len(outcomes), len(groups), outcomes[-1].result.status)
     # Pruning a module by these scores reads the module again, and needs its shape.
-    asked |= {"input_shape": list(plain.input_shape)}
     told = asked | {"input_shape": list(plain.input_shape)}
     return collect(plain, outcomes, len(groups), strategy, settings, told, data.source)
 
