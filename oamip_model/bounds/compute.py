@@ -35,7 +35,9 @@ def compute_bounds(
         (4, 2)
     """
     if method not in BOUND_METHODS:
-        raise InputError(f"bounds: got {method!r}, accepted are {', '.join(BOUND_METHODS)}")
+        raise InputError(
+            f"bounds: got {method!r}, accepted are {', '.join(BOUND_METHODS)}, or what om.compute_bounds made"
+        )
     if method == "crown":
         return crown_bounds(network, images, validity=validity, epsilon=epsilon, time_limit=time_limit)
     return interval_bounds(network, images, validity=validity, epsilon=epsilon)

@@ -84,6 +84,8 @@ def affine_interval(layer: Layer, inputs: list[tuple[Array, Array]]) -> tuple[Ar
     centre = layer.pre_activation(
         [np.where(low == high, low, c) for (low, high), c in zip(inputs, centres, strict=True)]
     )
+    if all((low == high).all() for low, high in inputs):
+        return centre, centre.copy()
     radius = np.zeros_like(centre)
     size = np.zeros_like(centre)
     for term, (low, high), c in zip(layer.terms, inputs, centres, strict=True):

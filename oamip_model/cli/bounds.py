@@ -57,7 +57,7 @@ def bounds(
 
     One line for each method and ReLU layer: how many ReLUs are always off, always on and unstable, over all images, how
     many of them this method decided, and the mean width of the bounds. `oamip score --bounds FILE` takes the file that
-    --out wrote, with the same network, data, images and seed.
+    --out wrote, with the same network, data, images and seed; with --gate published, one of --method interval.
     """
     if out is not None:
         check_out(out, network, data, suffixes=(".npz",))

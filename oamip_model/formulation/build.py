@@ -55,6 +55,9 @@ def instance_data(
         bounds.check_fit(network, x, validity, epsilon)
     else:
         raise InputError(f"bounds: got {bounds!r}, accepted are a method's name and a Bounds object")
+    if settings.gate == "published" and bounds.method != "interval":
+        # Its bounds do not hold below a score of 1, so they are part of the problem: tighter ones forbid other scores.
+        raise InputError(f"bounds: the gate published is defined by interval bounds, got {bounds.method}")
     scale_from = interval_bounds(network, x, validity="every score", epsilon=epsilon)
     layout = arrange(network, x, bounds, scale_from, settings.gate)
     sizes = {group.name: group.size for group in network.groups}

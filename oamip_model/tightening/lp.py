@@ -55,8 +55,8 @@ def lp_bounds(
     """
     if start.validity != "every score" or start.epsilon != 0:
         raise InputError(
-            "bounds: lp holds for every score of a network without a box around the images, and the gate published"
-            " needs bounds of the trained network: accepted there are interval, crown"
+            "bounds: lp holds for every score of a network without a box around the images; for the trained network,"
+            " and with a box, accepted are interval, crown"
         )
     x = network.check_images(images)
     start.check_fit(network, x, "every score", 0.0)
@@ -64,7 +64,8 @@ def lp_bounds(
     sound = interval_bounds(network, x)
     share = None if time_limit is None else time_limit * min(jobs, len(x)) / len(x)
     tasks = [(x[i : i + 1], _of_image(start, i), _of_image(sound, i)) for i in range(len(x))]
-    if jobs == 1 or len(x) == 1:
+    idle = all(crown_suffices(network, k) or not gains(network, k) for k in range(len(network.layers)))
+    if idle or jobs == 1 or len(x) == 1:
         done = [tighten_image(network, *task, solver, share) for task in tasks]
     else:
         done = Parallel(n_jobs=min(jobs, len(x)))(delayed(tighten_image)(network, *t, solver, share) for t in tasks)

@@ -87,6 +87,21 @@ def test_a_place_that_cannot_be_written_is_named(saved, tmp_path):
     assert not list(tmp_path.glob(".*"))
 
 
+def test_the_published_gate_keeps_the_bounds_that_define_it(problem_of):
+    p = problem_of("conv")
+    box = {"validity": "trained network", "epsilon": 1e-5}
+    interval, crown = (om.compute_bounds(p.network, p.images, method, **box) for method in ("interval", "crown"))
+    assert p.build(gate="published", bounds=interval).nvariables() == p.build(gate="published").nvariables()
+    for tighter in (crown, "crown"):
+        with pytest.raises(om.InputError, match=r"^bounds: the gate published is defined by interval bounds[^\n]*$"):
+            p.build(gate="published", bounds=tighter)
+
+
+def test_a_program_names_what_it_takes(problem_of):
+    with pytest.raises(om.InputError, match=r"^bounds: got 'lp', accepted are interval, crown, or what [^\n]*$"):
+        problem_of("conv").build(bounds="lp")
+
+
 @pytest.mark.parametrize("method", ["crown", "lp"])
 def test_scores_take_the_method_by_name(problem_of, method):
     p = problem_of("conv", 0, 1)
