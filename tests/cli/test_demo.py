@@ -24,11 +24,13 @@ def test_what_it_leaves(call: Any, tmp_path: Path) -> None:
     outcome = call("demo", "--out", tmp_path / "new" / "demo", "--json")
     assert outcome.code == 0, outcome
     told = outcome.json()
-    names = ["network.onnx", "scores.json", "pruned-50.onnx", "small.onnx", "small-scores.json", "scores.png"]
+    names = ["network.onnx", "scores.json", "layer-by-layer-scores.json", "pruned-50.onnx", "small.onnx"]
+    names += ["small-scores.json", "scores.png"]
     assert [Path(f).name for f in told["files"]] == names
     assert {path.name for path in (tmp_path / "new" / "demo").iterdir()} == set(names)
     assert told["proved"]["proved"]
     assert told["scores"]["relaxed"]
+    assert "one by one" in told["layerwise"]["summary"]
     assert all(a["agree"] for a in told["agreements"])
     assert len({s for a in told["agreements"] for s in a["solvers"]}) == 2
     network = om.read_network(told["files"][0])
