@@ -20,7 +20,7 @@ from oamip_model.tightening import certified, compute_bounds, lp, lp_bounds
 SEEDS = st.integers(0, 100_000)
 KINDS = ["dense", "deep", "conv", "residual", "relu-pool", "pool-relu", "average-pool", "norm", "depthwise"]
 KINDS += ["tied-to-image"]
-run = settings(deadline=None, derandomize=True, max_examples=60)
+run = settings(deadline=None, derandomize=True, max_examples=40)
 
 
 def passes(network, images, gate):
