@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -15,6 +12,7 @@ from torch import nn
 
 from oamip_model.network.ops import Shape
 from oamip_model.pruning.mask import NotWiredError, clean_copy, example_images, make_permanent, without_made_affine
+from oamip_model.pruning.quiet import quiet
 
 Check = Callable[[nn.Module], bool]
 Units = NDArray[np.int64]
@@ -75,7 +73,7 @@ def _attempt(
     trial = clean_copy(base)
     zeroed = {}
     try:
-        with _quiet(), torch.enable_grad():
+        with quiet("torch_pruning"), torch.enable_grad():
             graph = torch_pruning.DependencyGraph()
             graph.build_dependency(trial, example_inputs=(example_images(input_shape, like=trial),), verbose=False)
             for group, units in todo.items():
@@ -144,17 +142,3 @@ def _keep_even(conv: nn.Conv2d, indices: Units, units: Units, outgoing: bool) ->
     for block in blocks[1:]:
         places &= set(block % size)
     return order[np.isin(order % size, sorted(places))]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Torch-Pruning's remarks on layers that it takes for elementwise; the result is checked anyway."""
-    logger = logging.getLogger("torch_pruning")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -17,6 +14,7 @@ from oamip_model.network import read_network
 from oamip_model.network.reader import check_shape
 from oamip_model.pruning.check import TOLERANCE, expected_logits
 from oamip_model.pruning.mask import clean_copy, example_images, make_permanent
+from oamip_model.pruning.quiet import quiet
 
 
 def save_module(module: nn.Module, path: str | Path, input_shape: Sequence[int]) -> Path:
@@ -43,7 +41,7 @@ def save_module(module: nn.Module, path: str | Path, input_shape: Sequence[int])
     example = example_images(check_shape(input_shape), like=copy)
     with replacing(target) as temporary:
         try:
-            with _quiet():
+            with quiet("torch"):
                 if target.suffix == ".onnx":
                     torch.onnx.export(
                         copy, (example,), temporary, dynamo=False, input_names=["images"], output_names=["logits"],
@@ -61,17 +59,3 @@ def save_module(module: nn.Module, path: str | Path, input_shape: Sequence[int])
         if found > TOLERANCE:
             raise CheckError(f"path: what was written to {target} differs from the module by {found:.2g}")
     return target
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the exporters' remarks on their own future."""
-    logger = logging.getLogger("torch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)

@@ -6,67 +6,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from replays import KINDS, assert_within, gates, passes
 
 import oamip_model as om
 from oamip_model.bounds import crown_bounds, interval_bounds
-from oamip_model.network.types import IMAGE
 
 SEEDS = st.integers(0, 100_000)
-KINDS = st.sampled_from(
-    [
-        "dense",
-        "deep",
-        "conv",
-        "residual",
-        "relu-pool",
-        "pool-relu",
-        "average-pool",
-        "norm",
-        "depthwise",
-        "tied-to-image",
-    ]
-)
 run = settings(deadline=None, derandomize=True, max_examples=120)
 
 
-def passes(network, images, gate):
-    """Pre-activation and output of every layer, flat, where ``gate(k, layer, a)`` is what scored units pass on."""
-    before, after = [], []
-    for k, layer in enumerate(network.layers):
-        a = layer.pre_activation([images if t.source == IMAGE else after[t.source] for t in layer.terms])
-        before.append(a.reshape(len(images), -1))
-        after.append(layer.activate(a) if layer.group is None else gate(k, layer, a))
-    return before, [h.reshape(len(images), -1) for h in after]
-
-
-def assert_within(bounds, before, after):
-    for k, (a, h) in enumerate(zip(before, after, strict=True)):
-        slack = 1e-12 * (1 + np.abs(a).max())
-        assert (bounds.lower[k] - slack <= a).all()
-        assert (a <= bounds.upper[k] + slack).all()
-        assert (bounds.output_lower[k] - slack <= h).all()
-        assert (h <= bounds.output_upper[k] + slack).all()
-
-
-def gates(p, flat, interval):
-    """The gates ``switch`` and ``subtractive`` at given scores."""
-    scores = p.split(flat)
-
-    def score(layer):
-        return scores[p.network.groups[layer.group].name][layer.units].reshape(layer.shape)
-
-    def switch(k, layer, a):
-        return score(layer) * np.maximum(a, 0.0)
-
-    def subtractive(k, layer, a):
-        scale = np.maximum(interval.upper[k], 0.0).reshape(a.shape)
-        return np.maximum(a - (1 - score(layer)) * scale, 0.0)
-
-    return switch, subtractive
-
-
 @run
-@given(kind=KINDS, seed=SEEDS, epsilon=st.sampled_from([0.0, 0.0, 0.3]))
+@given(kind=st.sampled_from(KINDS), seed=SEEDS, epsilon=st.sampled_from([0.0, 0.0, 0.3]))
 def test_crown_holds_for_every_score_and_both_gates(random_problem, kind, seed, epsilon):
     p, pick = random_problem(kind, seed), np.random.default_rng(seed)
     bounds = crown_bounds(p.network, p.images, epsilon=epsilon)
@@ -79,7 +29,7 @@ def test_crown_holds_for_every_score_and_both_gates(random_problem, kind, seed, 
 
 
 @run
-@given(kind=KINDS, seed=SEEDS, epsilon=st.sampled_from([0.0, 1e-5, 0.05, 0.5]))
+@given(kind=st.sampled_from(KINDS), seed=SEEDS, epsilon=st.sampled_from([0.0, 1e-5, 0.05, 0.5]))
 def test_trained_crown_holds_for_the_trained_network(random_problem, kind, seed, epsilon):
     p, pick = random_problem(kind, seed), np.random.default_rng(seed)
     bounds = crown_bounds(p.network, p.images, validity="trained network", epsilon=epsilon)
@@ -90,7 +40,7 @@ def test_trained_crown_holds_for_the_trained_network(random_problem, kind, seed,
 
 @run
 @given(
-    kind=KINDS, seed=SEEDS, epsilon=st.sampled_from([0.0, 1e-3, 0.3]),
+    kind=st.sampled_from(KINDS), seed=SEEDS, epsilon=st.sampled_from([0.0, 1e-3, 0.3]),
     validity=st.sampled_from(["every score", "trained network"]),
 )  # fmt: skip
 def test_crown_is_never_looser_than_intervals(random_problem, kind, seed, epsilon, validity):

@@ -8,80 +8,33 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from replays import KINDS, assert_within, gates, passes
 
 import oamip_model as om
 from oamip_model.bounds import interval_bounds
-from oamip_model.network.types import IMAGE
 
 SEEDS = st.integers(0, 10_000)
-KINDS = st.sampled_from(
-    [
-        "dense",
-        "deep",
-        "conv",
-        "residual",
-        "relu-pool",
-        "pool-relu",
-        "average-pool",
-        "norm",
-        "depthwise",
-        "tied-to-image",
-    ]
-)
 run = settings(deadline=None, derandomize=True, max_examples=100)
 
 
-def passes(network, images, gate):
-    """Pre-activation and output of every layer, flat, where ``gate(layer, a)`` is what scored units pass on."""
-    before, after = [], []
-    for layer in network.layers:
-        a = layer.pre_activation([images if t.source == IMAGE else after[t.source] for t in layer.terms])
-        before.append(a.reshape(len(images), -1))
-        after.append(layer.activate(a) if layer.group is None else gate(layer, a))
-    return before, [h.reshape(len(images), -1) for h in after]
-
-
-def assert_within(bounds, before, after):
-    for k, (a, h) in enumerate(zip(before, after, strict=True)):
-        # The forward pass of another order of sums may round by this much.
-        slack = 1e-12 * (1 + np.abs(a).max())
-        assert (bounds.lower[k] - slack <= a).all()
-        assert (a <= bounds.upper[k] + slack).all()
-        assert (bounds.output_lower[k] - slack <= h).all()
-        assert (h <= bounds.output_upper[k] + slack).all()
-
-
 @run
-@given(kind=KINDS, seed=SEEDS, binary=st.booleans(), epsilon=st.sampled_from([0.0, 1e-5, 0.3]))
+@given(kind=st.sampled_from(KINDS), seed=SEEDS, binary=st.booleans(), epsilon=st.sampled_from([0.0, 1e-5, 0.3]))
 def test_bounds_hold_for_every_score_and_both_gates(random_problem, kind, seed, binary, epsilon):
     p, pick = random_problem(kind, seed), np.random.default_rng(seed)
     bounds = om.compute_bounds(p.network, p.images, "interval", epsilon=epsilon)
     images = p.images + epsilon * pick.uniform(-1, 1, p.images.shape)
     flat = pick.integers(0, 2, p.units) if binary else pick.uniform(0, 1, p.units)
-    scores = p.split(flat)
-    scale = [np.maximum(u, 0.0) for u in bounds.upper]
-    number = {id(layer): k for k, layer in enumerate(p.network.layers)}
-
-    def score(layer):
-        return scores[p.network.groups[layer.group].name][layer.units].reshape(layer.shape)
-
-    def switch(layer, a):
-        return score(layer) * np.maximum(a, 0.0)
-
-    def subtractive(layer, a):
-        return np.maximum(a - (1 - score(layer)) * scale[number[id(layer)]].reshape(a.shape), 0.0)
-
-    for gate in (switch, subtractive):
+    for gate in gates(p, flat, bounds):
         assert_within(bounds, *passes(p.network, images, gate))
 
 
 @run
-@given(kind=KINDS, seed=SEEDS, epsilon=st.sampled_from([0.0, 1e-5, 0.3]))
+@given(kind=st.sampled_from(KINDS), seed=SEEDS, epsilon=st.sampled_from([0.0, 1e-5, 0.3]))
 def test_trained_bounds_hold_for_the_trained_network_and_lie_within_the_others(random_problem, kind, seed, epsilon):
     p, pick = random_problem(kind, seed), np.random.default_rng(seed)
     trained = interval_bounds(p.network, p.images, validity="trained network", epsilon=epsilon)
     images = p.images + epsilon * pick.uniform(-1, 1, p.images.shape)
-    assert_within(trained, *passes(p.network, images, lambda layer, a: layer.activate(a)))
+    assert_within(trained, *passes(p.network, images, lambda k, layer, a: layer.activate(a)))
     every = interval_bounds(p.network, p.images, epsilon=epsilon)
     for k in range(len(p.network.layers)):
         slack = 1e-9 * (1 + np.abs(every.upper[k]).max())
@@ -100,12 +53,12 @@ def test_bounds_of_the_second_layer_are_reached_by_some_scores(random_problem, s
 
 def gate_of(p, flat):
     scores = p.split(flat)
-    return lambda layer, a: np.maximum(a, 0) * scores[p.network.groups[layer.group].name][layer.units]
+    return lambda k, layer, a: np.maximum(a, 0) * scores[p.network.groups[layer.group].name][layer.units]
 
 
 def test_the_first_layer_is_constant_only_without_a_box(kind, problem_of):
     p = problem_of(kind)
-    first = passes(p.network, p.images, lambda layer, a: layer.activate(a))[0][0]
+    first = passes(p.network, p.images, lambda k, layer, a: layer.activate(a))[0][0]
     exact = om.compute_bounds(p.network, p.images)
     assert exact.constant(0).all()
     np.testing.assert_array_equal(exact.upper[0], first)

@@ -9,51 +9,16 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from replays import KINDS, assert_within, gates, passes
 
 import oamip_model as om
 from oamip_model.bounds import crown_bounds, interval_bounds
-from oamip_model.network.types import IMAGE
 from oamip_model.solving.protocol import Arrays, Options, Status
 from oamip_model.solving.registry import get_backend
 from oamip_model.tightening import certified, compute_bounds, lp, lp_bounds
 
 SEEDS = st.integers(0, 100_000)
-KINDS = ["dense", "deep", "conv", "residual", "relu-pool", "pool-relu", "average-pool", "norm", "depthwise"]
-KINDS += ["tied-to-image"]
 run = settings(deadline=None, derandomize=True, max_examples=40)
-
-
-def passes(network, images, gate):
-    """Pre-activation and output of every layer, flat, where ``gate(k, layer, a)`` is what scored units pass on."""
-    before, after = [], []
-    for k, layer in enumerate(network.layers):
-        a = layer.pre_activation([images if t.source == IMAGE else after[t.source] for t in layer.terms])
-        before.append(a.reshape(len(images), -1))
-        after.append(layer.activate(a) if layer.group is None else gate(k, layer, a))
-    return before, [h.reshape(len(images), -1) for h in after]
-
-
-def assert_within(bounds, before, after):
-    for k, (a, h) in enumerate(zip(before, after, strict=True)):
-        slack = 1e-12 * (1 + np.abs(a).max())
-        assert (bounds.lower[k] - slack <= a).all()
-        assert (a <= bounds.upper[k] + slack).all()
-        assert (bounds.output_lower[k] - slack <= h).all()
-        assert (h <= bounds.output_upper[k] + slack).all()
-
-
-def gates(p, flat, interval):
-    """The gates ``switch`` and ``subtractive`` at given scores."""
-    scores = p.split(flat)
-
-    def score(layer):
-        return scores[p.network.groups[layer.group].name][layer.units].reshape(layer.shape)
-
-    def subtractive(k, layer, a):
-        scale = np.maximum(interval.upper[k], 0.0).reshape(a.shape)
-        return np.maximum(a - (1 - score(layer)) * scale, 0.0)
-
-    return (lambda k, layer, a: score(layer) * np.maximum(a, 0.0)), subtractive
 
 
 @run
