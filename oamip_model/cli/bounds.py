@@ -11,7 +11,7 @@ import click
 from oamip_model.cli.options import Count, Verb, check_out, data_options, json_option, network_options
 from oamip_model.cli.output import print_json, print_table
 from oamip_model.errors import InputError
-from oamip_model.formulation.settings import GATES, Settings
+from oamip_model.formulation.settings import GATES, Settings, validity_of
 from oamip_model.tightening.methods import BOUND_METHODS
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def bounds(
         raise InputError("correct_only: goes with a number of images, not with all")
     found = om.compute_bounds(
         plain, images.images, method, epsilon=settings.epsilon or 0.0,
-        validity="trained network" if gate == "published" else "every score", **asked,
+        validity=validity_of(gate), **asked,
     )  # fmt: skip
     if out is not None:
         found.save(out)

@@ -9,12 +9,12 @@ import pyomo.environ as pyo
 from numpy.typing import ArrayLike
 from pyomo.common.gc_manager import PauseGC
 
-from oamip_model.bounds import Bounds, Validity, compute_bounds, interval_bounds
+from oamip_model.bounds import Bounds, compute_bounds, interval_bounds
 from oamip_model.data import check_labels
 from oamip_model.errors import InputError
 from oamip_model.formulation.arrange import arrange
 from oamip_model.formulation.model import abstract_model
-from oamip_model.formulation.settings import Settings
+from oamip_model.formulation.settings import Settings, validity_of
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
 
@@ -25,12 +25,8 @@ def gate_scale(network: Network, images: ArrayLike, gate: str, epsilon: float = 
     U+ of the score-aware interval bounds in the sound gates, of the trained network's in ``published``. It says what a
     fractional score means, so it does not depend on how tight the bounds of the program are.
     """
-    bounds = interval_bounds(network, images, validity=_validity(gate), epsilon=epsilon)
+    bounds = interval_bounds(network, images, validity=validity_of(gate), epsilon=epsilon)
     return tuple(np.maximum(upper, 0.0) for upper in bounds.upper)
-
-
-def _validity(gate: str) -> Validity:
-    return "trained network" if gate == "published" else "every score"
 
 
 def instance_data(
@@ -48,7 +44,7 @@ def instance_data(
     if not network.groups:
         raise InputError("network: no layer carries a score (no affine layer is followed by a ReLU before the output)")
     epsilon = float(settings.epsilon or 0.0)
-    validity = _validity(settings.gate)
+    validity = validity_of(settings.gate)
     if isinstance(bounds, str):
         bounds = compute_bounds(network, x, bounds, validity=validity, epsilon=epsilon)
     elif isinstance(bounds, Bounds):

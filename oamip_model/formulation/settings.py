@@ -6,9 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from oamip_model.errors import InputError
+
+if TYPE_CHECKING:
+    from oamip_model.bounds.types import Validity
 
 GATES = ("published", "subtractive", "switch")
 RELAXATIONS = ("big-m",)
@@ -22,6 +25,16 @@ def check_choice(option: str, given: Any, accepted: Sequence[str]) -> None:
     """Raise InputError unless ``given`` is one of ``accepted``."""
     if given not in accepted:
         raise InputError(f"{option}: got {given!r}, accepted are {', '.join(accepted)}")
+
+
+def validity_of(gate: str) -> Validity:
+    """What the bounds of a gate's program must hold for: the published gate's only for the trained network (section 2).
+
+    Example:
+        >>> validity_of("published"), validity_of("switch")
+        ('trained network', 'every score')
+    """
+    return "trained network" if gate == "published" else "every score"
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from oamip_model.scoring.columns import Columns, head_columns, is_affine_after, 
 from oamip_model.scoring.convex import ConvexResult, Tangents, minimise_convex
 from oamip_model.scoring.heads import train_linear_head
 from oamip_model.scoring.layers import TorchLayers
-from oamip_model.scoring.result import ProgramResult, ReplayCheck, Scores, read_program
+from oamip_model.scoring.result import ProgramResult, ReplayCheck, Scores, read_program, total_seconds
 from oamip_model.scoring.select import removal_count, removal_order
 from oamip_model.scoring.store import RunStore, key_of
 from oamip_model.training.loop import torch_device
@@ -278,10 +278,7 @@ def layerwise_scores(
         group.name: run.outcomes[g].scores if g in run.outcomes else np.ones(group.size)
         for g, group in enumerate(network.groups)
     }
-    seconds: dict[str, float] = {}
-    for outcome in found:
-        for stage, value in outcome.result.seconds.items():
-            seconds[stage] = seconds.get(stage, 0.0) + value
+    seconds = total_seconds(outcome.result for outcome in found)
     heads = {outcome.head: None for outcome in found}
     options = asdict(plan) | {"version": found[0].version, "input_shape": list(network.input_shape)}
     return Scores(

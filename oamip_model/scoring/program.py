@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from oamip_model.bounds import Bounds, Validity
+from oamip_model.bounds import Bounds
 from oamip_model.formulation import Settings, build_instance, cross_entropy, hinge
+from oamip_model.formulation.settings import validity_of
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
 from oamip_model.scoring.result import ProgramResult, ReplayCheck
@@ -57,9 +58,8 @@ def solve_program(
     """Outcome of the program of images (n, *input_shape), whose positions in their source are ``indices``."""
     began = time.monotonic()
     if isinstance(bounds, str):
-        validity: Validity = "trained network" if settings.gate == "published" else "every score"
         epsilon = float(settings.epsilon or 0.0)
-        bounds = compute_bounds(network, images, bounds, validity=validity, epsilon=epsilon)
+        bounds = compute_bounds(network, images, bounds, validity=validity_of(settings.gate), epsilon=epsilon)
     bounded = time.monotonic()
     instance = build_instance(network, images, labels, **vars(settings), bounds=bounds)
     built = time.monotonic()

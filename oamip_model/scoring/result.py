@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -59,6 +60,15 @@ class ProgramResult:
     seconds: dict[str, float]
     message: str = ""
     weight: float | None = None
+
+
+def total_seconds(programs: Iterable[ProgramResult]) -> dict[str, float]:
+    """Seconds by stage, added up over the programs."""
+    total: dict[str, float] = {}
+    for program in programs:
+        for stage, value in program.seconds.items():
+            total[stage] = total.get(stage, 0.0) + value
+    return total
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from oamip_model.formulation import Settings
 from oamip_model.network import Network
 from oamip_model.network.ops import Array
 from oamip_model.scoring.program import ProgramOutcome, Solver, solve_program
-from oamip_model.scoring.result import Scores, read_program
+from oamip_model.scoring.result import Scores, read_program, total_seconds
 from oamip_model.scoring.store import RunStore, key_of
 from oamip_model.solving.registry import get_backend
 
@@ -113,10 +113,7 @@ def collect(
             raise KeyboardInterrupt(no_scores(outcomes[-1], settings))
         raise SolverError(no_scores(outcomes[0], settings))
     by_layer = {group.name: np.mean([s[group.name] for s in found], axis=0) for group in network.groups}
-    seconds: dict[str, float] = {}
-    for outcome in outcomes:
-        for stage, value in outcome.result.seconds.items():
-            seconds[stage] = seconds.get(stage, 0.0) + value
+    seconds = total_seconds(outcome.result for outcome in outcomes)
     return Scores(
         by_layer=by_layer,
         strategy=strategy,
