@@ -123,7 +123,8 @@ def score(
     get_backend(solver)
     kept = RunStore(store)
     if layerwise:
-        from oamip_model.scoring.decoupled import Plan, layerwise_scores
+        from oamip_model.scoring.decoupled import layerwise_scores
+        from oamip_model.scoring.plan import Plan
 
         plan = Plan(
             strategy, head, sparsity, scores == "binary", weight, amount, sweeps=sweeps, solver=solver, tolerance=gap,

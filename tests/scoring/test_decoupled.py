@@ -18,6 +18,7 @@ from oamip_model.scoring.columns import head_columns, is_affine_after, rest_colu
 from oamip_model.scoring.heads import train_linear_head
 from oamip_model.scoring.layers import TorchLayers
 from oamip_model.scoring.store import RunStore
+from oamip_model.scoring.task import LayerTask
 
 
 class Residual(nn.Module):
@@ -165,15 +166,15 @@ def test_a_stopped_run_goes_on_without_solving_anything_twice(tmp_path: Path, mo
     images, labels = data(network, 50)
     whole = om.score(network, images, labels, strategy="forward", weight=2.0)
     solved: list[int] = []
-    real = decoupled.DecoupledRun.solve
+    real = decoupled.solve_layer
 
-    def counting(self: Any, group: int, others: Any) -> Any:
-        solved.append(group)
+    def counting(task: LayerTask, *told: Any) -> Any:
+        solved.append(task.group)
         if len(solved) == 2:
             raise RuntimeError("killed")
-        return real(self, group, others)
+        return real(task, *told)
 
-    monkeypatch.setattr(decoupled.DecoupledRun, "solve", counting)
+    monkeypatch.setattr(decoupled, "solve_layer", counting)
     store = tmp_path / "runs.jsonl"
     with pytest.raises(RuntimeError):
         om.score(network, images, labels, strategy="forward", weight=2.0, store=store)
@@ -187,14 +188,14 @@ def test_a_stopped_run_goes_on_without_solving_anything_twice(tmp_path: Path, mo
 def test_ctrl_c_gives_back_the_layers_that_are_done(monkeypatch: Any) -> None:
     network = make("dense")
     images, labels = data(network, 50)
-    real = decoupled.DecoupledRun.solve
+    real = decoupled.solve_layer
 
-    def stopping(self: Any, group: int, others: Any) -> Any:
-        if group == 1:
+    def stopping(task: LayerTask, *told: Any) -> Any:
+        if task.group == 1:
             raise KeyboardInterrupt
-        return real(self, group, others)
+        return real(task, *told)
 
-    monkeypatch.setattr(decoupled.DecoupledRun, "solve", stopping)
+    monkeypatch.setattr(decoupled, "solve_layer", stopping)
     scores = om.score(network, images, labels, strategy="forward", weight=2.0)
     assert scores.interrupted
     assert (scores.by_layer["2"] == 1).all()

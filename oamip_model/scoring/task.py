@@ -1,0 +1,88 @@
+"""One layer's subproblem as plain data, which can be sent to another process, and what every head needs of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from oamip_model.network.norms import unit_norms
+from oamip_model.network.ops import Array
+from oamip_model.network.types import Network
+from oamip_model.scoring.layers import TorchLayers
+from oamip_model.scoring.plan import Plan
+from oamip_model.scoring.select import removal_count, removal_order
+
+
+@dataclass(frozen=True, eq=False)
+class LayerTask:
+    """The subproblem of one score group: arrays only, no modules.
+
+    images: (n, *input_shape); labels: (n,); group: index of the scored group; others: {group index: (units,) 1 where a
+    unit stays and 0 where it is cut already}, groups that are missing are whole.
+    """
+
+    network: Network
+    images: Array
+    labels: NDArray[np.int64]
+    group: int
+    others: dict[int, Array]
+    plan: Plan
+
+    @property
+    def name(self) -> str:
+        """Name of the scored group."""
+        return self.network.groups[self.group].name
+
+    def torch_layers(self) -> TorchLayers:
+        """The network in torch, on the plan's device."""
+        return TorchLayers(self.network, self.plan.device)
+
+    def price(self) -> tuple[Array, float]:
+        """Price of each score (units,) in the subproblem's sparsity, and its constant: of this layer alone."""
+        entry = self.network.groups[self.group]
+        if self.plan.sparsity == "published":
+            return np.full(entry.size, 1.0 / entry.divisor), -2.0 * entry.size / entry.divisor
+        if self.plan.sparsity == "parameters":
+            saved = entry.parameters.astype(np.float64)
+            return saved / saved.sum(), 0.0
+        return np.full(entry.size, 1.0 / entry.size), 0.0
+
+    def cut(self, scores: Array) -> Array:
+        """Which units stay, 1 or 0: by the plan's amount, or by its threshold. One unit always stays."""
+        entry = self.network.groups[self.group]
+        norm = unit_norms(self.network)[entry.name]
+        order = removal_order(scores, norm / (norm.max() or 1.0))
+        if self.plan.amount is None:
+            go = order[scores[order] < self.plan.threshold]
+        else:
+            go = order[: removal_count(self.plan.amount, entry.size)]
+        keep = np.ones(entry.size)
+        keep[go[: entry.size - 1]] = 0.0
+        return keep
+
+    def loss(self, layers: TorchLayers, scores: Array) -> float:
+        """Mean cross-entropy of the network with these scores of the group, the others cut as they are."""
+        return network_loss(layers, self.images, self.labels, self.others | {self.group: scores})
+
+
+def tensors(layers: TorchLayers, values: Mapping[int, Array]) -> dict[int, Tensor]:
+    """The values by group as tensors of the layers' kind, on their device."""
+    return {g: torch.as_tensor(v, dtype=layers.dtype, device=layers.device) for g, v in values.items()}
+
+
+def network_loss(layers: TorchLayers, images: Array, labels: NDArray[np.int64], scores: Mapping[int, Array]) -> float:
+    """Mean cross-entropy of the network with each unit's activation multiplied by its score, 1 for missing groups."""
+    gates = tensors(layers, scores)
+    marks = torch.as_tensor(labels, device=layers.device)
+    total = 0.0
+    with torch.no_grad():
+        for part, x in layers.batches(images, layers.batch_size()):
+            logits = layers.run(x, gates)[-1].reshape(len(x), -1).double()
+            total += float(F.cross_entropy(logits, marks[part], reduction="sum"))
+    return total / len(images)
