@@ -1,0 +1,7 @@
+"""Reports as single HTML files that need no network: text, tables and pictures, all in the page itself."""
+
+from oamip_model.page.html import Cell as Cell
+from oamip_model.page.html import Page as Page
+from oamip_model.page.html import check_matplotlib as check_matplotlib
+from oamip_model.page.plain_axes import COLOURS as COLOURS
+from oamip_model.page.plain_axes import plain as plain

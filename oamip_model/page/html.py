@@ -1,0 +1,139 @@
+"""A report as one HTML file: sections of text, tables and pictures, with the style and the pictures inside it."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from oamip_model.errors import InputError
+from oamip_model.files import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Tone: TypeAlias = Literal["", "alert", "faint", "good"]
+"""How a text or a cell looks: plain, red, grey or green."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A table's cell that is not plain text: toned, or with a longer text where the pointer rests."""
+
+    text: str
+    tone: Tone = ""
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class _Part:
+    kind: str
+    data: dict[str, Any]
+
+
+class Page:
+    """A page that is filled from top to bottom, and then saved.
+
+    Whatever is added is escaped, so that names and messages of others cannot become markup. Nothing in the page refers
+    to another file, and it needs no scripts.
+
+    Example:
+        >>> page = Page("Run 7", "two solvers")
+        >>> page.section("Times")
+        >>> page.table(["solver", "seconds"], [["highs", "1.5"], ["<cbc>", Cell("none", "alert")]])
+        >>> "&lt;cbc&gt;" in page.html()
+        True
+    """
+
+    def __init__(self, title: str, subtitle: str = "") -> None:
+        self._title, self._subtitle = title, subtitle
+        self._parts: list[_Part] = []
+        self._sections: list[str] = []
+
+    def section(self, title: str) -> None:
+        """Start a section, which the list of contents names."""
+        self._sections.append(title)
+        self._add("section", title=title, number=len(self._sections))
+
+    def text(self, text: str, tone: Tone = "") -> None:
+        """Add a paragraph."""
+        self._add("text", text=text, tone=tone)
+
+    def points(self, lines: Sequence[str], tone: Tone = "") -> None:
+        """Add a list, one point a line."""
+        self._add("points", lines=list(lines), tone=tone)
+
+    def facts(self, facts: Sequence[tuple[str, str]]) -> None:
+        """Add pairs of a name and what it is."""
+        self._add("facts", facts=list(facts))
+
+    def table(
+        self,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[str | Cell]],
+        *,
+        left: int = 1,
+        caption: str = "",
+        folded: bool = False,
+    ) -> None:
+        """Add a table whose first ``left`` columns are flush left, the others, numbers, flush right.
+
+        folded: show the caption only, until the reader opens it. Raises ValueError for a row of another length.
+        """
+        cells = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
+        for row in cells:
+            if len(row) != len(columns):
+                raise ValueError(f"a row of {len(row)} cells in a table of {len(columns)} columns")
+        self._add("table", columns=list(columns), rows=cells, left=left, caption=caption, folded=folded)
+
+    def figures(self, *figures: tuple[Figure, str]) -> None:
+        """Add pictures, side by side where there is room: pairs of a matplotlib figure and its caption, which is also
+        what readers are told who cannot see it."""
+        pictures = [(picture(figure), caption, int(96 * figure.get_size_inches()[0])) for figure, caption in figures]
+        self._add("figures", pictures=pictures)
+
+    def html(self) -> str:
+        """The page's text."""
+        import jinja2
+
+        environment = jinja2.Environment(
+            loader=jinja2.PackageLoader("oamip_model.page", ""), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        )
+        template = environment.get_template("page.html.j2")
+        return template.render(
+            title=self._title, subtitle=self._subtitle, parts=self._parts, sections=self._sections
+        ).strip("\n") + "\n"  # fmt: skip
+
+    def save(self, path: str | Path) -> Path:
+        """Write the page to ``path``, whole or not at all. Raises InputError where that cannot be written."""
+        text = self.html()
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        return Path(path)
+
+    def _add(self, kind: str, **data: Any) -> None:
+        self._parts.append(_Part(kind, data))
+
+
+def picture(figure: Figure) -> str:
+    """A matplotlib figure as the address of an SVG picture that carries its data with it.
+
+    The same figure gives the same text. A picture by its own address cannot clash with the names inside another one.
+    """
+    import matplotlib as mpl
+
+    buffer = io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": "oamip", "svg.fonttype": "path"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def check_matplotlib() -> None:
+    """Raise InputError, saying what to install, where matplotlib is missing."""
+    try:
+        import matplotlib as mpl  # noqa: F401
+    except ImportError:
+        raise InputError("report: its pictures need matplotlib: pip install 'oamip_model[plot]'") from None
