@@ -11,23 +11,28 @@ import torch
 from torch import nn
 
 from oamip_model.errors import InputError
+from oamip_model.training.resnet import ResNet20
+from oamip_model.training.vgg import vgg16_bn
 
 _HIDDEN = {"fc3": (300, 100), "fc4": (200, 100, 100)}
-NETWORKS = (*_HIDDEN, "lenet5", "dense-H1-H2-...")
-"""Names that :func:`make_network` knows, with the hidden sizes of a free dense network for H1, H2, ..."""
+_SCALED = {"vgg16-bn": vgg16_bn, "resnet20": ResNet20}
+NETWORKS = (*_HIDDEN, "lenet5", "dense-H1-H2-...", *_SCALED, *(f"{name}-WIDTH" for name in _SCALED))
+"""Names that :func:`make_network` knows, with hidden sizes for H1, H2, ... and a factor on all sizes for WIDTH."""
+_WIDEST = 16
 
 
-def make_network(
-    name: str, input_shape: Sequence[int] = (1, 28, 28), classes: int = 10, seed: int = 0
-) -> nn.Sequential:
+def make_network(name: str, input_shape: Sequence[int] = (1, 28, 28), classes: int = 10, seed: int = 0) -> nn.Module:
     """An untrained network, in eval mode, that takes (n, *input_shape) and gives logits (n, classes).
 
     name: "fc3" (hidden layers 300, 100), "fc4" (200, 100, 100), "dense-H1-H2-..." with any hidden sizes, or "lenet5"
         (convolutions with 6 and 16 filters of 5x5 without padding, each followed by ReLU and 2x2 average pooling, then
-        120, 84; 4,684 ReLUs for a 28x28 image), after LeCun, Bottou, Bengio, Haffner 1998
-    seed: of the initial weights, which are torch's own; the global random state is left as it is
+        120, 84; 4,684 ReLUs for a 28x28 image), after LeCun, Bottou, Bengio, Haffner 1998; "vgg16-bn" or "resnet20"
+        (see :func:`~.vgg.vgg16_bn`, :class:`~.resnet.ResNet20`), or either with a factor on all its sizes, such as
+        "vgg16-bn-0.25"
+    seed: of the initial weights, which are torch's own, or for the convolutions of "vgg16-bn" and "resnet20" normal
+        after He and others 2015; the global random state is left as it is
 
-    Layers with weights are called conv1, conv2, ..., fc1, fc2, ...
+    Layers with weights are called conv1, conv2, ..., fc1, fc2, ...; those in a residual block stage1.0.conv1, ...
     Raises InputError for an unknown name, an input shape that the network cannot take, or sizes below 1.
 
     Example:
@@ -48,8 +53,21 @@ def make_network(
     with torch.random.fork_rng(devices=[]):
         # torch.manual_seed would reseed the accelerators too, which fork_rng does not put back here.
         torch.default_generator.manual_seed(seed)
-        layers = _lenet5(shape, classes) if name == "lenet5" else _dense(math.prod(shape), _hidden(name), classes)
-    return nn.Sequential(OrderedDict(layers)).eval()
+        return _made(name, shape, classes).eval()
+
+
+def _made(name: str, shape: tuple[int, ...], classes: int) -> nn.Module:
+    if name == "lenet5":
+        return nn.Sequential(OrderedDict(_lenet5(shape, classes)))
+    found = re.fullmatch(rf"({'|'.join(_SCALED)})(?:-([0-9]+(?:\.[0-9]+)?))?", name)
+    if found is None:
+        return nn.Sequential(OrderedDict(_dense(math.prod(shape), _hidden(name), classes)))
+    width = float(found[2] or 1)
+    if not 0 < width <= _WIDEST:
+        raise InputError(f"network: got {name!r}, accepted is a width above 0 and up to {_WIDEST}")
+    if len(shape) != 3:
+        raise InputError(f"input_shape: {name} takes (channels, height, width), got {shape}")
+    return _SCALED[found[1]]((shape[0], shape[1], shape[2]), classes, width)
 
 
 def _hidden(name: str) -> tuple[int, ...]:

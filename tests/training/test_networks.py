@@ -44,6 +44,9 @@ def test_lenet5_has_4684_relus_on_28_by_28():
         ("lenet5", (3, 32, 32), 10),
         ("lenet5", (1, 16, 19), 2),
         ("dense-5-6-7", (1, 8, 8), 3),
+        ("vgg16-bn-0.02", (1, 28, 28), 3),
+        ("vgg16-bn-0.02", (3, 64, 33), 4),
+        ("resnet20-0.1", (2, 9, 12), 5),
     ],
 )
 def test_other_inputs_and_class_numbers(name, shape, classes):
@@ -51,9 +54,27 @@ def test_other_inputs_and_class_numbers(name, shape, classes):
     assert module(torch.zeros(2, *shape)).shape == (2, classes)
     names = [n for n, part in module.named_children() if list(part.parameters())]
     convolutions = [n for n in names if n.startswith("conv")]
-    dense = names[len(convolutions) :]
+    dense = [n for n in names if n.startswith("fc")]
     assert convolutions == [f"conv{i + 1}" for i in range(len(convolutions))]
     assert dense == [f"fc{i + 1}" for i in range(len(dense))]
+
+
+def test_published_sizes_of_vgg16_and_resnet20():
+    # Parameters of ResNet-20 with projections on CIFAR-10; the paper's 0.27 M.
+    assert sum(p.numel() for p in om.make_network("resnet20", (3, 32, 32)).parameters()) == 272_474
+    filters = [p.shape[0] for p in om.make_network("vgg16-bn", (3, 32, 32)).parameters() if p.ndim > 1]
+    assert filters == [64, 64, 128, 128, *[256] * 3, *[512] * 8, 10]
+    narrow = [p.shape[0] for p in om.make_network("vgg16-bn-0.25", (1, 28, 28)).parameters() if p.ndim > 1]
+    assert narrow == [size // 4 for size in filters[:-1]] + [10]
+
+
+@pytest.mark.parametrize(
+    ("shape", "pools", "features"), [((1, 28, 28), 4, 10), ((3, 32, 32), 5, 10), ((3, 64, 96), 5, 60)]
+)
+def test_vgg16_pools_while_there_is_something_to_pool(shape, pools, features):
+    module = om.make_network("vgg16-bn-0.02", shape)
+    assert sum(isinstance(part, nn.MaxPool2d) for part in module.modules()) == pools
+    assert module.fc1.in_features == features
 
 
 def test_weights_follow_the_seed_and_leave_the_global_state_alone():
@@ -69,7 +90,11 @@ def test_weights_follow_the_seed_and_leave_the_global_state_alone():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"name": "vgg99"}, "accepted are fc3, fc4, lenet5, dense-H1-H2-..."),
+        ({"name": "vgg99"}, "accepted are fc3, fc4, lenet5, dense-H1-H2-..., vgg16-bn, resnet20, vgg16-bn-WIDTH"),
+        ({"name": "vgg16-bn-0", "input_shape": (3, 32, 32)}, "network: got 'vgg16-bn-0', accepted is a width above 0"),
+        ({"name": "resnet20-99"}, "accepted is a width above 0 and up to 16"),
+        ({"name": "resnet20-"}, "network: got 'resnet20-'"),
+        ({"name": "vgg16-bn-0.5", "input_shape": (784,)}, "vgg16-bn-0.5 takes (channels, height, width)"),
         ({"name": "dense-"}, "network: got 'dense-'"),
         ({"name": "dense-0"}, "network: got 'dense-0'"),
         ({"name": "dense--3"}, "network: got 'dense--3'"),
