@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,8 +54,12 @@ def solve_program(
     bounds: Bounds | str,
     solver: Solver,
     progress: Callable[[str], None] | None = None,
+    start: Mapping[str, Array] | None = None,
 ) -> ProgramOutcome:
-    """Outcome of the program of images (n, *input_shape), whose positions in their source are ``indices``."""
+    """Outcome of the program of images (n, *input_shape), whose positions in their source are ``indices``.
+
+    start: scores {group: (units,)} to begin from, as in :func:`oamip_model.solving.solve_instance`.
+    """
     began = time.monotonic()
     if isinstance(bounds, str):
         epsilon = float(settings.epsilon or 0.0)
@@ -71,6 +75,7 @@ def solve_program(
         threads=solver.threads,
         seed=solver.seed,
         log_file=solver.log_file,
+        start=start,
         progress=progress,
     )
     solved = time.monotonic()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
@@ -81,6 +81,7 @@ def solve_instance(
     threads: int | None = 1,
     seed: int | None = 0,
     log_file: str | Path | None = None,
+    start: Mapping[str, Array] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> InstanceSolution:
     """The solution of an instance of :func:`oamip_model.formulation.abstract_model`, within a relative gap of
@@ -88,8 +89,9 @@ def solve_instance(
 
     The loss "cross-entropy" is approximated from below by tangents, added at each solution until objective and bound
     meet; first on the relaxation, then on the integer program. The tangents stay in the instance, and the solution is
-    loaded into its variables. solver: a name or a backend; time_limit: seconds for everything; progress: called with a
-    line after each round. Ctrl-C ends the solve and gives back what is there.
+    loaded into its variables. solver: a name or a backend; time_limit: seconds for everything; start: scores {group:
+    (units,)} whose forward pass is the first incumbent, where it is feasible (in the sound gates it is, unless the loss
+    is "margin"); progress: called with a line after each round. Ctrl-C ends the solve and gives back what is there.
 
     Raises InputError for an option that is not valid, SolverMissingError where the solver cannot be used.
 
@@ -109,7 +111,10 @@ def solve_instance(
     # What a solver may cheat by within its rows must be smaller than the gap that is to be proved.
     feasibility = None if tolerance >= 100 * DEFAULT_FEASIBILITY else max(tolerance / 100, 1e-9)
     options = Options(time_limit, tolerance * (0.5 if rounds else 0.9), threads, seed, _path(log_file), feasibility)
-    return _Solve(instance, backend, options, tolerance, progress).run()
+    run = _Solve(instance, backend, options, tolerance, progress)
+    if start is not None:
+        run.begin(start)
+    return run.run()
 
 
 def check_tolerance(tolerance: Any) -> None:
@@ -211,6 +216,20 @@ class _Solve:
         if solution.status is not Status.OPTIMAL:
             self.stopped = solution.status.value
         return solution
+
+    def begin(self, scores: Mapping[str, Array]) -> None:
+        """Take the forward pass of given scores as incumbent. Raises InputError where they do not fit the instance."""
+        sizes = {g: int(self.instance.size[g]) for g in self.instance.GROUP}
+        given = {g: np.asarray(values, dtype=np.float64) for g, values in scores.items()}
+        if {g: values.shape for g, values in given.items()} != {g: (size,) for g, size in sizes.items()}:
+            told = ", ".join(f"{g} {values.shape}" for g, values in given.items()) or "none"
+            raise InputError(
+                f"start: got {told}, needed are scores of {', '.join(f'{g} ({n},)' for g, n in sizes.items())}"
+            )
+        flat = np.clip(np.concatenate([given[g] for g in sizes]), 0.0, 1.0)
+        point = complete_point(self.compiled, np.where(self.arrays.integral[self.s], np.round(flat), flat))
+        if self.arrays.violation(point) <= FEASIBLE:
+            self.best, self.objective, self.best_logits = point, self.arrays.objective(point), point[self.o].copy()
 
     def start(self) -> Array | None:
         """A feasible point to start from: the best so far, or the trained network itself, every score 1."""
