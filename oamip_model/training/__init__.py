@@ -13,10 +13,15 @@ if TYPE_CHECKING:
     from oamip_model.training.loop import train as train
     from oamip_model.training.networks import NETWORKS as NETWORKS
     from oamip_model.training.networks import make_network as make_network
+    from oamip_model.training.recipe import PUBLISHED as PUBLISHED
+    from oamip_model.training.recipe import Options as Options
+    from oamip_model.training.recipe import Recipe as Recipe
+    from oamip_model.training.trainer import Trainer as Trainer
 
 _HOMES = {
     "NETWORKS": "networks", "make_network": "networks",
     "TrainingResult": "loop", "train": "loop",
+    "PUBLISHED": "recipe", "Options": "recipe", "Recipe": "recipe", "Trainer": "trainer",
     "accuracy": "evaluate", "logits": "evaluate",
 }  # fmt: skip
 

@@ -87,10 +87,11 @@ def test_progress_is_told_after_each_epoch(blobs):
 
 
 def test_threads_hold_for_the_training_only(blobs):
-    before, seen = torch.get_num_threads(), []
+    before, seen = torch.get_num_threads(), set()
     module = om.make_network("dense-4", (4,), 3)
-    om.train(module, *blobs, epochs=1, threads=3, progress=lambda *_: seen.append(torch.get_num_threads()))
-    assert seen == [3]
+    module.fc2.register_full_backward_hook(lambda *_: seen.add(torch.get_num_threads()))
+    om.train(module, *blobs, epochs=1, threads=3)
+    assert seen == {3}
     assert torch.get_num_threads() == before
 
 
@@ -127,6 +128,16 @@ def test_an_interrupted_training_leaves_eval_mode(blobs):
         ({"weight_decay": -1.0}, "weight_decay: got -1.0"),
         ({"optimizer": "adagrad"}, "optimizer: got 'adagrad', accepted is rmsprop, adam, sgd"),
         ({"seed": -1}, "seed: got -1"),
+        ({"momentum": 0.5}, "momentum: got 0.5, accepted is a number from 0 to below 1, with the optimizer sgd"),
+        ({"momentum": 1.0, "optimizer": "sgd"}, "momentum: got 1.0"),
+        ({"nesterov": True}, "nesterov: got True, accepted is True or False, True with the optimizer sgd"),
+        ({"nesterov": True, "optimizer": "sgd", "momentum": 0}, "nesterov: got True"),
+        ({"schedule": "stairs"}, "schedule: got 'stairs', accepted is constant, cosine"),
+        ({"augment": "crop"}, "augment: got 'crop', accepted is none, crop-flip"),
+        ({"augment": "crop-flip"}, "augment: crop-flip takes images (n, channels, height, width), got (121, 4)"),
+        ({"early_stop": 0}, "early_stop: got 0"),
+        ({"early_stop": 2, "held_out": 1.0}, "held_out: got 1.0"),
+        ({"early_stop": 2, "held_out": 0.001}, "held_out: 0.001 of 121 images is 0"),
         ({"threads": 0}, "threads: got 0"),
         ({"device": "abacus"}, "device: got 'abacus'"),
         ({"device": "meta"}, "device: got 'meta'"),

@@ -1,0 +1,135 @@
+"""A training that goes on epoch by epoch, so that something may be done in between."""
+
+from __future__ import annotations
+
+import math
+from types import TracebackType
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import nn
+
+from oamip_model.data import check_labels, check_pixels
+from oamip_model.errors import InputError, OamipError
+from oamip_model.training.augment import crop_and_flip
+from oamip_model.training.device import seeded, threads, torch_device
+from oamip_model.training.evaluate import evaluating, forward
+from oamip_model.training.recipe import MOMENTUM, Recipe
+
+_EVALUATED = 2000
+"""Images at a time, where no gradient is needed."""
+
+
+class Trainer:
+    """A training of ``module`` in place, one :meth:`epoch` at a time, within a ``with`` block.
+
+    The module is on the recipe's device inside the block; afterwards it is where it was, in eval mode. Images and
+    labels as in :func:`~.loop.train`, whose errors are raised here.
+
+    held: (number of images held out for early stopping), 0 without it.
+    """
+
+    def __init__(self, module: nn.Module, images: ArrayLike, labels: ArrayLike, recipe: Recipe) -> None:
+        self.module, self.recipe = module, recipe
+        self.device = torch_device(recipe.device)
+        self.images = check_pixels(images)
+        if recipe.augment == "crop-flip" and self.images.ndim != 4:
+            raise InputError(f"augment: crop-flip takes images (n, channels, height, width), got {self.images.shape}")
+        with evaluating(module), torch.no_grad():
+            classes = forward(module, self.images[:1]).shape[1]
+        self.labels = check_labels(labels, classes)
+        if len(self.labels) != len(self.images):
+            raise InputError(
+                f"labels: {len(self.labels)} labels for {len(self.images)} images, one label an image is needed"
+            )
+        self.parameters = [p for p in module.parameters() if p.requires_grad]
+        if not self.parameters:
+            raise InputError("module: it has no parameters to train")
+        self.home = self.parameters[0].device
+        self.held = round(recipe.held_out * len(self.images)) if recipe.early_stop is not None else 0
+        if recipe.early_stop is not None and not 0 < self.held < len(self.images):
+            raise InputError(
+                f"held_out: {recipe.held_out:g} of {len(self.images)} images is {self.held}, accepted are shares that "
+                "leave images on both sides"
+            )
+        self.epochs = 0
+
+    def __enter__(self) -> Trainer:
+        self.module.to(self.device).train()
+        x = torch.as_tensor(self.images, dtype=self.parameters[0].dtype, device=self.device)
+        y = torch.as_tensor(self.labels, device=self.device)
+        # Its own stream, so that the order of the images is the same with and without a held-out part of that size.
+        apart = np.random.default_rng([self.recipe.seed, 1]).permutation(len(x)) if self.held else np.arange(len(x))
+        rows = torch.as_tensor(apart, device=self.device)
+        self.held_x, self.held_y = x[rows[: self.held]], y[rows[: self.held]]
+        self.x, self.y = (x[rows[self.held :]], y[rows[self.held :]]) if self.held else (x, y)
+        self.optimizer = _optimizer(self.recipe, self.parameters)
+        self.order = torch.Generator().manual_seed(self.recipe.seed)
+        steps = self.recipe.epochs * len(self._batches(torch.arange(len(self.x))))
+        self.schedule = (
+            torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, T_max=steps)
+            if self.recipe.schedule == "cosine"
+            else None
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.module.to(self.home).eval()
+
+    def epoch(self) -> float:
+        """The mean loss over the batches of one more pass over all images, in a new order, each followed by a step.
+
+        Raises OamipError where the loss or a weight is no longer finite.
+        """
+        self.epochs += 1
+        self.module.train()
+        total = torch.zeros((), device=self.device)
+        # Seeded in each epoch, so that nothing done between epochs changes the training.
+        state = np.random.SeedSequence([self.recipe.seed, self.epochs]).generate_state(1, np.uint64)
+        with seeded(int(state[0] >> 1), self.device), threads(self.recipe.threads):
+            for batch in self._batches(torch.randperm(len(self.x), generator=self.order)):
+                rows = batch.to(self.device)
+                images = self.x[rows]
+                if self.recipe.augment == "crop-flip":
+                    images = crop_and_flip(images)
+                loss = nn.functional.cross_entropy(self.module(images), self.y[rows])
+                self.optimizer.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                self.optimizer.step()
+                if self.schedule is not None:
+                    self.schedule.step()
+                total += loss.detach() * len(rows)
+        mean = float(total) / len(self.x)
+        if not (math.isfinite(mean) and all(bool(p.isfinite().all()) for p in self.parameters)):
+            what = f"the loss ({mean}) or a weight is NaN or infinite in epoch {self.epochs}"
+            raise OamipError(f"training: {what}; try a learning_rate below {self.recipe.learning_rate}")
+        return mean
+
+    def held_out_loss(self) -> float:
+        """The mean cross-entropy on the images held out, in eval mode."""
+        with evaluating(self.module), torch.no_grad(), threads(self.recipe.threads):
+            total = sum(
+                float(nn.functional.cross_entropy(self.module(x), y, reduction="sum").double())
+                for x, y in zip(self.held_x.split(_EVALUATED), self.held_y.split(_EVALUATED), strict=True)
+            )
+        return total / self.held
+
+    def _batches(self, order: torch.Tensor) -> list[torch.Tensor]:
+        batches = list(torch.split(order, self.recipe.batch_size))
+        if len(batches) > 1 and len(batches[-1]) == 1:
+            # Batch norm has no variance of a single image.
+            batches[-2:] = [torch.cat(batches[-2:])]
+        return batches
+
+
+def _optimizer(recipe: Recipe, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    rate, decay = recipe.learning_rate, recipe.weight_decay
+    if recipe.optimizer == "rmsprop":
+        return torch.optim.RMSprop(parameters, lr=rate, weight_decay=decay)
+    if recipe.optimizer == "adam":
+        return torch.optim.Adam(parameters, lr=rate, weight_decay=decay, fused=True)
+    momentum = MOMENTUM if recipe.momentum is None else recipe.momentum
+    return torch.optim.SGD(parameters, lr=rate, weight_decay=decay, momentum=momentum, nesterov=recipe.nesterov)
