@@ -6,6 +6,7 @@ does not depend on the size of the picture, and the loss and its gradient are on
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -16,79 +17,157 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from oamip_model.network.ops import Array
-from oamip_model.scoring.heads import LinearHead
-from oamip_model.scoring.layers import TorchLayers, spread_by_unit
+from oamip_model.scoring.layers import TorchLayers
+from oamip_model.scoring.representation import Representation
+
+
+class Oracle(ABC):
+    """The mean cross-entropy of logits that are affine in the scores; calling it gives the loss and its gradient.
+
+    labels: (n,). Logits are computed in the precision of the columns, sums in double precision.
+    """
+
+    labels: Tensor
+    chunk = 5000
+
+    @abstractmethod
+    def logits(self, scores: Tensor, part: slice) -> Tensor:
+        """Logits of a part of the images, (part, classes), at scores (units,)."""
+
+    @abstractmethod
+    def gradient(self, slope: Tensor, part: slice) -> Tensor:
+        """The slope of a loss by the logits of a part, (part, classes), as its gradient by the scores, (units,)."""
+
+    @property
+    @abstractmethod
+    def kind(self) -> Tensor:
+        """A tensor of the precision and on the device of the columns."""
+
+    def __call__(self, scores: Array) -> tuple[float, Array]:
+        """Mean cross-entropy over the images, and its gradient by the scores (units,)."""
+        s = torch.as_tensor(scores, dtype=self.kind.dtype, device=self.kind.device)
+        loss, total = 0.0, np.zeros(len(scores))
+        count = len(self.labels)
+        for start in range(0, count, self.chunk):
+            part = slice(start, min(start + self.chunk, count))
+            labels = self.labels[part]
+            logits = self.logits(s, part).double()
+            loss += float(F.cross_entropy(logits, labels, reduction="sum"))
+            slope = torch.softmax(logits, dim=1)
+            slope[torch.arange(len(labels)), labels] -= 1.0
+            total += self.gradient(slope.to(s.dtype), part).double().cpu().numpy()
+        return loss / count, total / count
 
 
 @dataclass
-class Columns:
-    """Logits of n images as base + g @ s.
+class Columns(Oracle):
+    """Logits of n images as base + g @ s, with a matrix for each image.
 
-    g: (n, classes, units) and base: (n, classes) in single precision; labels: (n,). A call is an oracle of the mean
-    cross-entropy: from scores (units,) to the loss and its gradient, summed in double precision.
+    g: (n, classes, units) and base: (n, classes) in single precision; labels: (n,).
     """
 
     g: Tensor
     base: Tensor
     labels: Tensor
-    chunk: int = 5000
 
-    def __call__(self, scores: Array) -> tuple[float, Array]:
-        """Mean cross-entropy over the images, and its gradient by the scores (units,)."""
-        s = torch.as_tensor(scores, dtype=self.g.dtype, device=self.g.device)
-        count, _, units = self.g.shape
-        loss = 0.0
-        gradient = np.zeros(units)
-        for start in range(0, count, self.chunk):
-            part = self.g[start : start + self.chunk]
-            labels = self.labels[start : start + self.chunk]
-            logits = (self.base[start : start + self.chunk] + part @ s).double()
-            loss += float(F.cross_entropy(logits, labels, reduction="sum"))
-            slope = torch.softmax(logits, dim=1)
-            slope[torch.arange(len(labels)), labels] -= 1.0
-            flat = slope.to(part.dtype).reshape(-1) @ part.reshape(-1, units)
-            gradient += flat.double().cpu().numpy()
-        return loss / count, gradient / count
+    def logits(self, scores: Tensor, part: slice) -> Tensor:
+        """See :class:`Oracle`."""
+        return self.base[part] + self.g[part] @ scores
+
+    def gradient(self, slope: Tensor, part: slice) -> Tensor:
+        """See :class:`Oracle`."""
+        return slope.reshape(-1) @ self.g[part].reshape(-1, self.g.shape[2])
+
+    @property
+    def kind(self) -> Tensor:
+        """See :class:`Oracle`."""
+        return self.g
 
 
-def head_columns(
-    layers: TorchLayers,
-    images: Array,
+@dataclass
+class SharedColumns(Oracle):
+    """Logits of n images as base + weight @ (s * features), with one weight for all images.
+
+    features: (n, units, positions); weight: (classes, units, positions); base: (classes,); labels: (n,). Where a unit
+    has fewer positions than there are classes, this is smaller than :class:`Columns`, and quicker.
+    """
+
+    features: Tensor
+    weight: Tensor
+    base: Tensor
+    labels: Tensor
+
+    def logits(self, scores: Tensor, part: slice) -> Tensor:
+        """See :class:`Oracle`."""
+        scored = self.weight * scores[:, None]
+        return F.linear(self.features[part].flatten(1), scored.flatten(1), self.base)
+
+    def gradient(self, slope: Tensor, part: slice) -> Tensor:
+        """See :class:`Oracle`."""
+        by_class = (slope.T @ self.features[part].flatten(1)).reshape(self.weight.shape)
+        return (by_class * self.weight).sum(dim=(0, 2))
+
+    @property
+    def kind(self) -> Tensor:
+        """See :class:`Oracle`."""
+        return self.features
+
+
+def shared_columns(
+    features: Representation,
+    weight: Tensor,
+    base: Tensor,
     labels: NDArray[np.int64],
-    group: int,
-    keep: Mapping[int, Tensor],
-    head: LinearHead,
-) -> Columns:
-    """Columns of the linear head: unit u adds weight @ representation of its activations."""
-    k = layers.network.groups[group].layers[-1]
-    units = layers.network.layers[k].units
-    assert units is not None
-    count = layers.network.groups[group].size
-    order = torch.as_tensor(spread_by_unit(units, count), device=layers.device)
-    weight = head.weight[:, order]  # (classes, units, activations of a unit)
-    g = torch.empty((len(images), len(weight), count), dtype=layers.dtype, device=layers.device)
-    with torch.no_grad():
-        for part, x in layers.batches(images, layers.batch_size()):
-            r = layers.run(x, keep, upto=k)[k].reshape(len(x), -1)[:, order]
-            g[part] = torch.einsum("nup,cup->ncu", r, weight)
-    base = head.bias.expand(len(images), -1)
-    return Columns(g, base, torch.as_tensor(labels, device=layers.device))
+    known: Tensor | None = None,
+) -> Oracle:
+    """Columns of one affine map for all images, base + weight @ features, in the smaller of the two forms.
+
+    weight: (classes, units, positions); base: (classes,); known: the features, where they were computed before.
+    """
+    classes, units, positions = weight.shape
+    marks = torch.as_tensor(labels, device=weight.device)
+    if positions <= classes:
+        return SharedColumns(features.tensor() if known is None else known, weight, base, marks)
+    g = torch.empty((len(labels), classes, units), dtype=weight.dtype, device=weight.device)
+    for part, r in features.batches() if known is None else [(slice(None), known)]:
+        g[part] = torch.einsum("nup,cup->ncu", r, weight)
+    return Columns(g, base.expand(len(labels), -1), marks)
 
 
 def rest_columns(
     layers: TorchLayers, images: Array, labels: NDArray[np.int64], group: int, keep: Mapping[int, Tensor]
+) -> Oracle:
+    """Columns of the rest of the network where nothing but the loss is non-linear after the score: they are exact.
+
+    keep: masks of the other groups, by index. The rest is one affine map of the layer's activations, the same for all
+    images, so it is read off the first one.
+    """
+    features = Representation(layers, images, group, keep, pooled=False)
+    with torch.no_grad():
+        first = torch.as_tensor(images[:1], dtype=layers.dtype, device=layers.device)
+        known = layers.run(first, keep, upto=features.k)
+    h = known[-1].requires_grad_()
+    logits = layers.run(first, keep, [*known[:-1], h])[-1].reshape(-1)
+    rows = [torch.autograd.grad(logit, h, retain_graph=True)[0].reshape(-1) for logit in logits]
+    weight = torch.stack(rows)
+    base = logits.detach() - weight @ h.detach().reshape(-1)
+    return shared_columns(features, weight[:, features.order], base, labels)
+
+
+def pattern_columns(
+    layers: TorchLayers, images: Array, labels: NDArray[np.int64], group: int, keep: Mapping[int, Tensor]
 ) -> Columns:
     """Columns of the rest of the network, with the ReLUs and pooling choices that it has where all scores are 1.
 
-    Exact where nothing but the loss is non-linear after the score; otherwise the network linearised at each image: the
-    tangent that it follows as long as no later ReLU changes its state. keep: masks of the other groups, by index.
+    That is the network linearised at each image: the tangent that it follows as long as no later ReLU changes its
+    state. keep: masks of the other groups, by index.
     """
     network = layers.network
     count = network.groups[group].size
     first = network.groups[group].layers[0]
     g = torch.empty((len(images), network.classes, count), dtype=layers.dtype, device=layers.device)
     base = torch.empty((len(images), network.classes), dtype=layers.dtype, device=layers.device)
-    for part, x in layers.batches(images, layers.batch_size(2**25)):
+    for part, x in layers.batches(images, layers.gradient_batch_size()):
         with torch.no_grad():
             known = layers.run(x, keep, upto=first - 1) if first else []
         scores = torch.ones((len(x), count), dtype=layers.dtype, device=layers.device, requires_grad=True)
@@ -102,7 +181,7 @@ def rest_columns(
 
 
 def is_affine_after(layers: TorchLayers, group: int) -> bool:
-    """Whether nothing but the loss is non-linear after the group's scores, so that :func:`rest_columns` is exact."""
+    """Whether nothing but the loss is non-linear after the group's scores, so that :func:`rest_columns` can be made."""
     network = layers.network
     gated = network.groups[group].layers
     if len(gated) > 1:

@@ -8,47 +8,33 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.optimize import minimize
-from threadpoolctl import ThreadpoolController
 
 from oamip_model.errors import SolverError
+from oamip_model.formulation.settings import check_choice
 from oamip_model.network.ops import Array
+from oamip_model.scoring.projection import PROJECTIONS, Tangents, project, project_by_lp
 from oamip_model.solving.protocol import Arrays, Backend, Options, Status
 from oamip_model.solving.registry import get_backend, open_session
 
 Oracle: TypeAlias = Callable[[Array], tuple[float, Array]]
 """From scores (units,) to the loss and its gradient (units,)."""
 
-_BLAS = ThreadpoolController()
 _LEVEL = 0.5
 """Where between bound and objective the next point's model value may lie."""
 
 
-@dataclass
-class Tangents:
-    """Tangents of the loss: L(s) >= level[k] + gradient[k] @ s for every s. They hold for every weight."""
-
-    gradient: list[Array] = field(default_factory=list)
-    level: list[float] = field(default_factory=list)
-    points: list[Array] = field(default_factory=list)
-    values: list[float] = field(default_factory=list)
-
-    def add(self, point: Array, value: float, gradient: Array) -> None:
-        """Keep the tangent at a point."""
-        self.gradient.append(gradient)
-        self.level.append(value - float(gradient @ point))
-        self.points.append(point)
-        self.values.append(value)
-
-
 @dataclass(frozen=True)
 class ConvexResult:
-    """scores (units,), loss at them, objective = price @ scores + weight * loss, its lower bound, and what it took."""
+    """scores (units,), loss at them, objective = price @ scores + weight * loss, its lower bound, and what it took.
+
+    calls: of the oracle; projections: that were made, of which ``failed`` did not pass their check, so that the
+    master's own point was taken; variables, rows: of the last master.
+    """
 
     scores: Array
     loss: float
@@ -60,6 +46,10 @@ class ConvexResult:
     solver: str
     version: str
     message: str = ""
+    projections: int = 0
+    failed: int = 0
+    variables: int = 0
+    rows: int = 0
 
     @property
     def gap(self) -> float:
@@ -79,6 +69,7 @@ def minimise_convex(
     time_limit: float | None = None,
     start: Array | None = None,
     tangents: Tangents | None = None,
+    projection: str = "euclid",
     max_calls: int = 500,
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
@@ -86,9 +77,12 @@ def minimise_convex(
     """The scores that minimise price @ s + weight * L(s), with a certified relative gap of ``tolerance``.
 
     price: (units,); offset: constant of the objective, which the relative gap counts; start: (units,) first point,
-    all ones if not given; tangents: kept and extended, so that a path of weights shares them; max_calls: oracle calls
-    at which it stops, with whatever gap there is. The bound is the master's dual bound, so it holds whatever points
-    were tried. Binary scores: the continuous program first, then the mixed-integer master with the tangents of both.
+    all ones if not given; tangents: kept and extended, so that a path of weights shares them; projection: how the next
+    point is found, "euclid" (the nearest, without a solver) or "lp" (the nearest in the largest coordinate, by one
+    linear program more for each call); max_calls: oracle calls at which it stops, with whatever gap there is.
+
+    The bound is the master's dual bound, so it holds whatever points were tried. Binary scores: the continuous program
+    first, then the mixed-integer master with the tangents of both.
 
     Example:
         >>> def oracle(s):
@@ -97,8 +91,9 @@ def minimise_convex(
         >>> np.round(result.scores, 1).tolist(), result.gap < 1e-3
         ([0.5, 0.0], True)
     """
+    check_choice("projection", projection, PROJECTIONS)
     run = _Level(oracle, price, weight, get_backend(solver), tolerance, time_limit, tangents, progress, offset)
-    run.limit, run.seed = max_calls, seed
+    run.limit, run.seed, run.projection = max_calls, seed, projection
     if start is not None or not run.cuts.points:
         run.evaluate(np.ones(len(price)) if start is None else start)
     run.continuous()
@@ -124,7 +119,8 @@ class _Level:
         self.tolerance, self.time_limit, self.progress, self.offset = tolerance, time_limit, progress, offset
         self.cuts = Tangents() if tangents is None else tangents
         self.began = time.monotonic()
-        self.limit, self.seed, self.calls = 500, 0, 0
+        self.limit, self.seed, self.projection = 500, 0, "euclid"
+        self.calls = self.projections = self.failed = 0
         self.bound = -np.inf
         self.objective = np.inf
         self.loss = np.inf
@@ -179,13 +175,23 @@ class _Level:
                 self.bound = max(self.bound, solution.bound)
                 if self.finished():
                     return
-                level = self.bound + _LEVEL * (self.objective - self.bound) - self.offset
-                point = project(self.best, level, self.price, self.weight, self.cuts)
+                point = self.nearest()
                 self.evaluate(np.clip(solution.x[:-1], 0.0, 1.0) if point is None else point)
                 row = np.append(-self.cuts.gradient[-1], 1.0)[None]
                 session.add_rows(sp.csr_array(row), np.array([self.cuts.level[-1]]), np.array([np.inf]))
         finally:
             session.close()
+
+    def nearest(self) -> Array | None:
+        """The projection of the best point onto the level set; None where it was not found."""
+        level = self.bound + _LEVEL * (self.objective - self.bound) - self.offset
+        if self.projection == "lp":
+            found = project_by_lp(self.backend, self.best, level, self.price, self.weight, self.cuts, self.seed)
+        else:
+            found = project(self.best, level, self.price, self.weight, self.cuts)
+        self.projections += 1
+        self.failed += found is None
+        return found
 
     def binary(self) -> None:
         """Outer approximation with a mixed-integer master: its points are binary, its bound holds for binary scores."""
@@ -214,31 +220,6 @@ class _Level:
         status = Status.OPTIMAL if self.gap() <= self.tolerance else Status.FEASIBLE
         return ConvexResult(
             self.best, self.loss, self.objective, self.bound, status, self.calls, time.monotonic() - self.began,
-            self.backend.name, self.backend.version(), self.stopped,
+            self.backend.name, self.backend.version(), self.stopped, self.projections, self.failed,
+            len(self.price) + 1, len(self.cuts.level),
         )  # fmt: skip
-
-
-def project(centre: Array, level: float, price: Array, weight: float, cuts: Tangents) -> Array | None:
-    """The point of [0, 1] nearest to ``centre`` whose model value is at most ``level``; None if it was not found.
-
-    The model value is price @ s + weight * max_k (level_k + gradient_k @ s). The dual of this projection has one
-    multiplier for each tangent and is smooth, so a quasi-Newton method with bounds solves it without a QP solver; the
-    point is checked against the tangents, and the caller falls back on the master's own point where the check fails.
-    """
-    a = price + weight * np.array(cuts.gradient)
-    b = level - weight * np.array(cuts.level)
-    scale = np.linalg.norm(a, axis=1)
-    a, b = a / scale[:, None], b / scale
-
-    def dual(u: Array) -> tuple[float, Array]:
-        s = np.clip(centre - a.T @ u, 0.0, 1.0)
-        slack = a @ s - b
-        return -float(0.5 * ((s - centre) ** 2).sum() + u @ slack), -slack
-
-    bounds = [(0.0, None)] * len(b)
-    # The quasi-Newton steps are so small that handing them to BLAS threads takes far longer than doing them.
-    with _BLAS.limit(limits=1, user_api="blas"):
-        found = minimize(dual, np.zeros(len(b)), jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 500})
-    s = np.clip(centre - a.T @ found.x, 0.0, 1.0)
-    worst = float((a @ s - b).max())
-    return s if worst <= 0.05 * float(np.linalg.norm(s - centre) + 1e-9) else None

@@ -10,18 +10,18 @@ import torch
 from torch import Tensor
 
 from oamip_model.network.ops import Array
-from oamip_model.scoring.columns import Columns, head_columns, is_affine_after, rest_columns
-from oamip_model.scoring.convex import ConvexResult, Tangents, minimise_convex
+from oamip_model.scoring.columns import Oracle, is_affine_after, pattern_columns, rest_columns, shared_columns
+from oamip_model.scoring.convex import ConvexResult, minimise_convex
 from oamip_model.scoring.heads import train_linear_head
 from oamip_model.scoring.layers import TorchLayers
 from oamip_model.scoring.plan import LayerOutcome
-from oamip_model.scoring.result import ProgramResult, ReplayCheck
+from oamip_model.scoring.projection import Tangents
+from oamip_model.scoring.representation import Representation
+from oamip_model.scoring.result import ProgramResult, ReplayCheck, TrainedHead
 from oamip_model.scoring.task import LayerTask, tensors
 
 PATH = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 """Weights that are tried, from the least to the most, where the share of units to remove is given."""
-_EPOCHS = 5
-"""Epochs of a linear head's training."""
 _CHECKED = 100
 """Images of the replay check."""
 
@@ -31,7 +31,7 @@ def solve_convex_layer(task: LayerTask, progress: Callable[[str], None] | None =
     began = time.monotonic()
     plan, layers = task.plan, task.torch_layers()
     others = tensors(layers, task.others)
-    columns, head, accuracy = _columns(task, layers, others)
+    columns, head, trained = _columns(task, layers, others)
     made = time.monotonic()
     tangents = Tangents()
     best: tuple[float, ConvexResult, Array, float] | None = None
@@ -52,35 +52,40 @@ def solve_convex_layer(task: LayerTask, progress: Callable[[str], None] | None =
     sparsity = result.objective - weight * result.loss
     program = ProgramResult(
         (), result.status.value, result.objective, result.bound, result.gap, result.loss, sparsity, loss, check,
-        None, calls, len(tangents.level), seconds, result.message, weight,
+        None, calls, len(tangents.level), seconds, result.message, weight, task.name, result.variables, result.rows,
+        trained,
     )  # fmt: skip
-    return LayerOutcome(result.scores, keep, program, result.solver, result.version, head, accuracy)
+    return LayerOutcome(result.scores, keep, program, result.solver, result.version, head)
 
 
 def _program(
-    task: LayerTask, columns: Columns, weight: float, tangents: Tangents, progress: Callable[[str], None] | None
+    task: LayerTask, columns: Oracle, weight: float, tangents: Tangents, progress: Callable[[str], None] | None
 ) -> ConvexResult:
     """The convex program of one layer at one weight."""
     plan = task.plan
     price, offset = task.price()
     return minimise_convex(
         columns, price, weight, offset=offset, solver=plan.solver, binary=plan.binary, tolerance=plan.tolerance,
-        time_limit=plan.time_limit, tangents=tangents, seed=plan.seed,
+        time_limit=plan.time_limit, tangents=tangents, seed=plan.seed, projection=plan.projection,
         progress=None if progress is None else lambda line: progress(f"weight {weight:g}, {line}"),
     )  # fmt: skip
 
 
-def _columns(task: LayerTask, layers: TorchLayers, others: dict[int, Tensor]) -> tuple[Columns, str, float | None]:
-    """The columns of the layer, the head that they are of, and the accuracy of a trained head."""
+def _columns(task: LayerTask, layers: TorchLayers, others: dict[int, Tensor]) -> tuple[Oracle, str, TrainedHead | None]:
+    """The columns of the layer, the head that they are of, and what is known of a trained head."""
     images, labels, group = task.images, task.labels, task.group
-    if task.plan.head == "linear" and not is_affine_after(layers, group):
-        head = train_linear_head(layers, images, labels, group, others, epochs=_EPOCHS, seed=task.plan.seed)
-        return head_columns(layers, images, labels, group, others, head), "linear", head.accuracy
-    exact = "rest" if is_affine_after(layers, group) else "pattern"
-    return rest_columns(layers, images, labels, group, others), exact, None
+    if is_affine_after(layers, group):
+        return rest_columns(layers, images, labels, group, others), "rest", None
+    if task.plan.head == "pattern":
+        return pattern_columns(layers, images, labels, group, others), "pattern", None
+    features = Representation(layers, images, group, others)
+    known = features.tensor()
+    head = train_linear_head(known, labels, task.network.classes, seed=task.plan.seed)
+    trained = TrainedHead(head.accuracy, head.epochs, task.plan.seed, features.units * features.positions)
+    return shared_columns(features, head.weight, head.bias, labels, known), "linear", trained
 
 
-def _check(task: LayerTask, columns: Columns, head: str, scores: Array) -> ReplayCheck | None:
+def _check(task: LayerTask, columns: Oracle, head: str, scores: Array) -> ReplayCheck | None:
     """The columns' logits against the network's own in double precision, on the first images.
 
     Where the columns are exact ("rest") at these scores; for "pattern" at scores of 1, where they must agree too. A
@@ -93,8 +98,8 @@ def _check(task: LayerTask, columns: Columns, head: str, scores: Array) -> Repla
     by_name = {g.name: np.ones(g.size) for g in network.groups}
     by_name |= {network.groups[g].name: mask for g, mask in task.others.items()}
     logits = network.replay(images, by_name | {task.name: at})
-    s = torch.as_tensor(at, dtype=columns.g.dtype, device=columns.g.device)
-    ours = columns.base[: len(images)] + columns.g[: len(images)] @ s
+    s = torch.as_tensor(at, dtype=columns.kind.dtype, device=columns.kind.device)
+    ours = columns.logits(s, slice(len(images)))
     difference = float(np.abs(logits - ours.double().cpu().numpy()).max())
     tolerance = 1e-3 * max(1.0, float(np.abs(logits).max()))
     return ReplayCheck(difference, 0.0, tolerance, difference <= tolerance)

@@ -17,7 +17,7 @@ from oamip_model.scoring.plan import LayerOutcome, Plan
 from oamip_model.scoring.result import Scores, total_seconds
 from oamip_model.scoring.store import RunStore, key_of
 from oamip_model.scoring.subproblem import solve_layer
-from oamip_model.scoring.task import LayerTask, network_loss
+from oamip_model.scoring.task import LayerTask, network_accuracy, network_loss
 
 
 class DecoupledRun:
@@ -120,10 +120,13 @@ def layerwise_scores(
     }
     seconds = total_seconds(outcome.result for outcome in found)
     heads = {outcome.head: None for outcome in found}
+    full = None
+    if any(outcome.result.trained is not None for outcome in found):
+        full = network_accuracy(run.layers, images, labels)
     options = asdict(plan) | {"version": found[0].version, "input_shape": list(network.input_shape)}
     return Scores(
         by_layer=scores, strategy=plan.order, gate="switch", solver=found[0].solver, version=found[0].version,
         relaxed=False, programs=tuple(outcome.result for outcome in found), options=options, source=data.source,
         network=network.fingerprint, planned=len(network.groups), interrupted=interrupted, seconds=seconds,
-        images=len(images), head=" and ".join(heads),
+        images=len(images), head=" and ".join(heads), network_accuracy=full,
     )  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,63 +10,51 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from oamip_model.network.ops import Array
-from oamip_model.scoring.layers import TorchLayers
-
 _RATE = 1e-3
 _BATCH = 128
+_EPOCHS = 5
+_STEPS = 1000
 
 
 @dataclass(frozen=True)
 class LinearHead:
-    """One affine map from a representation (activations,) to logits: weight (classes, activations), bias (classes,).
+    """One affine map from a representation to logits.
 
-    accuracy: share of the images it was trained on that it classifies correctly, which a network's own accuracy can be
-    compared with.
+    weight: (classes, units, positions); bias: (classes,); accuracy: share of the images it was trained on that it
+    classifies correctly, which a network's own accuracy can be compared with; epochs: how often it saw each of them.
     """
 
     weight: Tensor
     bias: Tensor
     accuracy: float
+    epochs: int
 
 
 def train_linear_head(
-    layers: TorchLayers,
-    images: Array,
-    labels: NDArray[np.int64],
-    group: int,
-    keep: Mapping[int, Tensor],
-    *,
-    epochs: int = 5,
-    seed: int = 0,
+    features: Tensor, labels: NDArray[np.int64], classes: int, *, epochs: int | None = None, seed: int = 0
 ) -> LinearHead:
-    """A linear head on the representation of a score group's last layer, trained by Adam on cross-entropy.
+    """A linear head on features (n, units, positions) and labels (n,), trained by Adam on cross-entropy.
 
-    keep: masks of the groups that were cut before, by index. The representation is computed batch by batch and not
-    held, so memory does not grow with the picture.
+    epochs: if not given 5, or as many as 1,000 steps take, so that a few images are gone through more often than many.
+    The features are divided by their root mean square while it trains, so that one step size suits all layers; the
+    head that is given back has the scale in its weights.
     """
-    k = layers.network.groups[group].layers[-1]
-    size, classes = layers.network.layers[k].size, layers.network.classes
+    flat = features.flatten(1)
+    count, device = len(flat), flat.device
+    rounds = max(_EPOCHS, -(-_STEPS // -(-count // _BATCH))) if epochs is None else epochs
+    norm = float(torch.linalg.vector_norm(flat, dtype=torch.float64))
+    scale = (count * flat.shape[1]) ** 0.5 / norm if norm > 0 else 1.0
     draw = torch.Generator().manual_seed(seed)
-    weight = torch.zeros((classes, size), dtype=layers.dtype, device=layers.device, requires_grad=True)
-    bias = torch.zeros(classes, dtype=layers.dtype, device=layers.device, requires_grad=True)
+    weight = torch.zeros((classes, flat.shape[1]), dtype=flat.dtype, device=device, requires_grad=True)
+    bias = torch.zeros(classes, dtype=flat.dtype, device=device, requires_grad=True)
     optimiser = torch.optim.Adam([weight, bias], lr=_RATE)
-    targets = torch.as_tensor(labels, device=layers.device)
-    for _ in range(epochs):
-        order = torch.randperm(len(images), generator=draw)
-        for rows in torch.split(order, _BATCH * 8):
-            with torch.no_grad():
-                x = torch.as_tensor(images[rows.numpy()], dtype=layers.dtype, device=layers.device)
-                r = layers.run(x, keep, upto=k)[k].reshape(len(rows), -1)
-            for start in range(0, len(rows), _BATCH):
-                part = rows[start : start + _BATCH]
-                optimiser.zero_grad()
-                loss = F.cross_entropy(F.linear(r[start : start + _BATCH], weight, bias), targets[part])
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimiser.step()
-    right = 0
-    with torch.no_grad():
-        for part_, x in layers.batches(images, layers.batch_size()):
-            logits = F.linear(layers.run(x, keep, upto=k)[k].reshape(len(x), -1), weight, bias)
-            right += int((logits.argmax(dim=1) == targets[part_]).sum())
-    return LinearHead(weight.detach(), bias.detach(), right / len(images))
+    targets = torch.as_tensor(labels, device=device)
+    for _ in range(rounds):
+        for rows in torch.split(torch.randperm(count, generator=draw).to(device), _BATCH):
+            optimiser.zero_grad()
+            loss = F.cross_entropy(F.linear(flat[rows] * scale, weight, bias), targets[rows])
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+    final = weight.detach() * scale
+    right = int((F.linear(flat, final, bias.detach()).argmax(dim=1) == targets).sum())
+    return LinearHead(final.reshape(classes, *features.shape[1:]), bias.detach(), right / count, rounds)

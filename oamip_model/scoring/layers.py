@@ -51,16 +51,43 @@ class TorchLayers:
         images: (n, *input_shape); scores: {group index: (units,) or (n, units)}, 1 where a group is missing; known:
         outputs of the first layers, which are not computed again; upto: the last layer that is needed.
         """
-        outputs = list(known or [])
+        outputs = dict(enumerate(known or []))
         last = len(self.network.layers) - 1 if upto is None else upto
         for k in range(len(outputs), last + 1):
-            layer = self.network.layers[k]
-            inputs = [images if term.source == IMAGE else outputs[term.source] for term in layer.terms]
-            h = self.activate(layer, self.pre_activation(layer, inputs))
-            if layer.group is not None and layer.group in scores:
-                h = h * self.gate(k, scores[layer.group], h)
-            outputs.append(h)
-        return outputs
+            outputs[k] = self._layer(k, images, scores, outputs)
+        return list(outputs.values())
+
+    def output(self, images: Tensor, scores: Mapping[int, Tensor], k: int | None = None) -> Tensor:
+        """Output of layer k alone (the last one if not given), (n, *shape), with scores as in :meth:`run`.
+
+        Every other output is freed after its last reader, so a deep network takes no more than its widest place.
+        """
+        last = len(self.network.layers) - 1 if k is None else k
+        outputs: dict[int, Tensor] = {}
+        for made, freed in self._schedule(last):
+            outputs[made] = self._layer(made, images, scores, outputs)
+            for gone in freed:
+                del outputs[gone]
+        return outputs[last]
+
+    def _layer(self, k: int, images: Tensor, scores: Mapping[int, Tensor], outputs: Mapping[int, Tensor]) -> Tensor:
+        """Output of layer k from the outputs that it reads."""
+        layer = self.network.layers[k]
+        inputs = [images if term.source == IMAGE else outputs[term.source] for term in layer.terms]
+        h = self.activate(layer, self.pre_activation(layer, inputs))
+        if layer.group is not None and layer.group in scores:
+            h = h * self.gate(k, scores[layer.group], h)
+        return h
+
+    def _schedule(self, last: int) -> list[tuple[int, list[int]]]:
+        """The layers that layer ``last`` needs, in order, each with those whose output nobody reads after it."""
+        reads = {k: {t.source for t in self.network.layers[k].terms} - {IMAGE} for k in range(last + 1)}
+        needed, steps = {last}, []
+        for k in range(last, -1, -1):
+            if k in needed:
+                steps.append((k, sorted(reads[k] - needed)))
+                needed |= reads[k]
+        return steps[::-1]
 
     def gate(self, k: int, scores: Tensor, h: Tensor) -> Tensor:
         """The score of every activation of layer k, in a shape that multiplies h (n, *shape)."""
@@ -102,9 +129,24 @@ class TorchLayers:
             part = slice(start, min(start + size, len(images)))
             yield part, torch.as_tensor(images[part], dtype=self.dtype, device=self.device)
 
-    def batch_size(self, budget: int = 2**27) -> int:
-        """Images at once so that all layers' outputs stay within a budget of numbers."""
-        return max(1, min(2000, budget // max(1, sum(layer.size for layer in self.network.layers))))
+    def batch_size(self, k: int | None = None, budget: int = 2**25) -> int:
+        """Images at once so that what :meth:`output` holds at a time stays within a budget of numbers.
+
+        A convolution pads and unfolds its inputs, so what it reads is counted twice.
+        """
+        last = len(self.network.layers) - 1 if k is None else k
+        sizes = [layer.size for layer in self.network.layers]
+        held, widest = 0, 1
+        for made, freed in self._schedule(last):
+            held += sizes[made]
+            read = sum(int(np.prod(term.input_shape)) for term in self.network.layers[made].terms)
+            widest = max(widest, held + read)
+            held -= sum(sizes[gone] for gone in freed)
+        return max(1, min(2000, budget // widest))
+
+    def gradient_batch_size(self, budget: int = 2**25) -> int:
+        """Images at once so that all layers' outputs, which a gradient needs, stay within a budget of numbers."""
+        return max(1, min(2000, budget // sum(layer.size for layer in self.network.layers)))
 
 
 def _maximum(pool: MaxPool, a: Tensor) -> Tensor:

@@ -18,7 +18,8 @@ class Plan:
     order: "decoupled" (each layer on its own), "forward" or "backward" (layers cut before stay cut); head: "pattern" or
     "linear"; weight: of the loss, unless ``amount`` is given: the share of each layer's units that is to go, for which
     the weight is found along a path; threshold: units below it count as cut in the orders, if there is no amount;
-    sweeps: how often all layers are scored again with the others cut, after the first time.
+    sweeps: how often all layers are scored again with the others cut, after the first time; projection: of the convex
+    programs, see :func:`~.convex.minimise_convex`.
     """
 
     order: str = "decoupled"
@@ -34,11 +35,12 @@ class Plan:
     time_limit: float | None = None
     seed: int = 0
     device: str = "cpu"
+    projection: str = "euclid"
 
 
 @dataclass(frozen=True)
 class LayerOutcome:
-    """A layer's scores (units,), the units that stay (units,), its program's result, and the head's accuracy."""
+    """A layer's scores (units,), the units that stay (units,), its program's result, and the head's kind."""
 
     scores: Array
     keep: Array
@@ -46,7 +48,6 @@ class LayerOutcome:
     solver: str
     version: str
     head: str
-    head_accuracy: float | None = None
 
     def record(self) -> dict[str, Any]:
         """The outcome in plain types, for a store."""

@@ -19,6 +19,8 @@ Array: TypeAlias = NDArray[np.float64]
 _FORMAT = "oamip-scores-1"
 _INLINE = 20_000
 """More scores than this go to a safetensors file beside the JSON."""
+_MUCH_WORSE = 0.10
+"""A trained head that is less accurate than the network by more than this is warned of."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,20 @@ class ReplayCheck:
 
 
 @dataclass(frozen=True)
+class TrainedHead:
+    """A head that was trained for a layer's program, the network frozen.
+
+    accuracy: share of the images that it classifies correctly; epochs, seed: of its training; features: how many
+    numbers it sees of one image.
+    """
+
+    accuracy: float
+    epochs: int
+    seed: int
+    features: int
+
+
+@dataclass(frozen=True)
 class ProgramResult:
     """One program that was solved: its images, how it ended, and what its scores do in the network.
 
@@ -42,7 +58,8 @@ class ProgramResult:
     program;
     replayed_loss: of the network with these scores; cuts: tangents of the loss that were added; seconds: by stage;
     weight: of the loss, where the program had one of its own; images: their positions in the source (layer by layer:
-    left out).
+    left out). Of a layer's program also: layer: the score group; variables, rows: of the last master; trained: the
+    head, where one was trained.
     """
 
     images: tuple[int, ...]
@@ -60,6 +77,10 @@ class ProgramResult:
     seconds: dict[str, float]
     message: str = ""
     weight: float | None = None
+    layer: str = ""
+    variables: int | None = None
+    rows: int | None = None
+    trained: TrainedHead | None = None
 
 
 def total_seconds(programs: Iterable[ProgramResult]) -> dict[str, float]:
@@ -80,7 +101,8 @@ class Scores:
     over several programs; proved: one program, integer ReLU states, optimal within the gap, and the replay check
     passed;
     options: what was asked for; source: where the images came from; network: fingerprint of the network; planned:
-    programs that were asked for, of which an interrupted run has fewer; seconds: by stage, added up over the programs.
+    programs that were asked for, of which an interrupted run has fewer; seconds: by stage, added up over the programs;
+    network_accuracy: of the network as trained on the same images, where heads were trained.
     """
 
     by_layer: dict[str, Array]
@@ -98,6 +120,7 @@ class Scores:
     seconds: dict[str, float] = field(default_factory=dict)
     images: int = 0
     head: str | None = None
+    network_accuracy: float | None = None
 
     @property
     def averaged(self) -> bool:
@@ -108,6 +131,17 @@ class Scores:
     def layerwise(self) -> bool:
         """Whether each layer had a convex program of its own, of which objective and bound are sums."""
         return self.strategy in LAYERWISE
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """One line for each layer whose trained head classifies the images by 10 points worse than the network."""
+        full = self.network_accuracy
+        return tuple(
+            f"the head of layer {program.layer} classifies {program.trained.accuracy:.1%} of the images, "
+            f"the network {full:.1%}: its scores say little about the network"
+            for program in self.programs
+            if program.trained is not None and full is not None and program.trained.accuracy < full - _MUCH_WORSE
+        )
 
     @property
     def status(self) -> str:
@@ -229,7 +263,8 @@ def load_scores(path: str | Path) -> Scores:
         programs = tuple(read_program(p) for p in record["programs"])
         names = ["strategy", "gate", "solver", "version", "relaxed", "options", "source", "network"]
         names += ["planned", "interrupted", "seconds", "images", "head"]
-        scores = Scores(by_layer, programs=programs, **{name: record[name] for name in names})
+        known = {name: record[name] for name in names} | {"network_accuracy": record.get("network_accuracy")}
+        scores = Scores(by_layer, programs=programs, **known)
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"scores: {source} is damaged ({type(error).__name__}: {error})") from None
     for name, values in scores.by_layer.items():
@@ -256,6 +291,6 @@ def _read_layers(stored: dict[str, Any], source: Path) -> dict[str, Array]:
 
 def read_program(record: dict[str, Any]) -> ProgramResult:
     """The result that was stored as a JSON record by :func:`dataclasses.asdict`."""
-    replay = record["replay"]
-    record = record | {"images": tuple(record["images"]), "replay": None if replay is None else ReplayCheck(**replay)}
-    return ProgramResult(**record)
+    replay = None if record["replay"] is None else ReplayCheck(**record["replay"])
+    trained = None if record.get("trained") is None else TrainedHead(**record["trained"])
+    return ProgramResult(**record | {"images": tuple(record["images"]), "replay": replay, "trained": trained})

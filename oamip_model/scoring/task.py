@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,11 +78,25 @@ def tensors(layers: TorchLayers, values: Mapping[int, Array]) -> dict[int, Tenso
 
 def network_loss(layers: TorchLayers, images: Array, labels: NDArray[np.int64], scores: Mapping[int, Array]) -> float:
     """Mean cross-entropy of the network with each unit's activation multiplied by its score, 1 for missing groups."""
+    losses = (
+        F.cross_entropy(logits, marks, reduction="sum") for logits, marks in _logits(layers, images, labels, scores)
+    )
+    return sum(float(loss) for loss in losses) / len(images)
+
+
+def network_accuracy(layers: TorchLayers, images: Array, labels: NDArray[np.int64]) -> float:
+    """Share of the images that the network, as trained, classifies correctly."""
+    right = ((logits.argmax(dim=1) == marks).sum() for logits, marks in _logits(layers, images, labels, {}))
+    return sum(int(count) for count in right) / len(images)
+
+
+def _logits(
+    layers: TorchLayers, images: Array, labels: NDArray[np.int64], scores: Mapping[int, Array]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Logits (part, classes) in double precision and labels, part by part."""
     gates = tensors(layers, scores)
     marks = torch.as_tensor(labels, device=layers.device)
-    total = 0.0
-    with torch.no_grad():
-        for part, x in layers.batches(images, layers.batch_size()):
-            logits = layers.run(x, gates)[-1].reshape(len(x), -1).double()
-            total += float(F.cross_entropy(logits, marks[part], reduction="sum"))
-    return total / len(images)
+    for part, x in layers.batches(images, layers.batch_size()):
+        with torch.no_grad():
+            logits = layers.output(x, gates).reshape(len(x), -1).double()
+        yield logits, marks[part]

@@ -14,8 +14,7 @@ from torch.nn import functional as F
 
 import oamip_model as om
 from oamip_model.scoring import decoupled
-from oamip_model.scoring.columns import head_columns, is_affine_after, rest_columns
-from oamip_model.scoring.heads import train_linear_head
+from oamip_model.scoring.columns import is_affine_after, pattern_columns, rest_columns
 from oamip_model.scoring.layers import TorchLayers
 from oamip_model.scoring.store import RunStore
 from oamip_model.scoring.task import LayerTask
@@ -66,45 +65,42 @@ def test_layers_in_torch_are_the_network_with_scores(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["one hidden layer", "dense", "conv", "residual"])
-def test_columns_of_the_rest_are_its_tangent_at_scores_of_one(kind: str) -> None:
+def test_columns_of_the_pattern_are_the_tangent_at_scores_of_one(kind: str) -> None:
     network = make(kind)
     images, labels = data(network, 20)
     layers = TorchLayers(network, dtype=torch.float64)
     for g, group in enumerate(network.groups):
-        columns = rest_columns(layers, images, labels, g, {})
+        columns = pattern_columns(layers, images, labels, g, {})
         ones = torch.ones(group.size, dtype=torch.float64)
         np.testing.assert_allclose(columns.base + columns.g @ ones, network.replay(images), atol=1e-9)
         step = 1e-7 * np.random.default_rng(g).normal(size=group.size)
         moved = network.replay(images, {h.name: np.ones(h.size) for h in network.groups} | {group.name: 1 + step})
         np.testing.assert_allclose((columns.g @ torch.tensor(step)).numpy(), moved - network.replay(images), atol=1e-10)
-        if is_affine_after(layers, g):
-            far = np.random.default_rng(g).random(group.size)
-            named = {h.name: np.ones(h.size) for h in network.groups} | {group.name: far}
-            np.testing.assert_allclose(
-                columns.base + columns.g @ torch.tensor(far), network.replay(images, named), atol=1e-9
-            )
+
+
+@pytest.mark.parametrize("kind", ["one hidden layer", "dense", "conv"])
+def test_columns_of_the_rest_are_the_network_at_every_score(kind: str) -> None:
+    network = make(kind)
+    images, labels = data(network, 20)
+    layers = TorchLayers(network, dtype=torch.float64)
+    last = len(network.groups) - 1
+    rng = np.random.default_rng(1)
+    others = {g: (rng.random(network.groups[g].size) < 0.7).astype(float) for g in range(last)}
+    masks = {g: torch.tensor(mask) for g, mask in others.items()}
+    assert is_affine_after(layers, last)
+    exact, tangent = (make(layers, images, labels, last, masks) for make in (rest_columns, pattern_columns))
+    scores = rng.random(network.groups[last].size)
+    named = {network.groups[g].name: mask for g, mask in (others | {last: scores}).items()}
+    logits = exact.logits(torch.tensor(scores), slice(None))
+    np.testing.assert_allclose(logits, network.replay(images, named), atol=1e-9)
+    for a, b in zip(exact(scores), tangent(scores), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-9)
 
 
 def test_only_the_last_dense_layer_is_affine_after() -> None:
     assert [is_affine_after(TorchLayers(make("dense")), g) for g in (0, 1)] == [False, True]
     network = make("residual")
     assert not any(is_affine_after(TorchLayers(network), g) for g in range(len(network.groups)))
-
-
-@pytest.mark.parametrize("kind", ["dense", "conv", "residual"])
-def test_columns_of_a_linear_head_are_the_head_on_the_scored_representation(kind: str) -> None:
-    network = make(kind)
-    images, labels = data(network, 40)
-    layers = TorchLayers(network)
-    head = train_linear_head(layers, images, labels, 0, {}, epochs=2)
-    columns = head_columns(layers, images, labels, 0, {}, head)
-    group = network.groups[0]
-    layer = network.layers[group.layers[-1]]
-    s = np.random.default_rng(3).random(group.size)
-    r = network.activations(images)[group.layers[-1]].reshape(40, -1) * s[layer.units]
-    expected = r @ head.weight.double().numpy().T + head.bias.double().numpy()
-    found = columns.base + columns.g @ torch.tensor(s, dtype=torch.float32)
-    np.testing.assert_allclose(found.numpy(), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("solver", ["highs", "cbc"])
