@@ -26,8 +26,12 @@ if TYPE_CHECKING:
     from oamip_model.network import Network as Network
     from oamip_model.network import read_network as read_network
     from oamip_model.pruning import baseline_scores as baseline_scores
+    from oamip_model.pruning import choose_units as choose_units
+    from oamip_model.pruning import fine_tune as fine_tune
     from oamip_model.pruning import prune as prune
+    from oamip_model.pruning import prune_while_training as prune_while_training
     from oamip_model.pruning import prune_with_report as prune_with_report
+    from oamip_model.pruning import retrain as retrain
     from oamip_model.pruning import save_module as save_module
     from oamip_model.pruning import to_module as to_module
     from oamip_model.scoring import Scores as Scores
@@ -38,9 +42,11 @@ if TYPE_CHECKING:
     from oamip_model.solving import list_solvers as list_solvers
     from oamip_model.solving import solve_instance as solve_instance
     from oamip_model.tightening import compute_bounds as compute_bounds
+    from oamip_model.training import PUBLISHED as PUBLISHED
     from oamip_model.training import accuracy as accuracy
     from oamip_model.training import make_network as make_network
     from oamip_model.training import train as train
+    from oamip_model.training import train_greedy as train_greedy
 
 _HOMES = {
     "Bounds": "bounds", "load_bounds": "bounds",
@@ -49,12 +55,14 @@ _HOMES = {
     "SolverMissingError": "errors",
     "Settings": "formulation", "abstract_model": "formulation", "build_instance": "formulation",
     "Network": "network", "read_network": "network",
-    "baseline_scores": "pruning", "prune": "pruning", "prune_with_report": "pruning", "save_module": "pruning",
+    "baseline_scores": "pruning", "choose_units": "pruning", "fine_tune": "pruning", "prune": "pruning",
+    "prune_while_training": "pruning", "prune_with_report": "pruning", "retrain": "pruning", "save_module": "pruning",
     "to_module": "pruning",
     "Scores": "scoring", "load_scores": "scoring", "score": "scoring",
     "compile_arrays": "solving", "get_backend": "solving", "list_solvers": "solving", "solve_instance": "solving",
     "compute_bounds": "tightening",
-    "accuracy": "training", "make_network": "training", "train": "training",
+    "PUBLISHED": "training", "accuracy": "training", "make_network": "training", "train": "training",
+    "train_greedy": "training",
 }  # fmt: skip
 
 __version__ = "0.1.0"

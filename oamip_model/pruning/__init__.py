@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from oamip_model.network.norms import unit_norms as unit_norms
 from oamip_model.pruning.baselines import baseline_scores
+from oamip_model.pruning.gradual import GradualPruning, prune_while_training
 from oamip_model.pruning.prune import prune, prune_with_report
 from oamip_model.pruning.rebuild import to_module
 from oamip_model.pruning.report import PruneReport
+from oamip_model.pruning.retrain import Keep, fine_tune, retrain
 from oamip_model.pruning.save import save_module
 from oamip_model.scoring.select import Selection, choose_units, prunable_units
 
 __all__ = [
+    "GradualPruning",
+    "Keep",
     "PruneReport",
     "Selection",
     "baseline_scores",
     "choose_units",
+    "fine_tune",
     "prunable_units",
     "prune",
+    "prune_while_training",
     "prune_with_report",
+    "retrain",
     "save_module",
     "to_module",
     "unit_norms",

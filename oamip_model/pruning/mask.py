@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,15 +34,27 @@ def masked_copy(
     Raises NotWiredError where a path holds no nn.Linear, nn.Conv2d or batch norm of as many rows as there are units.
     """
     result = clean_copy(module)
-    following = batch_norms(result, input_shape)
+    mask_units(result, producers, keep, batch_norms(result, input_shape))
+    return result
+
+
+def mask_units(
+    module: nn.Module,
+    producers: Mapping[str, Iterable[str]],
+    keep: Mapping[str, Mask],
+    following: Mapping[str, Sequence[str]],
+) -> None:
+    """Mask the units that are not kept, in the module itself, whose parameters stay the same objects.
+
+    producers, keep, errors: those of :func:`masked_copy`; following: what :func:`batch_norms` found.
+    """
     for group, mask in keep.items():
         if mask.all():
             continue
         paths = list(producers[group])
         paths += [path for name in paths for path in following.get(name, ()) if path not in paths]
         for path in dict.fromkeys(paths):
-            _mask_rows(_find(result, path), path, mask)
-    return result
+            _mask_rows(_find(module, path), path, mask)
 
 
 def clean_copy(module: nn.Module) -> nn.Module:

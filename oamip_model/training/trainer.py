@@ -27,7 +27,8 @@ class Trainer:
     The module is on the recipe's device inside the block; afterwards it is where it was, in eval mode. Images and
     labels as in :func:`~.loop.train`, whose errors are raised here.
 
-    held: (number of images held out for early stopping), 0 without it.
+    held: number of images held out for early stopping, 0 without it; x, y, held_x, held_y: the images and labels that
+    are trained on, and those held out, on the device.
     """
 
     def __init__(self, module: nn.Module, images: ArrayLike, labels: ArrayLike, recipe: Recipe) -> None:
@@ -111,11 +112,11 @@ class Trainer:
     def held_out_loss(self) -> float:
         """The mean cross-entropy on the images held out, in eval mode."""
         with evaluating(self.module), torch.no_grad(), threads(self.recipe.threads):
-            total = sum(
-                float(nn.functional.cross_entropy(self.module(x), y, reduction="sum").double())
-                for x, y in zip(self.held_x.split(_EVALUATED), self.held_y.split(_EVALUATED), strict=True)
-            )
-        return total / self.held
+            losses = [
+                nn.functional.cross_entropy(self.module(x), y, reduction="sum").double()
+                for x, y in zip(torch.split(self.held_x, _EVALUATED), torch.split(self.held_y, _EVALUATED), strict=True)
+            ]
+        return float(torch.stack(losses).sum()) / self.held
 
     def _batches(self, order: torch.Tensor) -> list[torch.Tensor]:
         batches = list(torch.split(order, self.recipe.batch_size))

@@ -1,0 +1,139 @@
+"""Pruning every few epochs while a network is trained."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TypeAlias, Unpack
+
+import numpy as np
+from numpy.typing import ArrayLike
+from torch import nn
+
+from oamip_model.data import check_pixels
+from oamip_model.errors import InputError
+from oamip_model.network import read_network
+from oamip_model.pruning.mask import batch_norms, clean_copy, make_permanent, mask_units, masked_copy
+from oamip_model.pruning.prune import prune_with_report
+from oamip_model.pruning.retrain import Keep, check_keep, pruned_to
+from oamip_model.scoring.select import Mask
+from oamip_model.training import Options, Progress, Recipe, Trainer, TrainingResult, accuracy
+
+Choose: TypeAlias = Callable[[nn.Module, int], Keep]
+
+
+@dataclass(frozen=True)
+class GradualPruning:
+    """A network that was pruned while it was trained.
+
+    module: the smaller network; training: how it went, of the full network before its first pruning; choices:
+    (epochs done, {group: (units,) True where it stays}) at each choice, the last of which holds; full, full_training:
+    the network that was trained beside it without pruning, None without one.
+    """
+
+    module: nn.Module
+    training: TrainingResult
+    choices: tuple[tuple[int, dict[str, Mask]], ...]
+    full: nn.Module | None
+    full_training: TrainingResult | None
+
+
+def prune_while_training(
+    module: nn.Module,
+    images: ArrayLike,
+    labels: ArrayLike,
+    choose: Choose,
+    *,
+    every: int,
+    beside: bool = False,
+    progress: Progress | None = None,
+    **options: Unpack[Options],
+) -> GradualPruning:
+    """A smaller network from a training in which units are chosen to go every few epochs. ``module`` is not changed.
+
+    choose: given a copy of the network in eval mode as it is then, and the epochs done, says which units stay, by
+        :func:`~.select.choose_units` for example, or as {group: (units,)}
+    every: epochs between two choices, below the number of epochs; none is made after the last epoch
+    beside: False: one network is trained, whose units once gone stay zero whatever later choices say. True: the full
+        network is trained as if nothing were pruned, and the choices are made on it; a choice that differs from the one
+        before begins the smaller network anew, with the full network's weights and an optimizer of its own, for the
+        epochs that are left
+    progress: called after each epoch with the epochs done and the smaller network's loss
+    options: see :func:`oamip_model.train`, without early_stop
+
+    Raises InputError for a bad argument, and where the module's layers cannot be masked in place.
+
+    Example:
+        >>> import oamip_model as om
+        >>> data = om.load_dataset()
+        >>> first_two = lambda module, epoch: {"fc1": [1, 1, 0, 0]}
+        >>> result = prune_while_training(om.make_network("dense-4"), *data, first_two, every=1, epochs=2, threads=1)
+        >>> result.module.fc1.out_features, [epoch for epoch, _ in result.choices]
+        (2, [1])
+    """
+    recipe = Recipe(**options)
+    if recipe.early_stop is not None:
+        raise InputError("early_stop: it does not go with pruning while training, after which losses start higher")
+    if isinstance(every, bool) or not isinstance(every, int | np.integer) or not 1 <= every < recipe.epochs:
+        raise InputError(f"every: got {every!r}, accepted are integers from 1 to below the {recipe.epochs} epochs")
+    network = read_network(module, check_pixels(images).shape[1:])
+    # One unit of every layer gone, to see before the training whether masking works.
+    trial = {group.name: np.arange(group.size) >= min(1, group.size - 1) for group in network.groups}
+    _, report = prune_with_report(module, trial, threshold=0.5, mode="mask", network=network)
+    if report.rebuilt:
+        raise InputError(f"module: its layers cannot be masked in place: {report.reason}")
+    producers = {group.name: group.producers for group in network.groups}
+    following = batch_norms(clean_copy(module), network.input_shape)
+
+    started = time.perf_counter()
+    choices: list[tuple[int, dict[str, Mask]]] = []
+    losses: list[float] = []
+    full_losses: list[float] = []
+    with ExitStack() as open_trainers:
+        main = open_trainers.enter_context(Trainer(clean_copy(module), images, labels, recipe))
+        smaller = main
+        for epoch in range(1, recipe.epochs + 1):
+            full_losses.append(main.epoch())
+            losses.append(full_losses[-1] if smaller is main else smaller.epoch())
+            if progress is not None:
+                progress(epoch, losses[-1])
+            if epoch % every or epoch == recipe.epochs:
+                continue
+            keep = check_keep(choose(_snapshot(main), epoch), network)
+            if not beside:
+                keep = _both(choices[-1][1], keep) if choices else keep
+                mask_units(main.module, producers, keep, following)
+            elif not choices or any((keep[name] != mask).any() for name, mask in choices[-1][1].items()):
+                masked = masked_copy(_snapshot(main), producers, keep, network.input_shape)
+                left = replace(recipe, epochs=recipe.epochs - epoch)
+                smaller = open_trainers.enter_context(Trainer(masked, images, labels, left))
+            choices.append((epoch, keep))
+    seconds = time.perf_counter() - started
+
+    def told(found: list[float], of: nn.Module) -> TrainingResult:
+        return TrainingResult(tuple(found), accuracy(of, main.images, main.labels), seconds, str(main.device))
+
+    result = pruned_to(make_permanent(clean_copy(smaller.module)), choices[-1][1], images, "remove")
+    full = main.module if beside else None
+    return GradualPruning(
+        result,
+        told(losses, result),
+        tuple(choices),
+        full,
+        None if full is None else told(full_losses, full),
+    )
+
+
+def _snapshot(trainer: Trainer) -> nn.Module:
+    """The trainer's module as it is now, masks multiplied in, in eval mode and where it was before the training."""
+    return make_permanent(clean_copy(trainer.module)).to(trainer.home).eval()
+
+
+def _both(first: Mapping[str, Mask], second: Mapping[str, Mask]) -> dict[str, Mask]:
+    keep = {name: mask & second[name] for name, mask in first.items()}
+    for name, mask in keep.items():
+        if not mask.any():
+            raise InputError(f"choose: none of the units of layer {name} that were left stays")
+    return keep

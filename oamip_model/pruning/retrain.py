@@ -1,0 +1,122 @@
+"""Training with the removed units gone: fine-tuning, and the same sub-network again from its first weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias, Unpack
+
+import numpy as np
+from numpy.typing import ArrayLike
+from torch import nn
+
+from oamip_model.data import check_pixels
+from oamip_model.errors import InputError
+from oamip_model.network import read_network
+from oamip_model.network.types import Network
+from oamip_model.pruning.mask import clean_copy
+from oamip_model.pruning.prune import Mode, prune
+from oamip_model.scoring.select import Mask, Selection, check_scores
+from oamip_model.training import Options, Progress, TrainingResult, train
+
+Keep: TypeAlias = Selection | Mapping[str, ArrayLike]
+"""Units that stay: what :func:`~.select.choose_units` gives, or {group: (units,) True or 1 where the unit stays}."""
+
+
+def fine_tune(
+    module: nn.Module,
+    images: ArrayLike,
+    labels: ArrayLike,
+    *,
+    keep: Keep | None = None,
+    mode: Mode = "mask",
+    progress: Progress | None = None,
+    **options: Unpack[Options],
+) -> tuple[nn.Module, TrainingResult]:
+    """A copy of a trained module, trained on from its weights for one epoch, and how that went.
+
+    module: in eval mode; a smaller one of :func:`oamip_model.prune`, a masked one, whose masks hold, or, with ``keep``,
+        one that is not pruned yet
+    keep: the units that stay; the others are masked, so that they are exactly zero throughout, or removed
+    options: see :func:`oamip_model.train`; epochs is 1 unless given
+
+    Raises InputError for a bad argument, or a layer of ``keep`` without units.
+
+    Example:
+        >>> import oamip_model as om
+        >>> data, module = om.load_dataset(), om.make_network("dense-4")
+        >>> result = om.train(module, *data, epochs=2, threads=1)
+        >>> tuned, result = om.fine_tune(module, *data, keep={"fc1": [True, False, True, True]}, threads=1)
+        >>> len(result.losses), float(tuned.fc1.weight[1].abs().max()), float(module.fc1.weight[1].abs().max()) > 0
+        (1, 0.0, True)
+    """
+    options.setdefault("epochs", 1)
+    copy = clean_copy(module) if keep is None else pruned_to(module, keep, images, mode)
+    return copy, train(copy, images, labels, progress=progress, **options)
+
+
+def retrain(
+    initial: nn.Module,
+    keep: Keep,
+    images: ArrayLike,
+    labels: ArrayLike,
+    *,
+    mode: Mode = "remove",
+    progress: Progress | None = None,
+    **options: Unpack[Options],
+) -> tuple[nn.Module, TrainingResult]:
+    """The sub-network of a network's initial weights, trained from them, and how that went.
+
+    initial: the module as it was before any training, in eval mode: ``make_network`` with the seed of then, or a module
+        with the state dict that was saved then; it is not changed
+    keep: the units that stay. Chosen by the scores of the trained network this is a lottery ticket; chosen by those of
+        ``initial`` itself it is pruning at initialisation; images and labels may be of another data set
+    mode: "remove" trains the smaller network, "mask" one of the same shapes with the other units at zero. Both take the
+        same steps, up to rounding
+    options: see :func:`oamip_model.train`
+
+    Raises InputError for a bad argument, or a layer of ``keep`` without units.
+
+    Source: Frankle, Carbin, The lottery ticket hypothesis, 2019, section 1, for units in place of single weights.
+
+    Example:
+        >>> import oamip_model as om
+        >>> data = om.load_dataset()
+        >>> ticket, result = om.retrain(om.make_network("dense-4"), {"fc1": [1, 0, 1, 1]}, *data, epochs=1, threads=1)
+        >>> ticket.fc1
+        Linear(in_features=784, out_features=3, bias=True)
+    """
+    pruned = pruned_to(initial, keep, images, mode)
+    return pruned, train(pruned, images, labels, progress=progress, **options)
+
+
+def pruned_to(
+    module: nn.Module, keep: Keep, images: ArrayLike, mode: Mode, network: Network | None = None
+) -> nn.Module:
+    """A copy of the module with the units of ``keep`` only; the shape of ``images`` says that of one image."""
+    known = network or read_network(module, check_pixels(images).shape[1:])
+    scores = {name: mask.astype(np.float64) for name, mask in check_keep(keep, known).items()}
+    return prune(module, scores, threshold=0.5, mode=mode, network=known)
+
+
+def check_keep(keep: Keep, network: Network) -> dict[str, Mask]:
+    """The units that stay, {group: (units,)}. Raises InputError where they do not fit the network, or a layer has none.
+
+    Example:
+        >>> import torch, oamip_model as om
+        >>> module = torch.nn.Sequential(torch.nn.Linear(4, 2), torch.nn.ReLU(), torch.nn.Linear(2, 2)).eval()
+        >>> check_keep({"0": [1, 0]}, om.read_network(module))
+        {'0': array([ True, False])}
+    """
+    given = keep.keep if isinstance(keep, Selection) else keep
+    if not isinstance(given, Mapping):
+        raise InputError(f"keep: got {type(keep).__name__}, a Selection or a mapping from layer to its units is needed")
+    try:
+        values = check_scores(given, network)
+    except InputError as error:
+        raise InputError(f"keep: {str(error).removeprefix('scores: ')}") from None
+    for name, mask in values.items():
+        if not np.isin(mask, (0, 1)).all():
+            raise InputError(f"keep: layer {name} has entries that are not True or False, 1 or 0")
+        if not mask.any():
+            raise InputError(f"keep: layer {name} keeps no unit, which would leave a constant network")
+    return {name: mask.astype(bool) for name, mask in values.items()}
