@@ -9,10 +9,10 @@ from oamip_model.lazy import lazy_names
 if TYPE_CHECKING:
     from oamip_model.training.evaluate import accuracy as accuracy
     from oamip_model.training.evaluate import logits as logits
-    from oamip_model.training.loop import Progress as Progress
     from oamip_model.training.greedy import GreedyResult as GreedyResult
     from oamip_model.training.greedy import auxiliary_classifier as auxiliary_classifier
     from oamip_model.training.greedy import train_greedy as train_greedy
+    from oamip_model.training.loop import Progress as Progress
     from oamip_model.training.loop import TrainingResult as TrainingResult
     from oamip_model.training.loop import train as train
     from oamip_model.training.networks import NETWORKS as NETWORKS
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "NETWORKS": "networks", "make_network": "networks",
+    "GreedyResult": "greedy", "auxiliary_classifier": "greedy", "train_greedy": "greedy",
     "Progress": "loop", "TrainingResult": "loop", "train": "loop",
     "PUBLISHED": "recipe", "Options": "recipe", "Recipe": "recipe", "Trainer": "trainer",
     "accuracy": "evaluate", "logits": "evaluate",

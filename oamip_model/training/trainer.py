@@ -96,7 +96,7 @@ class Trainer:
                 images = self.x[rows]
                 if self.recipe.augment == "crop-flip":
                     images = crop_and_flip(images)
-                loss = nn.functional.cross_entropy(self.module(images), self.y[rows])
+                loss = self.loss(images, self.y[rows])
                 self.optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 self.optimizer.step()
@@ -108,6 +108,10 @@ class Trainer:
             what = f"the loss ({mean}) or a weight is NaN or infinite in epoch {self.epochs}"
             raise OamipError(f"training: {what}; try a learning_rate below {self.recipe.learning_rate}")
         return mean
+
+    def loss(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """What a step lowers, for one batch."""
+        return nn.functional.cross_entropy(self.module(images), labels)
 
     def held_out_loss(self) -> float:
         """The mean cross-entropy on the images held out, in eval mode."""
