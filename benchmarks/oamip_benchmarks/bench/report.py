@@ -17,6 +17,7 @@ from oamip_benchmarks.bench.report_rows import (
     gaps_of,
     is_solved,
     number_of,
+    program_of,
     solve_seconds,
     times_of,
 )
@@ -95,24 +96,17 @@ def make_page(solves: Solves, environment: dict[str, Any], title: str) -> Page:
 def _alerts(page: Page, solves: Solves) -> None:
     pairs = solves.disagreements()
     if pairs:
-        page.text("Solvers disagree: of each pair below, at least one is wrong.", "alert")
-        lines = [
-            f"{a['instance']}: {_who(solves, a)} proves at least {_number(a, 'bound')}, or infeasible, but "
-            f"{_who(solves, b)} has {_number(b, 'objective', 9)}"
-            if a["status"] == "infeasible"
-            else f"{a['instance']}: {_who(solves, a)} says at least {_number(a, 'bound', 9)}, but "
-            f"{_who(solves, b)} has {_number(b, 'objective', 9)}"
-            for a, b in pairs
-        ]
-        page.points(lines, "alert")
+        page.text("Solves disagree. In each line at least one of the two named is wrong.", "alert")
+        programs: dict[str, list[tuple[Row, Row]]] = {}
+        for pair in pairs:
+            programs.setdefault(program_of(pair[0]), []).append(pair)
+        page.points([_contradiction(solves, found) for found in programs.values()], "alert")
     failed = solves.failed_checks()
     if failed:
-        page.text(f"{len(failed)} solutions failed their check.", "alert")
+        page.text(f"Solutions that failed their check: {len(failed)}.", "alert")
         page.points([f"{row['instance']}, {_who(solves, row)}: {_complaint(row)}" for row in failed], "alert")
     if not pairs and not failed:
-        page.text(
-            f"No two of {len(solves.rows)} solves contradict each other, and no solution failed its check.", "good"
-        )
+        page.text("No two solves contradict each other, and no solution failed its check.", "good")
     parallel = sum(bool(row.get("parallel")) for row in solves.rows)
     if parallel:
         page.text(
@@ -123,6 +117,18 @@ def _alerts(page: Page, solves: Solves) -> None:
             f"{len(solves.unpaired)} rows are in no mean and no picture, because another variant has no row of the "
             "same problem (yet).", "alert",
         )  # fmt: skip
+
+
+def _contradiction(solves: Solves, pairs: list[tuple[Row, Row]]) -> str:
+    """The widest contradiction of one program, and how many more there are."""
+    above = max((a for a, _ in pairs), key=lambda r: math.inf if r["status"] == "infeasible" else r["bound"])
+    below = min((b for a, b in pairs if a is above), key=lambda r: r["objective"])
+    claim = "no solution at all" if above["status"] == "infeasible" else f"none below {_number(above, 'bound', 9)}"
+    more = f"; {len(pairs) - 1} more such pairs" if len(pairs) > 1 else ""
+    return (
+        f"{program_of(below)}: {_who(solves, below)} has a solution of {_number(below, 'objective', 9)}, "
+        f"{_who(solves, above)} proves that there is {claim}{more}"
+    )
 
 
 def _complaint(row: Row) -> str:
@@ -201,7 +207,7 @@ def _per_instance(page: Page, solves: Solves) -> None:
         table.append(line)
     columns = ["instance", "size", "seed", *solves.variants]
     page.text("Seconds where solved; otherwise how it ended and the gap. Red: wrong, or in a disagreement.", "faint")
-    page.table(columns, table, left=2, folded=len(table) > 40, caption=f"{len(table)} problems")
+    page.table(columns, table, left=2, folded=len(table) > 100, caption=f"{len(table)} problems")
 
 
 def _outcome(row: Row, accused: bool) -> Cell:

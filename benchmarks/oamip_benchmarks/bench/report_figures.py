@@ -68,7 +68,12 @@ def cactus(solves: Solves) -> Figure:
         axes.plot(number, ordered, marker=".", linewidth=1.5, label=variant, **_style(k))
     axes.axhline(limit, color="black", linewidth=1, linestyle=":")
     axes.set_yscale("log")
-    axes.set(xlabel="problems solved", ylabel="seconds for each", xlim=(0, len(solves.problems) + 1))
+    axes.set(
+        xlabel="problems solved",
+        ylabel="seconds for each",
+        xlim=(0, len(solves.problems) + 1),
+        ylim=(None, 1.6 * limit),
+    )
     axes.set_title("Cactus plot", loc="left")
     _legend(axes, solves.variants)
     return figure
@@ -142,7 +147,7 @@ def bounds_over_time(solves: Solves, instance: str, seed: int) -> Figure | None:
                       linestyle="-" if side == 1 else "--")  # fmt: skip
     if not drawn:
         return None
-    axes.set(xlabel="seconds of the solve", ylabel="objective (line), bound (dashes)")
+    axes.set(xlim=(0, None), xlabel="seconds of the solve", ylabel="objective (line), bound (dashes)")
     axes.set_title(f"{instance}, seed {seed}", loc="left", fontsize=10)
     axes.legend(frameon=False, fontsize=8)
     return figure

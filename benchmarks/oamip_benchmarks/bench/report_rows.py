@@ -31,6 +31,12 @@ def is_solved(row: Row) -> bool:
     return row["status"] in ANSWERS and check.get("passed") is not False and solve_seconds(row) <= row["time_limit"]
 
 
+def program_of(row: Row) -> str:
+    """Name of the program that was solved: rows of one program have one optimum. The instance, unless the row says
+    more."""
+    return str(row.get("program") or row["instance"])
+
+
 def number_of(row: Row, name: str) -> float:
     """A number of a row, NaN where it is null or missing."""
     value = row.get(name)
@@ -116,7 +122,7 @@ class Solves:
         objective, or one has a solution where the other claims that there is none."""
         programs: dict[str, list[Row]] = {}
         for row in self.rows:
-            programs.setdefault(str(row.get("program", row["instance"])), []).append(row)
+            programs.setdefault(program_of(row), []).append(row)
         found = []
         for rows in programs.values():
             values, bounds = ([number_of(row, name) for row in rows] for name in ("objective", "bound"))
