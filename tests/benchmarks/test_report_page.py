@@ -1,0 +1,98 @@
+"""The report as users get it: by the command, and in a browser, where nothing may be missing or fetched."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from made_rows import row, run_rows, write_run
+from oamip_benchmarks.bench.cli_report import compare, report
+
+from oamip_model.errors import InputError
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+PROBE = """<script>
+window.addEventListener("load", () => {
+  const told = {errors: window.problems, pictures: [...document.images].map(i => i.complete && i.naturalWidth > 0),
+    fetched: performance.getEntriesByType("resource").map(e => e.name).filter(n => !n.startsWith("data:")),
+    wide: document.documentElement.scrollWidth > document.documentElement.clientWidth};
+  const out = document.createElement("pre");
+  out.id = "told"; out.textContent = JSON.stringify(told); document.body.append(out);
+});
+</script>"""
+LISTEN = """<script>window.problems = [];
+for (const kind of ["error", "securitypolicyviolation"])
+  window.addEventListener(kind, e => window.problems.push(String(e.message || e.blockedURI || e.target)), true);
+</script>"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> tuple[Path, dict]:
+    pytest.importorskip("matplotlib")
+    folder = write_run(tmp_path_factory.mktemp("run"), run_rows(solvers=("highs", "cbc"), instances=6))
+    done = CliRunner().invoke(report, [str(folder), "--csv", str(folder / "rows.csv"), "--json"], standalone_mode=False)
+    assert done.return_value == 0, done.output
+    return folder, json.loads(done.stdout)
+
+
+def test_command_writes_the_page_and_tells_the_statistics(made):
+    folder, told = made
+    assert (folder / "report.html").stat().st_size > 10_000
+    assert (folder / "rows.csv").read_text().count("\n") == told["solves"] + 1
+    assert [variant["of"] for variant in told["variants"]] == [12, 12]
+    assert told["disagreements"] == told["failed_checks"] == 0
+
+
+def test_page_in_a_browser(made, tmp_path):
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        pytest.skip(f"no browser here ({', '.join(BROWSERS)})")
+    text = (made[0] / "report.html").read_text()
+    pictures = text.count("<img ")
+    assert pictures >= 4
+    # The page forbids scripts. For the probe that listens alone that is lifted, and everything else stays forbidden.
+    probed = text.replace("style-src 'unsafe-inline'", "style-src 'unsafe-inline'; script-src 'unsafe-inline'")
+    assert probed != text
+    page = tmp_path / "page.html"
+    page.write_text(probed.replace("<title>", LISTEN + "<title>", 1).replace("</body>", PROBE + "</body>"))
+    log = tmp_path / "log"
+    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr",
+               f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=5000", "--dump-dom"]  # fmt: skip
+    with log.open("w") as errors:
+        found = subprocess.run(
+            [*command, page.as_uri()], stdout=subprocess.PIPE, stderr=errors, text=True, timeout=60, check=True
+        )
+    told = json.loads(re.search(r'<pre id="told">(.*?)</pre>', found.stdout, re.S)[1])
+    assert told == {"errors": [], "pictures": [True] * pictures, "fetched": [], "wide": False}
+    assert "CONSOLE" not in log.read_text()
+
+
+def test_contradiction_is_exit_code_5(tmp_path):
+    rows = [row(), row(solver="cbc", seed=1, objective=2.0, bound=2.0)]
+    done = CliRunner().invoke(report, [str(write_run(tmp_path, rows))], standalone_mode=False)
+    assert done.return_value == 5
+    assert "1 pairs of solves contradict" in done.stderr
+
+
+def test_bad_out_writes_nothing(tmp_path):
+    folder = write_run(tmp_path / "run", [row()])
+    done = CliRunner().invoke(report, [str(folder), "--csv", str(tmp_path / "a.txt")], standalone_mode=False)
+    assert isinstance(done.exception, InputError)
+    assert "ending in .csv" in str(done.exception)
+    assert not (folder / "report.html").exists()
+
+
+def test_compare_command_names_censored_pairs(tmp_path):
+    before = write_run(tmp_path / "a", [row("a", 10.0), row("b", 4.0)])
+    after = write_run(tmp_path / "b", [row("a", 5.0), row("b", None, "timeout")])
+    arguments = [str(before), str(after), "--draws", "200"]
+    text = CliRunner().invoke(compare, arguments, standalone_mode=False)
+    assert "censored: b, seed 0: after timeout: the true ratio is higher" in text.stdout
+    told = json.loads(CliRunner().invoke(compare, [*arguments, "--json"], standalone_mode=False).stdout)
+    assert [c["instance"] for c in told["comparisons"][0]["censored"]] == ["b"]
+    assert told["comparisons"][0]["ratios"]["shift 1 s"]["after"] == pytest.approx((6 * 61) ** 0.5 - 1)
