@@ -122,15 +122,15 @@ def data_options(split: str | None) -> Callable[[Function], Function]:
     return add
 
 
-def check_out(path: Path, *inputs: str | Path, suffixes: tuple[str, ...]) -> Path:
-    """The path of --out, after making sure, before any work, that a file can be created there.
+def check_out(path: Path, *inputs: str | Path, suffixes: tuple[str, ...], option: str = "--out") -> Path:
+    """The path of --out (or another option), after making sure, before any work, that a file can be created there.
 
     Raises InputError for another suffix than ``suffixes``, a path that cannot be written, or one of ``inputs``.
     """
     if path.suffix not in suffixes:
-        raise InputError(f"--out: {path} is not a name ending in {' or '.join(suffixes)}")
-    check_writable(path, "--out")
+        raise InputError(f"{option}: {path} is not a name ending in {' or '.join(suffixes)}")
+    check_writable(path, option)
     for given in inputs:
         if path.exists() and Path(given).exists() and path.samefile(given):
-            raise InputError(f"--out: {path} is also an input, and would be overwritten")
+            raise InputError(f"{option}: {path} is also an input, and would be overwritten")
     return path

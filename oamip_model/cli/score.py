@@ -13,6 +13,7 @@ from oamip_model.errors import CheckError, InputError
 from oamip_model.files import check_writable
 from oamip_model.formulation.settings import GATES, LOSSES, RELAXATIONS, SCORES, SPARSITIES, Settings
 from oamip_model.scoring.strategies import HEADS, LAYERWISE, STRATEGIES
+from oamip_model.solving.engines import ENGINES
 from oamip_model.tightening.methods import BOUND_METHODS
 
 if TYPE_CHECKING:
@@ -57,8 +58,16 @@ _IMAGES = 10
 )
 @click.option("--time-limit", type=float, help="Seconds for each program.")
 @click.option("--threads", default=1, show_default=True, help="Threads of the solver.")
+@click.option("--jobs", type=int, help="Programs that are solved at a time, with batches, per-class and decoupled.  "
+              "[default: 1; with --engine dask the threads of the cluster]")  # fmt: skip
+@click.option("--engine", type=click.Choice(ENGINES), default=ENGINES[0], show_default=True,
+              help="Where: in processes of this machine, or in the dask cluster of --scheduler.")  # fmt: skip
+@click.option("--scheduler", metavar="ADDRESS", help="Of a running dask cluster, such as tcp://host:8786.")
 @click.option("--seed", default=0, show_default=True, help="Of the choice of images, and of the solver.")
 @click.option("--log-file", type=click.Path(path_type=Path), help="Append the solver's log to this file.")
+@click.option("--store", type=click.Path(path_type=Path),
+              help="Add each finished program to this file, take from it those that it has, and keep it.  "
+              "[default: OUT.runs.jsonl, until the scores are saved]")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="Save the scores to this .json file.")
 @json_option
 def score(
@@ -69,20 +78,23 @@ def score(
     input_shape: tuple[int, ...] | None,
     n: int | str | None,
     correct_only: bool,
+    store: Path | None,
     out: Path | None,
     as_json: bool,
     **asked: Any,
 ) -> int:
     """Score the units of the network NET, an .onnx or .pt2 file.
 
-    With --out, a run of several programs that was killed or interrupted goes on where it stopped when it is started
-    again: finished programs are kept in OUT.runs.jsonl until the scores are saved.
+    With --out or --store, a run of several programs that was killed or interrupted goes on where it stopped when it is
+    started again: finished programs are kept in OUT.runs.jsonl until the scores are saved, or in the file of --store.
 
     Exit code 3 if a program was not solved to --tolerance. Scores of a relaxation, or averaged over programs, are
     labelled so, and end with 0.
     """
     if out is not None:
         check_out(out, network, data, suffixes=(".json",))
+    if store is not None:
+        check_out(store, network, data, option="--store", suffixes=(".jsonl",))
     if asked["log_file"] is not None:
         check_writable(asked["log_file"], "--log-file")
 
@@ -105,13 +117,14 @@ def score(
     elif correct_only:
         raise InputError("correct_only: goes with a number of images, not with all")
     several = asked["strategy"] != "joint"
-    runs = out.with_name(out.name + ".runs.jsonl") if out is not None and several else None
+    temporary = out.with_name(out.name + ".runs.jsonl") if out is not None and several and store is None else None
+    runs = store or temporary
     with progress_bar("programs") as progress:
         result = om.score(plain, images, store=runs, progress=progress, **asked)
     if out is not None:
         result.save(out)
-        if runs is not None and not result.interrupted:
-            runs.unlink(missing_ok=True)
+        if temporary is not None and not result.interrupted:
+            temporary.unlink(missing_ok=True)
     if as_json:
         print_json(record(result) | {"out": None if out is None else str(out)})
     else:

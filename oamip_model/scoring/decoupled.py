@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from contextlib import closing
+from dataclasses import asdict, replace
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +20,17 @@ from oamip_model.scoring.result import Scores, total_seconds
 from oamip_model.scoring.store import RunStore, key_of
 from oamip_model.scoring.subproblem import solve_layer
 from oamip_model.scoring.task import LayerTask, network_accuracy, network_loss
+from oamip_model.solving.parallel import Workers
+
+Item: TypeAlias = tuple[int, dict[int, Array]]
+"""A group, and the masks of the other groups."""
 
 
 class DecoupledRun:
-    """The subproblems of one run, solved one after the other; finished ones are taken from the store."""
+    """The subproblems of one run, solved in the order's turn, or at once where each layer is on its own.
+
+    Finished ones are taken from the store.
+    """
 
     def __init__(
         self,
@@ -29,11 +38,12 @@ class DecoupledRun:
         images: Array,
         labels: NDArray[np.int64],
         plan: Plan,
+        workers: Workers,
         store: RunStore,
         progress: Callable[[int, int, str], None] | None = None,
     ) -> None:
         self.network, self.images, self.labels, self.plan = network, images, labels, plan
-        self.store, self.progress = store, progress
+        self.workers, self.store, self.progress = workers, store, progress
         self.layers = TorchLayers(network, plan.device)
         self.outcomes: dict[int, LayerOutcome] = {}
         self.done = 0
@@ -47,11 +57,13 @@ class DecoupledRun:
     def run(self) -> bool:
         """Solve every subproblem; returns whether Ctrl-C stopped it before the end."""
         try:
+            if self.plan.order == "decoupled":
+                self.solve(self.steps, self.outcomes)
+                return False
             for group in self.steps:
-                self.outcomes[group] = self.layer(group)
-            if self.plan.order != "decoupled":
-                for _ in range(self.plan.sweeps):
-                    self.sweep()
+                self.solve([group], self.outcomes)
+            for _ in range(self.plan.sweeps):
+                self.sweep()
         except KeyboardInterrupt:
             return True
         return False
@@ -61,9 +73,10 @@ class DecoupledRun:
         old."""
         for group in self.steps:
             before = self.loss(self.cut())
-            again = self.layer(group)
-            if self.loss(self.cut() | {group: again.keep}) < before:
-                self.outcomes[group] = again
+            again: dict[int, LayerOutcome] = {}
+            self.solve([group], again)
+            if self.loss(self.cut() | {group: again[group].keep}) < before:
+                self.outcomes |= again
 
     def cut(self) -> dict[int, Array]:
         """Masks of the layers that are cut so far, by group; where each layer is on its own, none."""
@@ -73,27 +86,46 @@ class DecoupledRun:
         """Mean cross-entropy of the network with these scores."""
         return network_loss(self.layers, self.images, self.labels, scores)
 
-    def layer(self, group: int) -> LayerOutcome:
-        """The subproblem of one score group, with the other groups cut as far as the order says."""
-        others = {g: keep for g, keep in self.cut().items() if g != group}
-        name = self.network.groups[group].name
-        key = key_of(**self.base_key, group=name, others={g: m.tolist() for g, m in others.items()})
-        known = self.store.get(key)
-        if known is None:
-            self.tell(f"{name}: columns")
-            task = LayerTask(self.network, self.images, self.labels, group, others, self.plan)
-            outcome = solve_layer(task, self.tell)
-            self.store.put(key, outcome.record())
-        else:
-            outcome = LayerOutcome.from_record(known)
+    def solve(self, groups: list[int], into: dict[int, LayerOutcome]) -> None:
+        """Put the outcomes of these groups into a dictionary, the other groups cut as far as the order says."""
+        cut = self.cut()
+        left: dict[str, Item] = {}
+        keys: dict[str, str] = {}
+        for group in groups:
+            name = self.network.groups[group].name
+            others = {g: keep for g, keep in cut.items() if g != group}
+            keys[name] = key_of(**self.base_key, group=name, others={g: m.tolist() for g, m in others.items()})
+            known = self.store.get(keys[name])
+            if known is None:
+                left[name] = (group, others)
+            else:
+                into[group] = LayerOutcome.from_record(known)
+                self.finished(name, into[group])
+        shared = LayerTask(self.network, self.images, self.labels, groups[0], {}, self.plan)
+        with closing(self.workers.run(_solve, shared, left, self.tell)) as solved:
+            for name, outcome in solved:
+                into[left[name][0]] = outcome
+                self.store.put(keys[name], outcome.record())
+                self.finished(name, outcome)
+
+    def finished(self, name: str, outcome: LayerOutcome) -> None:
+        """Count and report a subproblem that is solved."""
         self.done += 1
         self.tell(f"{name}: {outcome.result.status}, gap {outcome.result.gap:.2g}")
-        return outcome
 
     def tell(self, line: str) -> None:
         """Report progress."""
         if self.progress is not None:
             self.progress(min(self.done, self.total), self.total, line)
+
+
+def _solve(shared: LayerTask, item: Item, tell: Callable[[str], None] | None) -> LayerOutcome:
+    """One subproblem, in this process or in a worker."""
+    group, others = item
+    task = replace(shared, group=group, others=others)
+    if tell is not None:
+        tell(f"{task.name}: columns")
+    return solve_layer(task, tell)
 
 
 def layerwise_scores(
@@ -102,6 +134,7 @@ def layerwise_scores(
     labels: NDArray[np.int64],
     data: Dataset,
     plan: Plan,
+    workers: Workers,
     store: RunStore,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Scores:
@@ -109,7 +142,7 @@ def layerwise_scores(
 
     Layers that an interruption left unscored have scores of 1. Raises KeyboardInterrupt where it left all.
     """
-    run = DecoupledRun(network, images, labels, plan, store, progress)
+    run = DecoupledRun(network, images, labels, plan, workers, store, progress)
     interrupted = run.run()
     if not run.outcomes:
         raise KeyboardInterrupt

@@ -16,8 +16,9 @@ from oamip_model.network import Network, read_network
 from oamip_model.scoring.program import Solver
 from oamip_model.scoring.result import Scores
 from oamip_model.scoring.store import RunStore
-from oamip_model.scoring.strategies import HEADS, LAYERWISE, STRATEGIES
-from oamip_model.scoring.whole import whole_network_scores
+from oamip_model.scoring.strategies import AVERAGED, HEADS, LAYERWISE, STRATEGIES
+from oamip_model.scoring.whole import Programs, whole_network_scores
+from oamip_model.solving.parallel import Workers
 from oamip_model.solving.protocol import Options
 from oamip_model.solving.registry import get_backend
 from oamip_model.solving.solve import check_tolerance
@@ -55,6 +56,9 @@ def score(
     log_file: str | Path | None = None,
     device: str = "cpu",
     input_shape: Sequence[int] | None = None,
+    jobs: int | None = None,
+    engine: str = "loky",
+    scheduler: str | None = None,
     store: str | Path | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Scores:
@@ -75,6 +79,8 @@ def score(
     only).
     solver: a name of ``oamip solvers``; tolerance: relative gap at which a program counts as solved, 1e-4, and
     1e-3 layer by layer; time_limit: seconds for each program; threads, seed, log_file: handed to the solver.
+    jobs, engine, scheduler: how many programs are solved at a time and where, if none waits for another (batches,
+    per-class, decoupled): see :class:`oamip_model.solving.parallel.Workers`. The scores are those of one job.
     store: a file to which each finished program is added, and from which a run that was killed goes on; progress:
     called with (programs finished, programs, a line of text).
 
@@ -117,6 +123,9 @@ def score(
         raise InputError(f"amount: got {amount!r}, accepted is a share of each layer's units between 0 and 1")
     if not 0 <= sweeps <= 100:
         raise InputError(f"sweeps: got {sweeps!r}, accepted is a number from 0 to 100")
+    workers = Workers(jobs, engine, scheduler)
+    if workers.several:
+        check_independent(workers, strategy, threads, log_file)
     data = as_dataset(images, labels)
     plain = as_network(network, data, input_shape)
     x, y = plain.check_images(data.images), check_labels(data.labels, plain.classes)
@@ -130,9 +139,23 @@ def score(
             strategy, head, sparsity, scores == "binary", weight, amount, sweeps=sweeps, solver=solver, tolerance=gap,
             time_limit=time_limit, seed=seed, device=device,
         )  # fmt: skip
-        return layerwise_scores(plain, x, y, data, plan, kept, progress)
+        return layerwise_scores(plain, x, y, data, plan, workers, kept, progress)
     options = Solver(solver, gap, time_limit, threads, seed, None if log_file is None else str(log_file))
-    return whole_network_scores(plain, x, y, data, strategy, batch_size, settings, bounds, options, kept, progress)
+    programs = Programs(plain, x, y, data.indices, settings, bounds, options)
+    return whole_network_scores(programs, data.source, strategy, batch_size, workers, kept, progress)
+
+
+def check_independent(workers: Workers, strategy: str, threads: int | None, log_file: str | Path | None) -> None:
+    """Raise InputError where the programs of a strategy cannot be solved at once, each with one thread."""
+    given = f"engine: got {workers.engine!r}" if workers.engine == "dask" else f"jobs: got {workers.jobs!r}"
+    if strategy == "joint":
+        raise InputError(f"{given}, but strategy joint is one program")
+    if strategy not in (*AVERAGED, "decoupled"):
+        raise InputError(f"{given}, but strategy {strategy} scores a layer after the one before it is cut")
+    if threads != 1:
+        raise InputError(f"threads: got {threads!r}, accepted is 1 where several programs are solved at once")
+    if log_file is not None:
+        raise InputError("log_file: several programs that are solved at once would mix their logs")
 
 
 def as_dataset(images: Dataset | ArrayLike, labels: ArrayLike | None) -> Dataset:

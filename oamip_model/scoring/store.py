@@ -12,6 +12,9 @@ from typing import Any
 from oamip_model.errors import InputError
 from oamip_model.files import check_writable
 
+_FIRST = b'{"key": "'
+"""What every line begins with, so that a line that a kill cut short is told from a file of another kind."""
+
 
 def key_of(**parts: Any) -> str:
     """Hash of what a solve depends on; parts must be of plain types.
@@ -26,8 +29,8 @@ def key_of(**parts: Any) -> str:
 class RunStore:
     """Records by key, appended to a JSON-lines file and synced; without a path, kept in memory only.
 
-    A last line that a kill cut short is dropped. Raises InputError where the file cannot be written, or holds a line
-    that is not JSON before the last.
+    A last line that a kill cut short is dropped. Raises InputError where the file cannot be written or is no store, and
+    leaves it as it is.
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
@@ -38,16 +41,20 @@ class RunStore:
 
     def _read(self, path: Path) -> None:
         data = path.read_bytes()
-        whole = data[: data.rfind(b"\n") + 1]
-        if len(whole) < len(data):
-            with path.open("r+b") as file:
-                file.truncate(len(whole))
-        for number, line in enumerate(whole.decode(errors="replace").splitlines(), 1):
+        end = data.rfind(b"\n") + 1
+        lines = data[:end].decode(errors="replace").splitlines()
+        for number, line in enumerate(lines, 1):
             try:
                 entry = json.loads(line)
                 self.records[entry["key"]] = entry["record"]
             except (json.JSONDecodeError, KeyError, TypeError):
                 raise InputError(f"store: line {number} of {path} is not a record of finished solves") from None
+        rest = data[end:]
+        if rest[: len(_FIRST)] != _FIRST[: len(rest)]:
+            raise InputError(f"store: line {len(lines) + 1} of {path} is not a record of finished solves")
+        if rest:
+            with path.open("r+b") as file:
+                file.truncate(end)
 
     def get(self, key: str) -> dict[str, Any] | None:
         """The record of a finished solve, None where there is none."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from oamip_model.bounds import Bounds, fingerprint_images
-from oamip_model.data import Dataset
 from oamip_model.errors import InputError, SolverError
 from oamip_model.formulation import Settings
 from oamip_model.network import Network
@@ -18,67 +18,87 @@ from oamip_model.network.ops import Array
 from oamip_model.scoring.program import ProgramOutcome, Solver, solve_program
 from oamip_model.scoring.result import Scores, read_program, total_seconds
 from oamip_model.scoring.store import RunStore, key_of
+from oamip_model.solving.parallel import Workers
 from oamip_model.solving.registry import get_backend
 
 
+@dataclass(frozen=True, eq=False)
+class Programs:
+    """What the programs of one run share: images x (n, *input_shape) with labels y (n,), of which each has some rows.
+
+    indices: (n,) positions of the images in their source.
+    """
+
+    network: Network
+    x: Array
+    y: NDArray[np.int64]
+    indices: NDArray[np.int64]
+    settings: Settings
+    bounds: Bounds | str
+    options: Solver
+
+
 def whole_network_scores(
-    plain: Network,
-    x: Array,
-    y: NDArray[np.int64],
-    data: Dataset,
+    programs: Programs,
+    source: str,
     strategy: str,
     batch_size: int,
-    settings: Settings,
-    bounds: Bounds | str,
-    options: Solver,
+    workers: Workers,
     keep: RunStore,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Scores:
-    """The scores of the strategies "joint", "batches" and "per-class", for images x (n, *input_shape) and labels y
-    (n,).
+    """The scores of the strategies "joint", "batches" and "per-class".
 
     The other arguments and the errors are those of :func:`oamip_model.scoring.score`.
     """
-    groups = split(strategy, y, batch_size)
+    groups = split(strategy, programs.y, batch_size)
+    plain, settings, options = programs.network, programs.settings, programs.options
     version = get_backend(options.name).version()
-    told = _without_bounds(asdict(settings), bounds)
+    told = _without_bounds(asdict(settings), programs.bounds)
     asked = told | asdict(options) | {"version": version, "strategy": strategy, "batch_size": batch_size}
-    outcomes: list[ProgramOutcome] = []
-    # Where the solver's log goes changes nothing in what it finds.
-    part_of_key = {name: value for name, value in asked.items() if name != "log_file"}
+    names = [f"program {number} of {len(groups)}" for number in range(1, len(groups) + 1)]
+    rows_of = dict(zip(names, groups, strict=True))
+    keys = {name: _key(programs, rows, asked) for name, rows in rows_of.items()}
+    stored = {name: keep.get(key) for name, key in keys.items()}
+    outcomes = {name: _outcome_from(record) for name, record in stored.items() if record is not None}
 
-    def solve(number: int, rows: NDArray[np.int64]) -> ProgramOutcome:
-        def told_progress(line: str) -> None:
-            if progress is not None:
-                progress(number, len(groups), line)
+    def tell(line: str) -> None:
+        if progress is not None:
+            progress(len(outcomes), len(groups), line)
 
-        key = key_of(
-            network=plain.fingerprint, images=fingerprint_images(x[rows]), labels=y[rows].tolist(), **part_of_key
-        )
-        known = keep.get(key)
-        if known is not None:
-            return _outcome_from(known)
-        told_progress("building")
-        indices = tuple(int(k) for k in data.indices[rows])
-        outcome = solve_program(plain, x[rows], y[rows], indices, settings, bounds, options, told_progress)
-        if not outcome.interrupted:
-            keep.put(key, _record(outcome))
-        return outcome
-
-    for number, rows in enumerate(groups):
-        try:
-            outcomes.append(solve(number, rows))
-        except KeyboardInterrupt:  # while building, say, where no solver gives back what it has
-            if not outcomes:
-                raise
-            break
-        if outcomes[-1].interrupted:
-            break
-    if progress is not None:
-        progress(len(outcomes), len(groups), outcomes[-1].result.status)
+    left = {name: rows for name, rows in rows_of.items() if name not in outcomes}
+    try:
+        with closing(workers.run(_solve, programs, left, tell)) as solved:
+            for name, outcome in solved:
+                outcomes[name] = outcome
+                if outcome.interrupted:
+                    break
+                keep.put(keys[name], _record(outcome))
+                tell(f"{name}: {outcome.result.status}")
+    except KeyboardInterrupt:  # while building, say, where no solver gives back what it has
+        if not outcomes:
+            raise
     # Pruning a module by these scores reads the module again, and needs its shape.
     told = asked | {"input_shape": list(plain.input_shape)}
-    return collect(plain, outcomes, len(groups), strategy, settings, told, data.source)
+    # In the order of the images, whichever was finished first, so that their mean is always the same.
+    ordered = [outcomes[name] for name in names if name in outcomes]
+    return collect(plain, ordered, len(groups), strategy, settings, told, source)
+
+
+def _solve(programs: Programs, rows: NDArray[np.int64], tell: Callable[[str], None] | None) -> ProgramOutcome:
+    """One program, in this process or in a worker."""
+    if tell is not None:
+        tell("building")
+    p = programs
+    indices = tuple(int(k) for k in p.indices[rows])
+    return solve_program(p.network, p.x[rows], p.y[rows], indices, p.settings, p.bounds, p.options, tell)
+
+
+def _key(programs: Programs, rows: NDArray[np.int64], asked: dict[str, Any]) -> str:
+    """The key of one program in the store; where the solver's log goes changes nothing in what it finds."""
+    images = fingerprint_images(programs.x[rows])
+    rest = {name: value for name, value in asked.items() if name != "log_file"}
+    return key_of(network=programs.network.fingerprint, images=images, labels=programs.y[rows].tolist(), **rest)
 
 
 def split(strategy: str, labels: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
@@ -106,11 +126,12 @@ def collect(
 
     Raises SolverError where none has scores, or KeyboardInterrupt where that is because of an interruption.
     """
-    interrupted = len(outcomes) < planned or outcomes[-1].interrupted
+    stopped = [outcome for outcome in outcomes if outcome.interrupted]
+    interrupted = len(outcomes) < planned or bool(stopped)
     found = [outcome.scores for outcome in outcomes if outcome.scores is not None]
     if not found:
         if interrupted:
-            raise KeyboardInterrupt(no_scores(outcomes[-1], settings))
+            raise KeyboardInterrupt(no_scores((stopped or outcomes)[0], settings))
         raise SolverError(no_scores(outcomes[0], settings))
     by_layer = {group.name: np.mean([s[group.name] for s in found], axis=0) for group in network.groups}
     seconds = total_seconds(outcome.result for outcome in outcomes)
