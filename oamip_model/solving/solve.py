@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from oamip_model.errors import InputError
 from oamip_model.formulation.objective import tangents
@@ -19,12 +20,14 @@ from oamip_model.solving.point import complete_point, losses
 from oamip_model.solving.protocol import (
     ABSOLUTE_GAP,
     DEFAULT_FEASIBILITY,
+    Arrays,
     Backend,
     Capability,
     Options,
     Session,
     Solution,
     Status,
+    append_rows,
 )
 from oamip_model.solving.registry import get_backend, open_session
 
@@ -32,6 +35,8 @@ FEASIBLE = 1e-6
 """A point that a forward pass gives is taken as incumbent if it breaks no row by more than this."""
 _SETTLED = 0.1
 """Share of the tolerance below which the loss of an image needs no further tangent."""
+_POLISH = 50
+"""Linear programs at most with the states of one incumbent held."""
 _STALL = 50
 """Rounds in a row in which the bound did not move, after which the outer approximation gives up."""
 
@@ -136,6 +141,21 @@ def pyo_value(parameter: Any) -> float:
     return float(parameter.value)
 
 
+def states_held(arrays: Arrays, point: Array) -> Arrays:
+    """The linear program that is left of ``arrays`` where every integral column has its value in ``point``.
+
+    Example:
+        >>> one = np.ones(2)
+        >>> whole = Arrays(sp.csr_array([[1.0, 1.0]]), one, 0 * one, one, one[:1], one[:1], np.array([True, False]))
+        >>> held = states_held(whole, np.array([0.9, 0.1]))
+        >>> held.lower.tolist(), held.upper.tolist(), held.is_mip
+        ([1.0, 0.0], [1.0, 1.0], False)
+    """
+    value = np.round(point)
+    lower, upper = (np.where(arrays.integral, value, side) for side in (arrays.lower, arrays.upper))
+    return replace(arrays, lower=lower, upper=upper, integral=np.zeros_like(arrays.integral))
+
+
 class _Solve:
     def __init__(
         self,
@@ -162,6 +182,7 @@ class _Solve:
         self.objective: float | None = None
         self.bound = -np.inf
         self.rounds = self.cuts = 0
+        self.tangents: list[tuple[sp.csr_array, Array, Array]] = []
         self.nodes: int | None = None
         self.solver_seconds = 0.0
         self.last: Solution | None = None
@@ -289,12 +310,50 @@ class _Solve:
                     self.stopped = "the outer approximation stalled"
                 return
             self.cut(session, solution.x[self.o], np.flatnonzero(needed))
+            if not relaxed and self.arrays.is_mip:
+                self.polish(session)
+
+    def polish(self, session: Session) -> None:
+        """Solve the program with the incumbent's ReLU states held, by linear programs, and share the tangents.
+
+        Held states leave a convex program in the scores. Its optimum is a better incumbent, and tangents around it
+        spare rounds of the integer program, each of which costs far more than all of these.
+        """
+        if self.best is None or bool(self.arrays.integral[self.s].all()):
+            return
+        whole = self.arrays
+        for rows in self.tangents:
+            whole = append_rows(whole, *rows)
+        held = states_held(whole, self.best)
+        t, weight = self.compiled.columns(self.instance.t), pyo_value(self.instance.weight)
+        inner = open_session(self.backend, held, self.options)
+        try:
+            for _ in range(_POLISH):
+                left = self.left()
+                if left is not None and left <= 0:
+                    return
+                solution = inner.solve(time_limit=left)
+                self.solver_seconds += solution.seconds
+                if solution.interrupted:
+                    raise KeyboardInterrupt
+                if solution.status is not Status.OPTIMAL or solution.x is None:
+                    return
+                self.consider(solution.x)
+                missing = weight * (losses(self.instance, solution.x[self.o]) - solution.x[t])
+                needed = missing > _SETTLED * self.tolerance * max(abs(self.objective or 0.0), 1e-10)
+                if not needed.any():
+                    return
+                self.cut(session, solution.x[self.o], np.flatnonzero(needed))
+                inner.add_rows(*self.tangents[-1])
+        finally:
+            inner.close()
 
     def cut(self, session: Session, logits: Array, images: Any) -> None:
         points = logits.reshape(-1, len(self.instance.CLASS))[images]
         rows = tangents(self.instance, points, images, first=len(self.instance.loss_tangents.rows.names))
         self.instance.loss_tangents.append(rows)
-        session.add_rows(self.compiled.rows(rows), rows.lower, rows.upper)
+        self.tangents.append((self.compiled.rows(rows), rows.lower, rows.upper))
+        session.add_rows(*self.tangents[-1])
         self.cuts += len(images)
 
     def report(self, relaxed: bool, value: float | None) -> None:
