@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from oamip_model.network import read_network as read_network
     from oamip_model.pruning import baseline_scores as baseline_scores
     from oamip_model.pruning import choose_units as choose_units
+    from oamip_model.pruning import critical_scores as critical_scores
     from oamip_model.pruning import fine_tune as fine_tune
     from oamip_model.pruning import prune as prune
     from oamip_model.pruning import prune_while_training as prune_while_training
@@ -55,7 +56,8 @@ _HOMES = {
     "SolverMissingError": "errors",
     "Settings": "formulation", "abstract_model": "formulation", "build_instance": "formulation",
     "Network": "network", "read_network": "network",
-    "baseline_scores": "pruning", "choose_units": "pruning", "fine_tune": "pruning", "prune": "pruning",
+    "baseline_scores": "pruning", "choose_units": "pruning", "critical_scores": "pruning",
+    "fine_tune": "pruning", "prune": "pruning",
     "prune_while_training": "pruning", "prune_with_report": "pruning", "retrain": "pruning", "save_module": "pruning",
     "to_module": "pruning",
     "Scores": "scoring", "load_scores": "scoring", "score": "scoring",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from oamip_model.network.norms import unit_norms as unit_norms
-from oamip_model.pruning.baselines import baseline_scores
+from oamip_model.pruning.baselines import BASELINES, baseline_scores, critical_scores
 from oamip_model.pruning.gradual import GradualPruning, prune_while_training
 from oamip_model.pruning.prune import prune, prune_with_report
 from oamip_model.pruning.rebuild import to_module
@@ -13,12 +13,14 @@ from oamip_model.pruning.save import save_module
 from oamip_model.scoring.select import Selection, choose_units, prunable_units
 
 __all__ = [
+    "BASELINES",
     "GradualPruning",
     "Keep",
     "PruneReport",
     "Selection",
     "baseline_scores",
     "choose_units",
+    "critical_scores",
     "fine_tune",
     "prunable_units",
     "prune",

@@ -46,8 +46,8 @@ def fine_tune(
         >>> data, module = om.load_dataset(), om.make_network("dense-4")
         >>> result = om.train(module, *data, epochs=2, threads=1)
         >>> tuned, result = om.fine_tune(module, *data, keep={"fc1": [True, False, True, True]}, threads=1)
-        >>> len(result.losses), float(tuned.fc1.weight[1].abs().max()), float(module.fc1.weight[1].abs().max()) > 0
-        (1, 0.0, True)
+        >>> len(result.losses), bool(tuned.fc1.weight[1].any()), bool(module.fc1.weight[1].any())
+        (1, False, True)
     """
     options.setdefault("epochs", 1)
     copy = clean_copy(module) if keep is None else pruned_to(module, keep, images, mode)

@@ -57,8 +57,8 @@ class ProgramResult:
     objective and bound: of weight * loss + sparsity, None where unknown; loss, sparsity: at the solution, in the
     program;
     replayed_loss: of the network with these scores; cuts: tangents of the loss that were added; seconds: by stage;
-    weight: of the loss, where the program had one of its own; images: their positions in the source (layer by layer:
-    left out). Of a layer's program also: layer: the score group; variables, rows: of the last master; trained: the
+    weight: of the loss, where the program had one of its own; images: their positions in the source (layer by
+    layer: among the images given, and left out where all are taken). Of a layer's program also: layer: the score group; variables, rows: of the last master; trained: the
     head, where one was trained.
     """
 
@@ -101,8 +101,8 @@ class Scores:
     over several programs; proved: one program, integer ReLU states, optimal within the gap, and the replay check
     passed;
     options: what was asked for; source: where the images came from; network: fingerprint of the network; planned:
-    programs that were asked for, of which an interrupted run has fewer; seconds: by stage, added up over the programs;
-    network_accuracy: of the network as trained on the same images, where heads were trained.
+    programs that were asked for, of which an interrupted run has fewer, 0 for a rule without any; seconds: by stage,
+    added up over the programs; network_accuracy: of the network on the same images, where heads were trained.
     """
 
     by_layer: dict[str, Array]
@@ -145,13 +145,13 @@ class Scores:
 
     @property
     def status(self) -> str:
-        """The worst status of the programs."""
+        """The worst status of the programs; "no program" for a simple rule."""
         order = ["optimal", "feasible", "no solution", "unbounded", "infeasible", "error"]
-        return max((p.status for p in self.programs), key=order.index)
+        return max((p.status for p in self.programs), key=order.index, default="no program")
 
     def _together(self, name: str) -> float | None:
         values = [getattr(p, name) for p in self.programs]
-        if any(v is None for v in values):
+        if not values or any(v is None for v in values):
             return None
         return float(np.sum(values) if self.layerwise else np.mean(values))
 
@@ -169,7 +169,7 @@ class Scores:
     def gap(self) -> float | None:
         """Relative gap; the largest over programs if averaged."""
         gaps = [p.gap for p in self.programs]
-        return None if any(g is None for g in gaps) else max(g for g in gaps if g is not None)
+        return None if not gaps or any(g is None for g in gaps) else max(g for g in gaps if g is not None)
 
     @property
     def loss(self) -> float | None:
@@ -205,10 +205,15 @@ class Scores:
     def summary(self) -> str:
         """One line that states what these scores are: status, gap, relaxed or integer, averaged or not, images,
         replay."""
+        if self.planned == 0:
+            seen = f"{self.images} images ({self.source})" if self.images else "no images"
+            return f"no program was solved: scores by the rule {self.strategy}, {seen}: nothing is proved"
         gap = "gap unknown" if self.gap is None else f"gap {self.gap:.2g}"
         kind = "relaxed ReLU states" if self.relaxed else "integer ReLU states"
         if self.layerwise:
             kind = f"{len(self.by_layer)} layers scored one by one ({self.strategy}, head {self.head})"
+            most = max((len(p.images) for p in self.programs), default=0)
+            kind += f", {most} of the images in each mixed-integer program" if most else ""
         if self.averaged:
             solved = sum(p.objective is not None for p in self.programs)
             kind += f", averaged over {solved} of {self.planned} programs"

@@ -263,7 +263,7 @@ def test_input_shape_is_taken_from_the_scores_options(module_of: Any) -> None:
     network = read_network(module, shape)
     options = {"input_shape": list(shape)}
     scores = Scores(
-        baseline_scores(network, "random"),
+        baseline_scores(network, "random").by_layer,
         "joint",
         "subtractive",
         "highs",
@@ -293,7 +293,7 @@ def test_any_choice_of_units_can_be_removed(network_of: Any, module_of: Any, nam
 def test_bad_arguments_are_refused_in_one_line(module_of: Any, tmp_path: Path) -> None:
     module, shape = module_of("mlp")
     network = read_network(module, shape)
-    scores = baseline_scores(network, "random")
+    scores = baseline_scores(network, "random").by_layer
     other = module_of("mlp-norm")
     training = copy.deepcopy(module).train()
     bad: list[tuple[Any, dict[str, Any], str]] = [
