@@ -11,6 +11,7 @@ from typing import NoReturn
 import click
 
 import oamip_model
+from oamip_model.cli.baseline import baseline
 from oamip_model.cli.bounds import bounds
 from oamip_model.cli.demo import demo
 from oamip_model.cli.prune import prune
@@ -39,7 +40,7 @@ def oamip() -> None:
     """
 
 
-for verb in (solvers, score, bounds, prune, demo):
+for verb in (solvers, score, bounds, baseline, prune, demo):
     oamip.add_command(verb)
 
 
