@@ -36,6 +36,8 @@ _IMAGES = 10
 @click.option("--batch-size", default=10, show_default=True, help="Images of each program of --strategy batches.")
 @click.option("--head", type=click.Choice(HEADS), default=HEADS[0], show_default=True,
               help="What stands for the layers after the scored one, layer by layer.")  # fmt: skip
+@click.option("--program-images", type=int, help="Images of each mixed-integer program (heads rest and auxiliary). "
+              "  [default: 50]")  # fmt: skip
 @click.option("--amount", type=float, help="Layer by layer: find the weight for removing this share of each layer.")
 @click.option("--sweeps", default=1, show_default=True, help="Layer by layer: rounds over the layers after the first.")
 @click.option("--device", default="cpu", show_default=True, help="Of torch, layer by layer: cpu, cuda or auto.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict, replace
 from typing import TypeAlias
@@ -41,7 +41,9 @@ class DecoupledRun:
         workers: Workers,
         store: RunStore,
         progress: Callable[[int, int, str], None] | None = None,
+        heads: Mapping[str, Network] | None = None,
     ) -> None:
+        self.heads = dict(heads or {})
         self.network, self.images, self.labels, self.plan = network, images, labels, plan
         self.workers, self.store, self.progress = workers, store, progress
         self.layers = TorchLayers(network, plan.device)
@@ -52,6 +54,7 @@ class DecoupledRun:
         self.total = len(groups) * (1 + (plan.sweeps if plan.order != "decoupled" else 0))
         self.base_key = {
             "network": network.fingerprint, "images": fingerprint_images(images), "labels": labels.tolist(),
+            "heads": {name: head.fingerprint for name, head in self.heads.items()},
         } | asdict(plan)  # fmt: skip
 
     def run(self) -> bool:
@@ -101,7 +104,7 @@ class DecoupledRun:
             else:
                 into[group] = LayerOutcome.from_record(known)
                 self.finished(name, into[group])
-        shared = LayerTask(self.network, self.images, self.labels, groups[0], {}, self.plan)
+        shared = LayerTask(self.network, self.images, self.labels, groups[0], {}, self.plan, self.heads)
         with closing(self.workers.run(_solve, shared, left, self.tell)) as solved:
             for name, outcome in solved:
                 into[left[name][0]] = outcome
@@ -111,7 +114,8 @@ class DecoupledRun:
     def finished(self, name: str, outcome: LayerOutcome) -> None:
         """Count and report a subproblem that is solved."""
         self.done += 1
-        self.tell(f"{name}: {outcome.result.status}, gap {outcome.result.gap:.2g}")
+        gap = outcome.result.gap
+        self.tell(f"{name}: {outcome.result.status}, " + ("gap unknown" if gap is None else f"gap {gap:.2g}"))
 
     def tell(self, line: str) -> None:
         """Report progress."""
@@ -137,12 +141,14 @@ def layerwise_scores(
     workers: Workers,
     store: RunStore,
     progress: Callable[[int, int, str], None] | None = None,
+    heads: Mapping[str, Network] | None = None,
 ) -> Scores:
     """Scores of the strategies "decoupled", "forward" and "backward" for images (n, *input_shape) and labels (n,).
 
-    Layers that an interruption left unscored have scores of 1. Raises KeyboardInterrupt where it left all.
+    heads: auxiliary heads that were trained before, by layer. Layers that an interruption left unscored have scores of
+    1. Raises KeyboardInterrupt where it left all.
     """
-    run = DecoupledRun(network, images, labels, plan, workers, store, progress)
+    run = DecoupledRun(network, images, labels, plan, workers, store, progress, heads)
     interrupted = run.run()
     if not run.outcomes:
         raise KeyboardInterrupt
@@ -152,7 +158,7 @@ def layerwise_scores(
         for g, group in enumerate(network.groups)
     }
     seconds = total_seconds(outcome.result for outcome in found)
-    heads = {outcome.head: None for outcome in found}
+    kinds = {outcome.head: None for outcome in found}
     full = None
     if any(outcome.result.trained is not None for outcome in found):
         full = network_accuracy(run.layers, images, labels)
@@ -161,5 +167,5 @@ def layerwise_scores(
         by_layer=scores, strategy=plan.order, gate="switch", solver=found[0].solver, version=found[0].version,
         relaxed=False, programs=tuple(outcome.result for outcome in found), options=options, source=data.source,
         network=network.fingerprint, planned=len(network.groups), interrupted=interrupted, seconds=seconds,
-        images=len(images), head=" and ".join(heads), network_accuracy=full,
+        images=len(images), head=" and ".join(kinds), network_accuracy=full,
     )  # fmt: skip

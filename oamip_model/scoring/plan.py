@@ -15,11 +15,12 @@ from oamip_model.scoring.result import ProgramResult, read_program
 class Plan:
     """What every subproblem of a run has in common.
 
-    order: "decoupled" (each layer on its own), "forward" or "backward" (layers cut before stay cut); head: "pattern" or
-    "linear"; weight: of the loss, unless ``amount`` is given: the share of each layer's units that is to go, for which
-    the weight is found along a path; threshold: units below it count as cut in the orders, if there is no amount;
-    sweeps: how often all layers are scored again with the others cut, after the first time; projection: of the convex
-    programs, see :func:`~.convex.minimise_convex`.
+    order: "decoupled" (each layer on its own), "forward" or "backward" (layers cut before stay cut); head: "pattern",
+    "linear", "rest" or "auxiliary"; weight: of the loss, unless ``amount`` is given: the share of each layer's units
+    that is to go, for which the weight is found along a path; threshold: units below it count as cut in the orders, if
+    there is no amount; sweeps: how often all layers are scored again with the others cut, after the first time;
+    projection: of the convex programs, see :func:`~.convex.minimise_convex`; bounds, program_images: of the
+    mixed-integer programs of the heads "rest" and "auxiliary".
     """
 
     order: str = "decoupled"
@@ -36,6 +37,8 @@ class Plan:
     seed: int = 0
     device: str = "cpu"
     projection: str = "euclid"
+    bounds: str = "interval"
+    program_images: int = 50
 
 
 @dataclass(frozen=True)

@@ -57,9 +57,9 @@ class ProgramResult:
     objective and bound: of weight * loss + sparsity, None where unknown; loss, sparsity: at the solution, in the
     program;
     replayed_loss: of the network with these scores; cuts: tangents of the loss that were added; seconds: by stage;
-    weight: of the loss, where the program had one of its own; images: their positions in the source (layer by
-    layer: among the images given, and left out where all are taken). Of a layer's program also: layer: the score group; variables, rows: of the last master; trained: the
-    head, where one was trained.
+    weight: of the loss, where the program had one of its own; images: their positions in the source (layer by layer:
+    among the images given, and left out where all are taken). Of a layer's program also: layer: the score group;
+    variables, rows: of the last master; trained: the head, where one was trained.
     """
 
     images: tuple[int, ...]

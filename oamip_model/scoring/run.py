@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from oamip_model.network import Network, read_network
 from oamip_model.scoring.program import Solver
 from oamip_model.scoring.result import Scores
 from oamip_model.scoring.store import RunStore
-from oamip_model.scoring.strategies import AVERAGED, HEADS, LAYERWISE, STRATEGIES
+from oamip_model.scoring.strategies import AVERAGED, HEADS, LAYERWISE, MIXED_HEADS, MOST_IMAGES, STRATEGIES
 from oamip_model.scoring.whole import Programs, whole_network_scores
 from oamip_model.solving.parallel import Workers
 from oamip_model.solving.protocol import Options
@@ -36,6 +36,8 @@ def score(
     solver: str = "highs",
     strategy: str = "joint",
     head: str = "pattern",
+    heads: Mapping[str, Network | nn.Module] | None = None,
+    program_images: int | None = None,
     amount: float | None = None,
     sweeps: int = 1,
     gate: str = "subtractive",
@@ -71,12 +73,14 @@ def score(
     convex program each: "decoupled", every layer on its own; "forward" and "backward", first to last or last to first,
     with the layers before already cut, then ``sweeps`` times again with all others cut.
     head, amount, device: of the strategies layer by layer. head: "pattern", the rest of the network with each image's
-    ReLU states held, which is exact in the last layer, or "linear", a trained affine map; amount: share of each layer's
-    units that is to go, in the place of ``weight``: the weight is found by the loss of the network cut so; device: of
-    torch.
+    ReLU states held, which is exact in the last layer; "linear", a trained affine map; or, with mixed-integer programs
+    from ``program_images`` of the images (50 unless given, at most 200), "rest", the rest of the network itself, and
+    "auxiliary", a small classifier with hidden layers, trained from all images, or given in ``heads`` by layer name, as
+    :func:`oamip_model.train_greedy` makes them; amount: share of each layer's units that is to go, in the place of
+    ``weight``: the weight is found by the loss of the network cut so; device: of torch.
     gate, scores, relaxed, loss, sparsity, weight, margin, epsilon, relaxation: see
     :class:`oamip_model.formulation.Settings`; bounds: a method's name, or a :class:`oamip_model.bounds.Bounds` (joint
-    only).
+    only); layer by layer for the mixed-integer programs.
     solver: a name of ``oamip solvers``; tolerance: relative gap at which a program counts as solved, 1e-4, and
     1e-3 layer by layer; time_limit: seconds for each program; threads, seed, log_file: handed to the solver.
     jobs, engine, scheduler: how many programs are solved at a time and where, if none waits for another (batches,
@@ -109,13 +113,14 @@ def score(
         raise InputError(f"bounds: strategy {strategy} makes bounds of its own, accepted is a method's name")
     idle: dict[str, tuple[object, object]] = {
         "head": (head, "pattern"), "amount": (amount, None), "sweeps": (sweeps, 1), "device": (device, "cpu"),
+        "heads": (heads, None), "program_images": (program_images, None),
     }  # fmt: skip
     if layerwise:
         idle = {
             "gate": (gate, "subtractive"), "relaxed": (relaxed, False), "loss": (loss, "cross-entropy"),
-            "bounds": (bounds, "interval"), "batch_size": (batch_size, 10), "threads": (threads, 1),
-            "log_file": (log_file, None),
+            "batch_size": (batch_size, 10), "threads": (threads, 1), "log_file": (log_file, None),
         }  # fmt: skip
+        check_head_options(head, bounds, program_images, heads)
     for name, (value, default) in idle.items():
         if value != default:
             raise InputError(f"{name}: got {value!r}, but strategy {strategy} has no use for it")
@@ -137,9 +142,11 @@ def score(
 
         plan = Plan(
             strategy, head, sparsity, scores == "binary", weight, amount, sweeps=sweeps, solver=solver, tolerance=gap,
-            time_limit=time_limit, seed=seed, device=device,
+            time_limit=time_limit, seed=seed, device=device, bounds=str(bounds),
+            program_images=Plan.program_images if program_images is None else program_images,
         )  # fmt: skip
-        return layerwise_scores(plain, x, y, data, plan, workers, kept, progress)
+        given = read_heads(plain, heads or {})
+        return layerwise_scores(plain, x, y, data, plan, workers, kept, progress, given)
     options = Solver(solver, gap, time_limit, threads, seed, None if log_file is None else str(log_file))
     programs = Programs(plain, x, y, data.indices, settings, bounds, options)
     return whole_network_scores(programs, data.source, strategy, batch_size, workers, kept, progress)
@@ -156,6 +163,45 @@ def check_independent(workers: Workers, strategy: str, threads: int | None, log_
         raise InputError(f"threads: got {threads!r}, accepted is 1 where several programs are solved at once")
     if log_file is not None:
         raise InputError("log_file: several programs that are solved at once would mix their logs")
+
+
+def check_head_options(
+    head: str, bounds: object, program_images: int | None, heads: Mapping[str, object] | None
+) -> None:
+    """Raise InputError for an option of the mixed-integer programs layer by layer with a head that has none."""
+    idle = {} if head in MIXED_HEADS else {"bounds": (bounds, "interval"), "program_images": (program_images, None)}
+    if head != "auxiliary":
+        idle["heads"] = (heads, None)
+    for name, (value, default) in idle.items():
+        if value != default:
+            raise InputError(f"{name}: got {value!r}, but head {head} has no use for it")
+    if program_images is None:
+        return
+    whole = isinstance(program_images, int) and not isinstance(program_images, bool)
+    if not whole or not 1 <= program_images <= MOST_IMAGES:
+        raise InputError(
+            f"program_images: got {program_images!r}, accepted are 1 to {MOST_IMAGES}: a mixed-integer program has "
+            "rows for each image; the heads pattern and linear take any number"
+        )
+
+
+def read_heads(network: Network, heads: Mapping[str, Network | nn.Module]) -> dict[str, Network]:
+    """Auxiliary heads as plain data. Raises InputError where one does not fit a scored layer of the network."""
+    groups = {group.name: network.layers[group.layers[-1]].shape for group in network.groups}
+    found = {}
+    for name, given in heads.items():
+        if name not in groups:
+            raise InputError(f"heads: unknown layer {name!r}, this network scores {', '.join(groups)}")
+        try:
+            found[name] = given if isinstance(given, Network) else read_network(given, groups[name])
+        except InputError as error:
+            raise InputError(f"heads: that of layer {name} does not take its output {groups[name]}: {error}") from None
+        if (found[name].input_shape, found[name].classes) != (groups[name], network.classes):
+            raise InputError(
+                f"heads: that of layer {name} goes from {found[name].input_shape} to {found[name].classes} classes, "
+                f"the layer and the network from {groups[name]} to {network.classes}"
+            )
+    return found
 
 
 def as_dataset(images: Dataset | ArrayLike, labels: ArrayLike | None) -> Dataset:

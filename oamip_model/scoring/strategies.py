@@ -4,7 +4,11 @@ AVERAGED = ("batches", "per-class")
 """Several programs of all layers, scores averaged."""
 
 LAYERWISE = ("decoupled", "forward", "backward")
-"""One convex program for each layer, from all images."""
+"""One program for each layer, convex and from all images unless the head has ReLUs."""
 
 STRATEGIES = ("joint", *AVERAGED, *LAYERWISE)
-HEADS = ("pattern", "linear")
+HEADS = ("pattern", "linear", "rest", "auxiliary")
+MIXED_HEADS = ("rest", "auxiliary")
+"""Heads with ReLUs after the score, whose programs are mixed-integer and take some of the images."""
+MOST_IMAGES = 200
+"""Images that one mixed-integer program takes."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from oamip_model.scoring.convex_layer import solve_convex_layer
+from oamip_model.scoring.mixed import solve_mixed_layer
 from oamip_model.scoring.plan import LayerOutcome
 from oamip_model.scoring.task import LayerTask
 
 SOLVE: dict[str, Callable[[LayerTask, Callable[[str], None] | None], LayerOutcome]] = {
     "pattern": solve_convex_layer,
     "linear": solve_convex_layer,
+    "rest": solve_mixed_layer,
+    "auxiliary": solve_mixed_layer,
 }
 """How the subproblem of each head is solved."""
 

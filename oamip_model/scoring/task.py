@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -24,7 +24,8 @@ class LayerTask:
     """The subproblem of one score group: arrays only, no modules.
 
     images: (n, *input_shape); labels: (n,); group: index of the scored group; others: {group index: (units,) 1 where a
-    unit stays and 0 where it is cut already}, groups that are missing are whole.
+    unit stays and 0 where it is cut already}, groups that are missing are whole; heads: auxiliary heads that were
+    trained before, by group name.
     """
 
     network: Network
@@ -33,6 +34,7 @@ class LayerTask:
     group: int
     others: dict[int, Array]
     plan: Plan
+    heads: Mapping[str, Network] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

@@ -28,7 +28,7 @@ def test_defaults_are_those_of_the_function() -> None:
     with score.make_context("score", ["net.onnx"]) as context:
         shared = {name: value for name, value in context.params.items() if name in arguments and name != "network"}
     assert shared == {name: arguments[name].default for name in shared}
-    only_in_python = {"network", "images", "labels", "store", "progress"}
+    only_in_python = {"network", "images", "labels", "heads", "store", "progress"}
     assert set(arguments) - set(shared) <= only_in_python
 
 
