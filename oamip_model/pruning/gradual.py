@@ -15,9 +15,9 @@ from torch import nn
 from oamip_model.data import check_pixels
 from oamip_model.errors import InputError
 from oamip_model.network import read_network
+from oamip_model.pruning.cut import prune_with_report
 from oamip_model.pruning.mask import batch_norms, clean_copy, make_permanent, mask_units, masked_copy
-from oamip_model.pruning.prune import prune_with_report
-from oamip_model.pruning.retrain import Keep, check_keep, pruned_to
+from oamip_model.pruning.masked_training import Keep, check_keep, pruned_to
 from oamip_model.scoring.select import Mask
 from oamip_model.training import Options, Progress, Recipe, Trainer, TrainingResult, accuracy
 

@@ -13,8 +13,8 @@ from oamip_model.data import check_pixels
 from oamip_model.errors import InputError
 from oamip_model.network import read_network
 from oamip_model.network.types import Network
+from oamip_model.pruning.cut import Mode, prune
 from oamip_model.pruning.mask import clean_copy
-from oamip_model.pruning.prune import Mode, prune
 from oamip_model.scoring.select import Mask, Selection, check_scores
 from oamip_model.training import Options, Progress, TrainingResult, train
 
