@@ -11,6 +11,7 @@ from oamip_model.lazy import lazy_names
 
 if TYPE_CHECKING:
     from oamip_model.bounds import Bounds as Bounds
+    from oamip_model.bounds import Cutoff as Cutoff
     from oamip_model.bounds import load_bounds as load_bounds
     from oamip_model.data import Dataset as Dataset
     from oamip_model.data import choose_images as choose_images
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from oamip_model.training import train_greedy as train_greedy
 
 _HOMES = {
-    "Bounds": "bounds", "load_bounds": "bounds",
+    "Bounds": "bounds", "Cutoff": "bounds", "load_bounds": "bounds",
     "Dataset": "data", "choose_images": "data", "load_dataset": "data",
     "CheckError": "errors", "InputError": "errors", "OamipError": "errors", "SolverError": "errors",
     "SolverMissingError": "errors",

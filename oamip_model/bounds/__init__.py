@@ -2,12 +2,13 @@
 
 from oamip_model.bounds.compute import BOUND_METHODS, compute_bounds
 from oamip_model.bounds.crown import crown_bounds
+from oamip_model.bounds.cutoff import Cutoff
 from oamip_model.bounds.interval import interval_bounds
 from oamip_model.bounds.report import LayerReport
 from oamip_model.bounds.store import check_bounds_file, load_bounds
 from oamip_model.bounds.types import Bounds, Validity, fingerprint_images
 
 __all__ = [
-    "BOUND_METHODS", "Bounds", "LayerReport", "Validity", "check_bounds_file", "compute_bounds", "crown_bounds",
-    "fingerprint_images", "interval_bounds", "load_bounds",
+    "BOUND_METHODS", "Bounds", "Cutoff", "LayerReport", "Validity", "check_bounds_file", "compute_bounds",
+    "crown_bounds", "fingerprint_images", "interval_bounds", "load_bounds",
 ]  # fmt: skip

@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 import numpy as np
 
+from oamip_model.bounds.cutoff import Cutoff
 from oamip_model.bounds.report import LayerReport
 from oamip_model.bounds.types import Bounds, Validity
 from oamip_model.errors import InputError
@@ -20,7 +21,7 @@ from oamip_model.network.ops import Array
 
 SIDES = ("lower", "upper", "output_lower", "output_upper")
 _FACTS = ("method", "validity", "epsilon", "network", "images")
-_FORMAT = 1
+_FORMAT = 2
 
 
 def check_bounds_file(path: str | Path, option: str = "path") -> Path:
@@ -37,6 +38,7 @@ def save_bounds(bounds: Bounds, path: str | Path) -> None:
     facts: dict[str, Any] = {name: getattr(bounds, name) for name in _FACTS}
     facts |= {"format": _FORMAT, "layers": len(bounds.lower), "values": _digest(arrays)}
     facts["reports"] = [asdict(report) for report in bounds.reports]
+    facts["cutoff"] = None if bounds.cutoff is None else asdict(bounds.cutoff)
     with replacing(target) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, facts=np.array(json.dumps(facts)), **arrays)
 
@@ -70,7 +72,8 @@ def load_bounds(path: str | Path) -> Bounds:
             side: tuple(arrays[f"{side}_{k}"] for k in range(int(facts["layers"]))) for side in SIDES
         }
         reports = tuple(LayerReport(**report) for report in facts["reports"])
-        return Bounds(**known, **{name: facts[name] for name in _FACTS}, reports=reports)
+        cutoff = None if facts["cutoff"] is None else Cutoff(**facts["cutoff"])
+        return Bounds(**known, **{name: facts[name] for name in _FACTS}, reports=reports, cutoff=cutoff)
     except FileNotFoundError:
         raise InputError(f"bounds: there is no file {source}") from None
     except InputError:

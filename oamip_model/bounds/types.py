@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from oamip_model.bounds.cutoff import Cutoff
 from oamip_model.bounds.report import LayerReport
 from oamip_model.errors import InputError
 from oamip_model.network.ops import Array
@@ -34,6 +35,7 @@ class Bounds:
     "trained network" only where all scores are 1 (FORMULATION 2); epsilon: half width of the box around each pixel
     network, images: fingerprints of what they were computed for
     reports: what each rung decided in each ReLU layer, in the order in which they ran
+    cutoff: where it is not None, they hold only for scores whose objective is no larger than it
     """
 
     lower: tuple[Array, ...]
@@ -46,6 +48,7 @@ class Bounds:
     network: str
     images: str
     reports: tuple[LayerReport, ...] = ()
+    cutoff: Cutoff | None = None
 
     def constant(self, layer: int) -> NDArray[np.bool_]:
         """Where the pre-activation of a layer is one number, whatever the scores are: (n, pre-activations)."""

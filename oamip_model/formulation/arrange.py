@@ -46,7 +46,9 @@ class _Arrangement(Entries):
             else:
                 out = rows
             self.outputs.append(out)
-        return self.finish()
+        layout = self.finish()
+        layout.cutoff = None if self.bounds.cutoff is None else self.bounds.cutoff.objective
+        return layout
 
     def affine(self, layer: Layer) -> Expressions:
         """The layer's pre-activations as expressions, (n x pre-activations)."""
@@ -81,7 +83,8 @@ class _Arrangement(Entries):
             apart = int((counts.reshape(self.n, -1) > 0).astype(np.int64).sum(axis=0) @ uses)
             apart += int((counts + 1)[counts > 1].sum())
             if sum(image.nnz for image in images) > apart:
-                out = self.outputs[source] = self.named(self.network.layers[source], out)
+                low, high = self.bounds.output_lower[source].ravel(), self.bounds.output_upper[source].ravel()
+                out = self.outputs[source] = self.named(self.network.layers[source], out, low, high)
                 images = self.products(matrix, out)
         return out, images
 
@@ -137,13 +140,17 @@ class _Arrangement(Entries):
             self.hold(layer, rows, at, low[at], np.zeros(len(at)))
             at = np.flatnonzero(on)
             self.hold(layer, out, at, np.zeros(len(at)), high[at])
+        elif self.bounds.cutoff is not None:
+            # Beyond the cutoff the ReLU may be in the other state, where the expression would not be its output.
+            for at, least, most in ((np.flatnonzero(off), -np.inf, 0.0), (np.flatnonzero(on), 0.0, np.inf)):
+                self.hold(layer, rows, at, np.full(len(at), least), np.full(len(at), most))
         return out
 
     def gate_entries(
         self, layer: Layer, rows: Expressions, at: Index, low: Array, high: Array, scale: Array, score: Index
     ) -> Index:
         """Variables a, h and where needed z for gated ReLUs; returns the columns of h."""
-        pre, _ = self.add_pre(layer, rows, at)
+        pre, _ = self.add_pre(layer, rows, at, low[at], high[at])
         act, columns = self.add_act(layer, at, np.zeros(len(at)), np.maximum(high[at], 0.0))
         # A score moves the pre-activation of 3a below 0, so there a ReLU that is always on is open all the same.
         stable = (low[at] >= 0) & (self.gate == "switch")
@@ -161,8 +168,9 @@ class _Arrangement(Entries):
             -1, windows.shape[1]
         )
         inside = inputs >= 0
-        # The published bounds hold for the trained network only and would drop entries that can be the maximum.
-        valid = self.sound if self.gate == "published" else self.bounds
+        # The published bounds hold for the trained network only, and others perhaps up to a cutoff only: they would
+        # drop entries that can be the maximum.
+        valid = self.sound if self.gate == "published" or self.bounds.cutoff is not None else self.bounds
         low = np.where(inside, valid.lower[k].ravel()[inputs], -np.inf)
         high = np.where(inside, valid.upper[k].ravel()[inputs], -np.inf)
         best = low.argmax(axis=1)

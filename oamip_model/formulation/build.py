@@ -14,7 +14,8 @@ from oamip_model.data import check_labels
 from oamip_model.errors import InputError
 from oamip_model.formulation.arrange import arrange
 from oamip_model.formulation.model import abstract_model
-from oamip_model.formulation.settings import Settings, validity_of
+from oamip_model.formulation.partition import partition
+from oamip_model.formulation.settings import Settings, groups_of, validity_of
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
 
@@ -49,6 +50,8 @@ def instance_data(
         bounds = compute_bounds(network, x, bounds, validity=validity, epsilon=epsilon)
     elif isinstance(bounds, Bounds):
         bounds.check_fit(network, x, validity, epsilon)
+        if bounds.cutoff is not None:
+            bounds.cutoff.check_fit(y, settings.weight, settings.loss, settings.sparsity, settings.margin)
     else:
         raise InputError(f"bounds: got {bounds!r}, accepted are a method's name and a Bounds object")
     if settings.gate == "published" and bounds.method != "interval":
@@ -56,6 +59,8 @@ def instance_data(
         raise InputError(f"bounds: the gate published is defined by interval bounds, got {bounds.method}")
     scale_from = interval_bounds(network, x, validity="every score", epsilon=epsilon)
     layout = arrange(network, x, bounds, scale_from, settings.gate)
+    if groups_of(settings.relaxation) > 1:
+        layout.parts = partition(layout, groups_of(settings.relaxation))
     sizes = {group.name: group.size for group in network.groups}
     images_, classes = range(len(x)), range(network.classes)
     data: dict[str, Any] = {
@@ -76,6 +81,9 @@ def instance_data(
         "weight": {None: settings.weight},
         "margin": {None: settings.margin},
     }
+    if layout.parts is not None:
+        data["PART"] = {None: layout.parts.names}
+        data["KEPT"] = {None: [layout.parts.names[k] for k in layout.parts.kept.tolist()]}
     if settings.sparsity != "published":
         shares = sparsity_weights(network, settings.sparsity)
         data["unit_weight"] = dict(zip(layout.unit, shares.tolist(), strict=True))

@@ -37,6 +37,7 @@ class Entries:
         self.state: list[Name] = []
         self.choice: list[tuple[int, str, int, int]] = []
         self.pre_rows: list[Expressions] = []
+        self.pre_range: list[tuple[Array, Array]] = []
         self.held: list[Expressions] = []
         self.held_names: list[Name] = []
         self.held_range: list[tuple[Array, Array]] = []
@@ -59,11 +60,12 @@ class Entries:
         self.kind.append(np.full(count, kind, dtype=np.int8))
         return np.arange(first, self.columns)
 
-    def add_pre(self, layer: Layer, rows: Expressions, at: Index) -> tuple[Index, Index]:
-        """New variables a for some rows; returns their entries of PRE and their columns."""
+    def add_pre(self, layer: Layer, rows: Expressions, at: Index, lower: Array, upper: Array) -> tuple[Index, Index]:
+        """New variables a for some rows, bounds of each; returns their entries of PRE and their columns."""
         first = len(self.pre)
         self.pre.extend(self.names(layer, at))
         self.pre_rows.append(rows.take(at))
+        self.pre_range.append((lower, upper))
         return np.arange(first, len(self.pre)), self.new_columns(len(at), _PRE)
 
     def add_act(self, layer: Layer, at: Index, lower: Array, upper: Array) -> tuple[Index, Index]:
@@ -86,11 +88,11 @@ class Entries:
         matrix.eliminate_zeros()
         return Expressions(matrix, constant)
 
-    def named(self, layer: Layer, rows: Expressions) -> Expressions:
-        """The same expressions, with a variable a for each that has more than one variable in it."""
+    def named(self, layer: Layer, rows: Expressions, lower: Array, upper: Array) -> Expressions:
+        """The same expressions, bounds of each, with a variable a for each that has more than one variable in it."""
         long = rows.counts() > 1
         at = np.flatnonzero(long)
-        _, columns = self.add_pre(layer, rows, at)
+        _, columns = self.add_pre(layer, rows, at, lower[at], upper[at])
         short = rows.matrix.tocoo()
         stays = ~long[short.row]
         pieces = [
@@ -132,6 +134,8 @@ class Entries:
                 joined([low for low, _ in self.held_range]),
                 joined([high for _, high in self.held_range]),
             ),
+            pre_lower=joined([low for low, _ in self.pre_range]),
+            pre_upper=joined([high for _, high in self.pre_range]),
             act_lower=joined([low for low, _ in self.act_range]),
             act_upper=joined([high for _, high in self.act_range]),
             gated=Gated(*gated),

@@ -30,7 +30,7 @@ def preactivation(model: Any) -> MatrixRows:
     """a = affine map of the activations before it."""
     x: Expressions = model.layout.value.pre_rows
     rows = MatrixRows.of(model.layout.value.pre, x.constant, x.constant).plus(model.a, np.arange(len(model.a)))
-    return _merged(plus_expressions(rows, model, x, -1.0))
+    return merged(plus_expressions(rows, model, x, -1.0))
 
 
 def logits(model: Any) -> MatrixRows:
@@ -40,7 +40,7 @@ def logits(model: Any) -> MatrixRows:
     return plus_expressions(rows, model, x, -1.0)
 
 
-def _merged(rows: MatrixRows) -> MatrixRows:
+def merged(rows: MatrixRows) -> MatrixRows:
     """The same rows with one block per variable."""
     blocks: dict[int, tuple[Any, Any]] = {}
     for variable, block in rows.blocks:
@@ -67,7 +67,10 @@ def relu_lower(model: Any) -> MatrixRows:
 
 
 def relu_held(model: Any) -> MatrixRows:
-    """What is left of the published rows where the bounds decide a ReLU: L <= a <= 0 if off, 0 <= h <= U+ if on."""
+    """What is left of the rows where the bounds decide a ReLU, and do not hold for every score.
+
+    In the published gate L <= a <= 0 if off and 0 <= h <= U+ if on; with a cutoff a <= 0 if off and a >= 0 if on.
+    """
     held = model.layout.value.held
     rows = MatrixRows.of(held.names, held.lower - held.rows.constant, held.upper - held.rows.constant)
     return plus_expressions(rows, model, held.rows, 1.0)
@@ -116,7 +119,7 @@ def pool_lower(model: Any) -> MatrixRows:
     """o >= h_j for every window entry that can be the maximum (3e); the output o is a variable h of its own."""
     pooled = model.layout.value.pooled
     rows = MatrixRows.of(model.layout.value.choice, pooled.entries.constant).plus(model.h, pooled.act)
-    return _merged(plus_expressions(rows, model, pooled.entries, -1.0))
+    return merged(plus_expressions(rows, model, pooled.entries, -1.0))
 
 
 def pool_upper(model: Any) -> MatrixRows:
@@ -124,7 +127,7 @@ def pool_upper(model: Any) -> MatrixRows:
     pooled = model.layout.value.pooled
     big_m: Array = pooled.big_m
     rows = MatrixRows.of(model.layout.value.choice, upper=pooled.entries.constant + big_m).plus(model.h, pooled.act)
-    return _merged(plus_expressions(rows, model, pooled.entries, -1.0)).plus(model.q, np.arange(len(model.q)), big_m)
+    return merged(plus_expressions(rows, model, pooled.entries, -1.0)).plus(model.q, np.arange(len(model.q)), big_m)
 
 
 def pool_choice(model: Any) -> MatrixRows:

@@ -69,7 +69,8 @@ class Pooled:
 
 @dataclass
 class Held:
-    """Expressions that rows of the published gate hold within limits, where the bounds decide the ReLU (section 2)."""
+    """Expressions that rows hold within limits, where bounds decide the ReLU that do not hold for every score: in the
+    published gate (section 2), and with a cutoff."""
 
     names: list[Name]
     rows: Expressions
@@ -78,13 +79,30 @@ class Held:
 
 
 @dataclass
+class Parts:
+    """Groups of inputs of gated ReLUs, one entry for each group (FORMULATION.md 4, partition).
+
+    row: entry of :class:`Gated`; sums: of the group's terms in the pre-activation, without its constant; low, high:
+    bounds of each; names: (image, layer, activation, group); kept: entries whose ReLU has a score.
+    """
+
+    row: Index
+    sums: Expressions
+    low: Array
+    high: Array
+    names: list[tuple[int, str, int, int]]
+    kept: Index
+
+
+@dataclass
 class Layout:
     """Index sets, variable bounds and expressions of one program, ready for the abstract model (FORMULATION.md 1 to 3).
 
     unit: (group name, unit); pre, act, state: names of the entries of a, h, z; choice: (image, layer, output, entry)
     of q; pre_rows: a = these expressions: pre-activations of gated ReLUs, and outputs of a layer that are sums which a
-    later layer reuses; act_lower, act_upper: bounds of h; logits: (n x classes) expressions; score_lower: least score
-    that the rows allow.
+    later layer reuses; pre_lower, pre_upper, act_lower, act_upper: bounds of a and h; logits: (n x classes);
+    score_lower: least score that the rows allow; cutoff: an objective beyond which the bounds do not hold, or None;
+    parts: of the relaxations with two groups or more.
     """
 
     unit: list[tuple[str, int]]
@@ -94,9 +112,13 @@ class Layout:
     choice: list[tuple[int, str, int, int]]
     pre_rows: Expressions
     held: Held
+    pre_lower: Array
+    pre_upper: Array
     act_lower: Array
     act_upper: Array
     gated: Gated
     pooled: Pooled
     logits: Expressions
     score_lower: Array
+    cutoff: float | None = None
+    parts: Parts | None = None

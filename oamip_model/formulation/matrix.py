@@ -196,6 +196,14 @@ class MatrixConstraint(IndexedConstraint):
         if self._materialised:
             self._made |= {name: MatrixRow(self, name, first + k) for k, name in enumerate(rows.names)}
 
+    def keep(self, at: NDArray[np.int64]) -> None:
+        """Keep only the rows with these numbers, in their order."""
+        mine = self.rows
+        names = [mine.names[k] for k in at.tolist()]
+        self._rows = MatrixRows(names, mine.lower[at], mine.upper[at], [(v, b[at]) for v, b in mine.blocks])
+        if self._materialised:
+            self._made = {name: MatrixRow(self, name, row) for row, name in enumerate(names)}
+
     def is_reference(self) -> bool:
         """False: the rows are this component's own."""
         return False

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pyomo.environ as pyo
 
-from oamip_model.formulation import gates, objective
+from oamip_model.formulation import gates, hull, objective, partition
 from oamip_model.formulation.matrix import MatrixConstraint
-from oamip_model.formulation.settings import Settings
+from oamip_model.formulation.settings import Settings, groups_of
 
 
 def abstract_model(
@@ -69,12 +69,21 @@ def abstract_model(
     m.relu_lower = MatrixConstraint(rule=gates.relu_lower)
     m.relu_upper = MatrixConstraint(rule=gates.relu_upper)
     m.relu_state = MatrixConstraint(rule=gates.relu_state)
-    if gate == "published":
-        m.relu_held = MatrixConstraint(rule=gates.relu_held)
-    else:
+    m.relu_held = MatrixConstraint(rule=gates.relu_held)
+    groups = groups_of(relaxation)
+    if gate == "subtractive" and groups:
+        m.relu_score = MatrixConstraint(rule=partition.relu_score)
+        m.relu_shift = MatrixConstraint(rule=partition.relu_shift)
+    elif gate != "published":
         m.relu_score = MatrixConstraint(rule=gates.relu_score)
     if gate == "switch":
         m.state_score = MatrixConstraint(rule=gates.state_score)
+    if gate == "switch" and groups:
+        m.relu_kept = MatrixConstraint(rule=partition.relu_kept)
+    if groups > 1:
+        _add_parts(m)
+    if relaxation == "hull":
+        m.hull_cuts = MatrixConstraint(rule=hull.no_cuts)
     m.pool_lower = MatrixConstraint(rule=gates.pool_lower)
     m.pool_upper = MatrixConstraint(rule=gates.pool_upper)
     m.pool_choice = MatrixConstraint(rule=gates.pool_choice)
@@ -98,6 +107,23 @@ def abstract_model(
         m.loss_tangents = MatrixConstraint(rule=objective.first_tangents)
     m.objective = pyo.Objective(rule=objective.total)
     return m
+
+
+def _add_parts(m: pyo.AbstractModel) -> None:
+    """Variables and rows of a partition of each ReLU's inputs into groups."""
+    m.PART = pyo.Set(dimen=4, doc="groups of a gated ReLU's inputs (image, layer, activation, group)")
+    m.v = pyo.Var(m.PART, doc="share of a group in the pre-activation where the ReLU is on")
+    m.part_off = MatrixConstraint(rule=partition.part_off)
+    m.part_on = MatrixConstraint(rule=partition.part_on)
+    m.relu_parts = MatrixConstraint(rule=partition.relu_parts)
+    if m.gate == "subtractive":
+        m.relu_parts_score = MatrixConstraint(rule=partition.relu_parts_score)
+        return
+    m.KEPT = pyo.Set(dimen=4, doc="the groups in PART whose ReLU has a score")
+    m.w = pyo.Var(m.KEPT, doc="share of a group in the pre-activation where the score is 1")
+    m.kept_off = MatrixConstraint(rule=partition.kept_off)
+    m.kept_on = MatrixConstraint(rule=partition.kept_on)
+    m.relu_kept_parts = MatrixConstraint(rule=partition.relu_kept_parts)
 
 
 def _set_bounds(model: Any) -> None:

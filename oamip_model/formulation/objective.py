@@ -34,6 +34,21 @@ def hinge(logits: Array, labels: NDArray[np.int64], margin: float) -> Array:
     return np.asarray(np.maximum(0.0, margin + others.max(axis=1) - right))
 
 
+def tangent(points: Array, labels: NDArray[np.int64]) -> tuple[Array, Array]:
+    """The tangents of the cross-entropy at logits ``points`` (k, classes) with labels (k,): gradients g (k, classes)
+    and constants c (k,), such that the loss at logits o is at least g @ o + c.
+
+    Example:
+        >>> gradient, constant = tangent(np.zeros((1, 2)), np.array([0]))
+        >>> gradient.tolist(), constant.round(4).tolist()
+        ([[-0.5, 0.5]], [0.6931])
+    """
+    weights = np.exp(points - points.max(axis=1, keepdims=True))
+    gradient = weights / weights.sum(axis=1, keepdims=True)
+    gradient[np.arange(len(points)), labels] -= 1.0
+    return gradient, cross_entropy(points, labels) - (gradient * points).sum(axis=1)
+
+
 def tangents(model: Any, points: Array, images: NDArray[np.int64], first: int = 0) -> MatrixRows:
     """Tangents of the cross-entropy of some images at logits ``points`` (k, classes): t >= f(o*) + grad f(o*) (o - o*).
 
@@ -41,11 +56,7 @@ def tangents(model: Any, points: Array, images: NDArray[np.int64], first: int = 
     """
     labels = np.asarray(model.label_array.value)[images]
     classes = points.shape[1]
-    weights = np.exp(points - points.max(axis=1, keepdims=True))
-    weights /= weights.sum(axis=1, keepdims=True)
-    gradient = weights.copy()
-    gradient[np.arange(len(points)), labels] -= 1.0
-    level = cross_entropy(points, labels) - (gradient * points).sum(axis=1)
+    gradient, level = tangent(points, labels)
     columns = images[:, None] * classes + np.arange(classes)
     block = sp.csr_array(
         (-gradient.ravel(), columns.ravel(), np.arange(0, gradient.size + 1, classes)),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from oamip_model.bounds.types import Validity
 
 GATES = ("published", "subtractive", "switch")
-RELAXATIONS = ("big-m",)
+RELAXATIONS = ("big-m", "partition-1", "partition-2", "partition-4", "partition-8", "hull")
 SCORES = ("continuous", "binary")
 SPARSITIES = ("published", "mean", "parameters")
 LOSSES = ("cross-entropy", "hinge", "margin")
@@ -25,6 +25,16 @@ def check_choice(option: str, given: Any, accepted: Sequence[str]) -> None:
     """Raise InputError unless ``given`` is one of ``accepted``."""
     if given not in accepted:
         raise InputError(f"{option}: got {given!r}, accepted are {', '.join(accepted)}")
+
+
+def groups_of(relaxation: str) -> int:
+    """Number of groups of a relaxation ``partition-P``, 1 for ``hull``, which starts from it, and 0 for ``big-m``.
+
+    Example:
+        >>> groups_of("partition-4"), groups_of("hull"), groups_of("big-m")
+        (4, 1, 0)
+    """
+    return int(relaxation.removeprefix("partition-")) if relaxation.startswith("partition-") else relaxation == "hull"
 
 
 def validity_of(gate: str) -> Validity:
@@ -41,7 +51,8 @@ def validity_of(gate: str) -> Validity:
 class Settings:
     """The choices that fix a program, apart from the network and the images (FORMULATION.md 2, 3, 5).
 
-    gate: "published" | "subtractive" | "switch"; relaxation: "big-m"; scores: "continuous" | "binary"; relaxed: ReLU
+    gate: "published" | "subtractive" | "switch"; relaxation: "big-m" | "partition-1" | "partition-2" |
+    "partition-4" | "partition-8" | "hull"; scores: "continuous" | "binary"; relaxed: ReLU
     states in [0, 1] instead of {0, 1}; loss: "cross-entropy" | "hinge" | "margin"; sparsity: "published" | "mean" |
     "parameters"; weight: of the loss; margin: m of the losses "hinge" and "margin", in logits; epsilon: half width of
     the box of the published bounds (1e-5 unless given), 0 in the other gates.
@@ -67,6 +78,10 @@ class Settings:
 
         check_choice("gate", self.gate, GATES)
         check_choice("relaxation", self.relaxation, RELAXATIONS)
+        if self.gate == "published" and self.relaxation != "big-m":
+            raise InputError(
+                f"relaxation: got {self.relaxation!r}, but the gate published is defined by its rows: accepted is big-m"
+            )
         check_choice("scores", self.scores, SCORES)
         check_choice("loss", self.loss, LOSSES)
         check_choice("sparsity", self.sparsity, SPARSITIES)

@@ -8,6 +8,7 @@ import numpy as np
 
 from oamip_model.formulation.layout import Expressions, Gated, Layout, Pooled
 from oamip_model.formulation.objective import cross_entropy, hinge
+from oamip_model.formulation.partition import shares
 from oamip_model.network.ops import Array
 from oamip_model.solving.compile import Compiled
 
@@ -45,6 +46,11 @@ def complete_point(compiled: Compiled, scores: Array, base: Array | None = None)
     }  # fmt: skip
     for name, values in parts.items():
         x[compiled.columns(getattr(model, name))] = values
+    if layout.parts is not None:
+        v, w = shares(layout, np.concatenate([scores, a, h]), _on(model.gate, layout.gated, a, scores))
+        x[compiled.columns(model.v)] = v
+        if hasattr(model, "w"):
+            x[compiled.columns(model.w)] = w
     if model.sparsity_kind == "published":
         x[compiled.columns(model.level)], x[compiled.columns(model.excess)] = _level(model, scores)
     if hasattr(model, "t"):
@@ -76,11 +82,18 @@ def _gate(gate: str, g: Gated, a: Array, scores: Array) -> Array:
     return h * np.where(g.score >= 0, scores[g.score], 1.0) if gate == "switch" else h
 
 
-def _states(gate: str, g: Gated, a: Array, scores: Array, count: int) -> Array:
+def _on(gate: str, g: Gated, a: Array, scores: Array) -> Array:
+    """State of each gated ReLU, (gated,); where it has no binary in 3b, its score."""
     on = np.where(_shifted(gate, g, a, scores) > 0, 1.0, 0.0)
     if gate == "switch":
         # z <= s, and s = 1 or 0 unless the scores are relaxed as well.
         on *= np.where(g.score >= 0, scores[g.score], 1.0)
+        on = np.where((g.state < 0) & (g.score >= 0), scores[g.score], on)
+    return on
+
+
+def _states(gate: str, g: Gated, a: Array, scores: Array, count: int) -> Array:
+    on = _on(gate, g, a, scores)
     z = np.zeros(count)
     z[g.state[g.state >= 0]] = on[g.state >= 0]
     return z

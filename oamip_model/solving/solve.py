@@ -16,6 +16,7 @@ from oamip_model.errors import InputError
 from oamip_model.formulation.objective import tangents
 from oamip_model.network.ops import Array
 from oamip_model.solving.compile import Compiled
+from oamip_model.solving.hull_rounds import HullRounds
 from oamip_model.solving.point import complete_point, losses
 from oamip_model.solving.protocol import (
     ABSOLUTE_GAP,
@@ -47,8 +48,8 @@ class InstanceSolution:
 
     scores: {group: (units,)}; logits: (n, classes) in the program; objective: of the incumbent with its exact loss;
     bound: lower bound of the program's optimum; loss: mean over images, unweighted (None for loss "margin");
-    sparsity: the sparsity term; rounds: solves; cuts: tangents added after the first ones; solver_seconds: inside the
-    solver.
+    sparsity: the sparsity term; rounds: solves; cuts: rows added, tangents after the first ones and cuts of the
+    relaxation "hull"; solver_seconds: inside the solver.
     """
 
     status: Status
@@ -93,8 +94,9 @@ def solve_instance(
     ``tolerance``.
 
     The loss "cross-entropy" is approximated from below by tangents, added at each solution until objective and bound
-    meet; first on the relaxation, then on the integer program. The tangents stay in the instance, and the solution is
-    loaded into its variables. solver: a name or a backend; time_limit: seconds for everything; start: scores {group:
+    meet; first on the relaxation, then on the integer program. The relaxation "hull" gets its cuts in the same rounds
+    on the relaxation. Tangents, and cuts that are tight at its end, stay in the instance, and the solution is loaded
+    into its variables. solver: a name or a backend; time_limit: seconds for everything; start: scores {group:
     (units,)} whose forward pass is the first incumbent, where it is feasible (in the sound gates it is, unless the loss
     is "margin"); progress: called with a line after each round. Ctrl-C ends the solve and gives back what is there.
 
@@ -172,6 +174,8 @@ class _Solve:
         self.arrays = self.compiled.arrays
         if self.arrays.sense != 1:
             raise InputError("objective: is maximised, solve_instance takes one that is minimised: change its sign")
+        self.hull = HullRounds(instance, self.compiled) if hasattr(instance, "hull_cuts") else None
+        self.stale = False
         self.s = self.compiled.columns(instance.s)
         self.o = self.compiled.columns(instance.o)
         states = [self.arrays.integral[self.compiled.columns(v)] for v in (instance.z, instance.q)]
@@ -192,11 +196,13 @@ class _Solve:
         session = open_session(self.backend, self.arrays, self.options)
         interrupted = False
         try:
-            if _by_rounds(self.instance):
-                if self.arrays.is_mip:
-                    self.outer(session, relaxed=True)
-                if not self.stopped:
-                    self.outer(session, relaxed=False)
+            if self.arrays.is_mip and (_by_rounds(self.instance) or self.hull is not None):
+                self.outer(session, relaxed=True)
+                session = self.without_slack(session)
+            if self.stopped:
+                pass
+            elif _by_rounds(self.instance) or (self.hull is not None and not self.arrays.is_mip):
+                self.outer(session, relaxed=False)
             else:
                 self.one(session, relaxed=False)
         except KeyboardInterrupt:
@@ -274,7 +280,8 @@ class _Solve:
             candidates = [self.lifted(x)]
         point = candidates[0]
         value = self.arrays.objective(point)
-        if self.objective is None or value < self.objective:
+        if self.objective is None or self.stale or value < self.objective:
+            self.stale = False
             self.best, self.objective, self.best_logits = point, value, x[self.o].copy()
 
     def lifted(self, x: Array) -> Array:
@@ -287,31 +294,57 @@ class _Solve:
 
     def outer(self, session: Session, relaxed: bool) -> None:
         """Rounds of outer approximation: solve, add tangents at the solution, until objective and bound meet."""
-        t = self.compiled.columns(self.instance.t)
         stalled = 0
         while True:
             before = self.bound
             solution = self.one(session, relaxed)
             if solution is None or solution.x is None:
                 return
-            exact = losses(self.instance, solution.x[self.o])
-            missing = exact - solution.x[t]
+            missing = self.missing(solution.x)
             weight = pyo_value(self.instance.weight)
             value = self.arrays.objective(self.lifted(solution.x))
             open_gap = weight * float(missing.mean()) / max(abs(value), 1e-10)
             self.report(relaxed, value if relaxed else self.objective)
             done = open_gap <= self.tolerance / 2 if relaxed and self.arrays.is_mip else self.gap() <= self.tolerance
-            if done or self.stopped:
+            hull_cuts = 0 if self.stopped else self.cut_hull(session, solution.x, relaxed)
+            if (done and not hull_cuts) or self.stopped:
                 return
             needed = missing * weight > _SETTLED * self.tolerance * max(abs(value), 1e-10)
             stalled = stalled + 1 if self.bound <= before + 1e-12 * max(1.0, abs(before)) else 0
-            if not needed.any() or stalled >= _STALL:
+            if not hull_cuts and (not needed.any() or stalled >= _STALL):
                 if not relaxed:
                     self.stopped = "the outer approximation stalled"
                 return
-            self.cut(session, solution.x[self.o], np.flatnonzero(needed))
+            if needed.any():
+                self.cut(session, solution.x[self.o], np.flatnonzero(needed))
             if not relaxed and self.arrays.is_mip:
                 self.polish(session)
+
+    def missing(self, x: Array) -> Array:
+        """By how much the tangents fall short of the loss of each image at x, (n,)."""
+        if not _by_rounds(self.instance):
+            return np.zeros(len(self.instance.IMAGE))
+        return losses(self.instance, x[self.o]) - x[self.compiled.columns(self.instance.t)]
+
+    def cut_hull(self, session: Session, x: Array, relaxed: bool) -> int:
+        """Add cuts of the relaxation "hull" that an optimum x of a linear program violates; returns how many."""
+        if self.hull is None or (self.arrays.is_mip and not relaxed):
+            return 0
+        count = self.hull.add(session, x, self.bound)
+        self.cuts += count
+        # The incumbent of a linear program is none of the program with more cuts, and is replaced by the next.
+        self.stale = count > 0 and not self.arrays.is_mip
+        return count
+
+    def without_slack(self, session: Session) -> Session:
+        """A session for the integer program, without the cuts that are slack where the rounds ended."""
+        x = None if self.last is None else self.last.x
+        if self.hull is None or self.stopped or x is None or not self.hull.drop_slack(x):
+            return session
+        session.close()
+        self.compiled = Compiled(self.instance)
+        self.arrays, self.tangents = self.compiled.arrays, []
+        return open_session(self.backend, self.arrays, self.options)
 
     def polish(self, session: Session) -> None:
         """Solve the program with the incumbent's ReLU states held, by linear programs, and share the tangents.
