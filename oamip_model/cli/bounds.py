@@ -32,8 +32,10 @@ if TYPE_CHECKING:
     "--epsilon", type=float, help="Half width of the box around the images, with --gate published.  [default: 1e-5]"
 )
 @click.option("--time-limit", type=float, help="Seconds for each method after interval; the rest keeps looser bounds.")
-@click.option("--jobs", default=1, show_default=True, help="Processes of --method lp.")
-@click.option("--solver", default="highs", show_default=True, help="Of --method lp: one that gives duals.")
+@click.option("--jobs", default=1, show_default=True, help="Processes of --method lp and mip.")
+@click.option("--solver", default="highs", show_default=True,
+              help="Of --method lp, which needs duals, and of mip, which needs dual bounds.")  # fmt: skip
+@click.option("--solve-limit", type=float, help="Seconds of each solve of --method mip.")
 @click.option("--seed", default=0, show_default=True, help="Of the choice of images.")
 @click.option("--out", type=click.Path(path_type=Path), help="Save the bounds to this .npz file, for score --bounds.")
 @json_option

@@ -11,7 +11,14 @@ if TYPE_CHECKING:
     from oamip_model.tightening.lp import certified as certified
     from oamip_model.tightening.lp import lp_bounds as lp_bounds
     from oamip_model.tightening.methods import BOUND_METHODS as BOUND_METHODS
+    from oamip_model.tightening.mip import mip_bounds as mip_bounds
 
-_HOMES = {"BOUND_METHODS": "methods", "compute_bounds": "compute", "certified": "lp", "lp_bounds": "lp"}
+_HOMES = {
+    "BOUND_METHODS": "methods",
+    "compute_bounds": "compute",
+    "certified": "lp",
+    "lp_bounds": "lp",
+    "mip_bounds": "mip",
+}
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
-from oamip_model.bounds import Bounds, interval_bounds
+from oamip_model.bounds import Bounds
 from oamip_model.bounds.crown import gains
-from oamip_model.bounds.interval import OUTWARD, affine_interval
-from oamip_model.bounds.report import Deadline, layer_report
+from oamip_model.bounds.interval import OUTWARD
+from oamip_model.bounds.report import Deadline
 from oamip_model.errors import InputError, SolverError
 from oamip_model.network.ops import Array
-from oamip_model.network.types import IMAGE, Layer, Network
+from oamip_model.network.types import Network
 from oamip_model.solving.protocol import Arrays, Options, Status
 from oamip_model.solving.registry import get_backend, open_cost_session
+from oamip_model.tightening.climb import climb
 from oamip_model.tightening.relaxation import relaxation
 
 
@@ -53,68 +53,10 @@ def lp_bounds(
         >>> bool((lp.upper[2] < crown.upper[2]).any())
         True
     """
-    if start.validity != "every score" or start.epsilon != 0:
-        raise InputError(
-            "bounds: lp holds for every score of a network without a box around the images; for the trained network,"
-            " and with a box, accepted are interval, crown"
-        )
-    x = network.check_images(images)
-    start.check_fit(network, x, "every score", 0.0)
     get_backend(solver)
-    sound = interval_bounds(network, x)
-    share = None if time_limit is None else time_limit * min(jobs, len(x)) / len(x)
-    tasks = [(x[i : i + 1], _of_image(start, i), _of_image(sound, i)) for i in range(len(x))]
-    idle = all(crown_suffices(network, k) or not gains(network, k) for k in range(len(network.layers)))
-    if idle or jobs == 1 or len(x) == 1:
-        done = [tighten_image(network, *task, solver, share) for task in tasks]
-    else:
-        done = Parallel(n_jobs=min(jobs, len(x)))(delayed(tighten_image)(network, *t, solver, share) for t in tasks)
-    sides = [
-        [np.concatenate(rows) for rows in zip(*(found[side] for found, _ in done), strict=True)] for side in range(4)
-    ]
-    lower, upper, out_lower, out_upper = (tuple(side) for side in sides)
-    spent = np.sum([seconds for _, seconds in done], axis=0)
-    reports = tuple(
-        layer_report("lp", layer.name, (start.lower[k], start.upper[k]), (lower[k], upper[k]), float(spent[k]))
-        for k, layer in enumerate(network.layers)
-        if layer.activation == "relu"
-    )
-    return replace(
-        start, lower=lower, upper=upper, output_lower=out_lower, output_upper=out_upper, method="lp",
-        reports=start.reports + reports,
-    )  # fmt: skip
-
-
-def _of_image(bounds: Bounds, i: int) -> Bounds:
-    sides = ("lower", "upper", "output_lower", "output_upper")
-    cut = {side: tuple(array[i : i + 1] for array in getattr(bounds, side)) for side in sides}
-    return replace(bounds, **cut, reports=())  # type: ignore[arg-type]
-
-
-def tighten_image(
-    network: Network, image: Array, start: Bounds, sound: Bounds, solver: str, time_limit: float | None
-) -> tuple[tuple[list[Array], ...], list[float]]:
-    """Bounds (L, U, and those of the outputs) of every layer for one image (1, *input_shape), and seconds by layer."""
-    deadline = Deadline(time_limit)
-    sides = (list(start.lower), list(start.upper), list(start.output_lower), list(start.output_upper))
-    names = ("lower", "upper", "output_lower", "output_upper")
-    seconds: list[float] = []
-    for k, layer in enumerate(network.layers):
-        began = time.perf_counter()
-        low, high = _propagated(layer, k, image, sides)
-        worth = gains(network, k) and not crown_suffices(network, k)
-        at = np.flatnonzero(_open(layer, sound, k, low[0], high[0])) if worth else np.zeros(0, np.int64)
-        if len(at) and not deadline.over():
-            now = replace(start, **{name: tuple(side) for name, side in zip(names, sides, strict=True)})  # type: ignore[arg-type]
-            least, most = _optimised(network, image, now, sound, k, at, solver, deadline)
-            low[0, at], high[0, at] = np.maximum(low[0, at], least), np.minimum(high[0, at], most)
-        sides[0][k], sides[1][k] = low, high
-        out = [layer.activate(side.reshape(1, *layer.pre_shape)).reshape(1, -1) for side in (low, high)]
-        sides[2][k], sides[3][k] = np.maximum(sides[2][k], np.minimum(out[0], sides[3][k])), out[1]
-        if layer.group is not None:
-            sides[2][k] = np.zeros_like(low)
-        seconds.append(time.perf_counter() - began)
-    return sides, seconds
+    worth = [gains(network, k) and not crown_suffices(network, k) for k in range(len(network.layers))]
+    optimise = partial(_optimised, solver=solver)
+    return climb(network, images, start, "lp", worth, optimise, jobs=jobs, time_limit=time_limit)
 
 
 def crown_suffices(network: Network, k: int) -> bool:
@@ -134,24 +76,6 @@ def crown_suffices(network: Network, k: int) -> bool:
     )
 
 
-def _propagated(layer: Layer, k: int, image: Array, sides: tuple[list[Array], ...]) -> tuple[Array, Array]:
-    """Bounds of layer k so far, met with the interval of what the layers before it pass on now."""
-    before_low, before_high = sides[0][k], sides[1][k]
-    ins = [(image, image) if t.source == IMAGE else (sides[2][t.source], sides[3][t.source]) for t in layer.terms]
-    low, high = (side.reshape(1, -1) for side in affine_interval(layer, ins))
-    known = before_low == before_high
-    low = np.where(known, before_low, np.maximum(low, before_low))
-    return low, np.where(known, before_high, np.minimum(high, before_high))
-
-
-def _open(layer: Layer, sound: Bounds, k: int, low: Array, high: Array) -> NDArray[np.bool_]:
-    """Which pre-activations of a layer are worth bounding again; a scored ReLU keeps its rows where it is on."""
-    todo = (sound.lower[k][0] < sound.upper[k][0]) & (low < high)
-    if layer.activation == "relu":
-        todo &= (high > 0) & ((layer.group is not None) | (low < 0))
-    return np.asarray(todo)
-
-
 def _optimised(
     network: Network,
     image: Array,
@@ -159,8 +83,9 @@ def _optimised(
     sound: Bounds,
     k: int,
     at: NDArray[np.int64],
-    solver: str,
     deadline: Deadline,
+    *,
+    solver: str,
 ) -> tuple[Array, Array]:
     """The certified least and most of pre-activations ``at`` of layer k, infinite where the time did not suffice."""
     least, most = np.full(len(at), -np.inf), np.full(len(at), np.inf)
@@ -179,6 +104,8 @@ def _optimised(
                     return least, most
                 session.set_cost(sign * cost)
                 solution = session.solve(time_limit=left)
+                if solution.interrupted:
+                    raise KeyboardInterrupt
                 if solution.status is Status.INFEASIBLE or solution.status is Status.ERROR:
                     raise SolverError(f"{solution.solver}: a relaxation ended as {solution.status}: {solution.message}")
                 if solution.status is not Status.OPTIMAL:

@@ -40,10 +40,17 @@ def relaxation(network: Network, image: Array, bounds: Bounds, sound: Bounds, la
 
     Projecting z out of the rows of FORMULATION.md 3a gives less: there the last row is that over a - (1 - s) M.
     """
+    layout = arrange(*cut_behind(network, image, bounds, sound, layer), "subtractive")
+    return _assembled(layout)
+
+
+def cut_behind(
+    network: Network, image: Array, bounds: Bounds, sound: Bounds, layer: int
+) -> tuple[Network, Array, Bounds, Bounds]:
+    """The network that ends with the pre-activations of layer ``layer``, and what belongs to it."""
     last = replace(network.layers[layer], activation="none", pool=None, group=None, units=None)
     cut = replace(network, layers=(*network.layers[:layer], last))
-    layout = arrange(cut, image, _until(bounds, layer), _until(sound, layer), "subtractive")
-    return _assembled(cut, layout, bounds)
+    return cut, image, _until(bounds, layer), _until(sound, layer)
 
 
 def _until(bounds: Bounds, layer: int) -> Bounds:
@@ -51,7 +58,7 @@ def _until(bounds: Bounds, layer: int) -> Bounds:
     return replace(bounds, **{side: getattr(bounds, side)[: layer + 1] for side in sides})
 
 
-def _assembled(network: Network, layout: Layout, bounds: Bounds) -> Relaxation:
+def _assembled(layout: Layout) -> Relaxation:
     scores, pre, act, choice = len(layout.unit), len(layout.pre), len(layout.act), len(layout.choice)
     width = scores + pre + act + choice
     g = layout.gated
@@ -88,27 +95,15 @@ def _assembled(network: Network, layout: Layout, bounds: Bounds) -> Relaxation:
     each = sp.csr_array((np.ones(choice), (row, width - choice + q)), shape=(len(outputs), width))
     blocks.append((each, np.ones(len(outputs)), np.ones(len(outputs))))
 
-    low, high = _ranges(network, layout, bounds)
     arrays = Arrays(
         sp.csr_array(sp.vstack([block for block, _, _ in blocks], format="csr")), np.zeros(width),
-        np.concatenate([layout.score_lower, low, layout.act_lower, np.zeros(choice)]),
-        np.concatenate([np.ones(scores), high, layout.act_upper, np.ones(choice)]),
+        np.concatenate([layout.score_lower, layout.pre_lower, layout.act_lower, np.zeros(choice)]),
+        np.concatenate([np.ones(scores), layout.pre_upper, layout.act_upper, np.ones(choice)]),
         np.concatenate([lower for _, lower, _ in blocks]), np.concatenate([upper for _, _, upper in blocks]),
         np.zeros(width, dtype=bool),
     )  # fmt: skip
     targets = Expressions(_wide(layout.logits.matrix, width), layout.logits.constant)
     return Relaxation(arrays, targets, scores)
-
-
-def _ranges(network: Network, layout: Layout, bounds: Bounds) -> tuple[Array, Array]:
-    """Bounds of the columns a: pre-activations of gated ReLUs, and outputs that are sums which a later layer reuses."""
-    number = {layer.name: k for k, layer in enumerate(network.layers)}
-    low, high = np.zeros(len(layout.pre)), np.zeros(len(layout.pre))
-    for entry, (_, name, i) in enumerate(layout.pre):
-        low[entry] = bounds.output_lower[number[name]][0, i]
-        high[entry] = bounds.output_upper[number[name]][0, i]
-    low[layout.gated.pre], high[layout.gated.pre] = layout.gated.lower, layout.gated.upper
-    return low, high
 
 
 def _wide(matrix: sp.csr_array, width: int) -> sp.csr_array:

@@ -166,7 +166,7 @@ def test_hardly_any_time_leaves_crown_bounds(problem_of):
 @pytest.mark.parametrize(
     ("options", "culprit"),
     [
-        ({"method": "guess"}, "bounds: got 'guess', accepted are interval, crown, lp"),
+        ({"method": "guess"}, "bounds: got 'guess', accepted are interval, crown, lp, mip"),
         ({"method": "lp", "epsilon": 0.1}, "bounds: lp holds for every score of a network without a box"),
         ({"method": "lp", "validity": "trained network"}, "bounds: lp holds for every score"),
         ({"method": "lp", "jobs": 0}, "jobs: got 0"),

@@ -1,0 +1,134 @@
+"""Any rung that optimises: images over processes, layer by layer with the bounds found so far."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeAlias
+
+import numpy as np
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+
+from oamip_model.bounds import Bounds, interval_bounds
+from oamip_model.bounds.interval import affine_interval
+from oamip_model.bounds.report import Deadline, layer_report
+from oamip_model.errors import InputError
+from oamip_model.network.ops import Array
+from oamip_model.network.types import IMAGE, Layer, Network
+
+Optimise: TypeAlias = Callable[[Network, Array, Bounds, Bounds, int, NDArray[np.int64], Deadline], tuple[Array, Array]]
+"""(network, image, bounds so far, interval bounds, layer, which pre-activations, deadline): the least and the most of
+each, infinite where nothing was found."""
+
+
+def climb(
+    network: Network,
+    images: Array,
+    start: Bounds,
+    method: str,
+    worth: Sequence[bool],
+    optimise: Optimise,
+    *,
+    jobs: int,
+    time_limit: float | None,
+    unstable: bool = False,
+) -> Bounds:
+    """Bounds never looser than ``start``, from ``optimise`` in the layers that are ``worth`` it.
+
+    images: (n, *input_shape); unstable: only ReLUs that are still open, and not those that are on and keep rows; jobs:
+    processes, each of which takes whole images; time_limit: seconds, of which each image has its share. Raises
+    InputError where ``start`` is not for every score, has a box around the images, or does not fit.
+    """
+    if start.validity != "every score" or start.epsilon != 0:
+        raise InputError(
+            f"bounds: {method} holds for every score of a network without a box around the images; for the trained"
+            " network, and with a box, accepted are interval, crown"
+        )
+    x = network.check_images(images)
+    start.check_fit(network, x, "every score", 0.0)
+    sound = interval_bounds(network, x)
+    share = None if time_limit is None else time_limit * min(jobs, len(x)) / len(x)
+    tasks = [(x[i : i + 1], _of_image(start, i), _of_image(sound, i), worth, optimise, share, unstable)
+             for i in range(len(x))]  # fmt: skip
+    if not any(worth) or jobs == 1 or len(x) == 1:
+        done = [tighten_image(network, *task) for task in tasks]
+    else:
+        done = Parallel(n_jobs=min(jobs, len(x)))(delayed(tighten_image)(network, *task) for task in tasks)
+    sides = [
+        [np.concatenate(rows) for rows in zip(*(found[side] for found, _ in done), strict=True)] for side in range(4)
+    ]
+    lower, upper, out_lower, out_upper = (tuple(side) for side in sides)
+    spent = np.sum([seconds for _, seconds in done], axis=0)
+    reports = tuple(
+        layer_report(method, layer.name, (start.lower[k], start.upper[k]), (lower[k], upper[k]), float(spent[k]))
+        for k, layer in enumerate(network.layers)
+        if layer.activation == "relu"
+    )
+    return replace(
+        start, lower=lower, upper=upper, output_lower=out_lower, output_upper=out_upper, method=method,
+        reports=start.reports + reports,
+    )  # fmt: skip
+
+
+def _of_image(bounds: Bounds, i: int) -> Bounds:
+    sides = ("lower", "upper", "output_lower", "output_upper")
+    cut = {side: tuple(array[i : i + 1] for array in getattr(bounds, side)) for side in sides}
+    return replace(bounds, **cut, reports=())  # type: ignore[arg-type]
+
+
+def tighten_image(
+    network: Network,
+    image: Array,
+    start: Bounds,
+    sound: Bounds,
+    worth: Sequence[bool],
+    optimise: Optimise,
+    time_limit: float | None,
+    unstable: bool,
+) -> tuple[tuple[list[Array], ...], list[float]]:
+    """Bounds (L, U, and those of the outputs) of every layer for one image (1, *input_shape), and seconds by layer."""
+    deadline = Deadline(time_limit)
+    sides = (list(start.lower), list(start.upper), list(start.output_lower), list(start.output_upper))
+    names = ("lower", "upper", "output_lower", "output_upper")
+    seconds: list[float] = []
+    for k, layer in enumerate(network.layers):
+        began = time.perf_counter()
+        low, high = _propagated(layer, k, image, sides)
+        todo = _open(layer, sound, k, low[0], high[0])
+        if unstable and layer.activation == "relu":
+            todo &= low[0] < 0
+        at = np.flatnonzero(todo) if worth[k] else np.zeros(0, np.int64)
+        if len(at) and not deadline.over():
+            # What optimise is told of this layer is what holds by now.
+            sides[0][k], sides[1][k] = low, high
+            now = replace(start, **{name: tuple(side) for name, side in zip(names, sides, strict=True)})  # type: ignore[arg-type]
+            least, most = optimise(network, image, now, sound, k, at, deadline)
+            low, high = low.copy(), high.copy()
+            low[0, at], high[0, at] = np.maximum(low[0, at], least), np.minimum(high[0, at], most)
+        sides[0][k], sides[1][k] = low, high
+        out = [layer.activate(side.reshape(1, *layer.pre_shape)).reshape(1, -1) for side in (low, high)]
+        sides[2][k], sides[3][k] = np.maximum(sides[2][k], np.minimum(out[0], sides[3][k])), out[1]
+        if layer.group is not None:
+            sides[2][k] = np.zeros_like(low)
+        seconds.append(time.perf_counter() - began)
+    return sides, seconds
+
+
+def _propagated(layer: Layer, k: int, image: Array, sides: tuple[list[Array], ...]) -> tuple[Array, Array]:
+    """Bounds of layer k so far, met with the interval of what the layers before it pass on now."""
+    before_low, before_high = sides[0][k], sides[1][k]
+    ins = [(image, image) if t.source == IMAGE else (sides[2][t.source], sides[3][t.source]) for t in layer.terms]
+    low, high = (side.reshape(1, -1) for side in affine_interval(layer, ins))
+    known = before_low == before_high
+    low = np.where(known, before_low, np.maximum(low, before_low))
+    return low, np.where(known, before_high, np.minimum(high, before_high))
+
+
+def _open(layer: Layer, sound: Bounds, k: int, low: Array, high: Array) -> NDArray[np.bool_]:
+    """Which pre-activations of a layer are worth bounding again; a scored ReLU keeps its rows where it is on."""
+    todo = (sound.lower[k][0] < sound.upper[k][0]) & (low < high)
+    if layer.activation == "relu":
+        todo &= (high > 0) & ((layer.group is not None) | (low < 0))
+    return np.asarray(todo)

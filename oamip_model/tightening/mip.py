@@ -1,0 +1,194 @@
+"""Bounds by integer programming: each unstable pre-activation minimised and maximised over the states before it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from oamip_model.bounds import Bounds
+from oamip_model.bounds.crown import gains
+from oamip_model.bounds.report import Deadline
+from oamip_model.errors import InputError, SolverError
+from oamip_model.formulation.arrange import arrange
+from oamip_model.network.ops import Array
+from oamip_model.network.types import Network
+from oamip_model.solving.protocol import (
+    DEFAULT_FEASIBILITY,
+    Arrays,
+    Backend,
+    Capability,
+    Options,
+    Status,
+    append_rows,
+)
+from oamip_model.solving.registry import get_backend
+from oamip_model.tightening.climb import climb
+from oamip_model.tightening.relaxation import Relaxation, cut_behind, relaxation
+
+_GAP = 1e-4
+"""Relative gap at which one bound is settled: its dual bound holds anyhow."""
+
+
+def mip_bounds(
+    network: Network,
+    images: Array,
+    start: Bounds,
+    *,
+    solver: str = "highs",
+    jobs: int = 1,
+    time_limit: float | None = None,
+    solve_limit: float | None = None,
+) -> Bounds:
+    """Bounds over :func:`integer_program` of the layers before, never looser than ``start``.
+
+    images: (n, *input_shape); start: bounds of the same network and images, for every score and without a box. Layer by
+    layer and image by image, each ReLU that ``start`` leaves open is minimised and maximised, the side nearer 0 first,
+    until its sign is decided. The bound is the solver's dual bound, widened by what its tolerances may hide.
+
+    jobs: processes, each of which takes whole images; time_limit: seconds, of which each image has its share, and
+    each solve its share of what is left; solve_limit: most seconds of one solve. What is not reached keeps ``start``.
+    Raises InputError for bounds of another kind, and for a solver that tells no dual bound.
+
+    Example:
+        >>> import numpy as np, torch, oamip_model as om
+        >>> _ = torch.manual_seed(0)
+        >>> parts = [torch.nn.Linear(3, 8), torch.nn.ReLU(), torch.nn.Linear(8, 8), torch.nn.ReLU()]
+        >>> parts += [torch.nn.Linear(8, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2)]
+        >>> network = om.read_network(torch.nn.Sequential(*parts).eval())
+        >>> images = np.random.default_rng(0).normal(size=(1, 3))
+        >>> lp = om.compute_bounds(network, images, "lp")
+        >>> bool((mip_bounds(network, images, lp).upper[2] < lp.upper[2]).any())
+        True
+    """
+    if Capability.DUAL_BOUND not in get_backend(solver).capabilities:
+        raise InputError(f"solver: {solver} tells no dual bound where it stops early, which mip needs")
+    last = len(network.layers) - 1
+    worth = [k < last and gains(network, k) for k in range(last + 1)]
+    optimise = partial(_optimised, solver=solver, solve_limit=solve_limit)
+    return climb(network, images, start, "mip", worth, optimise, jobs=jobs, time_limit=time_limit, unstable=True)
+
+
+def integer_program(network: Network, image: Array, bounds: Bounds, sound: Bounds, layer: int) -> Relaxation:
+    """The program behind layer ``layer`` for one image (1, *input_shape) with a binary state z for each open ReLU.
+
+    Its points hold the graphs of both sound gates at every score in [0, 1], so that its bounds are valid for either. z
+    is the sign of the pre-activation a itself, which no score moves:
+
+        h >= 0,  h >= a - (1 - s) M,  h <= U s,  h <= U z,  h <= a - L (1 - z)
+
+    Where a <= 0 both gates pass 0, which z = 0 allows. Where a >= 0 ``subtractive`` passes max(0, a - (1 - s) M) and
+    ``switch`` s a, which is no less since M >= U >= a; and s a <= min(a, U s) for s in [0, 1], which z = 1 allows. At
+    scores of 0 and 1 the rows leave exactly the activation. The rows of :func:`relaxation`, its triangle too, follow by
+    eliminating z. Pooling choices are binary as well. Columns are those of the relaxation, then z.
+    """
+    program = relaxation(network, image, bounds, sound, layer)
+    layout = arrange(*cut_behind(network, image, bounds, sound, layer), "subtractive")
+    g, old = layout.gated, program.arrays
+    at = np.flatnonzero(g.lower < 0)
+    count, width = len(at), len(old.cost)
+    a, h = program.scores + g.pre[at], program.scores + len(layout.pre) + g.act[at]
+    z, row = width + np.arange(count), np.arange(count)
+    one = np.ones(count)
+    below = _matrix([(h, one), (z, -g.upper[at])], row, width + count)
+    above = _matrix([(h, one), (a, -one), (z, -g.lower[at])], row, width + count)
+    integral = np.zeros(width + count, dtype=bool)
+    integral[width - len(layout.choice) :] = True
+    wide = _with_columns(old, np.zeros(count), np.ones(count))
+    endless = np.full(count, -np.inf)
+    arrays = append_rows(wide, below, endless, np.zeros(count))
+    arrays = append_rows(arrays, above, endless, -g.lower[at])
+    targets = replace(program.targets, matrix=_widened(program.targets.matrix, count))
+    return Relaxation(replace(arrays, integral=integral), targets, program.scores)
+
+
+def _optimised(
+    network: Network,
+    image: Array,
+    bounds: Bounds,
+    sound: Bounds,
+    k: int,
+    at: NDArray[np.int64],
+    deadline: Deadline,
+    *,
+    solver: str,
+    solve_limit: float | None,
+) -> tuple[Array, Array]:
+    """The least and most of pre-activations ``at`` of layer k, infinite where the time did not suffice."""
+    least, most = np.full(len(at), -np.inf), np.full(len(at), np.inf)
+    program = integer_program(network, image, bounds, sound, k)
+    if not program.arrays.is_mip:
+        # No state is open before this layer: the relaxation is all there is.
+        return least, most
+    backend = get_backend(solver)
+    targets = program.targets.take(at)
+    relu = network.layers[k].activation == "relu"
+    for row, i in enumerate(at.tolist()):
+        low, high = float(bounds.lower[k][0, i]), float(bounds.upper[k][0, i])
+        aimed = _aimed_at(program.arrays, targets.matrix[[row]], float(targets.constant[row]), low, high)
+        for side in (1, -1) if -low < high else (-1, 1):
+            left = deadline.left()
+            if left == 0:
+                return least, most
+            solves = 2 * (len(at) - row)
+            limits = [t for t in (solve_limit, None if left is None else left / solves) if t is not None]
+            found = _extreme(backend, aimed, side, relu, min(limits) if limits else None)
+            if side == 1:
+                least[row] = found
+            else:
+                most[row] = -found
+            if relu and found >= 0:
+                break
+    return least, most
+
+
+def _aimed_at(arrays: Arrays, target: sp.csr_array, constant: float, low: float, high: float) -> Arrays:
+    """The program with one more column, the last, that equals ``target`` @ columns + constant, in [low, high]."""
+    aimed = _with_columns(arrays, np.array([low]), np.array([high]))
+    row = sp.csr_array(sp.hstack([-target, sp.csr_array([[1.0]])], format="csr"))
+    cost = np.zeros(len(aimed.cost))
+    cost[-1] = 1.0
+    return append_rows(replace(aimed, cost=cost), row, np.array([constant]), np.array([constant]))
+
+
+def _extreme(backend: Backend, aimed: Arrays, side: int, relu: bool, limit: float | None) -> float:
+    """A lower bound of ``side`` times the last column, -inf where none was found, or 0 as soon as it is above 0.
+
+    Before a ReLU only points with a sign that is still in doubt are let in: where there are none, the sign is decided,
+    and the solver finds that out without the bound itself.
+    """
+    slack = DEFAULT_FEASIBILITY * (1.0 + float((aimed.upper - aimed.lower).sum()))
+    lower, upper = aimed.lower.copy(), aimed.upper.copy()
+    if relu:
+        lower[-1], upper[-1] = (lower[-1], min(upper[-1], slack)) if side == 1 else (max(lower[-1], -slack), upper[-1])
+    asked = replace(aimed, cost=side * aimed.cost, lower=lower, upper=upper)
+    solution = backend.solve(asked, Options(time_limit=limit, gap=_GAP))
+    if solution.interrupted:
+        raise KeyboardInterrupt
+    if solution.status is Status.ERROR or (solution.status is Status.INFEASIBLE and not relu):
+        raise SolverError(f"{solution.solver}: a program of bounds ended as {solution.status}: {solution.message}")
+    if solution.status is Status.INFEASIBLE:
+        return 0.0
+    return -np.inf if solution.bound is None else solution.bound - slack - DEFAULT_FEASIBILITY * abs(solution.bound)
+
+
+def _with_columns(arrays: Arrays, lower: Array, upper: Array) -> Arrays:
+    """The program with further continuous columns, in no row yet."""
+    count = len(lower)
+    return replace(
+        arrays, matrix=_widened(arrays.matrix, count), cost=np.concatenate([arrays.cost, np.zeros(count)]),
+        lower=np.concatenate([arrays.lower, lower]), upper=np.concatenate([arrays.upper, upper]),
+        integral=np.concatenate([arrays.integral, np.zeros(count, dtype=bool)]),
+    )  # fmt: skip
+
+
+def _widened(matrix: sp.csr_array, count: int) -> sp.csr_array:
+    return sp.csr_array((matrix.data, matrix.indices, matrix.indptr), shape=(matrix.shape[0], matrix.shape[1] + count))
+
+
+def _matrix(pieces: list[tuple[NDArray[np.int64], Array]], row: NDArray[np.int64], width: int) -> sp.csr_array:
+    columns, values = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
+    return sp.csr_array((values, (np.tile(row, len(pieces)), columns)), shape=(len(row), width))
