@@ -1,0 +1,84 @@
+"""The task that every modelling tool for trained networks can state: the largest value of a logit over a box of images.
+
+There are no scores in it. OAMIP's programs take images as constants, so the box is written as a layer in front of the
+network, with a score for each pixel: the layer's activations are 1, so its scored activations are the scores s in
+[0, 1], and the pixel is lower + (upper - lower) s. Bounds that hold for every score then hold for every image of the
+box, and everything of the package that takes a network (bounds, gates, relaxations, backends) applies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyomo.environ as pyo
+from numpy.typing import NDArray
+
+import oamip_model as om
+from oamip_model.network.ops import ChannelScale, Dense
+from oamip_model.network.types import IMAGE, Layer, ScoreGroup, Term
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Box:
+    """Images between ``lower`` and ``upper``, (*input_shape) each, and the logit whose largest value is asked for."""
+
+    lower: Array
+    upper: Array
+    logit: int
+
+    @classmethod
+    def around(cls, image: Array, radius: float, logit: int) -> Box:
+        """The images within ``radius`` of an image in each pixel, and within [0, 1].
+
+        Example:
+            >>> Box.around(np.array([0.0, 0.5]), 0.1, logit=0).upper.tolist()
+            [0.1, 0.6]
+        """
+        return cls(np.clip(image - radius, 0.0, 1.0), np.clip(image + radius, 0.0, 1.0), logit)
+
+
+def front(network: om.Network, box: Box) -> om.Network:
+    """The network behind a layer that makes the images of the box out of scores; it carries the only scores.
+
+    Its own "image" is one number that nothing depends on.
+    """
+    size = box.lower.size
+    pixels = Layer(
+        "pixels", (Term(Dense(np.zeros((size, 1))), IMAGE, (1,)),), np.ones(size), (size,), "relu",
+        group=0, units=np.arange(size),
+    )  # fmt: skip
+    width = (box.upper - box.lower).ravel()
+    images = Layer("images", (Term(ChannelScale(width), 0, (size,)),), box.lower.ravel(), (size,))
+    moved = [
+        replace(
+            layer, group=None, units=None,
+            terms=tuple(replace(term, source=1 if term.source == IMAGE else term.source + 2) for term in layer.terms),
+        )
+        for layer in network.layers
+    ]  # fmt: skip
+    group = ScoreGroup("pixels", size, (0,), ("pixels",), np.ones(size, dtype=np.int64), size)
+    return om.Network((1,), (pixels, images, *moved), (group,), network.source)
+
+
+def box_instance(network: om.Network, box: Box, bounds: str = "crown") -> Any:
+    """A Pyomo model that minimises minus the logit over the box."""
+    whole = front(network, box)
+    image = np.zeros((1, 1))
+    instance = om.build_instance(
+        whole, image, [0], loss="margin", sparsity="mean", bounds=om.compute_bounds(whole, image, bounds)
+    )
+    # What is asked for is the logit alone.
+    instance.margin_rows.deactivate()
+    instance.objective.deactivate()
+    instance.lowest = pyo.Objective(expr=-instance.o[0, box.logit])
+    return instance
+
+
+def image_of(instance: Any, box: Box) -> Array:
+    """The image that a solved instance of :func:`box_instance` found."""
+    scores = np.array([pyo.value(data) for data in instance.s.values()]).reshape(box.lower.shape)
+    return np.asarray(box.lower + (box.upper - box.lower) * scores)
