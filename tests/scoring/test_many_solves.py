@@ -1,0 +1,175 @@
+"""Scores from many solves at once: those of one job, whatever was killed on the way, and nothing solved twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scoring.logging_backend import KILL, offer, started
+from torch import nn
+
+import oamip_model as om
+
+TWENTY: dict[str, Any] = {"strategy": "batches", "batch_size": 1, "loss": "hinge", "scores": "binary"}
+
+
+@pytest.fixture(scope="module")
+def problem() -> tuple[om.Network, np.ndarray, np.ndarray]:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 3)).eval()
+    network = om.read_network(module, (4,))
+    images = np.random.default_rng(0).normal(size=(20, 4))
+    return network, images, network.replay(images).argmax(axis=1)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """The address of a dask cluster of two processes that find the test's backend."""
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+    ) as running:
+        yield running.scheduler_address
+
+
+def same(a: om.Scores, b: om.Scores) -> None:
+    assert list(a.by_layer) == list(b.by_layer)
+    for name, values in a.by_layer.items():
+        # Sums of arrays that another process has laid out otherwise may differ in the last digits.
+        np.testing.assert_allclose(values, b.by_layer[name], atol=1e-9)
+    assert (a.status, a.planned) == (b.status, b.planned)
+    assert (a.objective, a.bound) == pytest.approx((b.objective, b.bound), rel=1e-9)
+    assert [p.images for p in a.programs] == [p.images for p in b.programs]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"strategy": "batches", "batch_size": 7},
+        {"strategy": "per-class", "bounds": "lp"},
+        {"strategy": "decoupled"},
+    ],
+    ids=lambda options: options["strategy"],
+)
+def test_two_jobs_and_a_cluster_give_the_scores_of_one(options: dict[str, Any], problem: Any, cluster: str) -> None:
+    told: list[tuple[int, int, str]] = []
+    one = om.score(*problem, **options)
+    two = om.score(*problem, **options, jobs=2, progress=lambda *line: told.append(line))
+    same(one, two)
+    same(one, om.score(*problem, **options, engine="dask", scheduler=cluster))
+    count = len(one.programs)
+    assert [line[:2] for line in told] == [(k + 1, count) for k in range(count)], "one bar for all"
+
+
+def test_a_worker_that_is_killed_costs_its_program_only(
+    problem: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = offer(tmp_path, monkeypatch)
+    whole = om.score(*problem, **TWENTY)
+    monkeypatch.setenv(KILL, "10")
+    store = tmp_path / "runs.jsonl"
+    found = om.score(*problem, **TWENTY, solver="logging", jobs=2, store=store)
+    same(whole, found)
+    assert len(started(log)) == 21
+    assert len(set(started(log))) == 3, "two workers, and one in the place of the killed"
+    assert len(keys(store)) == 20
+
+
+def test_a_cluster_survives_a_killed_worker(problem: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    distributed = pytest.importorskip("distributed")
+    log = offer(tmp_path, monkeypatch)
+    monkeypatch.setenv(KILL, "10")
+    whole = om.score(*problem, **TWENTY)
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+    ) as running:
+        store = tmp_path / "runs.jsonl"
+        address = running.scheduler_address
+        found = om.score(*problem, **TWENTY, solver="logging", engine="dask", scheduler=address, store=store)
+    same(whole, found)
+    assert 21 <= len(started(log)) <= 25
+    assert len(keys(store)) == 20
+
+
+RUN = """
+import json, pickle, sys
+import oamip_model as om
+with open(sys.argv[1], "rb") as file:
+    problem = pickle.load(file)
+om.score(*problem, **json.loads(sys.argv[2]), solver="logging", jobs=2, store=sys.argv[3])
+"""
+
+
+def test_kill_9_at_any_point_and_the_same_again(problem: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = offer(tmp_path, monkeypatch)
+    store, file = tmp_path / "runs.jsonl", tmp_path / "problem"
+    file.write_bytes(pickle.dumps(problem))
+    command = [sys.executable, "-c", RUN, str(file), json.dumps(TWENTY), str(store)]
+    rng = np.random.default_rng(int.from_bytes(os.urandom(4)))
+    points = sorted(rng.choice(np.arange(1, 19), size=3, replace=False).tolist())
+    kept: list[str] = []
+    for number, point in enumerate(points, 1):
+        run = subprocess.Popen(command, stderr=subprocess.PIPE)
+        end = time.monotonic() + 60
+        while len(keys(store)) < point:
+            assert run.poll() is None, (points, run.communicate())
+            assert time.monotonic() < end, points
+            time.sleep(float(rng.uniform(0, 0.02)))
+        os.kill(run.pid, signal.SIGKILL)
+        run.communicate()
+        now = keys(store)
+        assert now[: len(kept)] == kept, (points, "finished programs stay as they are")
+        kept = now
+        # Of what was started, two at most were on their way when the run was killed.
+        assert len(started(log)) <= len(kept) + 2 * number, points
+    before = len(started(log))
+    found = om.score(*problem, **TWENTY, solver="logging", jobs=2, store=store)
+    assert len(started(log)) - before == 20 - len(kept), (points, "only the unfinished are solved")
+    assert len(set(keys(store))) == len(keys(store)) == 20, points
+    same(om.score(*problem, **TWENTY), found)
+
+
+def keys(store: Path) -> list[str]:
+    """Keys of the whole lines of a store."""
+    whole = store.read_bytes().rpartition(b"\n")[0] if store.exists() else b""
+    return [json.loads(line)["key"] for line in whole.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"jobs": 2}, "jobs: got 2, but strategy joint is one program"),
+        ({"jobs": 2, "strategy": "forward"}, "jobs: got 2, but strategy forward scores a layer after"),
+        ({"jobs": 0, "strategy": "batches"}, "jobs: got 0, accepted is"),
+        ({"jobs": 2, "strategy": "batches", "threads": 2}, "threads: got 2, accepted is 1"),
+        ({"jobs": 2, "strategy": "batches", "log_file": "log"}, "log_file: several programs"),
+        ({"engine": "dask", "scheduler": "tcp://a:1"}, "engine: got 'dask', but strategy joint"),
+        ({"engine": "dask", "scheduler": "nonsense", "strategy": "batches"}, "scheduler: got 'nonsense', where no"),
+    ],
+)
+def test_what_cannot_be_solved_at_once_is_refused(options: dict[str, Any], message: str, problem: Any) -> None:
+    with pytest.raises(om.InputError, match=f"^{message}") as error:
+        om.score(*problem, **options)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "content", [b"\x00\x01onnx", b'{"a": 1}\n', b"x,y\n1,2\n", b'{"key": "a", "record": {}}\nrest']
+)
+def test_a_file_that_is_no_store_is_left_as_it_is(content: bytes, problem: Any, tmp_path: Path) -> None:
+    file = tmp_path / "file.jsonl"
+    file.write_bytes(content)
+    with pytest.raises(om.InputError, match=r"^store: line "):
+        om.score(*problem, strategy="batches", store=file)
+    assert file.read_bytes() == content
