@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from importlib.metadata import entry_points
 from typing import NoReturn
 
 import click
@@ -31,7 +32,27 @@ Exit codes:
 """
 
 
-@click.group(epilog=EXIT_CODES, no_args_is_help=False, context_settings={"max_content_width": 110})
+COMMANDS = "oamip_model.commands"
+"""The entry-point group in which a package offers a verb: a click command."""
+
+
+class Verbs(click.Group):
+    """The verbs of this package, and those that other packages offer by entry points."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of all verbs."""
+        return sorted({*super().list_commands(ctx), *entry_points(group=COMMANDS).names})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The verb of that name; one from outside is imported here."""
+        known = super().get_command(ctx, cmd_name)
+        if known is not None:
+            return known
+        offered = {entry.name: entry for entry in entry_points(group=COMMANDS)}
+        return offered[cmd_name].load() if cmd_name in offered else None
+
+
+@click.group(cls=Verbs, epilog=EXIT_CODES, no_args_is_help=False, context_settings={"max_content_width": 110})
 @click.version_option(oamip_model.__version__, prog_name="oamip")
 def oamip() -> None:
     """Importance scores of the neurons of trained ReLU networks, by mixed-integer programming, and smaller networks.

@@ -1,0 +1,164 @@
+"""``oamip bench``: the benchmark's verbs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from oamip_benchmarks.bench.cli_report import compare, report
+from oamip_model.cli.options import Interrupted, Verb, json_option
+from oamip_model.cli.output import note, number, print_json, print_table, progress_bar
+from oamip_model.errors import CheckError
+
+if TYPE_CHECKING:
+    from oamip_benchmarks.bench.recheck import Findings
+    from oamip_benchmarks.bench.recipes import Recipe
+
+_SIZES = click.Choice(["small", "medium", "large"])
+
+
+@click.group()
+def bench() -> None:
+    """Benchmark solvers on fixed instances: run, check, report, compare."""
+
+
+bench.add_command(report)
+bench.add_command(compare)
+
+
+@bench.command("list", cls=Verb)
+@click.option("--size", "sizes", type=_SIZES, multiple=True, help="Only these sizes; repeat for several.")
+@json_option
+def list_instances(sizes: tuple[str, ...], as_json: bool) -> int:
+    """List the instances: what they are made of, their shape, and the best that is known."""
+    from dataclasses import asdict
+
+    from oamip_benchmarks.bench.recipes import load_library
+
+    chosen = [recipe for recipe in load_library().values() if not sizes or recipe.size in sizes]
+    if as_json:
+        print_json({"instances": [asdict(recipe) for recipe in chosen]})
+        return 0
+    columns = ["instance", "size", "rows", "columns", "binaries", "non-zeros", "objective", "bound"]
+    print_table(columns, [_line(recipe) for recipe in chosen], left=2)
+    return 0
+
+
+def _line(recipe: Recipe) -> list[str]:
+    best = recipe.best
+    return [recipe.name, recipe.size, *map(str, recipe.shape), number(best.objective), number(best.bound)]
+
+
+@bench.command(cls=Verb)
+@click.option("--solver", "solvers", multiple=True, default=("highs",), show_default=True, help="Repeat for several.")
+@click.option("--bounds", multiple=True, default=("interval",), show_default=True, help="Repeat for several.")
+@click.option("--relaxation", "relaxations", multiple=True, default=("big-m",), show_default=True,
+              help="Repeat for several.")  # fmt: skip
+@click.option("--size", "sizes", type=_SIZES, multiple=True, help="Only these sizes; repeat for several.")
+@click.option("--instance", "instances", multiple=True, help="Only these instances; repeat for several.")
+@click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Seeds of each solve, from 0.")
+@click.option("--time-limit", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True,
+              help="Seconds of each solve.")  # fmt: skip
+@click.option("--grace", type=click.FloatRange(min=0), default=10.0, show_default=True,
+              help="Seconds beyond the limit before a solve is killed.")  # fmt: skip
+@click.option("--memory", type=click.IntRange(min=256), default=4096, show_default=True, help="Cap of a solve, in MiB.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of each solve.")
+@click.option("--tolerance", type=click.FloatRange(min=0, max=1, min_open=True, max_open=True), default=1e-4,
+              show_default=True, help="Relative gap that counts as optimal, for every solver.")  # fmt: skip
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True,
+              help="Solves at once; the times of such rows are marked as parallel.")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("bench-run"), show_default=True,
+              help="Folder of the run; the same command goes on with what is missing in it.")  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="List the solves, and run none.")
+@json_option
+def run(
+    sizes: tuple[str, ...], out: Path, dry_run: bool, as_json: bool, jobs: int, grace: float, **asked: Any
+) -> int:  # fmt: skip
+    """Solve instances, one process a solve, and keep a row of each, whatever becomes of it.
+
+    Exit code 5 where a solution fails its check or two solves contradict each other.
+    """
+    from oamip_benchmarks.bench.recheck import Findings
+    from oamip_benchmarks.bench.report_rows import Solves
+    from oamip_benchmarks.bench.runner import make_plan, run_plan
+
+    plan = make_plan(sizes=sizes, **asked)
+    if dry_run:
+        if as_json:
+            print_json({"solves": [solve.row() for solve in plan]})
+        else:
+            for solve in plan:
+                click.echo(solve.label)
+            note(f"{len(plan)} solves, at most {sum(solve.time_limit for solve in plan):g} s in the solvers")
+        return 0
+    with progress_bar("solves") as move:
+
+        def tell(done: int, total: int, row: dict[str, Any]) -> None:
+            line = (
+                f"{row['instance']} {row['solver']} seed {row['seed']}: {row['status']} in {row['wall_seconds']:.2f} s"
+            )
+            if move is not None:
+                move(done, total, line)
+            else:
+                note(f"{done}/{total} {line}")
+
+        try:
+            rows = run_plan(plan, out, jobs=jobs, grace=grace, progress=tell)
+        except KeyboardInterrupt as stop:
+            raise Interrupted(f"interrupted; finished solves are in {out}, the same command goes on") from stop
+    pairs = tuple(Solves(tuple(rows)).disagreements()) if rows else ()
+    found = Findings(0, (), pairs, tuple(row for row in rows if row["status"] == "wrong"))
+    counts = Counter((row["solver"], row["status"]) for row in rows)
+    if as_json:
+        print_json({"out": str(out), "solves": len(rows), "passed": found.passed,
+                    "statuses": [[*key, count] for key, count in sorted(counts.items())]})  # fmt: skip
+    else:
+        print_table(
+            ["solver", "status", "solves"], [[*key, str(count)] for key, count in sorted(counts.items())], left=2
+        )
+        click.echo(f"saved to {out}")
+    return _verdict(found)
+
+
+@bench.command(cls=Verb)
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="RUN")
+@json_option
+def check(folder: Path, as_json: bool) -> int:
+    """Check every stored solution of the run in folder RUN again, and every claim against every other.
+
+    Rows and bounds are added up in exact arithmetic, the scores replayed through the network. Exit code 5 where
+    anything fails.
+    """
+    from oamip_benchmarks.bench.recheck import check_run
+    from oamip_benchmarks.bench.rows import read_rows
+
+    found = check_run(folder, read_rows(folder))
+    if as_json:
+        print_json({
+            "checked": found.checked, "passed": found.passed,
+            "failed": [{"key": row["key"], "message": message} for row, message in found.failed],
+            "disagreements": [[a["key"], b["key"]] for a, b in found.disagreements],
+            "wrong": [row["key"] for row in found.wrong],
+        })  # fmt: skip
+    else:
+        click.echo(f"{found.checked} solutions checked")
+    return _verdict(found)
+
+
+def _verdict(found: Findings) -> int:
+    """Exit code of the findings, which are told on standard error, in red where that is a terminal."""
+    for row, message in found.failed:
+        click.secho(f"failed: {_who(row)}: {message}", fg="red", err=True)
+    for row in found.wrong:
+        click.secho(f"wrong: {_who(row)}: {row['message']}", fg="red", err=True)
+    for above, below in found.disagreements:
+        told = f"bound {above['bound']!r} of {_who(above)} is above objective {below['objective']!r} of {_who(below)}"
+        click.secho(f"disagree: {told}", fg="red", err=True)
+    return 0 if found.passed else CheckError.exit_code
+
+
+def _who(row: dict[str, Any]) -> str:
+    return f"{row['instance']} {row['bounds']} {row['relaxation']} {row['solver']} seed {row['seed']} ({row['status']})"

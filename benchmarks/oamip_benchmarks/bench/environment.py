@@ -1,0 +1,54 @@
+"""Where and with what a run was made."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = ("oamip_model", "pyomo", "numpy", "scipy", "highspy", "pyscipopt", "gurobipy", "pulp", "onnx")
+
+
+def describe() -> dict[str, Any]:
+    """Machine, processor, memory, versions, git revision (None outside a checkout) and date, of plain types."""
+    versions = {}
+    for name in _PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {
+        "machine": platform.node(), "system": platform.platform(), "cpu": _cpu(), "cpus": os.cpu_count(),
+        "memory_gib": round(memory, 1), "python": platform.python_version(), "versions": versions,
+        "revision": _revision(), "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }  # fmt: skip
+
+
+def same_machine(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    """Whether two descriptions are of one machine."""
+    return all(a.get(name) == b.get(name) for name in ("machine", "cpu", "cpus"))
+
+
+def _cpu() -> str:
+    told = Path("/proc/cpuinfo")
+    lines = told.read_text().splitlines() if told.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _revision() -> str | None:
+    here = Path(__file__).parent
+    command = ["git", "-C", str(here), "rev-parse", "HEAD"]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+        dirty = subprocess.run(
+            [*command[:3], "status", "--porcelain"], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return told + ("+changes" if dirty.stdout.strip() else "")

@@ -1,0 +1,68 @@
+"""A run checked again from its stored points: every solution, and every claim against every other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from oamip_benchmarks.bench.check import check_point
+from oamip_benchmarks.bench.recipes import build_program, find_recipe
+from oamip_benchmarks.bench.report_rows import Solves
+from oamip_benchmarks.bench.rows import Row
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a check of a run found.
+
+    checked: how many solutions; failed: rows whose solution does not hold, with the reason; disagreements: pairs of
+    rows whose ranges from bound to objective do not meet; wrong: rows that the run itself called wrong.
+    """
+
+    checked: int
+    failed: tuple[tuple[Row, str], ...]
+    disagreements: tuple[tuple[Row, Row], ...]
+    wrong: tuple[Row, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether there is nothing to object to."""
+        return not (self.failed or self.disagreements or self.wrong)
+
+
+def check_run(folder: Path, rows: Sequence[Row], progress: Callable[[int, int], None] | None = None) -> Findings:
+    """The findings of a run folder: each program is rebuilt from its recipe, and each stored point checked in it.
+
+    A row that claims an objective without a stored point fails. Raises InputError for an instance that the library does
+    not have.
+    """
+    failed: list[tuple[Row, str]] = []
+    checked = 0
+    for number, row in enumerate(rows):
+        if row["objective"] is not None and row["check"] is not None:
+            found = _check_row(folder, row)
+            checked += 1
+            if not found["passed"]:
+                failed.append((row, found["message"]))
+        elif row["status"] == "optimal":
+            failed.append((row, "claimed optimal without a solution"))
+        if progress is not None:
+            progress(number + 1, len(rows))
+    pairs = tuple(Solves(tuple(rows)).disagreements()) if rows else ()
+    return Findings(checked, tuple(failed), pairs, tuple(row for row in rows if row["status"] == "wrong"))
+
+
+def _check_row(folder: Path, row: Row) -> dict[str, Any]:
+    path = folder / "points" / f"{row['key']}.npz"
+    if not path.exists():
+        return {"passed": False, "message": "the solution is not stored"}
+    program = build_program(find_recipe(row["instance"]), row["bounds"], row["relaxation"])
+    with np.load(path, allow_pickle=False) as archive:
+        x = archive["x"]
+    if x.shape != program.arrays.cost.shape:
+        return {"passed": False, "message": f"the stored point has {len(x)} columns, not {len(program.arrays.cost)}"}
+    return check_point(program, x, row["objective"])

@@ -1,0 +1,218 @@
+"""The instances of the benchmark: recipes that rebuild the same mixed-integer program, and what is known of each.
+
+A recipe is a trained network (an ONNX file of the library, by its fingerprint), images by their numbers, and options of
+the formulation. ``sha256`` is that of the compiled arrays with the recipe's own bounds and relaxation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import oamip_model as om
+from oamip_model.errors import CheckError, InputError
+from oamip_model.formulation.settings import validity_of
+from oamip_model.solving.protocol import Arrays
+
+LIBRARY = Path(__file__).parent / "library"
+SIZES = ("small", "medium", "large")
+PIXEL = 16.0
+"""Pixels of the library are whole numbers from 0 to 16, divided by this: exact in binary."""
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best that is known of an instance: objective of a checked solution, lower bound, and who found each."""
+
+    objective: float | None = None
+    bound: float | None = None
+    objective_by: str = ""
+    bound_by: str = ""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One instance.
+
+    size: small, medium or large; images: numbers in the library's images of ``data``; scored: "all" groups, or the one
+    score group whose decoupled subproblem this is (all others as trained, the layers before it folded into data, the
+    layers after it without scores: the head ``rest`` of FORMULATION.md 6); sha256: of the compiled arrays; shape: rows,
+    columns, binaries and non-zeros. The other fields are those of :class:`oamip_model.Settings`.
+    """
+
+    name: str
+    size: str
+    network: str
+    data: str
+    images: tuple[int, ...]
+    scored: str = "all"
+    gate: str = "subtractive"
+    scores: str = "continuous"
+    relaxed: bool = False
+    loss: str = "cross-entropy"
+    sparsity: str = "mean"
+    weight: float = 5.0
+    margin: float = 1.0
+    sha256: str = ""
+    shape: tuple[int, int, int, int] = (0, 0, 0, 0)
+    best: Best = Best()
+    classified: str = ""
+
+    def settings(self, relaxation: str = "big-m") -> om.Settings:
+        """The choices that fix the program."""
+        return om.Settings(
+            self.gate, relaxation, self.scores, self.relaxed, self.loss, self.sparsity, self.weight, self.margin
+        )
+
+    def takes(self, bounds: str) -> bool:
+        """Whether the program may be built with these bounds: the published gate is defined by interval bounds."""
+        return self.gate != "published" or bounds == "interval"
+
+    def program(self, bounds: str, relaxation: str) -> str:
+        """Name of the program whose optimum is asked: bounds and relaxation count only where ReLU states are relaxed.
+
+        Example:
+            >>> Recipe("a", "small", "n", "digits", (0,)).program("lp", "big-m")
+            'a'
+        """
+        return f"{self.name}/{bounds}/{relaxation}" if self.relaxed else self.name
+
+
+@dataclass(frozen=True)
+class Program:
+    """A recipe, rebuilt: network (that of the subproblem), images (n, *input_shape), labels, and the Pyomo instance."""
+
+    recipe: Recipe
+    network: om.Network
+    images: Array
+    labels: NDArray[np.int64]
+    instance: Any
+    arrays: Arrays
+    bounds_seconds: float
+    build_seconds: float
+
+
+@cache
+def load_library(folder: Path = LIBRARY) -> dict[str, Recipe]:
+    """The recipes of the library by name, in its order.
+
+    Example:
+        >>> {recipe.size for recipe in load_library().values()} <= set(SIZES)
+        True
+    """
+    text = json.loads((folder / "instances.json").read_text(encoding="utf-8"))
+    return {entry["name"]: read_recipe(entry) for entry in text["instances"]}
+
+
+def read_recipe(entry: dict[str, Any]) -> Recipe:
+    """A recipe from its JSON form."""
+    plain = dict(entry) | {"images": tuple(entry["images"]), "shape": tuple(entry["shape"])}
+    return Recipe(**plain | {"best": Best(**entry["best"])})
+
+
+def find_recipe(name: str) -> Recipe:
+    """The recipe of that name. Raises InputError where the library has none."""
+    library = load_library()
+    if name not in library:
+        raise InputError(f"instance: got {name!r}, accepted are the names that `oamip bench list` prints")
+    return library[name]
+
+
+@cache
+def _images(folder: Path) -> dict[str, NDArray[Any]]:
+    with np.load(folder / "images.npz", allow_pickle=False) as archive:
+        return dict(archive.items())
+
+
+@cache
+def _networks(folder: Path) -> dict[str, dict[str, Any]]:
+    networks: dict[str, dict[str, Any]] = json.loads((folder / "instances.json").read_text(encoding="utf-8"))[
+        "networks"
+    ]
+    return networks
+
+
+def library_images(recipe: Recipe, folder: Path = LIBRARY) -> tuple[Array, NDArray[np.int64]]:
+    """Images (n, 1, height, width) and labels (n,) of a recipe."""
+    archive = _images(folder)
+    rows = list(recipe.images)
+    pixels = archive[f"{recipe.data}_images"][rows].astype(np.float64)[:, None] / PIXEL
+    return pixels, archive[f"{recipe.data}_labels"][rows].astype(np.int64)
+
+
+@cache
+def library_network(name: str, folder: Path = LIBRARY) -> om.Network:
+    """A network of the library. Raises CheckError where its weights are not those that the recipes were made for."""
+    network = om.read_network(folder / f"{name}.onnx")
+    known = _networks(folder)[name]["fingerprint"]
+    if network.fingerprint != known:
+        raise CheckError(
+            f"network: {name}.onnx has fingerprint {network.fingerprint}, the library was made for {known}"
+        )
+    return network
+
+
+def only_group(network: om.Network, name: str) -> om.Network:
+    """The network in which only the units of one score group carry scores.
+
+    Raises InputError where the network has no such group.
+    """
+    names = [group.name for group in network.groups]
+    if name not in names:
+        raise InputError(f"scored: got {name!r}, accepted are all, {', '.join(names)}")
+    kept = names.index(name)
+    layers = tuple(
+        replace(layer, group=0) if layer.group == kept else replace(layer, group=None, units=None)
+        for layer in network.layers
+    )
+    return replace(network, layers=layers, groups=(network.groups[kept],))
+
+
+def build_program(
+    recipe: Recipe, bounds: str = "interval", relaxation: str = "big-m", folder: Path = LIBRARY
+) -> Program:
+    """The program of a recipe, with the seconds that bounds and building (Pyomo instance and arrays) took.
+
+    Raises InputError for bounds or a relaxation that the recipe cannot take.
+    """
+    if not recipe.takes(bounds):
+        raise InputError(f"bounds: {recipe.name} has the gate published, which is defined by interval bounds")
+    network = library_network(recipe.network, folder)
+    if recipe.scored != "all":
+        network = only_group(network, recipe.scored)
+    images, labels = library_images(recipe, folder)
+    settings = recipe.settings(relaxation)
+    began = time.perf_counter()
+    epsilon = float(settings.epsilon or 0.0)
+    found = om.compute_bounds(network, images, bounds, validity=validity_of(recipe.gate), epsilon=epsilon)
+    bounded = time.perf_counter()
+    instance = om.build_instance(network, images, labels, **vars(settings), bounds=found)
+    arrays = om.compile_arrays(instance)
+    built = time.perf_counter()
+    return Program(recipe, network, images, labels, instance, arrays, bounded - began, built - bounded)
+
+
+def arrays_hash(arrays: Arrays) -> str:
+    """SHA-256 of a program's arrays: equal if and only if every coefficient, bound and type is, bit for bit."""
+    digest = hashlib.sha256()
+    matrix = arrays.matrix
+    parts: list[tuple[Any, str]] = [
+        (matrix.indptr, "<i8"), (matrix.indices, "<i8"), (matrix.data, "<f8"), (arrays.cost, "<f8"),
+        (arrays.lower, "<f8"), (arrays.upper, "<f8"), (arrays.row_lower, "<f8"), (arrays.row_upper, "<f8"),
+        (arrays.integral, "<i8"), ([arrays.offset, arrays.sense], "<f8"),
+    ]  # fmt: skip
+    for values, kind in parts:
+        # Adding 0 makes the two zeros of floating point one.
+        digest.update((np.asarray(values).astype(kind) + np.zeros((), kind)).tobytes())
+        digest.update(b"|")
+    return digest.hexdigest()

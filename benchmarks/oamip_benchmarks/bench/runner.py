@@ -1,0 +1,216 @@
+"""Runs of the benchmark: what is planned, one watched process a solve, one row a solve."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from oamip_benchmarks.bench.check import refuted
+from oamip_benchmarks.bench.environment import describe, same_machine
+from oamip_benchmarks.bench.recipes import load_library
+from oamip_benchmarks.bench.rows import ResultStore, Row, Solve, locked
+from oamip_benchmarks.bench.supervise import Ended, require_psutil, single_threaded, supervise
+from oamip_benchmarks.bench.trace import Trace, log_trace, primal_dual_integral
+from oamip_model.errors import InputError
+from oamip_model.files import replacing
+from oamip_model.formulation.settings import RELAXATIONS, check_choice
+from oamip_model.solving.protocol import Options, check_options
+from oamip_model.solving.registry import get_backend
+from oamip_model.tightening.methods import BOUND_METHODS
+
+PREPARATION = 300.0
+"""Seconds that bounds and building may take beyond the time limit before a solve is given up."""
+ENVIRONMENT = "environment.json"
+
+
+def make_plan(
+    *,
+    solvers: Sequence[str] = ("highs",),
+    bounds: Sequence[str] = ("interval",),
+    relaxations: Sequence[str] = ("big-m",),
+    sizes: Sequence[str] = (),
+    instances: Sequence[str] = (),
+    seeds: int = 1,
+    time_limit: float = 60.0,
+    threads: int = 1,
+    tolerance: float = 1e-4,
+    memory: int = 4096,
+) -> list[Solve]:
+    """The solves of a run, instance by instance, so that all solvers meet the same state of the machine.
+
+    seeds: how many, from 0; memory: cap in MiB. Combinations that the published gate does not define are left out.
+    Raises InputError for an option that cannot be honoured, SolverMissingError for a solver that is not here.
+    """
+    library = load_library()
+    for name in instances:
+        if name not in library:
+            raise InputError(f"instance: got {name!r}, accepted are the names that `oamip bench list` prints")
+    chosen = [r for r in library.values() if (not instances or r.name in instances) and (not sizes or r.size in sizes)]
+    backends = [get_backend(name) for name in dict.fromkeys(solvers)]
+    for backend in backends:
+        for seed in range(seeds):
+            check_options(backend, Options(time_limit=time_limit, threads=threads, seed=seed))
+    for bound in bounds:
+        check_choice("bounds", bound, BOUND_METHODS)
+    for relaxation in relaxations:
+        check_choice("relaxation", relaxation, RELAXATIONS)
+    return [
+        Solve(recipe.name, bound, relaxation, backend.name, backend.version(), seed, threads, time_limit, tolerance,
+              memory)
+        for recipe in chosen
+        for seed in range(seeds)
+        for bound in dict.fromkeys(bounds)
+        for relaxation in dict.fromkeys(relaxations)
+        for backend in backends
+        if recipe.takes(bound) and (recipe.gate != "published" or relaxation == "big-m")
+    ]  # fmt: skip
+
+
+def run_plan(
+    plan: Sequence[Solve],
+    folder: Path,
+    *,
+    jobs: int = 1,
+    grace: float = 10.0,
+    progress: Callable[[int, int, Row], None] | None = None,
+) -> list[Row]:
+    """Rows of the plan, those that the folder has already included; only the others are solved.
+
+    jobs: solves at once; with more than one their times are marked as parallel. grace: seconds beyond the limit before
+    a solve is killed. Every row is on disk before the next solve of its slot begins. Raises InputError for a folder
+    with rows of another machine, or that another run is using; KeyboardInterrupt ends the solves that run, unrecorded.
+    """
+    require_psutil()
+    (folder / "points").mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        _same_place(folder)
+        store = ResultStore(folder)
+        todo = [solve for solve in plan if solve.key not in store.rows]
+        done = len(plan) - len(todo)
+        stop = threading.Event()
+        with ThreadPoolExecutor(jobs) as pool:
+            futures = [pool.submit(run_one, solve, folder, jobs > 1, grace, stop.is_set) for solve in todo]
+            try:
+                for future in as_completed(futures):
+                    row = future.result()
+                    store.put(row)
+                    done += 1
+                    if progress is not None:
+                        progress(done, len(plan), row)
+            except BaseException:
+                stop.set()
+                for future in futures:
+                    future.cancel()
+                raise
+        return [store.rows[solve.key] for solve in plan]
+
+
+def _same_place(folder: Path) -> None:
+    here, path = describe(), folder / ENVIRONMENT
+    if path.exists():
+        if not same_machine(json.loads(path.read_text(encoding="utf-8")), here):
+            raise InputError(f"out: {folder} holds rows of another machine, give another folder")
+        return
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(here, indent=1) + "\n", encoding="utf-8")
+
+
+def run_one(solve: Solve, folder: Path, parallel: bool, grace: float, stop: Callable[[], bool]) -> Row:
+    """The row of one solve, made in a process of its own. Raises KeyboardInterrupt where it was told to stop."""
+    if stop():
+        raise KeyboardInterrupt
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    with tempfile.TemporaryDirectory(prefix="oamip-bench-") as name:
+        scratch = Path(name)
+        events = scratch / "events.jsonl"
+        events.touch()
+        spec = {
+            "solve": vars(solve), "events": str(events), "parent": os.getpid(),
+            "log": _log_path(solve, scratch), "point": str(folder / "points" / f"{solve.key}.npz"),
+            # A backstop for what grows faster than the watch looks; address space is more than resident memory.
+            "address_space": (solve.memory + 4096) * 2**20 if sys.platform == "linux" else None,
+        }  # fmt: skip
+        (scratch / "spec.json").write_text(json.dumps(spec), encoding="utf-8")
+        ended = supervise(
+            [sys.executable, "-P", "-m", "oamip_benchmarks.bench.worker", str(scratch / "spec.json")],
+            environment=single_threaded(solve.threads), log=scratch / "output.txt",
+            ready=lambda: b'"ready"' in events.read_bytes(), before=PREPARATION + solve.time_limit,
+            limit=solve.time_limit + grace, memory_mib=solve.memory, stop=stop,
+        )  # fmt: skip
+        if ended.reason == "stop":
+            raise KeyboardInterrupt
+        told = [
+            json.loads(line)
+            for line in events.read_text(encoding="utf-8").splitlines(keepends=True)
+            if line.endswith("\n")
+        ]
+        output = (scratch / "output.txt").read_text(errors="replace")
+        log = scratch / "solver.log"
+        text = log.read_text(errors="replace") if log.exists() else ""
+    return make_row(solve, ended, told, output, text) | {"parallel": parallel, "started": started}
+
+
+def _log_path(solve: Solve, scratch: Path) -> str | None:
+    return str(scratch / "solver.log") if solve.solver in ("highs", "scip") else None
+
+
+def make_row(solve: Solve, ended: Ended, told: Sequence[dict[str, Any]], output: str, log: str) -> Row:
+    """The row of a solve from how its process ended, the events that it told, its output and the solver's log."""
+    ready: dict[str, Any] = next((e for e in told if e["event"] == "ready"), {})
+    done: dict[str, Any] = next((e for e in told if e["event"] == "done"), {})
+    trace: Trace | None = [tuple(e["at"]) for e in told if e["event"] == "bounds"] or None
+    if trace is None and solve.recipe.loss != "cross-entropy":
+        trace = log_trace(solve.solver, log)
+    status, message = str(done.get("status", "crash")), str(done.get("message", ""))
+    if not done:
+        status, message = _abnormal(ended, output)
+    elif status == "unbounded":
+        status, message = "error", f"claimed unbounded; {message}"
+    wall = done.get("wall_seconds", ended.seconds)
+    last = trace[-1] if trace else (0.0, None, None)
+    row = solve.row() | {
+        "program": solve.recipe.program(solve.bounds, solve.relaxation), "status": status,
+        "objective": done.get("objective", last[1]), "bound": done.get("bound", last[2]), "gap": done.get("gap"),
+        "nodes": done.get("nodes"), "rounds": done.get("rounds"), "wall_seconds": wall,
+        "build_seconds": ready.get("build_seconds"), "bounds_seconds": ready.get("bounds_seconds"),
+        "solver_seconds": done.get("solver_seconds"),
+        "peak_memory_mib": max(ended.peak_mib, done.get("peak_memory_mib", 0.0)), "trace": trace,
+        "primal_dual_integral": None if trace is None else primal_dual_integral(trace, wall),
+        "check": done.get("check"), "as_recorded": ready.get("as_recorded"), "message": message,
+    }  # fmt: skip
+    fault = _fault(solve, row)
+    return row | {"status": "wrong", "message": fault} if fault else row
+
+
+def _fault(solve: Solve, row: Row) -> str:
+    check = row["check"] or {}
+    if check.get("passed") is False:
+        return str(check["message"])
+    best = solve.recipe.best
+    own = not solve.recipe.relaxed or (solve.bounds, solve.relaxation) == ("interval", "big-m")
+    return (
+        refuted(row, [(best.objective, best.objective_by)])
+        if own and row["status"] in ("optimal", "infeasible")
+        else ""
+    )
+
+
+def _abnormal(ended: Ended, output: str) -> tuple[str, str]:
+    """Status and message of a process that ended without an answer."""
+    if ended.reason == "memory":
+        return "memory", f"killed at {ended.peak_mib:.0f} MiB"
+    if ended.reason == "timeout":
+        return "timeout", "killed after its time limit and the grace" if ended.seconds else "building took too long"
+    lines = [line for line in output.splitlines() if line.strip()]
+    if "bad_alloc" in output or "MemoryError" in output:
+        return "memory", lines[-1][:300]
+    how = f"signal {-ended.code}" if ended.code < 0 else f"exit code {ended.code}"
+    return "crash", f"the process ended with {how}" + (f": {lines[-1][:300]}" if lines else "")

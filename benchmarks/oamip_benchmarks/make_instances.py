@@ -1,0 +1,220 @@
+"""Makes the benchmark's library: trains the networks, picks the images, writes the recipes.
+
+    python -m oamip_benchmarks.make_instances networks     # images.npz and NETWORK.onnx, from scikit-learn's digits and
+                                                           # the Fashion-MNIST subset of this package
+    python -m oamip_benchmarks.make_instances recipes      # instances.json: shapes and hashes; keeps what is known
+    python -m oamip_benchmarks.make_instances best RUN     # takes better objectives and bounds from a run's folder
+
+Everything is seeded. Weights are rounded to multiples of 1/1024 after the training and pixels to sixteenths, so that
+sums over the first layers are exact in double precision whatever the order in which a BLAS adds.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+import oamip_model as om
+from oamip_benchmarks.bench.recipes import LIBRARY, PIXEL, SIZES, Recipe, arrays_hash, build_program, read_recipe
+from oamip_benchmarks.instance_plan import plan
+from oamip_model.files import replacing
+
+SEED = 2023
+PER_CLASS = 3
+"""Images of each class and data set in the library."""
+STEP = 1024.0
+"""Weights are whole multiples of 1 / STEP."""
+
+
+class Residual(nn.Module):
+    """A stem, a block whose shortcut ties units, and average pooling before the output."""
+
+    def __init__(self, side: int, stride: int, width: int, inner: int) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(1, width, stride, stride=stride)
+        self.inner = nn.Conv2d(width, inner, 3, padding=1)
+        self.outer = nn.Conv2d(inner, width, 3, padding=1)
+        self.head = nn.Linear(width * (side // stride // 2) ** 2, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits."""
+        x = functional.relu(self.stem(x))
+        x = functional.relu(x + self.outer(functional.relu(self.inner(x))))
+        return self.head(functional.avg_pool2d(x, 2).flatten(1))  # type: ignore[no-any-return]
+
+
+def dense(pool: int, *sizes: int) -> nn.Sequential:
+    """Dense layers behind average pooling of the image by ``pool``."""
+    layers: list[nn.Module] = [nn.AvgPool2d(pool)] if pool > 1 else []
+    layers.append(nn.Flatten())
+    for a, b in pairwise(sizes):
+        layers += [nn.Linear(a, b), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(sizes[-1], 10))
+
+
+def convolutional(*parts: nn.Module, features: int, hidden: int = 0) -> nn.Sequential:
+    """Parts, then a dense classifier with at most one hidden layer."""
+    middle = [nn.Linear(features, hidden), nn.ReLU()] if hidden else []
+    return nn.Sequential(*parts, nn.Flatten(), *middle, nn.Linear(hidden or features, 10))
+
+
+def architectures() -> dict[str, tuple[str, nn.Module]]:
+    """{name: (data set, untrained module)}, with torch's own initial weights from the seed."""
+    torch.manual_seed(SEED)
+    conv, pool, most, relu = nn.Conv2d, nn.AvgPool2d, nn.MaxPool2d, nn.ReLU
+    return {
+        "digits-dense": ("digits", dense(1, 64, 12, 8)),
+        "digits-deep": ("digits", dense(1, 64, 8, 8, 8)),
+        "digits-wide": ("digits", dense(1, 64, 32, 24)),
+        "digits-conv": ("digits", convolutional(conv(1, 4, 3, 2), relu(), conv(4, 6, 2), relu(), features=24)),
+        "digits-average": ("digits", convolutional(conv(1, 4, 3), relu(), pool(2), features=36, hidden=12)),
+        "digits-max": ("digits", convolutional(conv(1, 4, 3), relu(), most(2), features=36, hidden=10)),
+        "digits-residual": ("digits", Residual(8, 2, 4, 3)),
+        "fashion-dense": ("fashion", dense(4, 49, 16, 12)),
+        "fashion-deep": ("fashion", dense(4, 49, 16, 12, 12)),
+        "fashion-wide": ("fashion", dense(4, 49, 64, 48)),
+        "fashion-conv": ("fashion", convolutional(conv(1, 4, 4, 4), relu(), conv(4, 6, 3, 2), relu(), features=54)),
+        "fashion-average": (
+            "fashion", convolutional(conv(1, 4, 5, 2), relu(), pool(2), conv(4, 6, 3), relu(), features=96, hidden=16)
+        ),
+        "fashion-max": ("fashion", convolutional(conv(1, 4, 4, 4), relu(), most(3, 2), features=36, hidden=16)),
+        "fashion-residual": ("fashion", Residual(28, 4, 6, 4)),
+    }  # fmt: skip
+
+
+def sources() -> dict[str, om.Dataset]:
+    """The two data sets with pixels rounded to sixteenths."""
+    found = {"digits": om.load_dataset("digits"), "fashion": om.load_dataset(split="all")}
+    return {
+        name: om.Dataset(np.round(data.images * PIXEL) / PIXEL, data.labels, data.source, 10, data.indices)
+        for name, data in found.items()
+    }
+
+
+def make_networks(folder: Path) -> None:
+    """Train every network, and write it and the images into the folder."""
+    torch.set_num_threads(1)
+    data = sources()
+    archive: dict[str, NDArray[Any]] = {}
+    networks: dict[str, Any] = {}
+    for name, source in data.items():
+        chosen = om.choose_images(source, n=10 * PER_CLASS, seed=SEED)
+        archive[f"{name}_images"] = np.round(chosen.images[:, 0] * PIXEL).astype(np.uint8)
+        archive[f"{name}_labels"] = chosen.labels.astype(np.uint8)
+        archive[f"{name}_indices"] = np.asarray(chosen.indices).astype(np.uint16)
+    with replacing(folder / "images.npz") as temporary, temporary.open("wb") as stream:
+        np.savez_compressed(stream, **archive)  # type: ignore[arg-type]
+    for name, (source_name, module) in architectures().items():
+        source = data[source_name]
+        om.train(module, source.images, source.labels, epochs=60, optimizer="adam", learning_rate=3e-3,
+                 weight_decay=1e-4, seed=SEED, threads=1)  # fmt: skip
+        with torch.no_grad():
+            for parameter in module.parameters():
+                parameter.copy_(torch.round(parameter * STEP) / STEP)
+        shape = tuple(source.images.shape[1:])
+        om.save_module(module, folder / f"{name}.onnx", shape)
+        network = om.read_network(folder / f"{name}.onnx")
+        right = (network.replay(source.images).argmax(1) == source.labels).mean()
+        networks[name] = {
+            "fingerprint": network.fingerprint, "data": source_name, "input_shape": list(shape),
+            "parameters": network.parameters, "units": {g.name: g.size for g in network.groups},
+            "accuracy on the training images": round(float(right), 4),
+        }  # fmt: skip
+        print(f"{name}: {network.parameters} parameters, accuracy {right:.3f}", file=sys.stderr)
+    _write(folder, networks, _read(folder)["instances"])
+
+
+def make_recipes(folder: Path) -> None:
+    """Build every planned instance, and write its shape and hash; what is known of an unchanged instance stays."""
+    known = {entry["name"]: read_recipe(entry) for entry in _read(folder)["instances"]}
+    found = []
+    for recipe in plan(_read(folder)["networks"]):
+        program = build_program(recipe, folder=folder)
+        arrays = program.arrays
+        rows, columns = arrays.matrix.shape
+        shape = (rows, columns, int(arrays.integral.sum()), int(arrays.matrix.nnz))
+        made = replace(recipe, sha256=arrays_hash(arrays), shape=shape)
+        before = known.get(recipe.name)
+        if before is not None and before.sha256 == made.sha256:
+            made = replace(made, best=before.best, classified=before.classified, size=before.size)
+        found.append(made)
+        print(f"{made.name}: rows, columns, binaries, non-zeros {shape}", file=sys.stderr)
+    _write(folder, _read(folder)["networks"], [asdict(recipe) for recipe in found])
+
+
+def take_best(folder: Path, run: Path) -> None:
+    """Take from the rows of a run what is better than what the library knows, and class the instances by it.
+
+    Rows count whose solution passed its check. Small: HiGHS proved it within 10 s; medium: some solver proved it;
+    the others keep the size that was planned. Says so in ``classified``.
+    """
+    recipes = {entry["name"]: read_recipe(entry) for entry in _read(folder)["instances"]}
+    for line in (run / "results.jsonl").read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        recipe = recipes[row["instance"]]
+        if row["bounds"] != "interval" or row["relaxation"] != "big-m" or not (row["check"] or {}).get("passed"):
+            continue
+        who = f"{row['solver']} {row['version']}, {row['time_limit']:g} s"
+        best = recipe.best
+        if row["objective"] is not None and (best.objective is None or row["objective"] < best.objective - 1e-9):
+            best = replace(best, objective=row["objective"], objective_by=who)
+        if row["bound"] is not None and (best.bound is None or row["bound"] > best.bound + 1e-9):
+            best = replace(best, bound=row["bound"], bound_by=who)
+        recipes[recipe.name] = replace(_classed(recipe, row), best=best)
+    _write(folder, _read(folder)["networks"], [asdict(recipe) for recipe in recipes.values()])
+
+
+def _classed(recipe: Recipe, row: dict[str, Any]) -> Recipe:
+    seconds = row["wall_seconds"]
+    if row["status"] == "optimal" and row["solver"] == "highs":
+        size = "small" if seconds <= 10 else "medium"
+        return replace(recipe, size=size, classified=f"solved by {row['solver']} {row['version']} in {seconds:.1f} s")
+    if recipe.classified.startswith("solved"):
+        return recipe
+    limit = f"not solved by {row['solver']} {row['version']} in {row['time_limit']:g} s"
+    return replace(recipe, size=recipe.size if recipe.size != "small" else "medium",
+                   classified=f"{limit}; not run for a full hour")  # fmt: skip
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    path = folder / "instances.json"
+    if not path.exists():
+        return {"networks": {}, "instances": []}
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def _write(folder: Path, networks: dict[str, Any], instances: list[dict[str, Any]]) -> None:
+    ordered = sorted(instances, key=lambda e: (SIZES.index(e["size"]), e["shape"][3], e["name"]))
+    with replacing(folder / "instances.json") as temporary:
+        lines = [json.dumps(entry) for entry in ordered]
+        text = json.dumps(networks, indent=1)
+        temporary.write_text(
+            f'{{"networks": {text},\n"instances": [\n' + ",\n".join(lines) + "\n]}\n", encoding="utf-8"
+        )
+
+
+def main(arguments: list[str]) -> None:
+    """Run one of the three steps."""
+    if arguments == ["networks"]:
+        make_networks(LIBRARY)
+    elif arguments == ["recipes"]:
+        make_recipes(LIBRARY)
+    elif len(arguments) == 2 and arguments[0] == "best":
+        take_best(LIBRARY, Path(arguments[1]))
+    else:
+        sys.exit("usage: python -m oamip_benchmarks.make_instances networks | recipes | best RUN")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
