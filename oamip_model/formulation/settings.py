@@ -34,7 +34,9 @@ def groups_of(relaxation: str) -> int:
         >>> groups_of("partition-4"), groups_of("hull"), groups_of("big-m")
         (4, 1, 0)
     """
-    return int(relaxation.removeprefix("partition-")) if relaxation.startswith("partition-") else relaxation == "hull"
+    if relaxation.startswith("partition-"):
+        return int(relaxation.removeprefix("partition-"))
+    return 1 if relaxation == "hull" else 0
 
 
 def validity_of(gate: str) -> Validity:
