@@ -7,40 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from idx_files import write_idx
+from one_line import one_line
 
 import oamip_model as om
 from oamip_model.data import idx, read_idx
 from oamip_model.data.load import NAMES
-from oamip_model.errors import InputError, OamipError
+from oamip_model.errors import InputError
 
 DEBIAN = idx.DEBIAN["fashion-mnist"]
 NO_ORIGINAL = "the original Fashion-MNIST (Debian package dataset-fashion-mnist) is not installed"
-
-
-def write_idx(path: Path, array: np.ndarray) -> Path:
-    raw = struct.pack(f">I{array.ndim}I", 0x800 + array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
-    path.write_bytes(gzip.compress(raw) if path.suffix == ".gz" else raw)
-    return path
-
-
-@pytest.fixture
-def idx_folder(tmp_path, monkeypatch) -> Path:
-    """OAMIP_DATA with an 'mnist' of 6 training and 4 test images, gzipped and plain."""
-    monkeypatch.setenv("OAMIP_DATA", str(tmp_path))
-    folder = tmp_path / "mnist"
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for prefix, n, suffix in (("train", 6, ".gz"), ("t10k", 4, "")):
-        write_idx(folder / f"{prefix}-images-idx3-ubyte{suffix}", rng.integers(0, 256, (n, 28, 28)))
-        write_idx(folder / f"{prefix}-labels-idx1-ubyte{suffix}", rng.integers(0, 10, n))
-    return folder
-
-
-def one_line(error: pytest.ExceptionInfo[BaseException]) -> str:
-    text = str(error.value)
-    assert text
-    assert "\n" not in text
-    return text
 
 
 @pytest.mark.parametrize(("split", "each"), [("train", 150), ("test", 50), ("all", 200)])
@@ -171,100 +147,6 @@ def test_digits_without_scikit_learn_says_what_to_install(monkeypatch):
         om.load_dataset("cifar-10", download=True)
 
 
-class TestNpz:
-    images = np.arange(3 * 64, dtype=np.uint8).reshape(3, 8, 8)
-    labels = np.array([0, 2, 1])
-
-    @pytest.mark.parametrize("keys", [("images", "labels"), ("x", "y")])
-    def test_bytes_are_scaled_and_floats_are_kept(self, tmp_path, keys):
-        np.savez(tmp_path / "a.npz", **dict(zip(keys, (self.images, self.labels), strict=True)))
-        np.savez(tmp_path / "b.npz", **dict(zip(keys, (self.images - 100.0, self.labels), strict=True)))
-        scaled, kept = om.load_dataset(tmp_path / "a.npz"), om.load_dataset(str(tmp_path / "b.npz"), split="all")
-        assert np.array_equal(scaled.images[:, 0], self.images / 255)
-        assert np.array_equal(kept.images[:, 0], self.images - 100.0)
-        assert scaled.classes == 3
-        assert str(tmp_path / "a.npz") in scaled.source
-
-    @pytest.mark.parametrize("keys", ["{0}_{1}", "{1}_{0}"])
-    def test_splits(self, tmp_path, keys):
-        names = ("x", "y") if keys == "{0}_{1}" else ("images", "labels")
-        x, y = ([keys.format(name, split) for split in ("train", "test")] for name in names)
-        np.savez(tmp_path / "a.npz", **{x[0]: self.images, y[0]: self.labels, x[1]: self.images[:2], y[1]: [[5], [4]]})
-        train, test, every = (om.load_dataset(tmp_path / "a.npz", split=s) for s in (None, "test", "all"))
-        assert (train.labels.tolist(), test.labels.tolist()) == ([0, 2, 1], [5, 4])
-        assert train.classes == test.classes == every.classes == 6
-        assert every.count == 5
-
-    def test_pictures_with_channels_last_are_turned(self, tmp_path):
-        colour = np.random.default_rng(0).integers(0, 256, (2, 5, 6, 3), dtype=np.uint8)
-        np.savez(tmp_path / "a.npz", x=colour, y=[0, 1])
-        assert np.array_equal(om.load_dataset(tmp_path / "a.npz").images[1, 2] * 255, colour[1, :, :, 2])
-
-    @pytest.mark.parametrize(
-        ("arrays", "words"),
-        [
-            ({"pixels": images, "labels": labels}, "keys pixels, labels"),
-            ({}, "keys none"),
-            ({"x": images, "y": labels[:2]}, "3 images and 2 labels"),
-            ({"x": images, "y": [0, 1, -1]}, "label 2 is -1"),
-            ({"x": images, "y": [0.0, 0.5, 1.0]}, "label 1 is 0.5"),
-            ({"x": images, "y": [0.0, np.nan, 1.0]}, "label 1 is nan"),
-            ({"x": images, "y": ["a", "b", "c"]}, "labels of type <U1"),
-            ({"x": images, "y": np.eye(3)}, r"labels of shape \(3, 3\)"),
-            ({"x": images.astype(np.int64), "y": labels}, "pixels of type int64"),
-            ({"x": np.where(images == 70, np.nan, images), "y": labels}, "image 1 has a pixel that is NaN"),
-            ({"x": np.zeros((0, 8, 8)), "y": []}, "no images"),
-            ({"x": np.zeros((3, 0, 8)), "y": labels}, r"shape \(3, 0, 8\)"),
-            ({"x": np.zeros(3), "y": labels}, r"shape \(3,\)"),
-            ({"x": np.array([None, 1, 2]), "y": labels}, "cannot be read"),
-            ({"x_train": images, "y_train": labels, "x_test": np.zeros((1, 4)), "y_test": [0]}, "differ in shape"),
-        ],
-    )
-    def test_bad_content_is_refused_by_file_and_reason(self, tmp_path, arrays, words):
-        np.savez(tmp_path / "bad.npz", **arrays)
-        with pytest.raises(InputError, match=words) as error:
-            om.load_dataset(tmp_path / "bad.npz", split="all")
-        assert str(tmp_path / "bad.npz") in one_line(error)
-
-    @pytest.mark.parametrize("raw", [b"", b"hello", b"PK\x03\x04" + bytes(40), b"\x93NUMPY\x01\x00"])
-    def test_damaged_files_are_refused(self, tmp_path, raw):
-        (tmp_path / "bad.npz").write_bytes(raw)
-        with pytest.raises(InputError) as error:
-            om.load_dataset(tmp_path / "bad.npz")
-        assert str(tmp_path / "bad.npz") in one_line(error)
-
-    def test_any_flipped_or_missing_byte_is_noticed_or_harmless(self, tmp_path):
-        path = tmp_path / "a.npz"
-        np.savez_compressed(path, x=self.images, y=self.labels)
-        whole = path.read_bytes()
-        damaged = [whole[:cut] for cut in range(0, len(whole), 7)]
-        damaged += [whole[:i] + bytes([whole[i] ^ 0xFF]) + whole[i + 1 :] for i in range(0, len(whole), 3)]
-        refused = 0
-        for raw in damaged:
-            path.write_bytes(raw)
-            try:
-                data = om.load_dataset(path)
-            except InputError:
-                refused += 1
-            else:
-                assert np.array_equal(data.labels, self.labels)
-        assert refused > len(damaged) / 2
-
-    def test_a_split_that_the_file_has_not_is_refused(self, tmp_path):
-        np.savez(tmp_path / "whole.npz", x=self.images, y=self.labels)
-        np.savez(tmp_path / "train.npz", x_train=self.images, y_train=self.labels)
-        with pytest.raises(InputError, match="no split"):
-            om.load_dataset(tmp_path / "whole.npz", split="test")
-        with pytest.raises(InputError, match="no test split, it has train"):
-            om.load_dataset(tmp_path / "train.npz", split="test")
-
-    def test_an_npy_file_is_not_an_npz_file(self, tmp_path):
-        np.save(tmp_path / "a.npy", self.images)
-        (tmp_path / "a.npy").rename(tmp_path / "a.npz")
-        with pytest.raises(InputError, match="one array"):
-            om.load_dataset(tmp_path / "a.npz")
-
-
 def test_arrays_are_checked_and_counted():
     data = om.load_dataset((np.zeros((4, 5)), [0, 1, 2, 0]))
     assert (data.count, data.classes, data.source) == (4, 3, "arrays, 4 images")
@@ -296,106 +178,6 @@ def test_an_unknown_split_is_refused():
 def test_download_is_refused_where_there_is_nothing_to_download(source):
     with pytest.raises(InputError, match="download"):
         om.load_dataset(source, download=True)
-
-
-class TestOpenML:
-    """The real fetch needs a network; a stand-in for scikit-learn's function shows what is made of its answer."""
-
-    @pytest.fixture(autouse=True)
-    def nowhere(self, monkeypatch, tmp_path):
-        monkeypatch.setattr(idx, "DEBIAN", {})
-        monkeypatch.setenv("OAMIP_DATA", str(tmp_path))
-
-    def answer(self, monkeypatch, make):
-        import sklearn.datasets
-
-        calls = []
-
-        def fetch(name, **options):
-            calls.append((name, options))
-            return make()
-
-        monkeypatch.setattr(sklearn.datasets, "fetch_openml", fetch)
-        return calls
-
-    def bunch(self, rows, columns, target=None):
-        from sklearn.utils import Bunch
-
-        data = np.zeros((rows, columns), dtype=np.uint8)
-        data[:, 0] = np.arange(rows) % 256
-        labels = np.array([str(i % 10) for i in range(rows)], dtype=object) if target is None else target
-        return Bunch(data=data, target=labels)
-
-    def test_the_order_and_the_planes_of_cifar_10_are_kept(self, monkeypatch):
-        # A tenth of the size: the real one is 1.5 GB in double precision.
-        from oamip_model.data import remote
-
-        small = remote.Published("CIFAR_10", (3, 32, 32), 50, 60)
-        monkeypatch.setitem(remote.OPENML, "cifar-10", small)
-        bunch = self.bunch(60, 3072)
-        bunch.data[:, 1024] = 255
-        calls = self.answer(monkeypatch, lambda: bunch)
-        train, test = (om.load_dataset("cifar-10", split=split, download=True) for split in ("train", "test"))
-        assert (train.count, test.count) == (50, 10)
-        assert train.images.shape[1:] == (3, 32, 32)
-        assert np.all(train.images[:, 1, 0, 0] == 1)
-        assert np.array_equal(np.rint(test.images[:, 0, 0, 0] * 255), np.arange(50, 60))
-        assert test.labels.tolist() == list(range(10))
-        name, options = calls[0]
-        assert (name, options["version"], options["as_frame"]) == ("CIFAR_10", 1, False)
-        assert "OpenML" in train.source
-
-    @pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "kmnist", "cifar-10"])
-    def test_names_and_sizes(self, monkeypatch, name):
-        from oamip_model.data import remote
-
-        real = remote.OPENML[name]
-        assert real.total - real.train == 10_000
-        cut = remote.Published(real.title, real.shape, 20, 30)
-        monkeypatch.setitem(remote.OPENML, name, cut)
-        calls = self.answer(monkeypatch, lambda: self.bunch(30, int(np.prod(real.shape))))
-        assert om.load_dataset(name, split="all", download=True).count == 30
-        assert calls[0][0] == real.title
-
-    def test_nothing_is_fetched_unless_asked(self, monkeypatch):
-        calls = self.answer(monkeypatch, lambda: self.bunch(1, 1))
-        for name in ("mnist", "cifar-10"):
-            with pytest.raises(InputError, match="download=True"):
-                om.load_dataset(name)
-        assert calls == []
-
-    def test_files_that_are_there_are_not_fetched(self, monkeypatch, idx_folder):
-        calls = self.answer(monkeypatch, lambda: self.bunch(1, 1))
-        assert om.load_dataset("mnist", download=True).count == 6
-        assert calls == []
-
-    @pytest.mark.parametrize(
-        ("rows", "target", "words"),
-        [
-            (29, None, "has shape"),
-            (30, np.array(["cat"] * 30), "not numbers"),
-            (30, np.full(30, "11"), "label 0 is 11"),
-        ],
-    )
-    def test_an_unexpected_answer_is_an_error(self, monkeypatch, rows, target, words):
-        from oamip_model.data import remote
-
-        monkeypatch.setitem(remote.OPENML, "mnist", remote.Published("mnist_784", (1, 28, 28), 20, 30))
-        self.answer(monkeypatch, lambda: self.bunch(rows, 784, target))
-        with pytest.raises(OamipError, match=words) as error:
-            om.load_dataset("mnist", download=True)
-        one_line(error)
-
-    def test_a_failed_download_is_one_line(self, monkeypatch):
-        from urllib.error import URLError
-
-        def fail():
-            raise URLError("no route")
-
-        self.answer(monkeypatch, fail)
-        with pytest.raises(OamipError, match="no route") as error:
-            om.load_dataset("mnist", download=True)
-        one_line(error)
 
 
 def test_the_room_loads_neither_torch_nor_pyomo_nor_scikit_learn():
