@@ -131,9 +131,9 @@ def picture(figure: Figure) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def check_matplotlib() -> None:
-    """Raise InputError, saying what to install, where matplotlib is missing."""
+def check_matplotlib(what: str = "report: its pictures need") -> None:
+    """Raise InputError, saying ``what`` needs it and what to install, where matplotlib is missing."""
     try:
         import matplotlib as mpl  # noqa: F401
     except ImportError:
-        raise InputError("report: its pictures need matplotlib: pip install 'oamip_model[plot]'") from None
+        raise InputError(f"{what} matplotlib: pip install 'oamip_model[plot]'") from None

@@ -1,0 +1,101 @@
+"""What a study is made of: settings of a trained network, rules that score its units, and cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import oamip_model
+
+Plain: TypeAlias = dict[str, Any]
+"""A dictionary of what JSON can hold."""
+BASELINES = (
+    "random", "weight-norm", "weight-l1", "weight-l2", "geometric-median", "mean-activation", "apoz", "taylor", "snip",
+)  # fmt: skip
+SCORED = ("decoupled", "forward", "published")
+"""Methods that solve programs."""
+METHODS = (*SCORED, "critical", *BASELINES)
+"""Ways to score units, in the order of tables. critical: those of "decoupled" turned round."""
+PUBLISHED_WEIGHT, PUBLISHED_IMAGES = 5.0, 10
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A network that is trained in a study.
+
+    network: a name of :func:`oamip_model.make_network`; data: of :func:`oamip_model.load_dataset`; seed: of the initial
+    weights, the order of the images, and the choices made later; recipe: fields of :class:`~.training.Recipe`; images:
+    how many training images, balanced over the classes, None for all; pixels: hash of the data set's images and labels
+    """
+
+    network: str
+    data: str
+    seed: int
+    recipe: Mapping[str, Any]
+    images: int | None
+    pixels: str
+
+    def plain(self) -> Plain:
+        """The setting as JSON can hold it."""
+        return dict(vars(self)) | {"recipe": dict(self.recipe)}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One piece of a study's work: its result depends on ``work`` and ``options`` alone.
+
+    work: the name of a function in :mod:`.works`; options: its arguments; tags: what the cell is called in the study's
+    table, by column
+    """
+
+    work: str
+    options: Plain
+    tags: Plain = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """Hash of all that the result depends on, the package's version included."""
+        from oamip_model.scoring.store import key_of
+
+        return key_of(work=self.work, options=self.options, version=oamip_model.__version__)
+
+    @property
+    def label(self) -> str:
+        """The cell in a line."""
+        return ", ".join(f"{name} {value}" for name, value in self.tags.items() if value is not None)
+
+
+def score_rule(method: str, amount: float | None, images: int | None) -> Plain:
+    """The rule of a method, as :func:`~.scorers.make_scores` takes it.
+
+    amount: the share of each layer's units that is to go, which decoupled and forward look for; images: how many look,
+    None for all training images; "published" always takes 10, one a class, as its authors did
+    """
+    if method in ("decoupled", "forward"):
+        return {"method": "oamip", "images": images, "score": {"strategy": method, "amount": amount}}
+    if method == "critical":
+        return {"method": "critical", "of": score_rule("decoupled", amount, images)}
+    if method == "published":
+        return published_rule()
+    if method in ("mean-activation", "apoz", "taylor", "snip"):
+        return {"method": method, "images": images}
+    return {"method": method}
+
+
+def published_rule(weight: float = PUBLISHED_WEIGHT, images: int = PUBLISHED_IMAGES, **score: Any) -> Plain:
+    """The rule of the authors' program with relaxed ReLU states, for these keywords of :func:`oamip_model.score`."""
+    asked = {"strategy": "joint", "gate": "published", "relaxed": True, "weight": weight} | score
+    return {"method": "oamip", "images": images, "score": asked}
+
+
+def published_threshold(network: str, data: str) -> float:
+    """The threshold on scores in the authors' scripts: 0.1 dense, 0.2 LeNet-5, 0.3 on CIFAR-10 and for deeper ones.
+
+    Example:
+        >>> published_threshold("fc3", "mnist"), published_threshold("lenet5", "cifar-10")
+        (0.1, 0.3)
+    """
+    if data == "cifar-10" or network.startswith(("vgg16", "resnet20")):
+        return 0.3
+    return 0.2 if network == "lenet5" else 0.1

@@ -1,0 +1,143 @@
+"""``oamip experiment``: one verb for each study."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from oamip_benchmarks.experiments.catalogue import STUDIES
+from oamip_benchmarks.experiments.cells import METHODS
+from oamip_benchmarks.experiments.study import Asked, Study
+from oamip_model.cli.options import DATA, Count, Interrupted, Verb, json_option
+from oamip_model.cli.output import note, print_json, print_table, progress_bar
+
+
+class _Method(click.Choice[str]):
+    """A method's name; the help text lists them once."""
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """What stands for it."""
+        return "METHOD"
+
+
+Option = Callable[[Callable[..., Any]], Callable[..., Any]]
+_METHOD = _Method(METHODS)
+_SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
+_FROM_1 = click.IntRange(min=1)
+# field of Asked: flag, type, whether it is repeated, and what it is.
+_OPTIONS: dict[str, tuple[str, Any, bool, str]] = {
+    "methods": ("--method", _METHOD, True, "Ways of scoring: " + ", ".join(METHODS) + "."),
+    "shares": ("--share", _SHARE, True, "Share of each layer's units that goes."),
+    "images": ("--images", Count(), False, "How many training images score the units, as many of each class."),
+    "counts": ("--images", Count(), True, "How many training images score the units."),
+    "tune": ("--tune", click.IntRange(min=0), False, "Epochs of fine-tuning; 0: none."),
+    "tuned": ("--tuned", _METHOD, True, "Methods whose networks are fine-tuned, too."),
+    "weights": ("--weight", click.FloatRange(min=0, min_open=True), True, "Weight of the loss."),
+    "every": ("--every", _FROM_1, False, "Epochs between two prunings."),
+    "target": ("--to", str, False, "The data set that is trained on, after scoring on --data."),
+    "keep": ("--keep", _SHARE, False, "Share of all units that stays."),
+}
+
+
+@click.group()
+def experiment() -> None:
+    """Conduct a study of pruning: training, scoring and pruning, with a table, CSV files and a figure.
+
+    A study that was stopped, or killed, goes on when the same command is given again. Several studies may share a
+    folder, and then its trained networks. `oamip report` makes a page of the folder.
+    """
+
+
+def _command(study: Study) -> click.Command:
+    def run(
+        networks: tuple[str, ...], data: str, seeds: int, epochs: int | None, training_images: int | None, out: Path,
+        jobs: int, as_json: bool, **asked: Any,
+    ) -> int:  # fmt: skip
+        given = {name: _counted(value) for name, value in asked.items()}
+        return conduct_and_tell(
+            study, Asked(networks, data, seeds, epochs, training_images, **given), out, jobs, as_json
+        )
+
+    command: Callable[..., Any] = json_option(run)
+    for option in reversed(_options(study)):
+        command = option(command)
+    return click.command(study.name, cls=Verb, help=study.about)(command)
+
+
+def _options(study: Study) -> list[Option]:
+    found: list[Option] = [
+        click.option("--network", "networks", multiple=True, default=("fc3",), show_default=True, metavar="NAME",
+                     help="fc3, fc4, lenet5, dense-H1-H2-..., vgg16-bn or resnet20; repeat for several."),
+        click.option("--data", default=DATA, show_default=True, metavar="D",
+                     help="A data set's name, or an .npz file with training and test images."),
+        click.option("--seeds", type=_FROM_1, default=3, show_default=True, help="How many, from 0."),
+        click.option("--epochs", type=_FROM_1, help="Of training.  [default: those of the published runs]"),
+        click.option("--training-images", type=_FROM_1, help="How many are trained on.  [default: all]"),
+        click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("experiment"),
+                     show_default=True, help="Folder of the run."),
+        click.option("--jobs", type=_FROM_1, default=1, show_default=True, help="Cells at a time, one process each."),
+    ]  # fmt: skip
+    for name, default in study.options.items():
+        flag, kind, multiple, text = _OPTIONS[name]
+        shown = tuple("all" if value is None else value for value in default) if multiple else default
+        shown = "all" if shown is None else shown
+        found.append(
+            click.option(flag, name, type=kind, multiple=multiple, default=shown, show_default=True,
+                         help=text + (" Repeat for several." if multiple else ""))
+        )  # fmt: skip
+    return found
+
+
+def _counted(value: Any) -> Any:
+    """The value with "all" as None, which is what studies call it."""
+    if isinstance(value, tuple):
+        return tuple(_counted(part) for part in value)
+    return None if value == "all" else value
+
+
+def conduct_and_tell(study: Study, asked: Asked, out: Path, jobs: int, as_json: bool) -> int:
+    """Conduct a study, with a bar, and print its table. Returns the exit code."""
+    from oamip_benchmarks.experiments.conduct import conduct
+    from oamip_benchmarks.experiments.table import headings, text_cells
+
+    with progress_bar("cells") as move:
+        seen = -1
+
+        def tell(done: int, total: int, line: str) -> None:
+            nonlocal seen
+            if move is not None:
+                move(done, total, line)
+            elif done > seen >= 0:
+                note(f"{done}/{total} {line}")
+            seen = done
+
+        try:
+            found = conduct(study, asked, out, jobs=jobs, progress=tell)
+        except KeyboardInterrupt as stop:
+            raise Interrupted(f"interrupted; finished cells are in {out}, the same command goes on") from stop
+    if as_json:
+        print_json({
+            "study": study.name, "out": str(out), "cells": found.cells, "done_now": found.done,
+            "table": [line.plain() for line in found.lines], "files": [str(path) for path in found.files],
+        })  # fmt: skip
+        return 0
+    rows = _used(study.rows, [line.tags for line in found.lines])
+    print_table(headings(rows, study.values), [text_cells(line, rows, study.values) for line in found.lines], len(rows))
+    click.echo(f"mean ± deviation over {asked.seeds} seeds" if asked.seeds > 1 else "one seed")
+    if found.done:
+        click.echo(f"saved to {', '.join(map(str, found.files))}")
+    else:
+        click.echo(f"all {found.cells} cells were in {out} already: nothing was computed")
+    return 0
+
+
+def _used(rows: Sequence[str], tags: Sequence[dict[str, Any]]) -> list[str]:
+    """The columns in which there is anything to tell."""
+    return [name for name in rows if any(each[name] is not None for each in tags)]
+
+
+for _study in STUDIES.values():
+    experiment.add_command(_command(_study))

@@ -1,0 +1,71 @@
+"""Conducts a study: plans it, runs what is missing, and writes its table and figure into the run's folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from oamip_benchmarks.bench.environment import describe
+from oamip_benchmarks.experiments.cells import Cell, Plain
+from oamip_benchmarks.experiments.engine import Progress, make_folder, run_cells
+from oamip_benchmarks.experiments.study import Asked, Study
+from oamip_benchmarks.experiments.table import Line, summarise, write_cells, write_table
+from oamip_model.errors import InputError
+from oamip_model.files import check_writable, replacing
+from oamip_model.page import check_matplotlib
+
+SUFFIX = ".study.json"
+
+
+@dataclass(frozen=True)
+class Conducted:
+    """A study that is done: its table, how many cells it has and how many were done now, and the files written."""
+
+    lines: tuple[Line, ...]
+    cells: int
+    done: int
+    files: tuple[Path, ...]
+
+
+def conduct(study: Study, asked: Asked, folder: Path, *, jobs: int = 1, progress: Progress | None = None) -> Conducted:
+    """The study's table; NAME.csv, NAME-cells.csv, NAME.png and NAME.study.json are written into ``folder``.
+
+    The same study in the same folder goes on with the cells that are missing; other studies may share the folder, its
+    networks and scores. Raises InputError for what cannot be planned or written, KeyboardInterrupt where Ctrl-C
+    stopped it, with the finished cells kept.
+    """
+    check_matplotlib("experiment: its figure needs")
+    make_folder(folder)
+    table, cells_table, picture, record = (
+        check_writable(folder / f"{study.name}{ending}", "out") for ending in (".csv", "-cells.csv", ".png", SUFFIX)
+    )
+    cells = study.plan(asked)
+    results, done = run_cells(cells, folder, jobs=jobs, progress=progress)
+    lines = summarise(cells, results, study.rows, study.values)
+    if done or not record.exists() or json.loads(record.read_text(encoding="utf-8"))["cells"] != _listed(cells):
+        write_table(lines, table)
+        write_cells(cells, results, cells_table)
+        figure = study.draw(lines)
+        with replacing(picture) as temporary:
+            figure.savefig(temporary, dpi=110)
+        text = {"study": study.name, "asked": asdict(asked), "environment": describe(), "cells": _listed(cells)}
+        with replacing(record) as temporary:
+            temporary.write_text(json.dumps(text, indent=1) + "\n", encoding="utf-8")
+    return Conducted(tuple(lines), len({cell.key for cell in cells}), done, (table, cells_table, picture))
+
+
+def _listed(cells: Sequence[Cell]) -> list[Plain]:
+    return [{"key": cell.key, "work": cell.work, "tags": cell.tags} for cell in cells]
+
+
+def read_record(path: Path) -> Plain:
+    """What a study wrote of itself. Raises InputError for a file that is none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not {"study", "asked", "environment", "cells"} <= set(found):
+        raise InputError(f"run: {path} is not the record of a study")
+    return found

@@ -1,0 +1,73 @@
+"""Runs the cells of a study: those that the folder does not have yet, each on disk before the next is begun."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from oamip_benchmarks.bench.rows import locked
+from oamip_benchmarks.experiments.cells import Cell, Plain
+from oamip_benchmarks.experiments.works import run_cell
+from oamip_benchmarks.experiments.workshop import Workshop
+from oamip_model.errors import InputError
+from oamip_model.scoring.store import RunStore
+from oamip_model.solving.parallel import Workers
+
+CELLS = "cells.jsonl"
+Progress = Callable[[int, int, str], None]
+
+
+def run_cells(
+    cells: Sequence[Cell], folder: Path, *, jobs: int = 1, progress: Progress | None = None
+) -> tuple[dict[str, Plain], int]:
+    """The results of the cells by key, and how many of them were done here rather than before.
+
+    jobs: cells at a time, each in a process with one thread. Raises InputError where another run uses the folder, or
+    its file is no store of cells; KeyboardInterrupt where Ctrl-C stopped it, with the finished cells on disk.
+    """
+    make_folder(folder)
+    with locked(folder):
+        store = RunStore(folder / CELLS)
+        todo = {cell.key: cell for cell in cells if store.get(cell.key) is None}
+        total = len({cell.key for cell in cells})
+        done = total - len(todo)
+
+        def tell(line: str) -> None:
+            if progress is not None:
+                progress(done, total, line)
+
+        with closing(Workers(jobs).run(_run, folder, todo, tell)) as finished:
+            for key, result in finished:
+                cell = todo[key]
+                store.put(key, {"work": cell.work, "options": cell.options, "result": result})
+                done += 1
+                tell(cell.label)
+        return {cell.key: _result(store, cell) for cell in cells}, len(todo)
+
+
+def make_folder(folder: Path) -> None:
+    """Make the run's folder. Raises InputError where it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"out: the folder {folder} cannot be made ({error.strerror})") from None
+
+
+def stored_results(folder: Path) -> dict[str, Plain]:
+    """The results of all cells that a run's folder has, by key. Raises InputError for a folder without any."""
+    path = folder / CELLS
+    if not path.exists():
+        raise InputError(f"run: {folder} is no folder of `oamip experiment`, it has no {CELLS}")
+    return {key: record["result"] for key, record in RunStore(path).records.items()}
+
+
+def _result(store: RunStore, cell: Cell) -> Plain:
+    record = store.get(cell.key)
+    assert record is not None
+    result: Plain = record["result"]
+    return result
+
+
+def _run(folder: Path, cell: Cell, tell: Callable[[str], None] | None) -> Plain:
+    return run_cell(Workshop(folder, tell), cell.work, cell.options)

@@ -1,0 +1,90 @@
+"""The study ``pruning``: every method at the same size, and what fine-tuning gives back (the paper's main table)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from oamip_benchmarks.experiments.cells import METHODS, Cell, Plain, published_rule, published_threshold, score_rule
+from oamip_benchmarks.experiments.study import Asked, Study, settings
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from oamip_benchmarks.experiments.table import Line
+
+
+def plan(asked: Asked) -> list[Cell]:
+    """The reference, every method at every share, the published thresholds, and fine-tuning."""
+    return [cell for network in asked.networks for cell in _of_network(asked, network)]
+
+
+def _of_network(asked: Asked, network: str) -> list[Cell]:
+    known = [setting.plain() for setting in settings(asked, network)]
+    tunes = (0, asked.tune) if asked.tune else (0,)
+    # Seeds innermost, so that workers meet different networks.
+    cells = [reference_cell(setting, tune) for tune in tunes for setting in known]
+    for share in asked.shares:
+        for method in asked.methods:
+            for tune in tunes if method in asked.tuned else (0,):
+                rule, tags = score_rule(method, share, asked.images), {"method": method, "share": share}
+                cells += [prune_cell(setting, rule, {"amount": share}, tags, tune) for setting in known]
+    if "published" in asked.methods:
+        threshold = published_threshold(network, asked.data)
+        for tune in tunes if "published" in asked.tuned else (0,):
+            tags = {"method": "published", "threshold": threshold}
+            cells += [prune_cell(setting, published_rule(), {"threshold": threshold}, tags, tune) for setting in known]
+    return cells
+
+
+def reference_cell(setting: Plain, tune: int = 0) -> Cell:
+    """The cell of the network as trained, or trained on as the pruned ones are."""
+    tags = {"network": setting["network"], "method": "reference", "share": None, "threshold": None, "tuned": tune}
+    return Cell("reference", {"setting": setting, "tune": tune}, tags | {"seed": setting["seed"]})
+
+
+def prune_cell(setting: Plain, rule: Plain, choice: Plain, tags: Plain, tune: int = 0) -> Cell:
+    """The cell of a network that is pruned, and fine-tuned for ``tune`` epochs."""
+    options = {"setting": setting, "rule": rule, "choice": choice, "tune": tune}
+    named = {"network": setting["network"], "method": None, "share": None, "threshold": None, "tuned": tune}
+    return Cell("prune", options, named | tags | {"seed": setting["seed"]})
+
+
+def draw(lines: Sequence[Line]) -> Figure:
+    """Accuracies of all methods, one panel for each network."""
+    from oamip_benchmarks.experiments.drawing import panels, points
+
+    count = max(Counter(line.tags["network"] for line in lines).values())
+    figure, axes = panels(lines, "network", 4.6, 1.2 + 0.19 * count)
+    for name, each in axes.items():
+        shown = [_named(line) for line in lines if line.tags["network"] == name]
+        points(each, shown, "accuracy", ("name",))
+    return figure
+
+
+def _named(line: Line) -> Line:
+    from oamip_benchmarks.experiments.table import Line, tag_text
+
+    tags = line.tags
+    parts = [str(tags["method"])]
+    if tags["share"] is not None:
+        parts.append(tag_text("share", tags["share"]))
+    if tags["threshold"] is not None:
+        parts.append(f"below {tags['threshold']:g}")
+    if tags["tuned"]:
+        parts.append(f"tuned {tags['tuned']}")
+    return Line(tags | {"name": ", ".join(parts)}, line.values)
+
+
+STUDY = Study(
+    "pruning",
+    "Every way of scoring at the same size: accuracy, units, parameters and seconds, with and without fine-tuning.",
+    plan,
+    rows=("network", "method", "share", "threshold", "tuned"),
+    values=("accuracy", "units", "parameters", "seconds", "seconds_tuning"),
+    draw=draw,
+    options={
+        "methods": METHODS, "shares": (0.5,), "images": None, "tune": 1, "tuned": ("decoupled", "forward"),
+    },
+)  # fmt: skip

@@ -1,0 +1,52 @@
+"""Scores of a network's units by the rule of a cell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import oamip_model as om
+from oamip_benchmarks.experiments.cells import Plain
+from oamip_model.data.choose import per_class
+from oamip_model.errors import InputError
+
+if TYPE_CHECKING:
+    from oamip_model.data import Dataset
+    from oamip_model.network.types import Network
+    from oamip_model.scoring import Scores
+
+
+def make_scores(
+    rule: Plain, network: Network, train: Dataset, seed: int, tell: Callable[[str], None] | None = None
+) -> Scores:
+    """The scores of every unit of ``network`` by ``rule``, from images of ``train`` chosen by ``seed``.
+
+    rule: "method", a baseline's name or "oamip"; "images", how many are chosen, balanced, None for all; "only", a class
+    of which alone they are; "score", keywords of :func:`oamip_model.score`.
+    Raises KeyboardInterrupt where a solve was stopped by Ctrl-C: half-found scores are no result.
+    """
+    method = rule["method"]
+    images = _chosen(rule, train, seed) if "images" in rule else None
+    if method != "oamip":
+        return om.baseline_scores(network, method, seed, images=images)
+    assert images is not None
+
+    def told(done: int, total: int, line: str) -> None:
+        if tell is not None:
+            tell(f"scoring {done}/{total}: {line}")
+
+    scores = om.score(network, images, seed=seed, progress=told, **rule["score"])
+    if scores.interrupted:
+        raise KeyboardInterrupt
+    return scores
+
+
+def _chosen(rule: Plain, train: Dataset, seed: int) -> Dataset:
+    count: Any = rule["images"]
+    if "only" in rule:
+        return per_class(train, k=count, seed=seed, classes=[rule["only"]])[rule["only"]]
+    if count is None or count == train.count:
+        return train
+    if count > train.count:
+        raise InputError(f"images: got {count}, {train.source} has {train.count}")
+    return om.choose_images(train, n=count, seed=seed)

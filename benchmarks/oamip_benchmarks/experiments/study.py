@@ -1,0 +1,93 @@
+"""What a study is, what is asked of it, and the settings that follow from that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from oamip_benchmarks.experiments.cells import Cell, Plain, Setting
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from oamip_benchmarks.experiments.table import Line
+
+Draw: TypeAlias = Callable[[Sequence["Line"]], "Figure"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of a study; each uses those fields that its ``options`` name, and the first five.
+
+    seeds: how many, from 0; epochs: of training, None for those of the published runs; training_images: how many are
+    trained on and scored by, None for all; images: how many of them score the units, None for all; counts: the same,
+    one after the other, in the study of them; shares: of each layer's units that go; tune: epochs of fine-tuning;
+    tuned: methods whose networks are fine-tuned; weights: of the loss; every: epochs between two prunings; target: the
+    data set that is trained on after scoring on ``data``; keep: share of all units that stays
+    """
+
+    networks: tuple[str, ...]
+    data: str
+    seeds: int
+    epochs: int | None = None
+    training_images: int | None = None
+    images: int | None = None
+    counts: tuple[int | None, ...] = ()
+    shares: tuple[float, ...] = ()
+    methods: tuple[str, ...] = ()
+    tune: int = 0
+    tuned: tuple[str, ...] = ()
+    weights: tuple[float, ...] = ()
+    every: int = 1
+    target: str = ""
+    keep: float = 0.0
+
+
+@dataclass(frozen=True)
+class Study:
+    """One of the studies that ``oamip experiment`` offers.
+
+    options: names and defaults of the fields of :class:`Asked` that it takes beyond the first five; plan: its cells, in
+    the order in which they are run; rows: tags that name a line of its table, over whose cells means are taken; values:
+    results that the table shows; draw: its figure
+    """
+
+    name: str
+    about: str
+    plan: Callable[[Asked], list[Cell]]
+    rows: tuple[str, ...]
+    values: tuple[str, ...]
+    draw: Draw
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def settings(asked: Asked, network: str, data: str | None = None) -> list[Setting]:
+    """One setting for each seed. Raises InputError for a network or data set that is not known or does not fit."""
+    import oamip_model as om
+    from oamip_benchmarks.experiments.workshop import load, pixels_of
+
+    source = data or asked.data
+    train, test = load(source)
+    om.make_network(network, [int(size) for size in test.images.shape[1:]], test.classes)
+    images = None if asked.training_images is None else min(asked.training_images, train.count)
+    recipe = published_recipe(network, source, asked.epochs)
+    return [Setting(network, source, seed, recipe, images, pixels_of(source)) for seed in range(asked.seeds)]
+
+
+def published_recipe(network: str, data: str, epochs: int | None) -> Plain:
+    """How the authors trained such a network on such data, by their scripts, for other ``epochs`` where they are given.
+
+    RMSprop for MNIST and its relatives; on CIFAR-10 SGD, and for VGG-16 decoupled greedy training ("greedy"). Data that
+    they did not use are trained on as MNIST.
+
+    Example:
+        >>> published_recipe("fc3", "fashion-mnist", 2)
+        {'optimizer': 'rmsprop', 'learning_rate': 0.001, 'batch_size': 128, 'epochs': 2}
+    """
+    from oamip_model.training import PUBLISHED
+
+    deep = network.startswith("vgg16")
+    name = ("vgg16-cifar-10" if deep else "lenet5-cifar-10") if data == "cifar-10" else "mnist"
+    recipe: Plain = dict(PUBLISHED[name]) | ({"greedy": True} if deep and data == "cifar-10" else {})
+    return recipe if epochs is None else recipe | {"epochs": epochs}

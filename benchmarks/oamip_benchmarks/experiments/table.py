@@ -1,0 +1,120 @@
+"""A study's table: means and deviations over seeds, on the terminal and as CSV."""
+
+from __future__ import annotations
+
+import csv
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from oamip_benchmarks.experiments.cells import Cell, Plain
+from oamip_model.files import replacing
+
+SHARES = ("accuracy", "class_accuracy", "units", "parameters", "agreement")
+"""Values that are shares, shown in per cent."""
+HEADINGS = {
+    "accuracy": "accuracy, %", "class_accuracy": "accuracy on the class, %", "agreement": "agreement, %",
+    "units": "units gone, %", "parameters": "parameters gone, %", "difference": "score difference",
+    "seconds": "seconds to score", "seconds_training": "seconds to train", "seconds_tuning": "seconds to tune",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a table: its tags, and for each value the mean over seeds, their deviation, and how many they are.
+
+    The deviation is that of a sample (of n - 1); None for a single seed.
+    """
+
+    tags: Plain
+    values: Mapping[str, tuple[float, float | None, int]]
+
+    def mean(self, name: str) -> float:
+        """The mean of a value, NaN where no cell has it."""
+        return self.values[name][0] if name in self.values else math.nan
+
+    def deviation(self, name: str) -> float:
+        """The deviation of a value, 0 where it is not known."""
+        return (self.values[name][1] or 0.0) if name in self.values else 0.0
+
+    def plain(self) -> Plain:
+        """The line as JSON and CSV hold it."""
+        found = dict(self.tags)
+        for name, (mean, deviation, count) in self.values.items():
+            found |= {name: mean, f"{name}_deviation": deviation, f"{name}_seeds": count}
+        return found
+
+
+def summarise(
+    cells: Sequence[Cell], results: Mapping[str, Plain], rows: Sequence[str], values: Sequence[str]
+) -> list[Line]:
+    """One line for each combination of the tags in ``rows``, in the order in which the cells come."""
+    groups: dict[tuple[object, ...], list[Plain]] = {}
+    for cell in cells:
+        groups.setdefault(tuple(cell.tags.get(name) for name in rows), []).append(results[cell.key])
+    lines = []
+    for tags, found in groups.items():
+        means = {}
+        for name in values:
+            numbers = [float(result[name]) for result in found if result.get(name) is not None]
+            if numbers:
+                deviation = statistics.stdev(numbers) if len(numbers) > 1 else None
+                means[name] = (statistics.fmean(numbers), deviation, len(numbers))
+        lines.append(Line(dict(zip(rows, tags, strict=True)), means))
+    return lines
+
+
+def headings(rows: Sequence[str], values: Sequence[str]) -> list[str]:
+    """The heads of the table's columns."""
+    return [*(name.replace("_", " ") for name in rows), *(HEADINGS.get(name, name) for name in values)]
+
+
+def text_cells(line: Line, rows: Sequence[str], values: Sequence[str]) -> list[str]:
+    """The cells of a line as text: mean and deviation, shares in per cent."""
+    return [*(tag_text(name, line.tags[name]) for name in rows), *(value_text(line, name) for name in values)]
+
+
+def tag_text(name: str, value: object) -> str:
+    """A tag as text.
+
+    Example:
+        >>> tag_text("share", 0.5), tag_text("threshold", None), tag_text("images", "all")
+        ('50 %', '-', 'all')
+    """
+    if value is None:
+        return "-"
+    return f"{100 * float(str(value)):g} %" if name in ("share", "kept") else str(value)
+
+
+def value_text(line: Line, name: str) -> str:
+    """A value as text, "-" where no cell has it."""
+    if name not in line.values:
+        return "-"
+    mean, deviation, _ = line.values[name]
+    factor, digits = (100.0, 2) if name in SHARES else (1.0, 4 if name == "difference" else 1)
+    spread = "" if deviation is None else f" ± {factor * deviation:.{digits}f}"
+    return f"{factor * mean:.{digits}f}{spread}"
+
+
+def write_table(lines: Sequence[Line], path: Path) -> None:
+    """Write the lines as CSV, numbers in full. Raises InputError where that cannot be."""
+    _write([line.plain() for line in lines], path)
+
+
+def write_cells(cells: Sequence[Cell], results: Mapping[str, Plain], path: Path) -> None:
+    """Write one CSV line for each cell, with its tags and those of its results that are single values."""
+    found = []
+    for cell in cells:
+        single = {name: value for name, value in results[cell.key].items() if not isinstance(value, list | dict)}
+        found.append(cell.tags | single)
+    _write(found, path)
+
+
+def _write(records: Sequence[Plain], path: Path) -> None:
+    names = list(dict.fromkeys(name for record in records for name in record))
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, names, restval="")
+        writer.writeheader()
+        writer.writerows(records)

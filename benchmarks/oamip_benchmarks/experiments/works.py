@@ -1,0 +1,149 @@
+"""What cells do: each function takes the workshop and a cell's options, and gives its result as JSON can hold it.
+
+Options that all of them take: "setting", a trained network (:class:`~.cells.Setting`); "rule", how its units are scored
+(:func:`~.scorers.make_scores`); "choice", which units go by the scores, as keywords of :func:`oamip_model.prune`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+import oamip_model as om
+from oamip_benchmarks.experiments.cells import Plain
+from oamip_benchmarks.experiments.measures import known, measured
+from oamip_benchmarks.experiments.scorers import make_scores
+from oamip_benchmarks.experiments.workshop import Workshop
+from oamip_model.pruning.masked_training import pruned_to
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from oamip_model.data import Dataset
+    from oamip_model.scoring.select import Selection
+
+Work: TypeAlias = Callable[[Workshop, Plain], Plain]
+
+
+def reference(shop: Workshop, options: Plain) -> Plain:
+    """The network as trained; "tune": trained on by so many epochs, as the pruned ones are that it is compared with."""
+    setting = options["setting"]
+    trained = shop.trained(setting)
+    train, test = shop.data(setting)
+    module, seconds = trained.module, 0.0
+    if options["tune"]:
+        module, seconds = _tuned(shop, module, train, setting, options["tune"])
+    return measured(module, test, trained.module) | {"seconds_training": trained.seconds, "seconds_tuning": seconds}
+
+
+def prune(shop: Workshop, options: Plain) -> Plain:
+    """The trained network without the units that "choice" removes, fine-tuned for "tune" epochs where it is not 0."""
+    setting = options["setting"]
+    trained = shop.trained(setting)
+    train, test = shop.data(setting)
+    scores, scoring = shop.scores(setting, options["rule"])
+    selection = om.choose_units(scores, trained.network, **options["choice"])
+    started = time.perf_counter()
+    module = pruned_to(trained.module, selection, test.images, "remove", trained.network)
+    seconds = {"seconds": scoring, "seconds_pruning": time.perf_counter() - started, "seconds_tuning": 0.0}
+    if options["tune"]:
+        module, seconds["seconds_tuning"] = _tuned(shop, module, train, setting, options["tune"])
+    return measured(module, test, trained.module, selection.keep) | seconds | known(scores)
+
+
+def change(shop: Workshop, options: Plain) -> Plain:
+    """How far the scores of "rule" are from those of the rule "against", over all units of all layers.
+
+    "difference": the mean of their absolute differences; "agreement": the share of units of which both say alike
+    whether they go by "choice".
+    """
+    network = shop.trained(options["setting"]).network
+    first, second = (shop.scores(options["setting"], options[name])[0] for name in ("rule", "against"))
+    apart = np.concatenate([np.abs(first.by_layer[name] - second.by_layer[name]) for name in first.by_layer])
+    one, other = (om.choose_units(scores, network, **options["choice"]).keep for scores in (first, second))
+    alike = np.concatenate([mask == other[name] for name, mask in one.items()])
+    return {"difference": float(apart.mean()), "agreement": float(alike.mean())} | known(first)
+
+
+def retrain(shop: Workshop, options: Plain) -> Plain:
+    """A sub-network trained from its initial weights.
+
+    "of": whose scores "rule" are, the "trained" or the "initial" network of "setting"; "target": the setting whose
+    initial weights, data and recipe the sub-network is trained with. Without "rule" it is the whole network.
+    """
+    setting, target = options["setting"], options["target"]
+    initial = shop.initial(target)
+    train, test = shop.data(target)
+    module, result, selection = shop.initial(target), Plain(), None
+    if options["rule"] is not None:
+        scores, seconds = shop.scores(setting, options["rule"], options["of"])
+        selection = _selection(shop, options, scores)
+        module = pruned_to(initial, selection, test.images, "remove")
+        result = {"seconds": seconds} | known(scores)
+    started = time.perf_counter()
+    shop.train(module, train, target)
+    result["seconds_training"] = time.perf_counter() - started
+    return measured(module, test, initial, None if selection is None else selection.keep) | result
+
+
+def gradual(shop: Workshop, options: Plain) -> Plain:
+    """The network pruned every "every" epochs while it is trained; "beside": the full network is trained on beside it.
+
+    Source: :func:`oamip_model.prune_while_training`.
+    """
+    setting = options["setting"]
+    train, test = shop.data(setting)
+    initial = shop.initial(setting)
+    taken = []
+
+    def choose(module: nn.Module, epoch: int) -> Selection:
+        started = time.perf_counter()
+        shop.tell(f"scoring after epoch {epoch}")
+        network = om.read_network(module, train.images.shape[1:])
+        scores = make_scores(options["rule"], network, train, setting["seed"], shop.tell)
+        taken.append(time.perf_counter() - started)
+        return om.choose_units(scores, network, **options["choice"])
+
+    found = om.prune_while_training(
+        initial,
+        train.images,
+        train.labels,
+        choose,
+        every=options["every"],
+        beside=options["beside"],
+        seed=setting["seed"],
+        threads=1,
+        progress=lambda epoch, loss: shop.tell(f"pruning while training: epoch {epoch}, loss {loss:.3f}"),
+        **setting["recipe"],
+    )
+    spent = {"seconds": sum(taken), "seconds_training": found.training.seconds - sum(taken)}
+    return measured(found.module, test, initial, found.choices[-1][1]) | spent
+
+
+WORKS: dict[str, Work] = {work.__name__: work for work in (reference, prune, change, retrain, gradual)}
+
+
+def run_cell(shop: Workshop, work: str, options: Plain) -> Plain:
+    """The result of a cell."""
+    return WORKS[work](shop, options)
+
+
+def _selection(shop: Workshop, options: Plain, scores: om.Scores) -> Selection:
+    """The units chosen on the network whose scores they are."""
+    setting = options["setting"]
+    if options["of"] == "trained":
+        return om.choose_units(scores, shop.trained(setting).network, **options["choice"])
+    train, _ = shop.data(setting)
+    return om.choose_units(scores, om.read_network(shop.initial(setting), train.images.shape[1:]), **options["choice"])
+
+
+def _tuned(shop: Workshop, module: nn.Module, train: Dataset, setting: Plain, epochs: int) -> tuple[nn.Module, float]:
+    """The module after fine-tuning by the setting's optimizer, whose rate falls to 0 along half a cosine."""
+    recipe = {name: value for name, value in setting["recipe"].items() if name != "greedy"}
+    recipe |= {"epochs": epochs, "schedule": "cosine", "seed": setting["seed"], "threads": 1}
+    shop.tell(f"fine-tuning for {epochs} epochs")
+    tuned, result = om.fine_tune(module, *train, **recipe)
+    return tuned, result.seconds

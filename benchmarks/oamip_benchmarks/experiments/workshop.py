@@ -1,0 +1,139 @@
+"""The things that several cells share, in files of the run's folder: trained networks and scores, made once each."""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+import oamip_model as om
+from oamip_benchmarks.experiments.cells import Plain
+from oamip_benchmarks.experiments.scorers import make_scores
+from oamip_model.files import replacing
+from oamip_model.scoring.store import key_of
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from oamip_model.data import Dataset
+    from oamip_model.network.types import Network
+    from oamip_model.scoring import Scores
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network: the module in eval mode, as plain data, the module before training, and seconds it took."""
+
+    module: nn.Module
+    network: Network
+    initial: nn.Module
+    seconds: float
+
+
+class Workshop:
+    """The networks and scores of one run folder; ``tell`` is told in words what takes long.
+
+    Several processes may use a folder: what one is making the others wait for. Files are whole or not there.
+    """
+
+    def __init__(self, folder: Path, tell: Callable[[str], None] | None = None) -> None:
+        self.folder = folder
+        self.tell = tell or (lambda line: None)
+
+    def data(self, setting: Plain) -> tuple[Dataset, Dataset]:
+        """Training images, as many as the setting says, and all test images."""
+        train, test = load(setting["data"])
+        if setting["images"] is not None and setting["images"] < train.count:
+            train = om.choose_images(train, n=setting["images"], seed=0)
+        return train, test
+
+    def initial(self, setting: Plain) -> nn.Module:
+        """The setting's network before any training."""
+        _, test = load(setting["data"])
+        shape = [int(size) for size in test.images.shape[1:]]
+        return om.make_network(setting["network"], shape, test.classes, setting["seed"])
+
+    def trained(self, setting: Plain) -> Trained:
+        """The setting's network, trained here or before."""
+        module, initial = self.initial(setting), self.initial(setting)
+        train, _ = self.data(setting)
+        with self._making("networks", key_of(**setting), ".pt") as path:
+            if not path.exists():
+                started = time.perf_counter()
+                self.train(module, train, setting)
+                record = {"state": module.state_dict(), "seconds": time.perf_counter() - started, "setting": setting}
+                with replacing(path) as temporary:
+                    torch.save(record, temporary)
+            stored = torch.load(path, weights_only=True)
+        module.load_state_dict(stored["state"])
+        return Trained(module, om.read_network(module, train.images.shape[1:]), initial, stored["seconds"])
+
+    def train(self, module: nn.Module, train: Dataset, setting: Plain) -> None:
+        """Train a module in place by the setting's recipe; "greedy" in it: each layer with a classifier of its own."""
+        recipe = dict(setting["recipe"])
+        greedy = recipe.pop("greedy", False)
+        name = f"training {setting['network']} on {setting['data']}, seed {setting['seed']}"
+
+        def progress(epoch: int, loss: float) -> None:
+            self.tell(f"{name}: epoch {epoch}/{recipe['epochs']}, loss {loss:.3f}")
+
+        training = om.train_greedy if greedy else om.train
+        training(module, *train, seed=setting["seed"], threads=1, progress=progress, **recipe)
+
+    def scores(self, setting: Plain, rule: Plain, of: str = "trained") -> tuple[Scores, float]:
+        """Scores of the setting's network by a rule, found here or before, and the seconds that they took.
+
+        of: "trained", or "initial", the network before training.
+        """
+        if rule["method"] == "critical":
+            scores, seconds = self.scores(setting, rule["of"], of)
+            return om.critical_scores(scores), seconds
+        train, _ = self.data(setting)
+        with self._making("scores", key_of(setting=setting, rule=rule, of=of), ".json") as path:
+            if not path.exists():
+                if of == "trained":
+                    network = self.trained(setting).network
+                else:
+                    network = om.read_network(self.initial(setting), train.images.shape[1:])
+                started = time.perf_counter()
+                scores = make_scores(rule, network, train, setting["seed"], self.tell)
+                taken = time.perf_counter() - started
+                # Before the scores: where they are, their time is too.
+                with replacing(path.with_suffix(".seconds")) as temporary:
+                    temporary.write_text(json.dumps(taken))
+                scores.save(path)
+            return om.load_scores(path), float(json.loads(path.with_suffix(".seconds").read_text()))
+
+    @contextmanager
+    def _making(self, kind: str, key: str, suffix: str) -> Iterator[Path]:
+        """The path of a file, for this process alone as long as the block lasts."""
+        folder = self.folder / kind
+        folder.mkdir(exist_ok=True)
+        with (folder / f".{key}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield folder / f"{key}{suffix}"
+
+
+@functools.lru_cache(maxsize=2)
+def load(name: str) -> tuple[Dataset, Dataset]:
+    """Training and test images of a data set by name, kept for the next cell."""
+    return om.load_dataset(name, split="train"), om.load_dataset(name, split="test")
+
+
+def pixels_of(name: str) -> str:
+    """Hash of a data set's images and labels, training and test."""
+    found = hashlib.sha256()
+    for part in load(name):
+        for array in part:
+            found.update(repr(array.shape).encode())
+            found.update(memoryview(array).cast("B"))
+    return found.hexdigest()[:16]
