@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from oamip_benchmarks.experiments.cells import Cell, Plain, Setting
+from oamip_model.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,6 +72,9 @@ def settings(asked: Asked, network: str, data: str | None = None) -> list[Settin
     train, test = load(source)
     om.make_network(network, [int(size) for size in test.images.shape[1:]], test.classes)
     images = None if asked.training_images is None else min(asked.training_images, train.count)
+    for count in (asked.images, *asked.counts):
+        if count is not None and count > (images or train.count):
+            raise InputError(f"images: got {count}, {images or train.count} are trained on of {train.source}")
     recipe = published_recipe(network, source, asked.epochs)
     return [Setting(network, source, seed, recipe, images, pixels_of(source)) for seed in range(asked.seeds)]
 
