@@ -58,7 +58,10 @@ _IMAGES = 10
 @click.option(
     "--tolerance", type=float, help="Relative gap at which a program is solved.  [default: 1e-4; layer by layer 1e-3]"
 )
-@click.option("--time-limit", type=float, help="Seconds for each program.")
+@click.option("--heuristic/--no-heuristic", default=None,
+              help="Begin from scores found by gradients through the network.  [default: in a sound gate with 30 "
+              "integer ReLU states or more]")  # fmt: skip
+@click.option("--time-limit", type=float, help="Seconds for each program, bounds and heuristic included.")
 @click.option("--threads", default=1, show_default=True, help="Threads of the solver.")
 @click.option("--jobs", type=int, help="Programs that are solved at a time, with batches, per-class and decoupled.  "
               "[default: 1; with --engine dask the threads of the cluster]")  # fmt: skip
@@ -161,6 +164,7 @@ def record(result: Scores) -> dict[str, Any]:
         "gap",
         "loss",
         "sparsity",
+        "heuristic",
         "proved",
         "relaxed",
         "averaged",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +19,25 @@ from oamip_model.scoring.result import ProgramResult, ReplayCheck
 from oamip_model.solving import InstanceSolution, gated_logits, solve_instance
 from oamip_model.tightening import compute_bounds
 
+if TYPE_CHECKING:
+    from oamip_model.scoring.heuristic import HeuristicResult
+
 REPLAY_TOLERANCE = 1e-4
 """Largest difference of a logit between program and network, relative to the largest logit (at least 1)."""
+
+WORTH_A_HEURISTIC = 30
+"""Binaries of ReLUs and pooling below which a solver is done before the heuristic is."""
+_HEURISTIC_SHARE = 0.2
+"""Of the time limit, that the heuristic may take."""
 
 
 @dataclass(frozen=True)
 class Solver:
-    """Which solver, and how: the arguments of :func:`oamip_model.solving.solve_instance`."""
+    """Which solver, and how: the arguments of :func:`oamip_model.solving.solve_instance`.
+
+    time_limit: seconds for all of a program, bounds and heuristic included; heuristic: whether the primal heuristic
+    makes the first incumbent; None: where the program has WORTH_A_HEURISTIC binaries of ReLUs and pooling or more.
+    """
 
     name: str = "highs"
     tolerance: float = 1e-4
@@ -32,6 +45,7 @@ class Solver:
     threads: int | None = 1
     seed: int | None = 0
     log_file: str | None = None
+    heuristic: bool | None = False
 
 
 @dataclass(frozen=True)
@@ -58,7 +72,8 @@ def solve_program(
 ) -> ProgramOutcome:
     """Outcome of the program of images (n, *input_shape), whose positions in their source are ``indices``.
 
-    start: scores {group: (units,)} to begin from, as in :func:`oamip_model.solving.solve_instance`.
+    start: scores {group: (units,)} to begin from, as in :func:`oamip_model.solving.solve_instance`, where no heuristic
+    makes them.
     """
     began = time.monotonic()
     if isinstance(bounds, str):
@@ -67,11 +82,17 @@ def solve_program(
     bounded = time.monotonic()
     instance = build_instance(network, images, labels, **vars(settings), bounds=bounds)
     built = time.monotonic()
+    found = None
+    binaries = len(instance.STATE) + len(instance.CHOICE)
+    if solver.heuristic or (solver.heuristic is None and binaries >= WORTH_A_HEURISTIC):
+        found = _heuristic(network, images, labels, settings, solver, began, progress)
+        start = found.scores if np.isfinite(found.objective) else None
+    searched = time.monotonic()
     solution = solve_instance(
         instance,
         solver.name,
         tolerance=solver.tolerance,
-        time_limit=solver.time_limit,
+        time_limit=_left(solver, began),
         threads=solver.threads,
         seed=solver.seed,
         log_file=solver.log_file,
@@ -83,15 +104,39 @@ def solve_program(
     seconds = {
         "bounds": bounded - began,
         "build": built - bounded,
-        "solve": solved - built,
+        "heuristic": searched - built,
+        "solve": solved - searched,
         "solver": solution.solver_seconds,
     }
     seconds["replay"] = time.monotonic() - solved
     result = ProgramResult(
         indices, solution.status.value, solution.objective, solution.bound, solution.gap, solution.loss,
         solution.sparsity, replayed, check, solution.nodes, solution.rounds, solution.cuts, seconds, solution.message,
+        heuristic=found.objective if found is not None and np.isfinite(found.objective) else None,
     )  # fmt: skip
     return ProgramOutcome(result, solution.scores, solution.solver, solution.version, solution.interrupted)
+
+
+def _left(solver: Solver, began: float) -> float | None:
+    """Seconds that are left of the time limit, never none at all: a solve without any gives back its start."""
+    return None if solver.time_limit is None else max(solver.time_limit - (time.monotonic() - began), 1e-3)
+
+
+def _heuristic(
+    network: Network,
+    images: Array,
+    labels: NDArray[np.int64],
+    settings: Settings,
+    solver: Solver,
+    began: float,
+    progress: Callable[[str], None] | None,
+) -> HeuristicResult:
+    """What the primal heuristic finds, in a share of the time that is left."""
+    from oamip_model.scoring.heuristic import find_scores
+
+    left = _left(solver, began)
+    limit = None if left is None else _HEURISTIC_SHARE * left
+    return find_scores(network, images, labels, settings, seed=solver.seed or 0, time_limit=limit, progress=progress)
 
 
 def replay_check(

@@ -59,7 +59,8 @@ class ProgramResult:
     replayed_loss: of the network with these scores; cuts: tangents of the loss that were added; seconds: by stage;
     weight: of the loss, where the program had one of its own; images: their positions in the source (layer by layer:
     among the images given, and left out where all are taken). Of a layer's program also: layer: the score group;
-    variables, rows: of the last master; trained: the head, where one was trained.
+    variables, rows: of the last master; trained: the head, where one was trained. heuristic: objective of the scores
+    that the primal heuristic found, where it was asked for and found any.
     """
 
     images: tuple[int, ...]
@@ -81,6 +82,7 @@ class ProgramResult:
     variables: int | None = None
     rows: int | None = None
     trained: TrainedHead | None = None
+    heuristic: float | None = None
 
 
 def total_seconds(programs: Iterable[ProgramResult]) -> dict[str, float]:
@@ -180,6 +182,11 @@ class Scores:
     def sparsity(self) -> float | None:
         """Sparsity term of the objective; mean and sum as for the objective."""
         return self._together("sparsity")
+
+    @property
+    def heuristic(self) -> float | None:
+        """Objective of the primal heuristic's scores, None without one; mean over programs if averaged."""
+        return self._together("heuristic")
 
     @property
     def replay(self) -> ReplayCheck | None:

@@ -51,6 +51,7 @@ def score(
     bounds: Bounds | str = "interval",
     relaxation: str = "big-m",
     batch_size: int = 10,
+    heuristic: bool | None = None,
     tolerance: float | None = None,
     time_limit: float | None = None,
     threads: int | None = 1,
@@ -81,8 +82,12 @@ def score(
     gate, scores, relaxed, loss, sparsity, weight, margin, epsilon, relaxation: see
     :class:`oamip_model.formulation.Settings`; bounds: a method's name, or a :class:`oamip_model.bounds.Bounds` (joint
     only); layer by layer for the mixed-integer programs.
+    heuristic: whether scores from gradients through the network, and from moves of single scores, are the first
+    incumbent (:func:`oamip_model.scoring.heuristic.find_scores`), which the result keeps unless the solver finds better
+    ones. Unless given it is so in a sound gate with integer ReLU states, 30 of them or more.
     solver: a name of ``oamip solvers``; tolerance: relative gap at which a program counts as solved, 1e-4, and
-    1e-3 layer by layer; time_limit: seconds for each program; threads, seed, log_file: handed to the solver.
+    1e-3 layer by layer; time_limit: seconds for each program, bounds and heuristic included; threads, seed, log_file:
+    handed to the solver.
     jobs, engine, scheduler: how many programs are solved at a time and where, if none waits for another (batches,
     per-class, decoupled): see :class:`oamip_model.solving.parallel.Workers`. The scores are those of one job.
     store: a file to which each finished program is added, and from which a run that was killed goes on; progress:
@@ -119,6 +124,7 @@ def score(
         idle = {
             "gate": (gate, "subtractive"), "relaxed": (relaxed, False), "loss": (loss, "cross-entropy"),
             "batch_size": (batch_size, 10), "threads": (threads, 1), "log_file": (log_file, None),
+            "heuristic": (heuristic, None),
         }  # fmt: skip
         check_head_options(head, bounds, program_images, heads)
     for name, (value, default) in idle.items():
@@ -147,7 +153,8 @@ def score(
         )  # fmt: skip
         given = read_heads(plain, heads or {})
         return layerwise_scores(plain, x, y, data, plan, workers, kept, progress, given)
-    options = Solver(solver, gap, time_limit, threads, seed, None if log_file is None else str(log_file))
+    begins = check_heuristic(heuristic, settings)
+    options = Solver(solver, gap, time_limit, threads, seed, None if log_file is None else str(log_file), begins)
     programs = Programs(plain, x, y, data.indices, settings, bounds, options)
     return whole_network_scores(programs, data.source, strategy, batch_size, workers, kept, progress)
 
@@ -163,6 +170,25 @@ def check_independent(workers: Workers, strategy: str, threads: int | None, log_
         raise InputError(f"threads: got {threads!r}, accepted is 1 where several programs are solved at once")
     if log_file is not None:
         raise InputError("log_file: several programs that are solved at once would mix their logs")
+
+
+def check_heuristic(heuristic: bool | None, settings: Settings) -> bool | None:
+    """Whether the programs get a heuristic, None where their sizes decide. Raises InputError where there is none, but
+    one is asked for.
+
+    Example:
+        >>> check_heuristic(True, Settings()), check_heuristic(None, Settings(relaxed=True))
+        (True, False)
+    """
+    has_one = settings.gate != "published" and not settings.relaxed
+    if heuristic is None:
+        return None if has_one else False
+    if not isinstance(heuristic, bool):
+        raise InputError(f"heuristic: got {heuristic!r}, accepted are True, False and None")
+    if heuristic and not has_one:
+        kind = "gate published" if settings.gate == "published" else "a relaxation"
+        raise InputError(f"heuristic: got True, but {kind} has none: its best scores are not those of the network")
+    return heuristic
 
 
 def check_head_options(

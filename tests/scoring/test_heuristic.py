@@ -1,0 +1,130 @@
+"""The primal heuristic: what it gives is a point of the program, and never better than the optimum."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import oamip_model as om
+from oamip_model.errors import InputError
+from oamip_model.formulation import Settings, cross_entropy, hinge, published_sparsity, sparsity_weights
+from oamip_model.scoring.gated import PENALTY, GatedObjective
+from oamip_model.scoring.heuristic import find_scores
+from oamip_model.scoring.program import Solver, solve_program
+from oamip_model.solving import gated_logits
+from oamip_model.solving.compile import Compiled
+from oamip_model.solving.point import complete_point
+
+KINDS = ["dense", "conv", "residual", "relu-pool", "tied-to-image"]
+LOSSES = ["cross-entropy", "hinge", "margin"]
+SPARSITIES = ["published", "mean", "parameters"]
+
+
+def cost(p, flat, settings):
+    """weight * loss + sparsity of scores, in numpy."""
+    scores = p.split(flat)
+    if settings.sparsity == "published":
+        sums = [part.sum() for part in scores.values()]
+        sparsity = published_sparsity(sums, p.sizes, [g.divisor for g in p.network.groups])
+    else:
+        sparsity = float(sparsity_weights(p.network, settings.sparsity) @ flat)
+    logits = gated_logits(p.network, p.images, scores, settings.gate)
+    if settings.loss == "cross-entropy":
+        return settings.weight * cross_entropy(logits, p.labels).mean() + sparsity
+    weight = PENALTY if settings.loss == "margin" else settings.weight
+    return weight * hinge(logits, p.labels, settings.margin).mean() + sparsity
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("gate", ["subtractive", "switch"])
+def test_many_score_vectors_at_once_cost_what_each_costs_in_the_network(kind, gate, problem_of):
+    p, pick = problem_of(kind, 3), np.random.default_rng(0)
+    binary = "binary" if gate == "switch" else "continuous"
+    flat = pick.uniform(size=(5, p.units)) if gate == "subtractive" else pick.integers(0, 2, (5, p.units)) * 1.0
+    for number, loss in enumerate(LOSSES):
+        settings = Settings(gate=gate, scores=binary, loss=loss, sparsity=SPARSITIES[number], margin=0.5)
+        objective = GatedObjective(p.network, p.images, p.labels, settings, dtype=torch.float64)
+        found = objective(torch.as_tensor(flat)).numpy()
+        np.testing.assert_allclose(found, [cost(p, row, settings) for row in flat], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("kind", "gate", "loss"),
+    [("dense", "subtractive", "cross-entropy"), ("dense", "switch", "margin"), ("conv", "switch", "hinge")],
+)
+def test_scores_are_a_point_of_the_program_between_optimum_and_trained_network(kind, gate, loss, problem_of):
+    p = problem_of(kind, 1)
+    settings = Settings(gate=gate, scores="binary", loss=loss, sparsity="mean", margin=0.0)
+    found = find_scores(p.network, p.images, p.labels, settings)
+    flat = np.concatenate(list(found.scores.values()))
+    assert set(flat.tolist()) <= {0.0, 1.0}
+    instance = p.build(gate=gate, scores="binary", loss=loss, sparsity="mean", margin=0.0)
+    best = om.solve_instance(instance, tolerance=1e-6)
+    if not np.isfinite(found.objective):
+        assert loss == "margin"
+        return
+    compiled = Compiled(instance)
+    point = complete_point(compiled, flat)
+    assert compiled.arrays.violation(point) <= 1e-6
+    assert compiled.arrays.objective(point) == pytest.approx(found.objective, abs=1e-9)
+    assert best.bound - 1e-9 <= found.objective
+    if loss != "margin":
+        assert found.objective <= cost(p, np.ones(p.units), settings) + 1e-6
+
+
+def test_the_same_seed_gives_the_same_scores(problem_of):
+    p = problem_of("dense", 0)
+    one, two = (find_scores(p.network, p.images, p.labels, Settings(), seed=4) for _ in range(2))
+    assert one.objective == two.objective
+    for name in one.scores:
+        np.testing.assert_array_equal(one.scores[name], two.scores[name])
+
+
+def test_without_time_it_gives_back_the_trained_network_or_better(problem_of):
+    p = problem_of("dense", 0)
+    found = find_scores(p.network, p.images, p.labels, Settings(), time_limit=0.0)
+    assert found.objective <= cost(p, np.ones(p.units), Settings()) + 1e-6
+
+
+def test_a_result_keeps_the_heuristics_incumbent_where_the_solver_has_no_time(problem_of):
+    p = problem_of("dense", 0)
+    settings, limited = Settings(sparsity="mean"), Solver(time_limit=1e-3, heuristic=True)
+    outcome = solve_program(p.network, p.images, p.labels, (0, 1), settings, "interval", limited)
+    result = outcome.result
+    assert result.heuristic == pytest.approx(result.objective, abs=1e-9)
+    assert result.status == "feasible"
+    assert result.replay is not None
+    assert result.replay.passed
+    whole = solve_program(p.network, p.images, p.labels, (0, 1), settings, "interval", Solver(heuristic=True)).result
+    assert whole.heuristic is not None
+    assert whole.bound <= whole.objective <= whole.heuristic + 1e-9
+
+
+def test_size_decides_unless_told(problem_of):
+    p = problem_of("dense", 0)
+    assert om.score(p.network, p.images, p.labels).heuristic is None
+    scores = om.score(p.network, p.images, p.labels, heuristic=True)
+    assert scores.heuristic is not None
+    assert scores.seconds["heuristic"] > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"heuristic": True, "gate": "published"}, "heuristic: got True, but gate published has none"),
+        ({"heuristic": True, "relaxed": True}, "heuristic: got True, but a relaxation has none"),
+        ({"heuristic": 3}, "heuristic: got 3, accepted are True, False and None"),
+        ({"heuristic": True, "strategy": "decoupled"}, "heuristic: got True, but strategy decoupled has no use for it"),
+    ],
+)
+def test_a_heuristic_that_is_not_there_is_refused(problem_of, options, message):
+    p = problem_of("dense", 0)
+    with pytest.raises(InputError, match=message):
+        om.score(p.network, p.images, p.labels, **options)
+
+
+def test_the_published_gate_is_refused_directly(problem_of):
+    p = problem_of("dense", 0)
+    with pytest.raises(InputError, match="gate published has no heuristic"):
+        find_scores(p.network, p.images, p.labels, Settings(gate="published"))
