@@ -33,6 +33,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
+def other(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of data of the same shape, other images."""
+    return make_data(tmp_path_factory.mktemp("other") / "other.npz", seed=1)
+
+
+@pytest.fixture(scope="session")
 def asked(data: str) -> Asked:
     """What a small `pruning` asks for."""
     return Asked(

@@ -2,7 +2,30 @@
 
 from __future__ import annotations
 
-from oamip_benchmarks.experiments import pruning
+from oamip_benchmarks.experiments import (
+    accuracy_curve,
+    classes,
+    images,
+    initialisation,
+    pruning,
+    snip,
+    transfer,
+    weight,
+    while_training,
+)
 from oamip_benchmarks.experiments.study import Study
 
-STUDIES: dict[str, Study] = {module.STUDY.name: module.STUDY for module in (pruning,)}
+STUDIES: dict[str, Study] = {
+    study.name: study
+    for study in (
+        pruning.STUDY,
+        accuracy_curve.STUDY,
+        images.STUDY,
+        weight.STUDY,
+        classes.STUDY,
+        initialisation.STUDY,
+        while_training.STUDY,
+        snip.STUDY,
+        transfer.STUDY,
+    )
+}

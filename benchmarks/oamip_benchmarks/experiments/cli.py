@@ -38,6 +38,7 @@ _OPTIONS: dict[str, tuple[str, Any, bool, str]] = {
     "weights": ("--weight", click.FloatRange(min=0, min_open=True), True, "Weight of the loss."),
     "every": ("--every", _FROM_1, False, "Epochs between two prunings."),
     "target": ("--to", str, False, "The data set that is trained on, after scoring on --data."),
+    "per_class": ("--per-class", _FROM_1, False, "Images of each class."),
     "keep": ("--keep", _SHARE, False, "Share of all units that stays."),
 }
 

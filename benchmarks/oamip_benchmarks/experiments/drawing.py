@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from oamip_benchmarks.experiments.table import HEADINGS, SHARES, Line
+from oamip_benchmarks.experiments.table import HEADINGS, SHARES, Line, tag_text
 from oamip_model.page import COLOURS, plain
 
 _DASHES = ("-", "--", ":")
@@ -66,10 +67,41 @@ def points(axes: Axes, lines: Sequence[Line], y: str, label: Sequence[str]) -> N
         )  # fmt: skip
         if alike:
             axes.axvline(factor * line.mean(y), color=colour, linewidth=1, linestyle=":")
-    names = [", ".join(str(line.tags[t]) for t in label if line.tags.get(t) not in (None, 0)) for line in shown]
+    names = [", ".join(_words(line, tag) for tag in label if line.tags.get(tag) is not None) for line in shown]
     axes.set_yticks(range(len(shown)), names, fontsize=8)
     axes.set_xlabel(HEADINGS.get(y, y))
     axes.grid(axis="y", visible=False)
+
+
+def _words(line: Line, tag: str) -> str:
+    """A tag in words for a point's name."""
+    text = tag_text(tag, line.tags[tag])
+    return {"threshold": f"below {text}", "tuned": f"{text} epochs on", "class": f"class {text}"}.get(tag, text)
+
+
+def stacked(lines: Sequence[Line], x: str, values: Sequence[str], series: str, *, logarithmic: bool = False) -> Figure:
+    """A figure with a column for each network: curves of one value above those of the next, over the tag ``x``."""
+    networks = list(dict.fromkeys(line.tags["network"] for line in lines))
+    figure = Figure(figsize=(5.2 * len(networks), 2.8 * len(values)), layout="constrained")
+    found = figure.subplots(len(values), len(networks), squeeze=False, sharex="col")
+    for column, network in enumerate(networks):
+        for row, value in enumerate(values):
+            here = [line for line in lines if line.tags["network"] == network and value in line.values]
+            curves(plain(found[row][column]), here, x, value, series, logarithmic=logarithmic)
+            if row + 1 < len(values):
+                found[row][column].set_xlabel("")
+        found[0][column].set_title(network, loc="left")
+    legend_below(figure, found[0][0])
+    return figure
+
+
+def ranked(lines: Sequence[Line], y: str, label: Sequence[str], panel: str = "network") -> Figure:
+    """A figure with a panel for each value of the tag ``panel``: value ``y`` of its lines, named by tags, as points."""
+    count = max(Counter(line.tags[panel] for line in lines).values())
+    figure, axes = panels(lines, panel, 4.8, 1.3 + 0.19 * count)
+    for name, each in axes.items():
+        points(each, [line for line in lines if line.tags[panel] == name], y, label)
+    return figure
 
 
 def percent_axis(axes: Axes) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -40,41 +39,28 @@ def _of_network(asked: Asked, network: str) -> list[Cell]:
 
 def reference_cell(setting: Plain, tune: int = 0) -> Cell:
     """The cell of the network as trained, or trained on as the pruned ones are."""
-    tags = {"network": setting["network"], "method": "reference", "share": None, "threshold": None, "tuned": tune}
+    tags = {
+        "network": setting["network"],
+        "method": "reference",
+        "share": None,
+        "threshold": None,
+        "tuned": tune or None,
+    }
     return Cell("reference", {"setting": setting, "tune": tune}, tags | {"seed": setting["seed"]})
 
 
 def prune_cell(setting: Plain, rule: Plain, choice: Plain, tags: Plain, tune: int = 0) -> Cell:
     """The cell of a network that is pruned, and fine-tuned for ``tune`` epochs."""
     options = {"setting": setting, "rule": rule, "choice": choice, "tune": tune}
-    named = {"network": setting["network"], "method": None, "share": None, "threshold": None, "tuned": tune}
+    named = {"network": setting["network"], "method": None, "share": None, "threshold": None, "tuned": tune or None}
     return Cell("prune", options, named | tags | {"seed": setting["seed"]})
 
 
 def draw(lines: Sequence[Line]) -> Figure:
     """Accuracies of all methods, one panel for each network."""
-    from oamip_benchmarks.experiments.drawing import panels, points
+    from oamip_benchmarks.experiments.drawing import ranked
 
-    count = max(Counter(line.tags["network"] for line in lines).values())
-    figure, axes = panels(lines, "network", 4.6, 1.2 + 0.19 * count)
-    for name, each in axes.items():
-        shown = [_named(line) for line in lines if line.tags["network"] == name]
-        points(each, shown, "accuracy", ("name",))
-    return figure
-
-
-def _named(line: Line) -> Line:
-    from oamip_benchmarks.experiments.table import Line, tag_text
-
-    tags = line.tags
-    parts = [str(tags["method"])]
-    if tags["share"] is not None:
-        parts.append(tag_text("share", tags["share"]))
-    if tags["threshold"] is not None:
-        parts.append(f"below {tags['threshold']:g}")
-    if tags["tuned"]:
-        parts.append(f"tuned {tags['tuned']}")
-    return Line(tags | {"name": ", ".join(parts)}, line.values)
+    return ranked(lines, "accuracy", ("method", "share", "threshold", "tuned"))
 
 
 STUDY = Study(

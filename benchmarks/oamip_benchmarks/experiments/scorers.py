@@ -22,7 +22,8 @@ def make_scores(
     """The scores of every unit of ``network`` by ``rule``, from images of ``train`` chosen by ``seed``.
 
     rule: "method", a baseline's name or "oamip"; "images", how many are chosen, balanced, None for all; "only", a class
-    of which alone they are; "score", keywords of :func:`oamip_model.score`.
+    of which alone they are; "draw", a number that makes the choice another one; "score", keywords of
+    :func:`oamip_model.score`.
     Raises KeyboardInterrupt where a solve was stopped by Ctrl-C: half-found scores are no result.
     """
     method = rule["method"]
@@ -43,6 +44,8 @@ def make_scores(
 
 def _chosen(rule: Plain, train: Dataset, seed: int) -> Dataset:
     count: Any = rule["images"]
+    if rule.get("draw"):
+        seed += 1000 * rule["draw"]
     if "only" in rule:
         return per_class(train, k=count, seed=seed, classes=[rule["only"]])[rule["only"]]
     if count is None or count == train.count:

@@ -25,7 +25,8 @@ class Asked:
     trained on and scored by, None for all; images: how many of them score the units, None for all; counts: the same,
     one after the other, in the study of them; shares: of each layer's units that go; tune: epochs of fine-tuning;
     tuned: methods whose networks are fine-tuned; weights: of the loss; every: epochs between two prunings; target: the
-    data set that is trained on after scoring on ``data``; keep: share of all units that stays
+    data set that is trained on after scoring on ``data``; keep: share of all units that stays; per_class: images
+    of each class
     """
 
     networks: tuple[str, ...]
@@ -43,6 +44,7 @@ class Asked:
     every: int = 1
     target: str = ""
     keep: float = 0.0
+    per_class: int = 0
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,13 @@ def settings(asked: Asked, network: str, data: str | None = None) -> list[Settin
             raise InputError(f"images: got {count}, {images or train.count} are trained on of {train.source}")
     recipe = published_recipe(network, source, asked.epochs)
     return [Setting(network, source, seed, recipe, images, pixels_of(source)) for seed in range(asked.seeds)]
+
+
+def trained_on(setting: Setting) -> int:
+    """How many images a network is trained on."""
+    from oamip_benchmarks.experiments.workshop import load
+
+    return load(setting.data)[0].count if setting.images is None else setting.images
 
 
 def published_recipe(network: str, data: str, epochs: int | None) -> Plain:

@@ -40,7 +40,10 @@ def reference(shop: Workshop, options: Plain) -> Plain:
 
 
 def prune(shop: Workshop, options: Plain) -> Plain:
-    """The trained network without the units that "choice" removes, fine-tuned for "tune" epochs where it is not 0."""
+    """The trained network without the units that "choice" removes, fine-tuned for "tune" epochs where it is not 0.
+
+    Scores from one class alone: "class_accuracy" is the share of the test images of that class classified correctly.
+    """
     setting = options["setting"]
     trained = shop.trained(setting)
     train, test = shop.data(setting)
@@ -51,7 +54,11 @@ def prune(shop: Workshop, options: Plain) -> Plain:
     seconds = {"seconds": scoring, "seconds_pruning": time.perf_counter() - started, "seconds_tuning": 0.0}
     if options["tune"]:
         module, seconds["seconds_tuning"] = _tuned(shop, module, train, setting, options["tune"])
-    return measured(module, test, trained.module, selection.keep) | seconds | known(scores)
+    found = measured(module, test, trained.module, selection.keep)
+    if "only" in options["rule"]:
+        row = found["confusion"][options["rule"]["only"]]
+        found["class_accuracy"] = row[options["rule"]["only"]] / max(1, sum(row))
+    return found | seconds | known(scores)
 
 
 def change(shop: Workshop, options: Plain) -> Plain:
