@@ -11,11 +11,11 @@ import click
 from oamip_model.cli.options import Count, Verb, check_out, data_options, json_option, network_options
 from oamip_model.cli.output import print_json, print_table
 from oamip_model.errors import InputError
-from oamip_model.formulation.settings import GATES, Settings, validity_of
+from oamip_model.formulation.settings import GATES, LOSSES, SPARSITIES, Settings, validity_of
 from oamip_model.tightening.methods import BOUND_METHODS
 
 if TYPE_CHECKING:
-    from oamip_model.bounds import Bounds
+    from oamip_model.bounds import Bounds, Cutoff
 
 
 @click.command(cls=Verb)
@@ -36,6 +36,13 @@ if TYPE_CHECKING:
 @click.option("--solver", default="highs", show_default=True,
               help="Of --method lp, which needs duals, and of mip, which needs dual bounds.")  # fmt: skip
 @click.option("--solve-limit", type=float, help="Seconds of each solve of --method mip.")
+@click.option("--cutoff", type=float, help="The objective of scores that are known, as `oamip score` prints it: bounds "
+              "for scores no worse, with --method lp and mip. Of the program with --loss, --weight, --margin and "
+              "--sparsity.")  # fmt: skip
+@click.option("--loss", type=click.Choice(LOSSES), help=f"With --cutoff.  [default: {Settings.loss}]")
+@click.option("--weight", type=float, help=f"With --cutoff.  [default: {Settings.weight}]")
+@click.option("--margin", type=float, help=f"With --cutoff.  [default: {Settings.margin}]")
+@click.option("--sparsity", type=click.Choice(SPARSITIES), help=f"With --cutoff.  [default: {Settings.sparsity}]")
 @click.option("--seed", default=0, show_default=True, help="Of the choice of images.")
 @click.option("--out", type=click.Path(path_type=Path), help="Save the bounds to this .npz file, for score --bounds.")
 @json_option
@@ -50,6 +57,11 @@ def bounds(
     method: str,
     gate: str,
     epsilon: float | None,
+    cutoff: float | None,
+    loss: str | None,
+    weight: float | None,
+    margin: float | None,
+    sparsity: str | None,
     seed: int,
     out: Path | None,
     as_json: bool,
@@ -59,14 +71,20 @@ def bounds(
 
     One line for each method and ReLU layer: how many ReLUs are always off, always on and unstable, over all images, how
     many of them this method decided, and the mean width of the bounds. `oamip score --bounds FILE` takes the file that
-    --out wrote, with the same network, data, images and seed; with --gate published, one of --method interval.
+    --out wrote, with the same network, data, images and seed; with --gate published, one of --method interval; with
+    --cutoff, the same --loss, --weight, --margin and --sparsity.
     """
+    given = {"loss": loss, "weight": weight, "margin": margin, "sparsity": sparsity}
+    program: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if program and cutoff is None:
+        name, value = next(iter(program.items()))
+        raise InputError(f"{name}: got {value}, but bounds depend on the objective only where --cutoff is given")
     if out is not None:
         check_out(out, network, data, suffixes=(".npz",))
 
     import oamip_model as om
 
-    settings = Settings(gate=gate, epsilon=epsilon, scores="binary" if gate == "switch" else "continuous")
+    settings = Settings(gate=gate, epsilon=epsilon, scores="binary" if gate == "switch" else "continuous", **program)
     plain = om.read_network(network, input_shape)
     source = om.load_dataset(data, split=split, download=download)
     plain.check_images(source.images[:1])
@@ -75,9 +93,10 @@ def bounds(
         images = om.choose_images(source, n=n, seed=seed, correct_for=plain if correct_only else None)
     elif correct_only:
         raise InputError("correct_only: goes with a number of images, not with all")
+    known = None if cutoff is None else om.Cutoff(cutoff, images.labels, **program)
     found = om.compute_bounds(
         plain, images.images, method, epsilon=settings.epsilon or 0.0,
-        validity=validity_of(gate), **asked,
+        validity=validity_of(gate), cutoff=known, **asked,
     )  # fmt: skip
     if out is not None:
         found.save(out)
@@ -99,6 +118,15 @@ def print_bounds(found: Bounds) -> None:
     ]  # fmt: skip
     columns = ["layer", "method", "off", "on", "unstable", "decided here", "mean width", "seconds"]
     print_table(columns, rows, left=2)
+    if found.cutoff is not None:
+        click.echo(f"for scores with an objective of at most {found.cutoff.objective:g} ({_program(found.cutoff)})")
+
+
+def _program(cutoff: Cutoff) -> str:
+    """The settings of the program whose objective a cutoff is."""
+    weight = "" if cutoff.loss == "margin" else f", weight {cutoff.weight:g}"
+    margin = "" if cutoff.loss == "cross-entropy" else f", margin {cutoff.margin:g}"
+    return f"loss {cutoff.loss}{weight}{margin}, sparsity {cutoff.sparsity}"
 
 
 def record(found: Bounds) -> dict[str, Any]:
@@ -109,4 +137,5 @@ def record(found: Bounds) -> dict[str, Any]:
         "method": found.method, "validity": found.validity, "epsilon": found.epsilon, "network": found.network,
         "images_fingerprint": found.images, "relus": totals,
         "seconds": sum(r.seconds for r in found.reports), "layers": [asdict(r) for r in found.reports],
+        "cutoff": None if found.cutoff is None else asdict(found.cutoff),
     }  # fmt: skip

@@ -165,7 +165,10 @@ def no_scores(outcome: ProgramOutcome, settings: Settings) -> str:
 
 
 def _without_bounds(told: dict[str, Any], bounds: Bounds | str) -> dict[str, Any]:
-    return told | {"bounds": bounds if isinstance(bounds, str) else bounds.method}
+    if isinstance(bounds, str):
+        return told | {"bounds": bounds}
+    known = bounds.cutoff
+    return told | {"bounds": bounds.method if known is None else f"{bounds.method} up to {known.objective!r}"}
 
 
 def _record(outcome: ProgramOutcome) -> dict[str, Any]:

@@ -170,6 +170,8 @@ class _Solve:
         self.began = time.monotonic()
         self.instance, self.backend, self.options, self.tolerance = instance, backend, options, tolerance
         self.progress = progress
+        known = instance.layout.value.cutoff
+        self.cutoff = np.inf if known is None else float(known)
         self.compiled = Compiled(instance)
         self.arrays = self.compiled.arrays
         if self.arrays.sense != 1:
@@ -235,13 +237,16 @@ class _Solve:
         if solution.nodes is not None:
             self.nodes = (self.nodes or 0) + solution.nodes
         if solution.bound is not None:
-            self.bound = max(self.bound, solution.bound)
+            # Bounds of a cutoff may forbid scores beyond it, so that no more than the cutoff itself is proved.
+            self.bound = max(self.bound, min(solution.bound, self.cutoff))
         if solution.x is not None and not (relaxed and self.arrays.is_mip):
             self.consider(solution.x)
         if solution.interrupted:
             raise KeyboardInterrupt
         if solution.status is not Status.OPTIMAL:
             self.stopped = solution.status.value
+        if solution.status is Status.INFEASIBLE and self.cutoff < np.inf:
+            self.stopped = f"infeasible within the bounds, which hold up to an objective of {self.cutoff:g} only"
         return solution
 
     def begin(self, scores: Mapping[str, Array]) -> None:
@@ -419,7 +424,10 @@ class _Solve:
     def status(self, interrupted: bool) -> Status:
         if self.objective is not None:
             return Status.OPTIMAL if self.gap() <= self.tolerance else Status.FEASIBLE
-        if self.last is not None and self.last.status in (Status.INFEASIBLE, Status.UNBOUNDED, Status.ERROR):
+        if self.last is not None and self.last.status is Status.INFEASIBLE:
+            # Within a cutoff only: there may be scores beyond it.
+            return Status.INFEASIBLE if self.cutoff == np.inf else Status.NO_SOLUTION
+        if self.last is not None and self.last.status in (Status.UNBOUNDED, Status.ERROR):
             return self.last.status
         return Status.NO_SOLUTION
 

@@ -11,16 +11,19 @@ import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
-from oamip_model.bounds import Bounds, interval_bounds
+from oamip_model.bounds import Bounds, Cutoff, interval_bounds
 from oamip_model.bounds.interval import affine_interval
 from oamip_model.bounds.report import Deadline, layer_report
 from oamip_model.errors import InputError
 from oamip_model.network.ops import Array
 from oamip_model.network.types import IMAGE, Layer, Network
+from oamip_model.tightening.limit import Limit, limits_of, unreachable
 
-Optimise: TypeAlias = Callable[[Network, Array, Bounds, Bounds, int, NDArray[np.int64], Deadline], tuple[Array, Array]]
-"""(network, image, bounds so far, interval bounds, layer, which pre-activations, deadline): the least and the most of
-each, infinite where nothing was found."""
+Optimise: TypeAlias = Callable[
+    [Network, Array, Bounds, Bounds, int, NDArray[np.int64], Limit | None, Deadline], tuple[Array, Array]
+]
+"""(network, image, bounds so far, interval bounds, layer, which pre-activations, what a cutoff allows, deadline): the
+least and the most of each, infinite where nothing was found."""
 
 
 def climb(
@@ -34,12 +37,14 @@ def climb(
     jobs: int,
     time_limit: float | None,
     unstable: bool = False,
+    cutoff: Cutoff | None = None,
 ) -> Bounds:
     """Bounds never looser than ``start``, from ``optimise`` in the layers that are ``worth`` it.
 
     images: (n, *input_shape); unstable: only ReLUs that are still open, and not those that are on and keep rows; jobs:
-    processes, each of which takes whole images; time_limit: seconds, of which each image has its share. Raises
-    InputError where ``start`` is not for every score, has a box around the images, or does not fit.
+    processes, each of which takes whole images; time_limit: seconds, of which each image has its share; cutoff: an
+    objective beyond which the bounds need not hold. Raises InputError where ``start`` is not for every score, has a box
+    around the images, or does not fit, and where no scores have an objective as low as the cutoff.
     """
     if start.validity != "every score" or start.epsilon != 0:
         raise InputError(
@@ -49,8 +54,11 @@ def climb(
     x = network.check_images(images)
     start.check_fit(network, x, "every score", 0.0)
     sound = interval_bounds(network, x)
+    limits: Sequence[Limit | None] = [None] * len(x)
+    if cutoff is not None:
+        start, limits = replace(start, cutoff=cutoff), limits_of(network, x, start, cutoff)
     share = None if time_limit is None else time_limit * min(jobs, len(x)) / len(x)
-    tasks = [(x[i : i + 1], _of_image(start, i), _of_image(sound, i), worth, optimise, share, unstable)
+    tasks = [(x[i : i + 1], _of_image(start, i), _of_image(sound, i), worth, optimise, limits[i], share, unstable)
              for i in range(len(x))]  # fmt: skip
     if not any(worth) or jobs == 1 or len(x) == 1:
         done = [tighten_image(network, *task) for task in tasks]
@@ -85,6 +93,7 @@ def tighten_image(
     sound: Bounds,
     worth: Sequence[bool],
     optimise: Optimise,
+    limit: Limit | None,
     time_limit: float | None,
     unstable: bool,
 ) -> tuple[tuple[list[Array], ...], list[float]]:
@@ -104,9 +113,11 @@ def tighten_image(
             # What optimise is told of this layer is what holds by now.
             sides[0][k], sides[1][k] = low, high
             now = replace(start, **{name: tuple(side) for name, side in zip(names, sides, strict=True)})  # type: ignore[arg-type]
-            least, most = optimise(network, image, now, sound, k, at, deadline)
+            least, most = optimise(network, image, now, sound, k, at, limit, deadline)
             low, high = low.copy(), high.copy()
             low[0, at], high[0, at] = np.maximum(low[0, at], least), np.minimum(high[0, at], most)
+        if limit is not None and (low > high).any():
+            raise unreachable(limit.cutoff)
         sides[0][k], sides[1][k] = low, high
         out = [layer.activate(side.reshape(1, *layer.pre_shape)).reshape(1, -1) for side in (low, high)]
         sides[2][k], sides[3][k] = np.maximum(sides[2][k], np.minimum(out[0], sides[3][k])), out[1]

@@ -8,8 +8,10 @@ from numbers import Integral, Real
 from numpy.typing import ArrayLike
 
 from oamip_model import bounds as propagation
-from oamip_model.bounds import Bounds, Validity
+from oamip_model.bounds import Bounds, Cutoff, Validity
+from oamip_model.data import check_labels
 from oamip_model.errors import InputError
+from oamip_model.formulation import Settings
 from oamip_model.network.types import Network
 from oamip_model.tightening.lp import lp_bounds
 from oamip_model.tightening.methods import BOUND_METHODS
@@ -27,6 +29,7 @@ def compute_bounds(
     jobs: int = 1,
     solver: str = "highs",
     solve_limit: float | None = None,
+    cutoff: Cutoff | None = None,
 ) -> Bounds:
     """Bounds of every pre-activation for the images (n, *input_shape), by ``method``: one of BOUND_METHODS.
 
@@ -37,7 +40,9 @@ def compute_bounds(
     validity: "every score" for the gates subtractive and switch, "trained network" for the gate published; epsilon:
     half width of the box around each pixel; time_limit: seconds for each method after the interval, what is not reached
     keeps the bounds before; jobs, solver: processes and solver of "lp" and "mip"; solve_limit: seconds of each solve
-    of "mip". Raises InputError for whatever does not fit.
+    of "mip"; cutoff: with "lp" and "mip", the objective of scores that are known. Then the bounds need to hold only for
+    scores whose objective is no larger, may be far tighter, and fit that objective's program alone. Raises InputError
+    for whatever does not fit, and where no scores have an objective as low as the cutoff.
 
     Example:
         >>> import numpy as np, torch, oamip_model as om
@@ -45,6 +50,9 @@ def compute_bounds(
         >>> network = om.read_network(module)
         >>> compute_bounds(network, np.zeros((4, 2)), "lp").upper[1].shape
         (4, 2)
+        >>> found = compute_bounds(network, np.zeros((4, 2)), "lp", cutoff=om.Cutoff(5.0, [0, 1, 0, 1]))
+        >>> found.cutoff.objective
+        5.0
     """
     if method not in BOUND_METHODS:
         raise InputError(f"bounds: got {method!r}, accepted are {', '.join(BOUND_METHODS)}")
@@ -55,6 +63,8 @@ def compute_bounds(
             raise InputError(f"{name}: got {limit!r}, accepted is a number of seconds > 0")
     if solve_limit is not None and method != "mip":
         raise InputError(f"solve_limit: got {solve_limit!r}, but the method {method} has no use for it")
+    if cutoff is not None:
+        _check_cutoff(network, images, method, cutoff)
     before = method if method in propagation.BOUND_METHODS else "crown"
     found = propagation.compute_bounds(
         network, images, before, validity=validity, epsilon=epsilon, time_limit=time_limit
@@ -62,7 +72,22 @@ def compute_bounds(
     if method == before:
         return found
     x = network.check_images(images)
-    found = lp_bounds(network, x, found, solver=solver, jobs=int(jobs), time_limit=time_limit)
+    found = lp_bounds(network, x, found, solver=solver, jobs=int(jobs), time_limit=time_limit, cutoff=cutoff)
     if method == "lp":
         return found
-    return mip_bounds(network, x, found, solver=solver, jobs=int(jobs), time_limit=time_limit, solve_limit=solve_limit)
+    return mip_bounds(
+        network, x, found, solver=solver, jobs=int(jobs), time_limit=time_limit, solve_limit=solve_limit, cutoff=cutoff
+    )
+
+
+def _check_cutoff(network: Network, images: ArrayLike, method: str, cutoff: object) -> None:
+    if not isinstance(cutoff, Cutoff):
+        raise InputError(f"cutoff: got {cutoff!r}, accepted is an om.Cutoff")
+    if method in propagation.BOUND_METHODS:
+        raise InputError(f"cutoff: got {cutoff.objective:g}, but the method {method} has no use for it: accepted with"
+                         f" {', '.join(m for m in BOUND_METHODS if m not in propagation.BOUND_METHODS)}")  # fmt: skip
+    Settings(loss=cutoff.loss, sparsity=cutoff.sparsity, weight=cutoff.weight, margin=cutoff.margin)
+    labels = check_labels(cutoff.labels, network.classes)
+    count = len(network.check_images(images))
+    if len(labels) != count:
+        raise InputError(f"cutoff: got {len(labels)} labels for {count} images")

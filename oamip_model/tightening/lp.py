@@ -7,19 +7,23 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from oamip_model.bounds import Bounds
+from oamip_model.bounds import Bounds, Cutoff
 from oamip_model.bounds.crown import gains
 from oamip_model.bounds.interval import OUTWARD
 from oamip_model.bounds.report import Deadline
 from oamip_model.errors import InputError, SolverError
+from oamip_model.formulation.arrange import arrange
+from oamip_model.formulation.layout import Expressions
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
 from oamip_model.solving.protocol import Arrays, Options, Status
 from oamip_model.solving.registry import get_backend, open_cost_session
 from oamip_model.tightening.climb import climb
-from oamip_model.tightening.relaxation import relaxation
+from oamip_model.tightening.limit import Limit, limited, unreachable
+from oamip_model.tightening.relaxation import Relaxation, assembled, cut_behind, relaxation
 
 
 def lp_bounds(
@@ -30,6 +34,7 @@ def lp_bounds(
     solver: str = "highs",
     jobs: int = 1,
     time_limit: float | None = None,
+    cutoff: Cutoff | None = None,
 ) -> Bounds:
     """Bounds over the linear relaxation of the scored network (FORMULATION.md 4), never looser than ``start``.
 
@@ -39,7 +44,9 @@ def lp_bounds(
     weak-duality bound of the solver's row duals, evaluated here, so it holds however accurate they are.
 
     jobs: processes, each of which takes whole images; time_limit: seconds, of which each image has its share; what is
-    not reached keeps ``start``. Raises InputError for bounds of another kind and for a solver without duals.
+    not reached keeps ``start``; cutoff: the bounds need to hold only for scores whose objective is no larger, so that
+    each program holds the whole network and the rows of :func:`oamip_model.tightening.limit.limited`. Raises InputError
+    for bounds of another kind, for a solver without duals, and where no scores have an objective as low.
 
     Example:
         >>> import numpy as np, torch, oamip_model as om
@@ -54,9 +61,10 @@ def lp_bounds(
         True
     """
     get_backend(solver)
-    worth = [gains(network, k) and not crown_suffices(network, k) for k in range(len(network.layers))]
+    free = cutoff is None
+    worth = [gains(network, k) and not (free and crown_suffices(network, k)) for k in range(len(network.layers))]
     optimise = partial(_optimised, solver=solver)
-    return climb(network, images, start, "lp", worth, optimise, jobs=jobs, time_limit=time_limit)
+    return climb(network, images, start, "lp", worth, optimise, jobs=jobs, time_limit=time_limit, cutoff=cutoff)
 
 
 def crown_suffices(network: Network, k: int) -> bool:
@@ -83,20 +91,25 @@ def _optimised(
     sound: Bounds,
     k: int,
     at: NDArray[np.int64],
+    limit: Limit | None,
     deadline: Deadline,
     *,
     solver: str,
 ) -> tuple[Array, Array]:
     """The certified least and most of pre-activations ``at`` of layer k, infinite where the time did not suffice."""
     least, most = np.full(len(at), -np.inf), np.full(len(at), np.inf)
-    program = relaxation(network, image, bounds, sound, k)
-    targets = program.targets.take(at)
-    if targets.matrix.nnz == 0 or targets.matrix.indices.max() < program.scores:
-        # Linear in the scores alone: their box gives these bounds, and nothing in the rows cuts it.
-        return least, most
+    if limit is None:
+        program = relaxation(network, image, bounds, sound, k)
+        targets = program.targets.take(at)
+        if targets.matrix.nnz == 0 or targets.matrix.indices.max() < program.scores:
+            # Linear in the scores alone: their box gives these bounds, and nothing in the rows cuts it.
+            return least, most
+    else:
+        program = limited_relaxation(network, image, bounds, sound, k, at, limit)
+        targets = program.targets
     backend = get_backend(solver)
     with closing(open_cost_session(backend, program.arrays, Options(threads=1, seed=None))) as session:
-        for row in range(len(at)):
+        for row in np.flatnonzero(targets.counts()).tolist():
             cost = targets.matrix[[row]].toarray()[0]
             for sign, found in ((1.0, least), (-1.0, most)):
                 left = deadline.left()
@@ -106,6 +119,8 @@ def _optimised(
                 solution = session.solve(time_limit=left)
                 if solution.interrupted:
                     raise KeyboardInterrupt
+                if solution.status is Status.INFEASIBLE and limit is not None:
+                    raise unreachable(limit.cutoff)
                 if solution.status is Status.INFEASIBLE or solution.status is Status.ERROR:
                     raise SolverError(f"{solution.solver}: a relaxation ended as {solution.status}: {solution.message}")
                 if solution.status is not Status.OPTIMAL:
@@ -117,6 +132,33 @@ def _optimised(
                 value -= OUTWARD * (abs(value) + abs(constant))
                 found[row] = sign * (value + sign * constant)
     return least, most
+
+
+def limited_relaxation(
+    network: Network, image: Array, bounds: Bounds, sound: Bounds, k: int, at: NDArray[np.int64], limit: Limit
+) -> Relaxation:
+    """The relaxation with the rows of ``limit`` whose targets are pre-activations ``at`` of layer k, (at,).
+
+    Where that is a ReLU layer or the last, it is of the whole network, so that the loss counts; a pre-activation that
+    has no variable there is a target without terms, and is left out. Elsewhere it is of the layers before.
+    """
+    last = len(network.layers) - 1
+    if k < last and network.layers[k].activation != "relu":
+        behind = relaxation(network, image, bounds, sound, k)
+        return limited(replace(behind, targets=behind.targets.take(at)), network, limit)
+    layout = arrange(*cut_behind(network, image, bounds, sound, last), "subtractive")
+    program = assembled(layout)
+    logits = program.targets
+    if k == last:
+        return limited(replace(program, targets=logits.take(at)), network, limit, logits)
+    name = network.layers[k].name
+    column = {layout.pre[p][2]: program.scores + p for p in layout.gated.pre.tolist() if layout.pre[p][1] == name}
+    found = np.array([column.get(i, -1) for i in at.tolist()])
+    rows = np.flatnonzero(found >= 0)
+    shape = (len(at), len(program.arrays.cost))
+    matrix = sp.csr_array((np.ones(len(rows)), (rows, found[rows])), shape=shape)
+    targets = Expressions(matrix, np.zeros(len(at)))
+    return limited(replace(program, targets=targets), network, limit, logits)
 
 
 def certified(arrays: Arrays, duals: Array) -> float:

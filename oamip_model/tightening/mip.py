@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from oamip_model.bounds import Bounds
+from oamip_model.bounds import Bounds, Cutoff
 from oamip_model.bounds.crown import gains
 from oamip_model.bounds.report import Deadline
 from oamip_model.errors import InputError, SolverError
@@ -27,7 +27,8 @@ from oamip_model.solving.protocol import (
 )
 from oamip_model.solving.registry import get_backend
 from oamip_model.tightening.climb import climb
-from oamip_model.tightening.relaxation import Relaxation, cut_behind, relaxation
+from oamip_model.tightening.limit import Limit, limited, unreachable
+from oamip_model.tightening.relaxation import Relaxation, cut_behind, relaxation, widened, with_columns
 
 _GAP = 1e-4
 """Relative gap at which one bound is settled: its dual bound holds anyhow."""
@@ -42,6 +43,7 @@ def mip_bounds(
     jobs: int = 1,
     time_limit: float | None = None,
     solve_limit: float | None = None,
+    cutoff: Cutoff | None = None,
 ) -> Bounds:
     """Bounds over :func:`integer_program` of the layers before, never looser than ``start``.
 
@@ -51,7 +53,10 @@ def mip_bounds(
 
     jobs: processes, each of which takes whole images; time_limit: seconds, of which each image has its share, and
     each solve its share of what is left; solve_limit: most seconds of one solve. What is not reached keeps ``start``.
-    Raises InputError for bounds of another kind, and for a solver that tells no dual bound.
+    cutoff: the bounds need to hold only for scores whose objective is no larger, so that each program limits the
+    sparsity by what is left of it where every loss is least (:func:`oamip_model.tightening.limit.limited`). Raises
+    InputError for bounds of another kind, for a solver that tells no dual bound, and where no scores have an objective
+    as low.
 
     Example:
         >>> import numpy as np, torch, oamip_model as om
@@ -69,7 +74,8 @@ def mip_bounds(
     last = len(network.layers) - 1
     worth = [k < last and gains(network, k) for k in range(last + 1)]
     optimise = partial(_optimised, solver=solver, solve_limit=solve_limit)
-    return climb(network, images, start, "mip", worth, optimise, jobs=jobs, time_limit=time_limit, unstable=True)
+    return climb(network, images, start, "mip", worth, optimise, jobs=jobs, time_limit=time_limit, unstable=True,
+                 cutoff=cutoff)  # fmt: skip
 
 
 def integer_program(network: Network, image: Array, bounds: Bounds, sound: Bounds, layer: int) -> Relaxation:
@@ -97,11 +103,11 @@ def integer_program(network: Network, image: Array, bounds: Bounds, sound: Bound
     above = _matrix([(h, one), (a, -one), (z, -g.lower[at])], row, width + count)
     integral = np.zeros(width + count, dtype=bool)
     integral[width - len(layout.choice) :] = True
-    wide = _with_columns(old, np.zeros(count), np.ones(count))
+    wide = with_columns(old, np.zeros(count), np.ones(count))
     endless = np.full(count, -np.inf)
     arrays = append_rows(wide, below, endless, np.zeros(count))
     arrays = append_rows(arrays, above, endless, -g.lower[at])
-    targets = replace(program.targets, matrix=_widened(program.targets.matrix, count))
+    targets = replace(program.targets, matrix=widened(program.targets.matrix, width + count))
     return Relaxation(replace(arrays, integral=integral), targets, program.scores)
 
 
@@ -112,6 +118,7 @@ def _optimised(
     sound: Bounds,
     k: int,
     at: NDArray[np.int64],
+    limit: Limit | None,
     deadline: Deadline,
     *,
     solver: str,
@@ -119,7 +126,7 @@ def _optimised(
 ) -> tuple[Array, Array]:
     """The least and most of pre-activations ``at`` of layer k, infinite where the time did not suffice."""
     least, most = np.full(len(at), -np.inf), np.full(len(at), np.inf)
-    program = integer_program(network, image, bounds, sound, k)
+    program = limited(integer_program(network, image, bounds, sound, k), network, limit)
     if not program.arrays.is_mip:
         # No state is open before this layer: the relaxation is all there is.
         return least, most
@@ -135,7 +142,7 @@ def _optimised(
                 return least, most
             solves = 2 * (len(at) - row)
             limits = [t for t in (solve_limit, None if left is None else left / solves) if t is not None]
-            found = _extreme(backend, aimed, side, relu, min(limits) if limits else None)
+            found = _extreme(backend, aimed, side, relu, min(limits) if limits else None, limit)
             if side == 1:
                 least[row] = found
             else:
@@ -147,14 +154,16 @@ def _optimised(
 
 def _aimed_at(arrays: Arrays, target: sp.csr_array, constant: float, low: float, high: float) -> Arrays:
     """The program with one more column, the last, that equals ``target`` @ columns + constant, in [low, high]."""
-    aimed = _with_columns(arrays, np.array([low]), np.array([high]))
+    aimed = with_columns(arrays, np.array([low]), np.array([high]))
     row = sp.csr_array(sp.hstack([-target, sp.csr_array([[1.0]])], format="csr"))
     cost = np.zeros(len(aimed.cost))
     cost[-1] = 1.0
     return append_rows(replace(aimed, cost=cost), row, np.array([constant]), np.array([constant]))
 
 
-def _extreme(backend: Backend, aimed: Arrays, side: int, relu: bool, limit: float | None) -> float:
+def _extreme(
+    backend: Backend, aimed: Arrays, side: int, relu: bool, seconds: float | None, limit: Limit | None
+) -> float:
     """A lower bound of ``side`` times the last column, -inf where none was found, or 0 as soon as it is above 0.
 
     Before a ReLU only points with a sign that is still in doubt are let in: where there are none, the sign is decided,
@@ -165,28 +174,16 @@ def _extreme(backend: Backend, aimed: Arrays, side: int, relu: bool, limit: floa
     if relu:
         lower[-1], upper[-1] = (lower[-1], min(upper[-1], slack)) if side == 1 else (max(lower[-1], -slack), upper[-1])
     asked = replace(aimed, cost=side * aimed.cost, lower=lower, upper=upper)
-    solution = backend.solve(asked, Options(time_limit=limit, gap=_GAP))
+    solution = backend.solve(asked, Options(time_limit=seconds, gap=_GAP))
     if solution.interrupted:
         raise KeyboardInterrupt
+    if solution.status is Status.INFEASIBLE and not relu and limit is not None:
+        raise unreachable(limit.cutoff)
     if solution.status is Status.ERROR or (solution.status is Status.INFEASIBLE and not relu):
         raise SolverError(f"{solution.solver}: a program of bounds ended as {solution.status}: {solution.message}")
     if solution.status is Status.INFEASIBLE:
         return 0.0
     return -np.inf if solution.bound is None else solution.bound - slack - DEFAULT_FEASIBILITY * abs(solution.bound)
-
-
-def _with_columns(arrays: Arrays, lower: Array, upper: Array) -> Arrays:
-    """The program with further continuous columns, in no row yet."""
-    count = len(lower)
-    return replace(
-        arrays, matrix=_widened(arrays.matrix, count), cost=np.concatenate([arrays.cost, np.zeros(count)]),
-        lower=np.concatenate([arrays.lower, lower]), upper=np.concatenate([arrays.upper, upper]),
-        integral=np.concatenate([arrays.integral, np.zeros(count, dtype=bool)]),
-    )  # fmt: skip
-
-
-def _widened(matrix: sp.csr_array, count: int) -> sp.csr_array:
-    return sp.csr_array((matrix.data, matrix.indices, matrix.indptr), shape=(matrix.shape[0], matrix.shape[1] + count))
 
 
 def _matrix(pieces: list[tuple[NDArray[np.int64], Array]], row: NDArray[np.int64], width: int) -> sp.csr_array:

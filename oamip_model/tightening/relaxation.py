@@ -40,8 +40,7 @@ def relaxation(network: Network, image: Array, bounds: Bounds, sound: Bounds, la
 
     Projecting z out of the rows of FORMULATION.md 3a gives less: there the last row is that over a - (1 - s) M.
     """
-    layout = arrange(*cut_behind(network, image, bounds, sound, layer), "subtractive")
-    return _assembled(layout)
+    return assembled(arrange(*cut_behind(network, image, bounds, sound, layer), "subtractive"))
 
 
 def cut_behind(
@@ -53,12 +52,24 @@ def cut_behind(
     return cut, image, _until(bounds, layer), _until(sound, layer)
 
 
+def with_columns(arrays: Arrays, lower: Array, upper: Array) -> Arrays:
+    """The program with further continuous columns, in no row yet."""
+    count = len(lower)
+    return replace(
+        arrays, matrix=widened(arrays.matrix, len(arrays.cost) + count),
+        cost=np.concatenate([arrays.cost, np.zeros(count)]),
+        lower=np.concatenate([arrays.lower, lower]), upper=np.concatenate([arrays.upper, upper]),
+        integral=np.concatenate([arrays.integral, np.zeros(count, dtype=bool)]),
+    )  # fmt: skip
+
+
 def _until(bounds: Bounds, layer: int) -> Bounds:
     sides = ("lower", "upper", "output_lower", "output_upper")
     return replace(bounds, **{side: getattr(bounds, side)[: layer + 1] for side in sides})
 
 
-def _assembled(layout: Layout) -> Relaxation:
+def assembled(layout: Layout) -> Relaxation:
+    """The relaxation of a layout, with its logits as targets; see :func:`relaxation`."""
     scores, pre, act, choice = len(layout.unit), len(layout.pre), len(layout.act), len(layout.choice)
     width = scores + pre + act + choice
     g = layout.gated
@@ -74,7 +85,7 @@ def _assembled(layout: Layout) -> Relaxation:
 
     x = layout.pre_rows
     defined = sp.hstack([sp.csr_array((pre, scores)), sp.eye_array(pre), sp.csr_array((pre, act))], format="csr")
-    blocks.append((_wide(sp.csr_array(defined - x.matrix), width), x.constant, x.constant))
+    blocks.append((widened(sp.csr_array(defined - x.matrix), width), x.constant, x.constant))
     one, free = np.ones(len(a)), np.full(len(a), np.inf)
     scale = np.where(scored, g.scale, 0.0)
     add(np.flatnonzero(scored), [(h, one), (a, -one), (s, -scale)], -scale, free)
@@ -86,7 +97,7 @@ def _assembled(layout: Layout) -> Relaxation:
 
     pooled = layout.pooled
     output, q = scores + pre + pooled.act, np.arange(choice)
-    picked = sp.csr_array((np.ones(choice), (q, output)), shape=(choice, width)) - _wide(pooled.entries.matrix, width)
+    picked = sp.csr_array((np.ones(choice), (q, output)), shape=(choice, width)) - widened(pooled.entries.matrix, width)
     chosen = sp.csr_array((pooled.big_m, (q, width - choice + q)), shape=(choice, width))
     endless = np.full(choice, np.inf)
     blocks.append((sp.csr_array(picked), pooled.entries.constant, endless))
@@ -102,9 +113,10 @@ def _assembled(layout: Layout) -> Relaxation:
         np.concatenate([lower for _, lower, _ in blocks]), np.concatenate([upper for _, _, upper in blocks]),
         np.zeros(width, dtype=bool),
     )  # fmt: skip
-    targets = Expressions(_wide(layout.logits.matrix, width), layout.logits.constant)
+    targets = Expressions(widened(layout.logits.matrix, width), layout.logits.constant)
     return Relaxation(arrays, targets, scores)
 
 
-def _wide(matrix: sp.csr_array, width: int) -> sp.csr_array:
+def widened(matrix: sp.csr_array, width: int) -> sp.csr_array:
+    """The matrix with empty columns after its own, ``width`` in all."""
     return sp.csr_array((matrix.data, matrix.indices, matrix.indptr), shape=(matrix.shape[0], width))

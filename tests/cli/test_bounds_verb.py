@@ -49,7 +49,32 @@ def test_the_published_gate_has_bounds_of_the_trained_network(files: Any, call: 
     assert (told["validity"], told["epsilon"]) == ("trained network", 1e-5)
 
 
+def test_score_takes_bounds_up_to_a_cutoff_for_their_program_only(files: Any, call: Any, tmp_path: Path) -> None:
+    out, data = tmp_path / "bounds.npz", ["--data", files.data, "--json"]
+    program = ["--sparsity", "mean", "--weight", "2"]
+    options = [*FEW, *data, "--score-type", "binary", *program]
+    free = call("score", files.net, *options).json()
+    cutoff = ["--method", "lp", "--cutoff", str(free["objective"]), *program]
+    told = call("bounds", files.net, *FEW, *data, *cutoff, "--out", out).json()
+    assert told["cutoff"]["objective"] == free["objective"]
+    told = call("bounds", files.net, *FEW, "--data", files.data, *cutoff).out.splitlines()[-1]
+    assert told.endswith("(loss cross-entropy, weight 2, sparsity mean)")
+    found = call("score", files.net, *options, "--bounds", out).json()
+    assert found["status"] == "optimal"
+    assert found["objective"] == pytest.approx(free["objective"], rel=2e-4)
+    assert found["options"]["bounds"] == f"lp up to {free['objective']!r}"
+    refused = call("score", files.net, *options, "--weight", "3", "--bounds", out)
+    assert (refused.code, refused.out) == (2, "")
+    assert "--bounds: computed with a cutoff for weight 2.0, the program has weight 3.0" in refused.err
+
+
 @pytest.mark.parametrize(("arguments", "culprit"), [
+    (["--weight", "2"], "--weight: got 2.0, but bounds depend on the objective only where --cutoff is given"),
+    (["--cutoff", "5"], "--cutoff: got 5, but the method crown has no use for it"),
+    (["--cutoff", "nan", "--method", "lp"], "--cutoff: got nan"),
+    (["--cutoff", "-9", "--method", "lp"], "--cutoff: got -9, but no scores have an objective as low"),
+    (["--cutoff", "9", "--method", "lp", "--weight", "-1"], "--weight: got -1"),
+    (["--cutoff", "9", "--method", "lp", "--gate", "published"], "bounds: lp holds for every score"),
     (["--method", "guess"], "--method"), (["--jobs", "0"], "--jobs: got 0"), (["--images", "0"], "--images"),
     (["--time-limit", "-1"], "--time-limit: got -1"), (["--epsilon", "0.1"], "--epsilon: only the gate published"),
     (["--out", "bounds.json"], "--out: bounds.json is not a name ending in .npz"),
