@@ -12,7 +12,7 @@ from oamip_model.cli.output import INTERRUPTED, UNPROVED, note, percent, print_j
 from oamip_model.errors import CheckError, InputError
 from oamip_model.files import check_writable
 from oamip_model.formulation.settings import GATES, LOSSES, RELAXATIONS, SCORES, SPARSITIES, Settings
-from oamip_model.scoring.strategies import HEADS, LAYERWISE, STRATEGIES
+from oamip_model.scoring.strategies import DEFAULT_STRATEGY, HEADS, LAYERWISE, SCOPES, STRATEGIES, WHOLE
 from oamip_model.solving.engines import ENGINES
 from oamip_model.tightening.methods import BOUND_METHODS
 
@@ -27,22 +27,32 @@ _IMAGES = 10
 @network_options
 @data_options(split=None)
 @click.option("--images", "n", type=Count(), help="How many images, as many of each class; all: every image.  "
-              f"[default: {_IMAGES}; all with {', '.join(LAYERWISE)}]")  # fmt: skip
+              f"[default: all; {_IMAGES} with {', '.join(WHOLE)}]")  # fmt: skip
 @click.option("--correct-only", is_flag=True, help="Only images that the network classifies correctly.")
 @click.option("--solver", default="highs", show_default=True, help="A name of `oamip solvers`, or pyomo:NAME.")
-@click.option("--strategy", type=click.Choice(STRATEGIES), default="joint", show_default=True,
-              help="One program for all images; several, whose scores are averaged (batches, per-class); or one convex "
-              f"program a layer ({', '.join(LAYERWISE)}).")  # fmt: skip
+@click.option("--strategy", type=click.Choice(STRATEGIES), default=DEFAULT_STRATEGY, show_default=True,
+              help=f"One convex program a layer, from any number of images ({', '.join(LAYERWISE)}); or of all layers "
+              "one program (joint), or several whose scores are averaged (batches, per-class).")  # fmt: skip
 @click.option("--batch-size", default=10, show_default=True, help="Images of each program of --strategy batches.")
 @click.option("--head", type=click.Choice(HEADS), default=HEADS[0], show_default=True,
               help="What stands for the layers after the scored one, layer by layer.")  # fmt: skip
 @click.option("--program-images", type=int, help="Images of each mixed-integer program (heads rest and auxiliary). "
               "  [default: 50]")  # fmt: skip
-@click.option("--amount", type=float, help="Layer by layer: find the weight for removing this share of each layer.")
-@click.option("--sweeps", default=1, show_default=True, help="Layer by layer: rounds over the layers after the first.")
+@click.option("--amount", type=float, help="Layer by layer: find the weights for removing this share of the units.")
+@click.option(
+    "--scope",
+    type=click.Choice(SCOPES),
+    default=SCOPES[0],
+    show_default=True,
+    help="--amount of each layer, or of all layers together, by one weight.",
+)
+@click.option(
+    "--sweeps", default=1, show_default=True, help="Forward and backward: rounds over the layers after the first."
+)
 @click.option("--device", default="cpu", show_default=True, help="Of torch, layer by layer: cpu, cuda or auto.")
 @click.option("--gate", type=click.Choice(GATES), default=Settings.gate, show_default=True,
-              help="How a score acts on a unit; the bounds of `published` do not hold for scores below 1.")  # fmt: skip
+              help="Of joint, batches and per-class: how a score acts on a unit; the bounds of `published` do not hold "
+              "for scores below 1.")  # fmt: skip
 @click.option("--score-type", "scores", type=click.Choice(SCORES), default=Settings.scores, show_default=True)
 @click.option("--relaxed", is_flag=True, help="ReLU states in [0, 1] instead of {0, 1}: a lower bound, and quick.")
 @click.option("--relaxation", type=click.Choice(RELAXATIONS), default=Settings.relaxation, show_default=True)
@@ -56,7 +66,7 @@ _IMAGES = 10
     "--epsilon", type=float, help="Half width of the box around the images, with --gate published.  [default: 1e-5]"
 )
 @click.option(
-    "--tolerance", type=float, help="Relative gap at which a program is solved.  [default: 1e-4; layer by layer 1e-3]"
+    "--tolerance", type=float, help="Relative gap at which a program is solved.  [default: 1e-3; all layers 1e-4]"
 )
 @click.option("--heuristic/--no-heuristic", default=None,
               help="Begin from scores found by gradients through the network.  [default: in a sound gate with 30 "

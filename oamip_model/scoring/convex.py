@@ -78,8 +78,9 @@ def minimise_convex(
 
     price: (units,); offset: constant of the objective, which the relative gap counts; start: (units,) first point,
     all ones if not given; tangents: kept and extended, so that a path of weights shares them; projection: how the next
-    point is found, "euclid" (the nearest, without a solver) or "lp" (the nearest in the largest coordinate, by one
-    linear program more for each call); max_calls: oracle calls at which it stops, with whatever gap there is.
+    point is found, "euclid" (the nearest, without a solver, and "lp" where its check fails) or "lp" (the nearest in the
+    largest coordinate, by one linear program more for each call); max_calls: oracle calls at which it stops, with
+    whatever gap there is.
 
     The bound is the master's dual bound, so it holds whatever points were tried. Binary scores: the continuous program
     first, then the mixed-integer master with the tangents of both.
@@ -185,10 +186,11 @@ class _Level:
     def nearest(self) -> Array | None:
         """The projection of the best point onto the level set; None where it was not found."""
         level = self.bound + _LEVEL * (self.objective - self.bound) - self.offset
-        if self.projection == "lp":
-            found = project_by_lp(self.backend, self.best, level, self.price, self.weight, self.cuts, self.seed)
-        else:
+        found = None
+        if self.projection == "euclid":
             found = project(self.best, level, self.price, self.weight, self.cuts)
+        if found is None:
+            found = project_by_lp(self.backend, self.best, level, self.price, self.weight, self.cuts, self.seed)
         self.projections += 1
         self.failed += found is None
         return found

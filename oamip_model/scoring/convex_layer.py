@@ -20,8 +20,6 @@ from oamip_model.scoring.representation import Representation
 from oamip_model.scoring.result import ProgramResult, ReplayCheck, TrainedHead
 from oamip_model.scoring.task import LayerTask, tensors
 
-PATH = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
-"""Weights that are tried, from the least to the most, where the share of units to remove is given."""
 _CHECKED = 100
 """Images of the replay check."""
 
@@ -34,28 +32,26 @@ def solve_convex_layer(task: LayerTask, progress: Callable[[str], None] | None =
     columns, head, trained = _columns(task, layers, others)
     made = time.monotonic()
     tangents = Tangents()
-    best: tuple[float, ConvexResult, Array, float] | None = None
-    calls = 0
-    for weight in (plan.weight,) if plan.amount is None else PATH:
-        result = _program(task, columns, weight, tangents, progress)
-        calls += result.calls
-        keep = task.cut(result.scores)
-        value = 0.0 if plan.amount is None else task.loss(layers, keep)
-        if best is None or value < best[0]:
-            best = (value, result, keep, weight)
-    assert best is not None
-    _, result, keep, weight = best
+    results = [_program(task, columns, weight, tangents, progress) for weight in task.weights]
     solved = time.monotonic()
-    check = _check(task, columns, head, result.scores)
-    loss = task.loss(layers, result.scores)
-    seconds = {"columns": made - began, "solve": solved - made, "replay": time.monotonic() - solved}
-    sparsity = result.objective - weight * result.loss
-    program = ProgramResult(
-        (), result.status.value, result.objective, result.bound, result.gap, result.loss, sparsity, loss, check,
-        None, calls, len(tangents.level), seconds, result.message, weight, task.name, result.variables, result.rows,
-        trained,
-    )  # fmt: skip
-    return LayerOutcome(result.scores, keep, program, result.solver, result.version, head)
+    seconds = {"columns": made - began, "solve": solved - made}
+    calls = sum(result.calls for result in results)
+
+    def outcome(number: int) -> LayerOutcome:
+        result, weight = results[number], task.weights[number]
+        before = time.monotonic()
+        check = _check(task, columns, head, result.scores)
+        # Of a path the loss is computed by who chooses from it: a pass over all images each.
+        loss = None if plan.path else task.loss(layers, result.scores)
+        program = ProgramResult(
+            (), result.status.value, result.objective, result.bound, result.gap, result.loss,
+            result.objective - weight * result.loss, loss, check, None, calls, len(tangents.level),
+            seconds | {"replay": time.monotonic() - before}, result.message, weight, task.name, result.variables,
+            result.rows, trained,
+        )  # fmt: skip
+        return LayerOutcome(result.scores, task.cut(result.scores), program, result.solver, result.version, head)
+
+    return task.settle(layers, [result.scores for result in results], outcome)
 
 
 def _program(
@@ -66,7 +62,7 @@ def _program(
     price, offset = task.price()
     return minimise_convex(
         columns, price, weight, offset=offset, solver=plan.solver, binary=plan.binary, tolerance=plan.tolerance,
-        time_limit=plan.time_limit, tangents=tangents, seed=plan.seed, projection=plan.projection,
+        time_limit=plan.time_limit, tangents=tangents, seed=plan.seed,
         progress=None if progress is None else lambda line: progress(f"weight {weight:g}, {line}"),
     )  # fmt: skip
 

@@ -17,10 +17,12 @@ from oamip_model.network.types import Network
 from oamip_model.scoring.layers import TorchLayers
 from oamip_model.scoring.plan import LayerOutcome, Plan
 from oamip_model.scoring.result import Scores, total_seconds
+from oamip_model.scoring.select import choose_units
 from oamip_model.scoring.store import RunStore, key_of
 from oamip_model.scoring.subproblem import solve_layer
 from oamip_model.scoring.task import LayerTask, network_accuracy, network_loss
 from oamip_model.solving.parallel import Workers
+from oamip_model.solving.registry import get_backend
 
 Item: TypeAlias = tuple[int, dict[int, Array]]
 """A group, and the masks of the other groups."""
@@ -55,31 +57,62 @@ class DecoupledRun:
         self.base_key = {
             "network": network.fingerprint, "images": fingerprint_images(images), "labels": labels.tolist(),
             "heads": {name: head.fingerprint for name, head in self.heads.items()},
-        } | asdict(plan)  # fmt: skip
+            "version": get_backend(plan.solver).version(),
+        }  # fmt: skip
 
     def run(self) -> bool:
         """Solve every subproblem; returns whether Ctrl-C stopped it before the end."""
+        plan = self.plan
         try:
-            if self.plan.order == "decoupled":
-                self.solve(self.steps, self.outcomes)
-                return False
-            for group in self.steps:
-                self.solve([group], self.outcomes)
-            for _ in range(self.plan.sweeps):
-                self.sweep()
+            if plan.amount is not None and plan.scope == "global":
+                plan = self.cut_all()
+            elif plan.order == "decoupled":
+                self.solve(self.steps, self.outcomes, plan)
+            else:
+                for group in self.steps:
+                    self.solve([group], self.outcomes, plan)
+            for _ in range(plan.sweeps if plan.order != "decoupled" else 0):
+                self.sweep(plan)
         except KeyboardInterrupt:
             return True
         return False
 
-    def sweep(self) -> None:
+    def cut_all(self) -> Plan:
+        """Score all layers on their own along one path of weights, and keep the weight whose cut of all layers
+        together loses least; returns the plan of that weight."""
+        found: dict[int, LayerOutcome] = {}
+        self.solve(self.steps, found, replace(self.plan, amount=None, path=self.plan.weights))
+        cuts = [self.cut_of({g: o.path[k].scores for g, o in found.items()}) for k in range(len(self.plan.weights))]
+        losses = [self.loss(cut) for cut in cuts]
+        best = int(np.argmin(losses))
+        for group, outcome in found.items():
+            chosen = outcome.path[best]
+            result = chosen.result
+            if result.replayed_loss is None:
+                result = replace(result, replayed_loss=self.loss({group: chosen.scores}))
+            self.outcomes[group] = replace(chosen, keep=cuts[best][group], result=result)
+        return replace(self.plan, amount=None, weight=self.plan.weights[best])
+
+    def cut_of(self, scores: dict[int, Array]) -> dict[int, Array]:
+        """Masks of all layers by the rank of these scores over all of them, where the amount is of all units."""
+        groups = self.network.groups
+        named = {groups[g].name: s for g, s in scores.items()}
+        keep = choose_units(named, self.network, amount=self.plan.amount, scope="global").keep
+        return {g: keep[groups[g].name].astype(np.float64) for g in scores}
+
+    def sweep(self, plan: Plan) -> None:
         """Score each layer once more with the others cut as they are now; a cut that lowers the loss replaces the
         old."""
         for group in self.steps:
             before = self.loss(self.cut())
-            again: dict[int, LayerOutcome] = {}
-            self.solve([group], again)
-            if self.loss(self.cut() | {group: again[group].keep}) < before:
-                self.outcomes |= again
+            found: dict[int, LayerOutcome] = {}
+            self.solve([group], found, plan)
+            again = self.outcomes | found
+            if self.plan.amount is not None and self.plan.scope == "global":
+                keep = self.cut_of({g: outcome.scores for g, outcome in again.items()})
+                again = {g: replace(outcome, keep=keep[g]) for g, outcome in again.items()}
+            if self.loss({g: outcome.keep for g, outcome in again.items()}) < before:
+                self.outcomes = again
 
     def cut(self) -> dict[int, Array]:
         """Masks of the layers that are cut so far, by group; where each layer is on its own, none."""
@@ -89,7 +122,7 @@ class DecoupledRun:
         """Mean cross-entropy of the network with these scores."""
         return network_loss(self.layers, self.images, self.labels, scores)
 
-    def solve(self, groups: list[int], into: dict[int, LayerOutcome]) -> None:
+    def solve(self, groups: list[int], into: dict[int, LayerOutcome], plan: Plan) -> None:
         """Put the outcomes of these groups into a dictionary, the other groups cut as far as the order says."""
         cut = self.cut()
         left: dict[str, Item] = {}
@@ -97,14 +130,15 @@ class DecoupledRun:
         for group in groups:
             name = self.network.groups[group].name
             others = {g: keep for g, keep in cut.items() if g != group}
-            keys[name] = key_of(**self.base_key, group=name, others={g: m.tolist() for g, m in others.items()})
+            told = self.base_key | asdict(plan)
+            keys[name] = key_of(**told, group=name, others={g: m.tolist() for g, m in others.items()})
             known = self.store.get(keys[name])
             if known is None:
                 left[name] = (group, others)
             else:
                 into[group] = LayerOutcome.from_record(known)
                 self.finished(name, into[group])
-        shared = LayerTask(self.network, self.images, self.labels, groups[0], {}, self.plan, self.heads)
+        shared = LayerTask(self.network, self.images, self.labels, groups[0], {}, plan, self.heads)
         with closing(self.workers.run(_solve, shared, left, self.tell)) as solved:
             for name, outcome in solved:
                 into[left[name][0]] = outcome

@@ -14,7 +14,7 @@ from oamip_model.formulation import Settings
 from oamip_model.network.ops import Array
 from oamip_model.scoring.auxiliary import AuxiliaryHead, given_head, train_auxiliary_head
 from oamip_model.scoring.columns import is_affine_after
-from oamip_model.scoring.convex_layer import PATH, solve_convex_layer
+from oamip_model.scoring.convex_layer import solve_convex_layer
 from oamip_model.scoring.layers import TorchLayers
 from oamip_model.scoring.plan import LayerOutcome
 from oamip_model.scoring.program import ProgramOutcome, Solver, solve_program
@@ -46,27 +46,24 @@ def solve_mixed_layer(task: LayerTask, progress: Callable[[str], None] | None = 
         if head is None
         else head_tail(task.network, part.images, task.group, task.others, head.network)
     )
-    best: tuple[float, ProgramOutcome, Array, Array, float] | None = None
-    for weight in (task.plan.weight,) if task.plan.amount is None else PATH:
-        outcome = _program(part, tail, weight, head is not None, rows, progress)
-        assert outcome.scores is not None
-        scores = outcome.scores[task.name]
-        keep = task.cut(scores)
-        value = 0.0 if task.plan.amount is None else task.loss(layers, keep)
-        if best is None or value < best[0]:
-            best = (value, outcome, scores, keep, weight)
-    assert best is not None
-    _, outcome, scores, keep, weight = best
+    weights = task.weights
+    found = [_program(part, tail, weight, head is not None, rows, progress) for weight in weights]
+    scores_of = [(solved.scores or {})[task.name] for solved in found]
     trained = None if head is None else TrainedHead(head.accuracy, head.epochs, head.seed, head.features)
-    replayed = outcome.result.replayed_loss
-    if head is not None:
-        replayed = network_loss(layers, part.images, part.labels, task.others | {task.group: scores})
-    check = outcome.result.replay if head is not None else _check(part, tail, scores, outcome.result.replay)
-    result = replace(
-        outcome.result, replay=check, replayed_loss=replayed, weight=weight, layer=task.name, trained=trained,
-        seconds=outcome.result.seconds | {"head": headed},
-    )  # fmt: skip
-    return LayerOutcome(scores, keep, result, outcome.solver, outcome.version, task.plan.head)
+
+    def outcome(number: int) -> LayerOutcome:
+        solved, scores = found[number], scores_of[number]
+        replayed = solved.result.replayed_loss
+        if head is not None:
+            replayed = network_loss(layers, part.images, part.labels, task.others | {task.group: scores})
+        check = solved.result.replay if head is not None else _check(part, tail, scores, solved.result.replay)
+        result = replace(
+            solved.result, replay=check, replayed_loss=replayed, weight=weights[number], layer=task.name,
+            trained=trained, seconds=solved.result.seconds | {"head": headed},
+        )  # fmt: skip
+        return LayerOutcome(scores, task.cut(scores), result, solved.solver, solved.version, task.plan.head)
+
+    return task.settle(layers, scores_of, outcome)
 
 
 def even_rows(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
@@ -106,14 +103,14 @@ def _program(
 ) -> ProgramOutcome:
     """The program of one weight, from the solution of its convex approximation: every ReLU state held."""
     plan = task.plan
-    pattern = replace(plan, head="pattern", weight=weight, amount=None)
+    pattern = replace(plan, head="pattern", weight=weight, amount=None, path=(), scope="layer")
     near = replace(task, plan=pattern)
     if has_head:
         near = replace(near, network=tail.network, images=tail.inputs, group=0, others={})
     start = {task.name: solve_convex_layer(near, progress).scores}
     settings = Settings(
         gate="switch" if plan.binary else "subtractive", scores="binary" if plan.binary else "continuous",
-        sparsity=plan.sparsity, weight=weight,
+        sparsity=plan.sparsity, weight=weight, relaxation=plan.relaxation,
     )  # fmt: skip
     options = Solver(plan.solver, plan.tolerance, plan.time_limit, seed=plan.seed)
     told = None if progress is None else lambda line: progress(f"weight {weight:g}, {line}")

@@ -10,17 +10,21 @@ import numpy as np
 from oamip_model.network.ops import Array
 from oamip_model.scoring.result import ProgramResult, read_program
 
+PATH = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+"""Weights that are tried, from the least to the most, where the share of units to remove is given."""
+
 
 @dataclass(frozen=True)
 class Plan:
     """What every subproblem of a run has in common.
 
     order: "decoupled" (each layer on its own), "forward" or "backward" (layers cut before stay cut); head: "pattern",
-    "linear", "rest" or "auxiliary"; weight: of the loss, unless ``amount`` is given: the share of each layer's units
-    that is to go, for which the weight is found along a path; threshold: units below it count as cut in the orders, if
-    there is no amount; sweeps: how often all layers are scored again with the others cut, after the first time;
-    projection: of the convex programs, see :func:`~.convex.minimise_convex`; bounds, program_images: of the
-    mixed-integer programs of the heads "rest" and "auxiliary".
+    "linear", "rest" or "auxiliary"; weight: of the loss, unless there is an ``amount``: the share of the units that is
+    to go, for which the weight is found along a path; scope: of that share, "layer" or "global"; path: weights that a
+    subproblem solves one after the other, where they are not :data:`PATH`, and gives back all of; threshold: units
+    below it count as cut in the orders, if there is no amount; sweeps: how often all layers are scored again with the
+    others cut, after the first time; bounds, relaxation, program_images: of the mixed-integer programs of the heads
+    "rest" and "auxiliary".
     """
 
     order: str = "decoupled"
@@ -29,6 +33,8 @@ class Plan:
     binary: bool = False
     weight: float = 5.0
     amount: float | None = None
+    scope: str = "layer"
+    path: tuple[float, ...] = ()
     threshold: float = 0.1
     sweeps: int = 1
     solver: str = "highs"
@@ -36,14 +42,24 @@ class Plan:
     time_limit: float | None = None
     seed: int = 0
     device: str = "cpu"
-    projection: str = "euclid"
     bounds: str = "interval"
+    relaxation: str = "big-m"
     program_images: int = 50
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """The weights that a subproblem solves."""
+        if self.path:
+            return self.path
+        return (self.weight,) if self.amount is None else PATH
 
 
 @dataclass(frozen=True)
 class LayerOutcome:
-    """A layer's scores (units,), the units that stay (units,), its program's result, and the head's kind."""
+    """A layer's scores (units,), the units that stay (units,), its program's result, and the head's kind.
+
+    path: where the plan has a path of weights, the outcome of each; the outcome itself is then the last of them.
+    """
 
     scores: Array
     keep: Array
@@ -51,13 +67,20 @@ class LayerOutcome:
     solver: str
     version: str
     head: str
+    path: tuple[LayerOutcome, ...] = ()
 
     def record(self) -> dict[str, Any]:
         """The outcome in plain types, for a store."""
-        return asdict(self) | {"scores": self.scores.tolist(), "keep": self.keep.tolist()}
+        return {
+            "scores": self.scores.tolist(), "keep": self.keep.tolist(), "result": asdict(self.result),
+            "solver": self.solver, "version": self.version, "head": self.head,
+            "path": [outcome.record() for outcome in self.path],
+        }  # fmt: skip
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> LayerOutcome:
         """The outcome that :meth:`record` gave."""
-        arrays = {"scores": np.asarray(record["scores"]), "keep": np.asarray(record["keep"])}
-        return cls(**record | arrays | {"result": read_program(record["result"])})
+        return cls(
+            np.asarray(record["scores"]), np.asarray(record["keep"]), read_program(record["result"]),
+            record["solver"], record["version"], record["head"], tuple(map(cls.from_record, record["path"])),
+        )  # fmt: skip

@@ -13,10 +13,11 @@ from oamip_model.data import Dataset, check_labels
 from oamip_model.errors import InputError
 from oamip_model.formulation.settings import Settings, check_choice
 from oamip_model.network import Network, read_network
+from oamip_model.scoring.given import check_heuristic, check_independent, check_numbers, check_used
 from oamip_model.scoring.program import Solver
 from oamip_model.scoring.result import Scores
 from oamip_model.scoring.store import RunStore
-from oamip_model.scoring.strategies import AVERAGED, HEADS, LAYERWISE, MIXED_HEADS, MOST_IMAGES, STRATEGIES
+from oamip_model.scoring.strategies import DEFAULT_STRATEGY, HEADS, LAYERWISE, STRATEGIES
 from oamip_model.scoring.whole import Programs, whole_network_scores
 from oamip_model.solving.parallel import Workers
 from oamip_model.solving.protocol import Options
@@ -34,11 +35,12 @@ def score(
     labels: ArrayLike | None = None,
     *,
     solver: str = "highs",
-    strategy: str = "joint",
+    strategy: str = DEFAULT_STRATEGY,
     head: str = "pattern",
     heads: Mapping[str, Network | nn.Module] | None = None,
     program_images: int | None = None,
     amount: float | None = None,
+    scope: str = "layer",
     sweeps: int = 1,
     gate: str = "subtractive",
     scores: str = "continuous",
@@ -69,22 +71,27 @@ def score(
 
     network: a :class:`Network`, a torch module in eval mode, or a .pt2 or .onnx file; images: (n, *input_shape) with
     labels (n,), or a :class:`oamip_model.data.Dataset` alone.
-    strategy: "joint", one program for all images; "batches", one for each ``batch_size`` images in turn, scores
-    averaged; "per-class", one for each class, scores averaged. Or layer by layer, from any number of images, with one
-    convex program each: "decoupled", every layer on its own; "forward" and "backward", first to last or last to first,
-    with the layers before already cut, then ``sweeps`` times again with all others cut.
-    head, amount, device: of the strategies layer by layer. head: "pattern", the rest of the network with each image's
-    ReLU states held, which is exact in the last layer; "linear", a trained affine map; or, with mixed-integer programs
-    from ``program_images`` of the images (50 unless given, at most 200), "rest", the rest of the network itself, and
-    "auxiliary", a small classifier with hidden layers, trained from all images, or given in ``heads`` by layer name, as
-    :func:`oamip_model.train_greedy` makes them; amount: share of each layer's units that is to go, in the place of
-    ``weight``: the weight is found by the loss of the network cut so; device: of torch.
+    strategy: layer by layer, from any number of images, with one convex program for each: "forward" and "backward",
+    first to last or last to first, with the layers before already cut, then ``sweeps`` times again with all others cut;
+    "decoupled", every layer on its own. Or programs of all layers, from about 10 images: "joint", one for all images;
+    "batches", one for each ``batch_size`` images in turn, scores averaged; "per-class", one for each class, scores
+    averaged.
+    head, amount, scope, device: of the strategies layer by layer. head: "pattern", the rest of the network with each
+    image's ReLU states held, which is exact in the last layer; "linear", a trained affine map; or, with mixed-integer
+    programs from ``program_images`` of the images (50 unless given, at most 200), "rest", the rest of the network
+    itself, and "auxiliary", a small classifier with hidden layers, trained from all images, or given in ``heads`` by
+    layer name, as :func:`oamip_model.train_greedy` makes them; amount: share of the units that is to go, in the place
+    of ``weight``: a path of weights is solved, and the scores are those by whose rank the network loses least; scope:
+    of that share, "layer", of each layer's units with a weight for each, or "global", of all units by one weight for
+    all layers, as :func:`oamip_model.prune` takes it: then the first scores are those of "decoupled", and "forward" and
+    "backward" are orders of the sweeps; device: of torch.
     gate, scores, relaxed, loss, sparsity, weight, margin, epsilon, relaxation: see
-    :class:`oamip_model.formulation.Settings`; bounds: a method's name, or a :class:`oamip_model.bounds.Bounds` (joint
-    only); layer by layer for the mixed-integer programs.
-    heuristic: whether scores from gradients through the network, and from moves of single scores, are the first
-    incumbent (:func:`oamip_model.scoring.heuristic.find_scores`), which the result keeps unless the solver finds better
-    ones. Unless given it is so in a sound gate with integer ReLU states, 30 of them or more.
+    :class:`oamip_model.formulation.Settings`; gate, relaxed, loss, margin, epsilon: of programs of all layers only;
+    bounds: a method's name, or a :class:`oamip_model.bounds.Bounds` (joint only); bounds, relaxation: layer by layer,
+    of the mixed-integer programs.
+    heuristic: of programs of all layers: whether scores from gradients through the network, and from moves of single
+    scores, are the first incumbent (:func:`oamip_model.scoring.heuristic.find_scores`), which the result keeps unless
+    the solver finds better ones. Unless given it is so in a sound gate with integer ReLU states, 30 of them or more.
     solver: a name of ``oamip solvers``; tolerance: relative gap at which a program counts as solved, 1e-4, and
     1e-3 layer by layer; time_limit: seconds for each program, bounds and heuristic included; threads, seed, log_file:
     handed to the solver.
@@ -101,9 +108,12 @@ def score(
         >>> import torch, oamip_model as om
         >>> _ = torch.manual_seed(0)
         >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
-        >>> result = om.score(module, [[1.0, 0.5], [0.2, 0.9]], [0, 1], scores="binary", sparsity="mean")
-        >>> result.status, result.proved, result.by_layer["0"].shape
-        ('optimal', True, (3,))
+        >>> images, labels = [[1.0, 0.5], [0.2, 0.9]], [0, 1]
+        >>> result = om.score(module, images, labels)
+        >>> result.status, result.strategy, result.by_layer["0"].shape
+        ('optimal', 'forward', (3,))
+        >>> om.score(module, images, labels, strategy="joint", scores="binary", sparsity="mean").proved
+        True
     """
     settings = Settings(gate, relaxation, scores, relaxed, loss, sparsity, weight, margin, epsilon)
     check_choice("strategy", strategy, STRATEGIES)
@@ -116,24 +126,14 @@ def score(
         check_choice("bounds", bounds, BOUND_METHODS)
     elif strategy != "joint":
         raise InputError(f"bounds: strategy {strategy} makes bounds of its own, accepted is a method's name")
-    idle: dict[str, tuple[object, object]] = {
-        "head": (head, "pattern"), "amount": (amount, None), "sweeps": (sweeps, 1), "device": (device, "cpu"),
-        "heads": (heads, None), "program_images": (program_images, None),
+    given = {
+        "gate": gate, "relaxed": relaxed, "loss": loss, "margin": margin, "epsilon": epsilon, "batch_size": batch_size,
+        "threads": threads, "log_file": log_file, "head": head, "amount": amount, "scope": scope, "sweeps": sweeps,
+        "device": device, "weight": weight, "bounds": bounds, "relaxation": relaxation,
+        "program_images": program_images, "heads": heads, "heuristic": heuristic,
     }  # fmt: skip
-    if layerwise:
-        idle = {
-            "gate": (gate, "subtractive"), "relaxed": (relaxed, False), "loss": (loss, "cross-entropy"),
-            "batch_size": (batch_size, 10), "threads": (threads, 1), "log_file": (log_file, None),
-            "heuristic": (heuristic, None),
-        }  # fmt: skip
-        check_head_options(head, bounds, program_images, heads)
-    for name, (value, default) in idle.items():
-        if value != default:
-            raise InputError(f"{name}: got {value!r}, but strategy {strategy} has no use for it")
-    if amount is not None and not 0 < amount < 1:
-        raise InputError(f"amount: got {amount!r}, accepted is a share of each layer's units between 0 and 1")
-    if not 0 <= sweeps <= 100:
-        raise InputError(f"sweeps: got {sweeps!r}, accepted is a number from 0 to 100")
+    check_used(strategy, head, loss, amount, given)
+    check_numbers(amount, scope, sweeps, program_images)
     workers = Workers(jobs, engine, scheduler)
     if workers.several:
         check_independent(workers, strategy, threads, log_file)
@@ -147,68 +147,16 @@ def score(
         from oamip_model.scoring.plan import Plan
 
         plan = Plan(
-            strategy, head, sparsity, scores == "binary", weight, amount, sweeps=sweeps, solver=solver, tolerance=gap,
-            time_limit=time_limit, seed=seed, device=device, bounds=str(bounds),
+            strategy, head, sparsity, scores == "binary", weight, amount, scope, sweeps=sweeps, solver=solver,
+            tolerance=gap, time_limit=time_limit, seed=seed, device=device, bounds=str(bounds), relaxation=relaxation,
             program_images=Plan.program_images if program_images is None else program_images,
         )  # fmt: skip
-        given = read_heads(plain, heads or {})
-        return layerwise_scores(plain, x, y, data, plan, workers, kept, progress, given)
+        made = read_heads(plain, heads or {})
+        return layerwise_scores(plain, x, y, data, plan, workers, kept, progress, made)
     begins = check_heuristic(heuristic, settings)
     options = Solver(solver, gap, time_limit, threads, seed, None if log_file is None else str(log_file), begins)
     programs = Programs(plain, x, y, data.indices, settings, bounds, options)
     return whole_network_scores(programs, data.source, strategy, batch_size, workers, kept, progress)
-
-
-def check_independent(workers: Workers, strategy: str, threads: int | None, log_file: str | Path | None) -> None:
-    """Raise InputError where the programs of a strategy cannot be solved at once, each with one thread."""
-    given = f"engine: got {workers.engine!r}" if workers.engine == "dask" else f"jobs: got {workers.jobs!r}"
-    if strategy == "joint":
-        raise InputError(f"{given}, but strategy joint is one program")
-    if strategy not in (*AVERAGED, "decoupled"):
-        raise InputError(f"{given}, but strategy {strategy} scores a layer after the one before it is cut")
-    if threads != 1:
-        raise InputError(f"threads: got {threads!r}, accepted is 1 where several programs are solved at once")
-    if log_file is not None:
-        raise InputError("log_file: several programs that are solved at once would mix their logs")
-
-
-def check_heuristic(heuristic: bool | None, settings: Settings) -> bool | None:
-    """Whether the programs get a heuristic, None where their sizes decide. Raises InputError where there is none, but
-    one is asked for.
-
-    Example:
-        >>> check_heuristic(True, Settings()), check_heuristic(None, Settings(relaxed=True))
-        (True, False)
-    """
-    has_one = settings.gate != "published" and not settings.relaxed
-    if heuristic is None:
-        return None if has_one else False
-    if not isinstance(heuristic, bool):
-        raise InputError(f"heuristic: got {heuristic!r}, accepted are True, False and None")
-    if heuristic and not has_one:
-        kind = "gate published" if settings.gate == "published" else "a relaxation"
-        raise InputError(f"heuristic: got True, but {kind} has none: its best scores are not those of the network")
-    return heuristic
-
-
-def check_head_options(
-    head: str, bounds: object, program_images: int | None, heads: Mapping[str, object] | None
-) -> None:
-    """Raise InputError for an option of the mixed-integer programs layer by layer with a head that has none."""
-    idle = {} if head in MIXED_HEADS else {"bounds": (bounds, "interval"), "program_images": (program_images, None)}
-    if head != "auxiliary":
-        idle["heads"] = (heads, None)
-    for name, (value, default) in idle.items():
-        if value != default:
-            raise InputError(f"{name}: got {value!r}, but head {head} has no use for it")
-    if program_images is None:
-        return
-    whole = isinstance(program_images, int) and not isinstance(program_images, bool)
-    if not whole or not 1 <= program_images <= MOST_IMAGES:
-        raise InputError(
-            f"program_images: got {program_images!r}, accepted are 1 to {MOST_IMAGES}: a mixed-integer program has "
-            "rows for each image; the heads pattern and linear take any number"
-        )
 
 
 def read_heads(network: Network, heads: Mapping[str, Network | nn.Module]) -> dict[str, Network]:

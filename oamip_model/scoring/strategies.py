@@ -1,4 +1,4 @@
-"""The strategies and heads by name, in a module of its own that loads nothing."""
+"""The strategies, heads and scopes by name, in a module of its own that loads nothing."""
 
 AVERAGED = ("batches", "per-class")
 """Several programs of all layers, scores averaged."""
@@ -6,7 +6,13 @@ AVERAGED = ("batches", "per-class")
 LAYERWISE = ("decoupled", "forward", "backward")
 """One program for each layer, convex and from all images unless the head has ReLUs."""
 
-STRATEGIES = ("joint", *AVERAGED, *LAYERWISE)
+WHOLE = ("joint", *AVERAGED)
+"""Programs of all layers at once, with the gates, losses and relaxations of the formulation."""
+
+STRATEGIES = (*LAYERWISE, *WHOLE)
+DEFAULT_STRATEGY = "forward"
+SCOPES = ("layer", "global")
+"""What an amount is a share of: each layer's units, or those of all layers."""
 HEADS = ("pattern", "linear", "rest", "auxiliary")
 MIXED_HEADS = ("rest", "auxiliary")
 """Heads with ReLUs after the score, whose programs are mixed-integer and take some of the images."""

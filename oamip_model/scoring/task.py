@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from oamip_model.network.norms import unit_norms
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
 from oamip_model.scoring.layers import TorchLayers
-from oamip_model.scoring.plan import Plan
+from oamip_model.scoring.plan import LayerOutcome, Plan
 from oamip_model.scoring.select import removal_count, removal_order
 
 
@@ -45,6 +45,22 @@ class LayerTask:
         """The network in torch, on the plan's device."""
         return TorchLayers(self.network, self.plan.device)
 
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """The weights of the loss to solve, against the sparsity of this layer alone.
+
+        With the scope "global" the plan's weights are against the sparsity of all layers (times their number), in which
+        each unit of "mean" has the same price, and this layer a part: that of its price in the total.
+        """
+        if self.plan.scope == "layer" or self.plan.sparsity == "published":
+            return self.plan.weights
+        entry, groups = self.network.groups[self.group], self.network.groups
+        if self.plan.sparsity == "parameters":
+            part = entry.parameters.sum() / sum(group.parameters.sum() for group in groups)
+        else:
+            part = entry.size / sum(group.size for group in groups)
+        return tuple(weight / float(part * len(groups)) for weight in self.plan.weights)
+
     def price(self) -> tuple[Array, float]:
         """Price of each score (units,) in the subproblem's sparsity, and its constant: of this layer alone."""
         entry = self.network.groups[self.group]
@@ -56,7 +72,7 @@ class LayerTask:
         return np.full(entry.size, 1.0 / entry.size), 0.0
 
     def cut(self, scores: Array) -> Array:
-        """Which units stay, 1 or 0: by the plan's amount, or by its threshold. One unit always stays."""
+        """Which units stay, 1 or 0: by the plan's amount of each layer, or by its threshold. One unit always stays."""
         entry = self.network.groups[self.group]
         norm = unit_norms(self.network)[entry.name]
         order = removal_order(scores, norm / (norm.max() or 1.0))
@@ -71,6 +87,21 @@ class LayerTask:
     def loss(self, layers: TorchLayers, scores: Array) -> float:
         """Mean cross-entropy of the network with these scores of the group, the others cut as they are."""
         return network_loss(layers, self.images, self.labels, self.others | {self.group: scores})
+
+    def settle(
+        self, layers: TorchLayers, scores: Sequence[Array], outcome: Callable[[int], LayerOutcome]
+    ) -> LayerOutcome:
+        """The outcome of the weight whose cut loses least; with a path of weights the last of all, which has them all.
+
+        scores: (units,) by the plan's weights; outcome: makes the outcome of the weight at this place.
+        """
+        if self.plan.path:
+            path = tuple(outcome(number) for number in range(len(scores)))
+            return replace(path[-1], path=path)
+        if len(scores) == 1:
+            return outcome(0)
+        losses = [self.loss(layers, self.cut(s)) for s in scores]
+        return outcome(int(np.argmin(losses)))
 
 
 def tensors(layers: TorchLayers, values: Mapping[int, Array]) -> dict[int, Tensor]:

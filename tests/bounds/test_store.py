@@ -105,7 +105,7 @@ def test_a_program_names_what_it_takes(problem_of):
 @pytest.mark.parametrize("method", ["crown", "lp"])
 def test_scores_take_the_method_by_name(problem_of, method):
     p = problem_of("conv", 0, 1)
-    options = {"gate": "switch", "scores": "binary", "sparsity": "mean"}
+    options = {"strategy": "joint", "gate": "switch", "scores": "binary", "sparsity": "mean"}
     named = om.score(p.network, p.images, p.labels, bounds=method, **options)
     given = om.compute_bounds(p.network, p.images, method)
     handed = om.score(p.network, p.images, p.labels, bounds=given, **options)

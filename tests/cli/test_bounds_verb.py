@@ -32,7 +32,7 @@ def test_score_takes_the_file_and_refuses_it_for_other_images(files: Any, call: 
     out = tmp_path / "bounds.npz"
     told = call("bounds", files.net, "--data", files.data, *FEW, "--out", out)
     assert (told.code, f"saved to {out}" in told.out) == (0, True)
-    options = ["--data", files.data, "--score-type", "binary", "--sparsity", "mean", "--json"]
+    options = ["--data", files.data, "--strategy", "joint", "--score-type", "binary", "--sparsity", "mean", "--json"]
     by_file = call("score", files.net, *FEW, *options, "--bounds", out)
     by_name = call("score", files.net, *FEW, *options, "--bounds", "crown")
     assert (by_file.code, by_name.code) == (0, 0)

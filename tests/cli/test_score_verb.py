@@ -19,7 +19,7 @@ from oamip_model.cli.score import score
 from oamip_model.scoring import whole
 from oamip_model.scoring.result import ReplayCheck
 
-SMALL = ["--images", "6", "--sparsity", "mean"]
+SMALL = ["--images", "6", "--sparsity", "mean", "--strategy", "joint"]
 
 
 def test_defaults_are_those_of_the_function() -> None:
@@ -50,7 +50,7 @@ def test_the_same_scores_as_the_function(call: Any, files: Any) -> None:
     assert outcome.code == 0
     told = outcome.json()
     images = om.choose_images(om.load_dataset(files.data), n=6)
-    direct = om.score(files.net, images, sparsity="mean", gate="published", relaxed=True)
+    direct = om.score(files.net, images, strategy="joint", sparsity="mean", gate="published", relaxed=True)
     assert told["objective"] == pytest.approx(direct.objective, rel=1e-9)
     assert told["summary"] == direct.summary()
     assert (told["relaxed"], told["proved"]) == (True, False)
@@ -77,7 +77,8 @@ def test_correct_only(call: Any, files: Any) -> None:
 
 @pytest.mark.parametrize(("strategy", "programs"), [("batches", 3), ("per-class", 3)])
 def test_averages_end_with_0(strategy: str, programs: int, call: Any, files: Any, tmp_path: Path) -> None:
-    options = [*SMALL, "--strategy", strategy, "--batch-size", "2", "--out", tmp_path / "s.json"]
+    options = [*SMALL[:4], "--strategy", strategy, "--out", tmp_path / "s.json"]
+    options += ["--batch-size", "2"] if strategy == "batches" else []
     assert call("score", files.net, "--data", files.data, *options).code == 0
     saved = om.load_scores(tmp_path / "s.json")
     assert len(saved.programs) == programs
@@ -134,6 +135,28 @@ def test_a_missing_solver_ends_with_4(call: Any, files: Any, monkeypatch: pytest
     outcome = call("score", files.net, "--data", files.data, *SMALL)
     assert (outcome.code, outcome.out) == (4, "")
     assert outcome.err == "oamip: error: highs: not here, install it with pip install highspy\n"
+
+
+def test_layer_by_layer_from_all_images(call: Any, files: Any, tmp_path: Path) -> None:
+    out = tmp_path / "s.json"
+    options = ["--strategy", "decoupled", "--head", "linear", "--images", "all", "--amount", "0.5", "--jobs", "2"]
+    outcome = call("score", files.net, "--data", files.data, *options, "--out", out)
+    assert outcome.code == 0, outcome
+    saved = om.load_scores(out)
+    assert (saved.strategy, saved.images, saved.head) == ("decoupled", 240, "linear and rest")
+    direct = om.score(files.net, om.load_dataset(files.data, split="train"), strategy="decoupled", head="linear",
+                      amount=0.5)  # fmt: skip
+    for name, values in direct.by_layer.items():
+        np.testing.assert_allclose(saved.by_layer[name], values, atol=1e-9)
+    smaller = call("prune", files.net, "--scores", out, "--amount", "0.5", "--data", files.data, "--json").json()
+    assert [len(layer["removed"]) for layer in smaller["layers"].values()] == [2, 2]
+
+
+def test_the_default_takes_all_images_layer_by_layer(call: Any, files: Any) -> None:
+    told = call("score", files.net, "--data", files.data, "--amount", "0.3", "--scope", "global", "--json").json()
+    assert (told["strategy"], told["status"], told["proved"]) == ("forward", "optimal", False)
+    assert "240 images" in told["summary"]
+    assert told["options"]["scope"] == "global"
 
 
 MANY = ["--images", "24", "--strategy", "batches", "--batch-size", "1", "--sparsity", "mean"]

@@ -5,13 +5,17 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import pyomo.environ as pyo
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from oamip_model.formulation import cross_entropy
+from oamip_model.scoring import convex
 from oamip_model.scoring.columns import Columns
 from oamip_model.scoring.convex import Tangents, minimise_convex, project
+from oamip_model.scoring.projection import PROJECTIONS
 
 
 def random_columns(seed: int, images: int = 30, classes: int = 3, units: int = 6) -> Columns:
@@ -34,10 +38,11 @@ def test_the_oracle_gives_the_gradient_of_the_loss(seed: int) -> None:
 
 
 @settings(max_examples=15, deadline=None, derandomize=True)
-@given(st.integers(0, 10_000), st.floats(0.05, 20.0))
-def test_no_point_is_better_than_the_bound(seed: int, weight: float) -> None:
+@given(st.integers(0, 10_000), st.floats(0.05, 20.0), st.sampled_from(PROJECTIONS))
+def test_no_point_is_better_than_the_bound(seed: int, weight: float, projection: str) -> None:
     columns, price = random_columns(seed), np.full(6, 1 / 6)
-    result = minimise_convex(columns, price, weight, tolerance=1e-4)
+    result = minimise_convex(columns, price, weight, tolerance=1e-4, projection=projection)
+    assert result.failed == 0
     assert result.status == "optimal"
     assert result.gap <= 1e-4
     for point in np.random.default_rng(seed).random((50, 6)):
@@ -78,6 +83,60 @@ def test_stopping_early_is_said_and_the_bound_still_holds() -> None:
     full = minimise_convex(columns, price, 5.0, tolerance=1e-5)
     assert (early.status, early.message) == ("feasible", "3 oracle calls")
     assert early.bound <= full.objective <= early.objective + 1e-9
+
+
+def test_where_one_projection_fails_the_other_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns, price = random_columns(7, images=300, units=30), np.full(30, 1 / 30)
+    monkeypatch.setattr(convex, "project", lambda *_: None)
+    by_lp = minimise_convex(columns, price, 5.0)
+    assert (by_lp.status, by_lp.failed) == ("optimal", 0)
+    monkeypatch.setattr(convex, "project_by_lp", lambda *_: None)
+    neither = minimise_convex(columns, price, 5.0)
+    assert neither.failed == neither.projections > 0
+    assert neither.status == "optimal", "the master's own points are cutting planes without a level"
+    assert by_lp.objective == pytest.approx(neither.objective, rel=2e-3)
+
+
+@pytest.mark.parametrize("solver", ["highs", "cbc"])
+@pytest.mark.parametrize("binary", [False, True])
+@pytest.mark.parametrize("seed", range(2))
+def test_the_optimum_is_that_of_the_program_with_rows_for_each_image(seed: int, binary: bool, solver: str) -> None:
+    columns, price, weight = random_columns(seed, images=15), np.full(6, 1 / 6), 2.0
+    found = minimise_convex(columns, price, weight, binary=binary, tolerance=1e-6, solver=solver)
+    expected = written_out(columns, price, weight, binary)
+    assert found.status == "optimal"
+    assert found.objective == pytest.approx(expected, rel=3e-6)
+    assert found.bound <= expected + 1e-6
+
+
+def written_out(columns: Columns, price: np.ndarray, weight: float, binary: bool) -> float:
+    """The optimum by a Pyomo model with logits and a loss for each image, and tangents of each image's loss."""
+    g, base, labels = columns.g.numpy(), columns.base.numpy(), columns.labels.numpy()
+    images, classes, units = g.shape
+    m = pyo.ConcreteModel()
+    m.s = pyo.Var(range(units), bounds=(0, 1), domain=pyo.Binary if binary else pyo.Reals)
+    m.o = pyo.Var(range(images), range(classes))
+    m.t = pyo.Var(range(images), bounds=(0, None))
+    m.logits = pyo.Constraint(
+        range(images), range(classes),
+        rule=lambda m, n, c: m.o[n, c] == base[n, c] + sum(g[n, c, u] * m.s[u] for u in range(units)),
+    )  # fmt: skip
+    m.cost = pyo.Objective(expr=sum(price[u] * m.s[u] for u in range(units)) + weight / images * sum(m.t.values()))
+    m.tangents = pyo.ConstraintList()
+    solver = pyo.SolverFactory("appsi_highs")
+    solver.options["mip_rel_gap"] = 1e-9
+    for _ in range(60):
+        solver.solve(m)
+        s = np.array([m.s[u].value for u in range(units)])
+        logits = base + g @ s
+        losses = cross_entropy(logits, labels)
+        if weight * losses.mean() + price @ s - pyo.value(m.cost) < 1e-7:
+            return float(pyo.value(m.cost))
+        slope = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        slope[np.arange(images), labels] -= 1
+        for n in range(images):
+            m.tangents.add(m.t[n] >= losses[n] + sum(slope[n, c] * (m.o[n, c] - logits[n, c]) for c in range(classes)))
+    raise AssertionError("the written-out program did not converge")
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)

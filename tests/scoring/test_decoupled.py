@@ -210,6 +210,13 @@ def test_ctrl_c_gives_back_the_layers_that_are_done(monkeypatch: Any) -> None:
         ({"strategy": "forward", "amount": 0.0}, "amount"),
         ({"strategy": "forward", "sweeps": -1}, "sweeps"),
         ({"strategy": "forward", "head": "cubic"}, "head"),
+        ({"relaxation": "partition-2"}, "relaxation"),
+        ({"margin": 2.0}, "margin"),
+        ({"scope": "global"}, "scope"),
+        ({"amount": 0.5, "scope": "network"}, "scope"),
+        ({"amount": 0.5, "weight": 2.0}, "weight"),
+        ({"strategy": "decoupled", "sweeps": 2}, "sweeps"),
+        ({"strategy": "per-class", "batch_size": 2}, "batch_size"),
     ],
 )
 def test_options_that_a_strategy_has_no_use_for_are_refused(options: dict[str, Any], culprit: str) -> None:

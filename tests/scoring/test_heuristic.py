@@ -103,8 +103,8 @@ def test_a_result_keeps_the_heuristics_incumbent_where_the_solver_has_no_time(pr
 
 def test_size_decides_unless_told(problem_of):
     p = problem_of("dense", 0)
-    assert om.score(p.network, p.images, p.labels).heuristic is None
-    scores = om.score(p.network, p.images, p.labels, heuristic=True)
+    assert om.score(p.network, p.images, p.labels, strategy="joint").heuristic is None
+    scores = om.score(p.network, p.images, p.labels, strategy="joint", heuristic=True)
     assert scores.heuristic is not None
     assert scores.seconds["heuristic"] > 0
 
@@ -121,7 +121,7 @@ def test_size_decides_unless_told(problem_of):
 def test_a_heuristic_that_is_not_there_is_refused(problem_of, options, message):
     p = problem_of("dense", 0)
     with pytest.raises(InputError, match=message):
-        om.score(p.network, p.images, p.labels, **options)
+        om.score(p.network, p.images, p.labels, **{"strategy": "joint"} | options)
 
 
 def test_the_published_gate_is_refused_directly(problem_of):

@@ -21,7 +21,9 @@ from torch import nn
 
 import oamip_model as om
 
-TWENTY: dict[str, Any] = {"strategy": "batches", "batch_size": 1, "loss": "hinge", "scores": "binary"}
+TWENTY: dict[str, Any] = {"strategy": "batches", "batch_size": 1, "loss": "hinge", "scores": "binary", "jobs": 2}
+LAYERS: dict[str, Any] = {"strategy": "forward", "weight": 2.0}
+"""Ten layers, each scored twice, one after the other: nineteen programs, since the last layer's does not change."""
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +33,15 @@ def problem() -> tuple[om.Network, np.ndarray, np.ndarray]:
     network = om.read_network(module, (4,))
     images = np.random.default_rng(0).normal(size=(20, 4))
     return network, images, network.replay(images).argmax(axis=1)
+
+
+@pytest.fixture(scope="module")
+def deep() -> tuple[om.Network, np.ndarray, np.ndarray]:
+    torch.manual_seed(0)
+    hidden = [part for _ in range(10) for part in (nn.Linear(4, 4), nn.ReLU())]
+    network = om.read_network(nn.Sequential(*hidden, nn.Linear(4, 3)).eval(), (4,))
+    images = np.random.default_rng(0).normal(size=(20, 4))
+    return network, images, np.arange(20) % 3
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +90,7 @@ def test_a_worker_that_is_killed_costs_its_program_only(
     whole = om.score(*problem, **TWENTY)
     monkeypatch.setenv(KILL, "10")
     store = tmp_path / "runs.jsonl"
-    found = om.score(*problem, **TWENTY, solver="logging", jobs=2, store=store)
+    found = om.score(*problem, **TWENTY, solver="logging", store=store)
     same(whole, found)
     assert len(started(log)) == 21
     assert len(set(started(log))) == 3, "two workers, and one in the place of the killed"
@@ -107,17 +118,25 @@ import json, pickle, sys
 import oamip_model as om
 with open(sys.argv[1], "rb") as file:
     problem = pickle.load(file)
-om.score(*problem, **json.loads(sys.argv[2]), solver="logging", jobs=2, store=sys.argv[3])
+om.score(*problem, **json.loads(sys.argv[2]), solver="logging", store=sys.argv[3])
 """
 
 
-def test_kill_9_at_any_point_and_the_same_again(problem: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("asked", "kills"), [(TWENTY, 3), (LAYERS, 2)], ids=["batches", "layers"])
+def test_kill_9_at_any_point_and_the_same_again(
+    asked: dict[str, Any], kills: int, problem: Any, deep: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = deep if asked is LAYERS else problem
+    jobs = asked.get("jobs", 1)
     log = offer(tmp_path, monkeypatch)
     store, file = tmp_path / "runs.jsonl", tmp_path / "problem"
     file.write_bytes(pickle.dumps(problem))
-    command = [sys.executable, "-c", RUN, str(file), json.dumps(TWENTY), str(store)]
+    whole = om.score(*problem, **asked, store=tmp_path / "whole.jsonl")
+    count = len(keys(tmp_path / "whole.jsonl"))
+    assert count == (20 if asked is TWENTY else 19)
+    command = [sys.executable, "-c", RUN, str(file), json.dumps(asked), str(store)]
     rng = np.random.default_rng(int.from_bytes(os.urandom(4)))
-    points = sorted(rng.choice(np.arange(1, 19), size=3, replace=False).tolist())
+    points = sorted(rng.choice(np.arange(1, 19), size=kills, replace=False).tolist())
     kept: list[str] = []
     for number, point in enumerate(points, 1):
         run = subprocess.Popen(command, stderr=subprocess.PIPE)
@@ -131,13 +150,13 @@ def test_kill_9_at_any_point_and_the_same_again(problem: Any, tmp_path: Path, mo
         now = keys(store)
         assert now[: len(kept)] == kept, (points, "finished programs stay as they are")
         kept = now
-        # Of what was started, two at most were on their way when the run was killed.
-        assert len(started(log)) <= len(kept) + 2 * number, points
+        # Of what was started, one a job at most was on its way when the run was killed.
+        assert len(started(log)) <= len(kept) + jobs * number, points
     before = len(started(log))
-    found = om.score(*problem, **TWENTY, solver="logging", jobs=2, store=store)
-    assert len(started(log)) - before == 20 - len(kept), (points, "only the unfinished are solved")
-    assert len(set(keys(store))) == len(keys(store)) == 20, points
-    same(om.score(*problem, **TWENTY), found)
+    found = om.score(*problem, **asked, solver="logging", store=store)
+    assert len(started(log)) - before == count - len(kept), (points, "only the unfinished are solved")
+    assert len(set(keys(store))) == len(keys(store)) == count, points
+    same(whole, found)
 
 
 def keys(store: Path) -> list[str]:
@@ -149,12 +168,13 @@ def keys(store: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"jobs": 2}, "jobs: got 2, but strategy joint is one program"),
-        ({"jobs": 2, "strategy": "forward"}, "jobs: got 2, but strategy forward scores a layer after"),
+        ({"jobs": 2, "strategy": "joint"}, "jobs: got 2, but strategy joint is one program"),
+        ({"jobs": 2}, "jobs: got 2, but strategy forward scores a layer after"),
+        ({"jobs": 2, "strategy": "backward"}, "jobs: got 2, but strategy backward scores a layer after"),
         ({"jobs": 0, "strategy": "batches"}, "jobs: got 0, accepted is"),
         ({"jobs": 2, "strategy": "batches", "threads": 2}, "threads: got 2, accepted is 1"),
         ({"jobs": 2, "strategy": "batches", "log_file": "log"}, "log_file: several programs"),
-        ({"engine": "dask", "scheduler": "tcp://a:1"}, "engine: got 'dask', but strategy joint"),
+        ({"engine": "dask", "scheduler": "tcp://a:1", "strategy": "joint"}, "engine: got 'dask', but strategy joint"),
         ({"engine": "dask", "scheduler": "nonsense", "strategy": "batches"}, "scheduler: got 'nonsense', where no"),
     ],
 )

@@ -1,0 +1,111 @@
+"""An amount as the goal: of each layer, or of all layers by one weight along a path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import oamip_model as om
+from oamip_model.formulation import cross_entropy
+from oamip_model.pruning import choose_units
+from oamip_model.scoring.plan import PATH
+from oamip_model.scoring.store import RunStore
+
+
+def labelled(network: om.Network, n: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(n, *network.input_shape))
+    return images, network.replay(images + 0.3 * rng.normal(size=images.shape)).argmax(axis=1)
+
+
+def loss_of_cut(network: om.Network, data: Any, scores: om.Scores, amount: float) -> float:
+    keep = choose_units(scores, network, amount=amount, scope="global").keep
+    logits = network.replay(data[0], {name: mask.astype(float) for name, mask in keep.items()})
+    return float(cross_entropy(logits, data[1]).mean())
+
+
+@pytest.fixture(scope="module")
+def problem(problem_of: Any) -> tuple[om.Network, tuple[np.ndarray, np.ndarray]]:
+    network = problem_of("dense", 3, 1).network
+    return network, labelled(network, 200)
+
+
+@pytest.mark.parametrize("sparsity", ["published", "mean"])
+def test_one_weight_for_all_layers_is_the_one_of_the_path_whose_cut_loses_least(problem: Any, sparsity: str) -> None:
+    network, data = problem
+    options: dict[str, Any] = {"strategy": "decoupled", "sparsity": sparsity, "tolerance": 1e-5}
+    found = om.score(network, *data, **options, amount=0.4, scope="global")
+    loss = loss_of_cut(network, data, found, 0.4)
+    total = sum(group.size for group in network.groups)
+    for weight in PATH:
+        parts = [group.size * len(network.groups) / total for group in network.groups]
+        by_layer = {}
+        for group, part in zip(network.groups, parts, strict=True):
+            own = weight if sparsity == "published" else weight / part
+            by_layer[group.name] = om.score(network, *data, **options, weight=own).by_layer[group.name]
+        assert loss <= loss_of_cut(network, data, by_layer, 0.4) + 1e-6
+    weights = [program.weight for program in found.programs]
+    if sparsity == "published":
+        assert len(set(weights)) == 1
+        assert weights[0] in PATH
+    else:
+        per_unit = [w * group.size for w, group in zip(weights, network.groups, strict=True)]
+        assert per_unit[0] == pytest.approx(per_unit[1]), "every unit of the network has the same price"
+    for program, group in zip(found.programs, network.groups, strict=True):
+        logits = network.replay(data[0], named(network) | {group.name: found.by_layer[group.name]})
+        assert program.replayed_loss == pytest.approx(cross_entropy(logits, data[1]).mean(), rel=1e-4)
+
+
+def named(network: om.Network) -> dict[str, np.ndarray]:
+    return {group.name: np.ones(group.size) for group in network.groups}
+
+
+@pytest.mark.parametrize("kind", ["dense", "residual", "conv"])
+@pytest.mark.parametrize("strategy", ["forward", "backward"])
+def test_sweeps_lose_no_more_and_remove_what_was_asked(problem_of: Any, kind: str, strategy: str) -> None:
+    network = problem_of(kind, 2, 1).network
+    data = labelled(network, 100)
+    amount = 0.35
+    alone = om.score(network, *data, strategy="decoupled", amount=amount, scope="global")
+    none = om.score(network, *data, strategy=strategy, amount=amount, scope="global", sweeps=0)
+    swept = om.score(network, *data, strategy=strategy, amount=amount, scope="global", sweeps=2)
+    for name, values in alone.by_layer.items():
+        np.testing.assert_array_equal(none.by_layer[name], values)
+    losses = [loss_of_cut(network, data, scores, amount) for scores in (alone, swept)]
+    assert losses[1] <= losses[0] + 1e-9
+    sizes = {group.name: group.size for group in network.groups}
+    keep = choose_units(swept, network, amount=amount, scope="global").keep
+    gone = sum(int((~mask).sum()) for mask in keep.values())
+    assert gone == min(round(amount * sum(sizes.values()) - 1e-9), sum(sizes.values()) - len(sizes))
+
+
+def test_another_amount_takes_the_path_from_the_store(problem: Any, tmp_path: Path) -> None:
+    network, data = problem
+    options: dict[str, Any] = {"strategy": "decoupled", "scope": "global", "store": tmp_path / "runs.jsonl"}
+    for amount in (0.3, 0.5, 0.7):
+        found = om.score(network, *data, **options, amount=amount)
+        assert len(RunStore(tmp_path / "runs.jsonl").records) == len(network.groups)
+        fresh = om.score(network, *data, **options | {"store": None}, amount=amount)
+        for name, values in fresh.by_layer.items():
+            np.testing.assert_array_equal(found.by_layer[name], values)
+
+
+def test_mixed_integer_programs_have_a_path_too(problem_of: Any) -> None:
+    p = problem_of("dense", 1, 3)
+    options: dict[str, Any] = {"strategy": "decoupled", "amount": 0.4, "scope": "global"}
+    found = om.score(p.network, p.images, p.labels, head="rest", relaxation="partition-2", **options)
+    assert found.status == "optimal"
+    assert found.replay.passed
+    assert len({program.weight for program in found.programs}) == 1
+
+
+def test_two_jobs_find_what_one_finds(problem: Any) -> None:
+    network, data = problem
+    options: dict[str, Any] = {"strategy": "decoupled", "head": "linear", "amount": 0.5, "scope": "global"}
+    one, two = (om.score(network, *data, **options, jobs=jobs) for jobs in (1, 2))
+    for name, values in one.by_layer.items():
+        np.testing.assert_allclose(two.by_layer[name], values, atol=1e-9)
+    assert [p.weight for p in one.programs] == [p.weight for p in two.programs]
