@@ -37,7 +37,13 @@ def main() -> None:
         print(f"{name}: {rows} rows, {columns} columns, {arrays.matrix.nnz} non-zeros")
         for solver in asked.solver or ["highs"]:
             scores = om.score(
-                network, images, gate="published", relaxed=True, solver=solver, time_limit=asked.time_limit
+                network,
+                images,
+                strategy="joint",
+                gate="published",
+                relaxed=True,
+                solver=solver,
+                time_limit=asked.time_limit,
             )
             program, seconds = scores.programs[0], scores.seconds
             print(

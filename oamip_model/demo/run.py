@@ -208,6 +208,7 @@ def _published(network: Network, images: Dataset, solver: str) -> Scores:
         network,
         images,
         solver=solver,
+        strategy="joint",
         gate="published",
         relaxed=True,
         weight=5.0,
@@ -218,7 +219,7 @@ def _published(network: Network, images: Dataset, solver: str) -> Scores:
 
 def _sound(network: Network, images: Dataset, solver: str) -> Scores:
     return score(
-        network, images, solver=solver, gate="switch", scores="binary", sparsity="mean", weight=5.0,
+        network, images, solver=solver, strategy="joint", gate="switch", scores="binary", sparsity="mean", weight=5.0,
         tolerance=TOLERANCE, time_limit=_LIMIT,
     )  # fmt: skip
 
