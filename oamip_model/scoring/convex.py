@@ -171,6 +171,11 @@ class _Level:
         try:
             while not self.finished():
                 solution = session.solve()
+                if solution.status is not Status.OPTIMAL:
+                    # A basis kept from before can mislead a simplex method; without one the master is a small program.
+                    session.close()
+                    session = open_session(self.backend, self.master(False), Options(seed=self.seed))
+                    solution = session.solve()
                 if solution.status is not Status.OPTIMAL or solution.bound is None or solution.x is None:
                     raise SolverError(f"{self.backend.name}: the master program ended as {solution.status.value}")
                 self.bound = max(self.bound, solution.bound)

@@ -29,6 +29,10 @@ class Logging(Highs):
         time.sleep(0.05)
         return super().session(arrays, options)
 
+    def solve(self, arrays: Any, options: Any, start: Any = None) -> Any:
+        """A solve from scratch, such as a projection: a step on the way, and not logged."""
+        return Highs().solve(arrays, options, start)
+
 
 def started(log: Path) -> list[str]:
     """The processes in which programs were started, in order."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pyomo.environ as pyo
@@ -10,12 +11,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oamip_backends.highs import Highs
 
+from oamip_model.errors import SolverError
 from oamip_model.formulation import cross_entropy
 from oamip_model.scoring import convex
 from oamip_model.scoring.columns import Columns
 from oamip_model.scoring.convex import Tangents, minimise_convex, project
 from oamip_model.scoring.projection import PROJECTIONS
+from oamip_model.solving.protocol import Solution, Status
 
 
 def random_columns(seed: int, images: int = 30, classes: int = 3, units: int = 6) -> Columns:
@@ -95,6 +99,33 @@ def test_where_one_projection_fails_the_other_is_taken(monkeypatch: pytest.Monke
     assert neither.failed == neither.projections > 0
     assert neither.status == "optimal", "the master's own points are cutting planes without a level"
     assert by_lp.objective == pytest.approx(neither.objective, rel=2e-3)
+
+
+class Forgetful(Highs):
+    """HiGHS, whose sessions cannot solve twice; or not even once."""
+
+    at_most = 1
+
+    def session(self, arrays: Any, options: Any) -> Any:
+        session, left = super().session(arrays, options), [self.at_most]
+        real = session.solve
+
+        def solve(*arguments: Any) -> Any:
+            left[0] -= 1
+            return real(*arguments) if left[0] >= 0 else Solution(Status.ERROR, self.name, "")
+
+        session.solve = solve
+        return session
+
+
+def test_a_master_that_fails_from_its_basis_is_solved_from_scratch() -> None:
+    columns, price = random_columns(7), np.full(6, 1 / 6)
+    plain, again = (minimise_convex(columns, price, 5.0, solver=solver) for solver in (Highs(), Forgetful()))
+    assert (again.status, again.objective) == ("optimal", pytest.approx(plain.objective, rel=1e-3))
+    never = Forgetful()
+    never.at_most = 0
+    with pytest.raises(SolverError, match="the master program ended as error"):
+        minimise_convex(columns, price, 5.0, solver=never)
 
 
 @pytest.mark.parametrize("solver", ["highs", "cbc"])
