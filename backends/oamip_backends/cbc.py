@@ -17,6 +17,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from oamip_backends.certificate import dual_bound
 from oamip_backends.common import CheckedRun, Outcome, cut_short, may_be_unbounded
 from oamip_backends.mps import write_mps
 from oamip_backends.process import run_to_end
@@ -35,6 +36,8 @@ from oamip_model.solving.protocol import (
 
 _NUMBER = r"([-+]?[\d.]+(?:[eE][-+]?\d+)?)"
 _NO_BOUND = 1e49  # CBC writes 1e+50 where it has nothing
+_PROVED = 1e-6
+"""How far below its objective, relative or absolute below 1, an optimum's dual bound may lie."""
 
 
 class Cbc:
@@ -49,11 +52,11 @@ class Cbc:
 
     def check(self) -> None:
         """Raise SolverMissingError where there is no CBC binary, or one that is not CBC."""
-        _version(_binary())
+        _version(cbc_binary())
 
     def version(self) -> str:
         """The version of the CBC binary, such as 2.10.3."""
-        return _version(_binary())
+        return _version(cbc_binary())
 
     def solve(self, arrays: Arrays, options: Options, start: Array | None = None) -> Solution:
         """Solve one program from scratch."""
@@ -68,7 +71,7 @@ class _CbcRun(CheckedRun):
         with tempfile.TemporaryDirectory(prefix="oamip-cbc-") as name:
             folder = Path(name)
             write_mps(self.arrays, folder / "model.mps")
-            command = [_binary(), str(folder / "model.mps"), *self._options(time_limit)]
+            command = [cbc_binary(), str(folder / "model.mps"), *self._options(time_limit)]
             if start is not None and self.arrays.is_mip:
                 self._write_start(start, folder / "start.txt")
                 command += ["-mips", str(folder / "start.txt")]
@@ -96,6 +99,10 @@ class _CbcRun(CheckedRun):
             "primalTolerance": tolerance,
             "integerTolerance": tolerance,
         }
+        if not self.arrays.is_mip:
+            # With its own scaling, 2.10.3 and 2.10.8 call points of programs with tiny coefficients optimal that are
+            # not: by 0.06 of 0.92 on a program of 1,400 rows.
+            values["scaling"] = "off"
         if time_limit is not None:
             values["seconds"] = time_limit
         if given.threads is not None and given.threads > 1:
@@ -136,7 +143,7 @@ class _CbcRun(CheckedRun):
 
     def _read_point(self, outcome: Outcome, saved: Path) -> None:
         # Two 32-bit counts and the objective, then activities and duals of rows, values and reduced costs of columns.
-        # The rows are those that CBC has left, which is why the duals are not read.
+        # The rows are those of the file, which has none that are free.
         data = saved.read_bytes() if saved.exists() else b""
         rows, columns = np.frombuffer(data, np.int32, 2).tolist() if len(data) >= 16 else (0, 0)
         if columns != len(self.arrays.cost) or len(data) < 16 + 8 * (2 * rows + columns):
@@ -144,18 +151,32 @@ class _CbcRun(CheckedRun):
             outcome.status = Status.ERROR
             return
         outcome.x = np.frombuffer(data, np.float64, columns, offset=16 + 16 * rows).copy()
+        if outcome.status is Status.OPTIMAL and not self.arrays.is_mip:
+            self._prove(outcome, np.frombuffer(data, np.float64, rows, offset=16 + 8 * rows))
+
+    def _prove(self, outcome: Outcome, duals: Array) -> None:
+        """Keep the optimum of a linear program, and its bound, only as far as CBC's own duals prove them."""
+        assert outcome.x is not None
+        kept = np.isfinite(self.arrays.row_lower) | np.isfinite(self.arrays.row_upper)
+        y = np.zeros(len(kept))
+        if len(duals) == kept.sum():
+            y[kept] = duals
+        objective, outcome.bound = self.arrays.objective(outcome.x), dual_bound(self.arrays, y)
+        short = self.arrays.sense * (objective - outcome.bound)
+        if not short <= _PROVED * max(1.0, abs(objective)):
+            outcome.status = Status.FEASIBLE
+            outcome.message = f"CBC claims an optimum of {objective!r}, but its duals prove {outcome.bound!r} only"
 
     def _read_bound(self, outcome: Outcome, log: str) -> None:
         sense, offset = self.arrays.sense, self.arrays.offset
+        if not self.arrays.is_mip:
+            return
         if outcome.status is Status.OPTIMAL and outcome.x is not None:
             objective = self.arrays.objective(outcome.x)
-            slack = 0.0
-            if self.arrays.is_mip:
-                # CBC does not print its bound when it is done: what it has proved is the gap that it was given.
-                gap = DEFAULT_GAP if self.options.gap is None else self.options.gap
-                slack = max(gap * abs(objective - offset), ABSOLUTE_GAP)
-            outcome.bound = objective - sense * slack
-        elif self.arrays.is_mip:
+            # CBC does not print its bound when it is done: what it has proved is the gap that it was given.
+            gap = DEFAULT_GAP if self.options.gap is None else self.options.gap
+            outcome.bound = objective - sense * max(gap * abs(objective - offset), ABSOLUTE_GAP)
+        else:
             least = _lower_bound(log)
             outcome.bound = None if least is None else sense * least + offset
 
@@ -177,7 +198,8 @@ def _last_line(log: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def _binary() -> str:
+def cbc_binary() -> str:
+    """The CBC that is used here. Raises SolverMissingError where there is none."""
     on_path = shutil.which("cbc")
     if on_path:
         return on_path

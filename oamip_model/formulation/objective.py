@@ -34,23 +34,39 @@ def hinge(logits: Array, labels: NDArray[np.int64], margin: float) -> Array:
     return np.asarray(np.maximum(0.0, margin + others.max(axis=1) - right))
 
 
+_LEAST = 1e-9
+"""Softmax weights below this are left out of tangents, and the others made to add up to 1."""
+
+
 def tangent(points: Array, labels: NDArray[np.int64]) -> tuple[Array, Array]:
-    """The tangents of the cross-entropy at logits ``points`` (k, classes) with labels (k,): gradients g (k, classes)
-    and constants c (k,), such that the loss at logits o is at least g @ o + c.
+    """Tangents of the cross-entropy near logits ``points`` (k, classes) with labels (k,): gradients g (k, classes) and
+    constants c (k,), such that the loss at logits o is at least g @ o + c.
+
+    For any weights p >= 0 that add up to 1, log sum_c exp(o_c) >= p @ o + H(p), H the entropy (the conjugate of the
+    convex function on the left), with equality where p is the softmax of o. Here p is that of a point without its
+    weights below 1e-9, which makes a tangent that is valid everywhere and falls short at the point by less than
+    classes * 1e-9. Solvers cannot do with coefficients that small: HiGHS drops them, so that the row is no longer
+    valid, and CBC scales by them and calls points optimal that are not.
 
     Example:
-        >>> gradient, constant = tangent(np.zeros((1, 2)), np.array([0]))
+        >>> gradient, constant = tangent(np.array([[0.0, 0.0], [40.0, 0.0]]), np.array([0, 0]))
         >>> gradient.tolist(), constant.round(4).tolist()
-        ([[-0.5, 0.5]], [0.6931])
+        ([[-0.5, 0.5], [0.0, 0.0]], [0.6931, 0.0])
     """
     weights = np.exp(points - points.max(axis=1, keepdims=True))
-    gradient = weights / weights.sum(axis=1, keepdims=True)
-    gradient[np.arange(len(points)), labels] -= 1.0
-    return gradient, cross_entropy(points, labels) - (gradient * points).sum(axis=1)
+    weights /= weights.sum(axis=1, keepdims=True)
+    weights = np.where(weights < _LEAST, 0.0, weights)
+    weights /= weights.sum(axis=1, keepdims=True)
+    entropy = 0.0 - (weights * np.log(np.where(weights > 0, weights, 1.0))).sum(axis=1)
+    # p_y - 1 as the sum of the others: the difference would not be exactly 0 where they are.
+    right = np.arange(len(points)), labels
+    weights[right] = 0.0
+    weights[right] = 0.0 - weights.sum(axis=1)
+    return weights, entropy
 
 
 def tangents(model: Any, points: Array, images: NDArray[np.int64], first: int = 0) -> MatrixRows:
-    """Tangents of the cross-entropy of some images at logits ``points`` (k, classes): t >= f(o*) + grad f(o*) (o - o*).
+    """Tangents of the cross-entropy of some images at logits ``points`` (k, classes): rows t >= g @ o + c.
 
     images: (k,) the image of each point; first: number of the first of these rows, for their names.
     """
@@ -62,6 +78,7 @@ def tangents(model: Any, points: Array, images: NDArray[np.int64], first: int = 
         (-gradient.ravel(), columns.ravel(), np.arange(0, gradient.size + 1, classes)),
         shape=(len(points), len(model.o)),
     )
+    block.eliminate_zeros()
     names = [(image, first + k) for k, image in enumerate(images.tolist())]
     return MatrixRows.of(names, lower=level).plus(model.t, images).plus_matrix(model.o, block)
 

@@ -113,15 +113,15 @@ def test_gurobis_size_limit_is_one_clear_line():
 def cbc_on_path(tmp_path, monkeypatch):
     """CBC on the PATH, under its own name."""
     get_backend("cbc")
-    (tmp_path / "cbc").symlink_to(cbc_module._binary())
-    cbc_module._binary.cache_clear()
+    (tmp_path / "cbc").symlink_to(cbc_module.cbc_binary())
+    cbc_module.cbc_binary.cache_clear()
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     yield tmp_path / "cbc"
-    cbc_module._binary.cache_clear()
+    cbc_module.cbc_binary.cache_clear()
 
 
 def test_cbc_on_the_path_comes_first(cbc_on_path):
-    assert cbc_module._binary() == str(cbc_on_path)
+    assert cbc_module.cbc_binary() == str(cbc_on_path)
 
 
 def test_another_program_called_cbc_is_refused(cbc_on_path):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from oamip_benchmarks.bench.cli_files import check_files, export, size_option
 from oamip_benchmarks.bench.cli_report import compare, report
 from oamip_model.cli.options import Interrupted, Verb, json_option
 from oamip_model.cli.output import note, number, print_json, print_table, progress_bar
@@ -17,28 +18,28 @@ if TYPE_CHECKING:
     from oamip_benchmarks.bench.recheck import Findings
     from oamip_benchmarks.bench.recipes import Recipe
 
-_SIZES = click.Choice(["small", "medium", "large"])
-
 
 @click.group()
 def bench() -> None:
-    """Benchmark solvers on fixed instances: run, check, report, compare."""
+    """Benchmark solvers on fixed instances: run, check, report, compare, export."""
 
 
 bench.add_command(report)
 bench.add_command(compare)
+bench.add_command(export)
+bench.add_command(check_files)
 
 
 @bench.command("list", cls=Verb)
-@click.option("--size", "sizes", type=_SIZES, multiple=True, help="Only these sizes; repeat for several.")
+@size_option
 @json_option
 def list_instances(sizes: tuple[str, ...], as_json: bool) -> int:
     """List the instances: what they are made of, their shape, and the best that is known."""
     from dataclasses import asdict
 
-    from oamip_benchmarks.bench.recipes import load_library
+    from oamip_benchmarks.bench.recipes import choose_recipes
 
-    chosen = [recipe for recipe in load_library().values() if not sizes or recipe.size in sizes]
+    chosen = choose_recipes(sizes)
     if as_json:
         print_json({"instances": [asdict(recipe) for recipe in chosen]})
         return 0
@@ -57,7 +58,7 @@ def _line(recipe: Recipe) -> list[str]:
 @click.option("--bounds", multiple=True, default=("interval",), show_default=True, help="Repeat for several.")
 @click.option("--relaxation", "relaxations", multiple=True, default=("big-m",), show_default=True,
               help="Repeat for several.")  # fmt: skip
-@click.option("--size", "sizes", type=_SIZES, multiple=True, help="Only these sizes; repeat for several.")
+@size_option
 @click.option("--instance", "instances", multiple=True, help="Only these instances; repeat for several.")
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Seeds of each solve, from 0.")
 @click.option("--time-limit", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True,

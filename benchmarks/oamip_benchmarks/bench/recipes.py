@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -126,6 +127,17 @@ def find_recipe(name: str) -> Recipe:
     if name not in library:
         raise InputError(f"instance: got {name!r}, accepted are the names that `oamip bench list` prints")
     return library[name]
+
+
+def choose_recipes(sizes: Sequence[str] = (), instances: Sequence[str] = ()) -> list[Recipe]:
+    """The recipes of these sizes and names, all where none are given. Raises InputError for a name that is unknown."""
+    for name in instances:
+        find_recipe(name)
+    return [
+        recipe
+        for recipe in load_library().values()
+        if (not instances or recipe.name in instances) and (not sizes or recipe.size in sizes)
+    ]
 
 
 @cache

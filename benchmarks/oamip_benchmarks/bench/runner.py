@@ -15,7 +15,7 @@ from typing import Any
 
 from oamip_benchmarks.bench.check import refuted
 from oamip_benchmarks.bench.environment import describe, same_machine
-from oamip_benchmarks.bench.recipes import load_library
+from oamip_benchmarks.bench.recipes import choose_recipes
 from oamip_benchmarks.bench.rows import ResultStore, Row, Solve, locked
 from oamip_benchmarks.bench.supervise import Ended, require_psutil, single_threaded, supervise
 from oamip_benchmarks.bench.trace import Trace, log_trace, primal_dual_integral
@@ -49,11 +49,7 @@ def make_plan(
     seeds: how many, from 0; memory: cap in MiB. Combinations that the published gate does not define are left out.
     Raises InputError for an option that cannot be honoured, SolverMissingError for a solver that is not here.
     """
-    library = load_library()
-    for name in instances:
-        if name not in library:
-            raise InputError(f"instance: got {name!r}, accepted are the names that `oamip bench list` prints")
-    chosen = [r for r in library.values() if (not instances or r.name in instances) and (not sizes or r.size in sizes)]
+    chosen = choose_recipes(sizes, instances)
     backends = [get_backend(name) for name in dict.fromkeys(solvers)]
     for backend in backends:
         for seed in range(seeds):

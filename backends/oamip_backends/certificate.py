@@ -1,0 +1,37 @@
+"""What the duals of a linear program prove about its optimum, whatever the solver says."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from oamip_model.solving.protocol import Array, Arrays
+
+SLACK = 1e-7
+"""A reduced cost up to this, relative to 1 + |cost|, that points to a side without a bound counts as 0: the dual
+tolerance that solvers work with."""
+
+
+def dual_bound(arrays: Arrays, duals: Array) -> float:
+    """The bound on the optimum of the linear program ``arrays`` by weak duality, infinite where these duals prove none.
+
+    duals: (rows,), derivatives of the optimum by the row bounds, of the minimisation ``sense * cost``. One that points
+    to a side without a bound counts as 0. A lower bound where the program is minimised, an upper one otherwise.
+
+    Example:
+        >>> from scipy.sparse import csr_array
+        >>> row, cost, zero = csr_array([[1.0, 1.0]]), np.array([1.0, 2.0]), np.zeros(2)
+        >>> arrays = Arrays(row, cost, zero, zero + np.inf, np.array([1.5]), np.array([np.inf]), zero > 0)
+        >>> [dual_bound(arrays, np.array([y])) for y in (2.0, 1.0, 0.5)]
+        [-inf, 1.5, 0.75]
+    """
+    side = np.where(duals > 0, arrays.row_lower, arrays.row_upper)
+    y = np.where(np.isfinite(side), duals, 0.0)
+    cost = arrays.sense * arrays.cost
+    reduced = cost - arrays.matrix.T @ y
+    corner = np.where(reduced > 0, arrays.lower, arrays.upper)
+    open_side = ~np.isfinite(corner)
+    if (np.abs(reduced[open_side]) > SLACK * (1.0 + np.abs(cost[open_side]))).any():
+        return -arrays.sense * np.inf
+    rows = y @ np.where(np.isfinite(side), side, 0.0)
+    value = rows + reduced[~open_side] @ corner[~open_side]
+    return float(arrays.sense * value + arrays.offset)
