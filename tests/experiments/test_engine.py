@@ -15,7 +15,7 @@ import pytest
 from oamip_benchmarks.experiments import works
 from oamip_benchmarks.experiments.cells import Cell
 from oamip_benchmarks.experiments.conduct import conduct
-from oamip_benchmarks.experiments.engine import CELLS, run_cells, stored_results
+from oamip_benchmarks.experiments.engine import CELLS, run_cells, stored_cells
 from oamip_benchmarks.experiments.pruning import STUDY, plan
 from oamip_benchmarks.experiments.study import Asked
 from oamip_benchmarks.experiments.workshop import Workshop
@@ -61,7 +61,7 @@ def test_accuracy_and_size_are_those_of_the_network_with_the_units_at_zero(
     conducted: tuple[Any, Path], asked: Asked
 ) -> None:
     _, folder = conducted
-    results = stored_results(folder)
+    results = stored_cells(folder)
     _, test = om.load_dataset(asked.data, split="train"), om.load_dataset(asked.data, split="test")
     shop = Workshop(folder)
     pruned = [cell for cell in plan(asked) if cell.work == "prune" and not cell.options["tune"]]
@@ -71,7 +71,7 @@ def test_accuracy_and_size_are_those_of_the_network_with_the_units_at_zero(
         scores, _ = shop.scores(setting, cell.options["rule"])
         keep = om.choose_units(scores, network, **cell.options["choice"]).keep
         outputs = network.replay(test.images, {name: mask.astype(float) for name, mask in keep.items()})
-        result = results[cell.key]
+        result = results[cell.key]["result"]
         assert result["accuracy"] == pytest.approx(float((outputs.argmax(axis=1) == test.labels).mean()))
         assert np.trace(result["confusion"]) / np.sum(result["confusion"]) == pytest.approx(result["accuracy"])
         assert result["layers"] == {name: [int((~mask).sum()), len(mask)] for name, mask in keep.items()}
@@ -98,7 +98,7 @@ def test_ctrl_c_keeps_what_is_finished(quick: Asked, tmp_path: Path, monkeypatch
     cells = plan(quick)
     with pytest.raises(KeyboardInterrupt):
         run_cells(cells, tmp_path)
-    kept = len(stored_results(tmp_path))
+    kept = len(stored_cells(tmp_path))
     assert kept == sum(cell.work == "reference" for cell in cells) + 1
     monkeypatch.setitem(works.WORKS, "prune", run)
     assert run_cells(cells, tmp_path)[1] == len(cells) - kept
@@ -162,7 +162,7 @@ def test_what_does_not_fit_is_said_before_anything_is_trained(asked: Asked, tmp_
     with pytest.raises(InputError, match="out: the folder"):
         run_cells([], file / "run")
     with pytest.raises(InputError, match="is no folder of `oamip experiment`"):
-        stored_results(tmp_path)
+        stored_cells(tmp_path)
 
 
 def test_a_folder_is_for_one_run_at_a_time(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from oamip_benchmarks.experiments.catalogue import STUDIES
 from oamip_benchmarks.experiments.cells import Cell, published_rule, score_rule
 from oamip_benchmarks.experiments.conduct import conduct
-from oamip_benchmarks.experiments.engine import stored_results
+from oamip_benchmarks.experiments.engine import stored_cells
 from oamip_benchmarks.experiments.images import BATCHES
 from oamip_benchmarks.experiments.scorers import make_scores
 from oamip_benchmarks.experiments.study import Asked, published_recipe
@@ -40,8 +40,8 @@ def done(name: str, asked: Asked, folder: Path) -> list[tuple[Cell, dict[str, An
     found = conduct(STUDIES[name], asked, folder)
     assert all(path.stat().st_size for path in found.files)
     assert {path.name for path in found.files} == {f"{name}.csv", f"{name}-cells.csv", f"{name}.png"}
-    results = stored_results(folder)
-    return [(cell, results[cell.key]) for cell in STUDIES[name].plan(asked)]
+    results = stored_cells(folder)
+    return [(cell, results[cell.key]["result"]) for cell in STUDIES[name].plan(asked)]
 
 
 def only(found: Sequence[tuple[Cell, dict[str, Any]]], **tags: Any) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import click
 from oamip_benchmarks.experiments.catalogue import STUDIES
 from oamip_benchmarks.experiments.cells import METHODS
 from oamip_benchmarks.experiments.study import Asked, Study
-from oamip_model.cli.options import DATA, Count, Interrupted, Verb, json_option
+from oamip_model.cli.options import DATA, Count, Interrupted, Verb, check_out, json_option
 from oamip_model.cli.output import note, print_json, print_table, progress_bar
 
 
@@ -102,7 +102,7 @@ def _counted(value: Any) -> Any:
 def conduct_and_tell(study: Study, asked: Asked, out: Path, jobs: int, as_json: bool) -> int:
     """Conduct a study, with a bar, and print its table. Returns the exit code."""
     from oamip_benchmarks.experiments.conduct import conduct
-    from oamip_benchmarks.experiments.table import headings, text_cells
+    from oamip_benchmarks.experiments.table import headings, text_cells, used
 
     with progress_bar("cells") as move:
         seen = -1
@@ -125,7 +125,7 @@ def conduct_and_tell(study: Study, asked: Asked, out: Path, jobs: int, as_json: 
             "table": [line.plain() for line in found.lines], "files": [str(path) for path in found.files],
         })  # fmt: skip
         return 0
-    rows = _used(study.rows, [line.tags for line in found.lines])
+    rows = used(study.rows, found.lines)
     print_table(headings(rows, study.values), [text_cells(line, rows, study.values) for line in found.lines], len(rows))
     click.echo(f"mean ± deviation over {asked.seeds} seeds" if asked.seeds > 1 else "one seed")
     if found.done:
@@ -135,9 +135,25 @@ def conduct_and_tell(study: Study, asked: Asked, out: Path, jobs: int, as_json: 
     return 0
 
 
-def _used(rows: Sequence[str], tags: Sequence[dict[str, Any]]) -> list[str]:
-    """The columns in which there is anything to tell."""
-    return [name for name in rows if any(each[name] is not None for each in tags)]
+@click.command(cls=Verb)
+@click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="RUN_DIR")
+@click.option("--out", type=click.Path(path_type=Path), help="The .html file.  [default: RUN_DIR/report.html]")
+@json_option
+def report(run: Path, out: Path | None, as_json: bool) -> int:
+    """Make one HTML page of the studies in RUN_DIR, the folder of `oamip experiment`.
+
+    It needs no other file and no network: tables, curves, scores unit by unit, confusion matrices, and what was proved.
+    """
+    out = check_out(run / "report.html" if out is None else out, suffixes=(".html",))
+    from oamip_benchmarks.experiments.report import make_report
+
+    page, studies = make_report(run)
+    page.save(out)
+    if as_json:
+        print_json({"report": str(out), "studies": studies})
+    else:
+        click.echo(f"{studies} studies, saved to {out}")
+    return 0
 
 
 for _study in STUDIES.values():

@@ -43,10 +43,11 @@ def conduct(study: Study, asked: Asked, folder: Path, *, jobs: int = 1, progress
     )
     cells = study.plan(asked)
     results, done = run_cells(cells, folder, jobs=jobs, progress=progress)
-    lines = summarise(cells, results, study.rows, study.values)
+    found = [(cell.tags, results[cell.key]) for cell in cells]
+    lines = summarise(found, study.rows, study.values)
     if done or not record.exists() or json.loads(record.read_text(encoding="utf-8"))["cells"] != _listed(cells):
         write_table(lines, table)
-        write_cells(cells, results, cells_table)
+        write_cells(found, cells_table)
         figure = study.draw(lines)
         with replacing(picture) as temporary:
             figure.savefig(temporary, dpi=110)
@@ -60,8 +61,15 @@ def _listed(cells: Sequence[Cell]) -> list[Plain]:
     return [{"key": cell.key, "work": cell.work, "tags": cell.tags} for cell in cells]
 
 
-def read_record(path: Path) -> Plain:
-    """What a study wrote of itself. Raises InputError for a file that is none."""
+def read_records(folder: Path) -> list[Plain]:
+    """What the finished studies of a folder wrote of themselves, by name. Raises InputError where there is none."""
+    found = [_read(path) for path in sorted(folder.glob(f"*{SUFFIX}"))]
+    if not found:
+        raise InputError(f"run: {folder} holds no finished study of `oamip experiment`")
+    return found
+
+
+def _read(path: Path) -> Plain:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:

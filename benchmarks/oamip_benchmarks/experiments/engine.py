@@ -54,12 +54,12 @@ def make_folder(folder: Path) -> None:
         raise InputError(f"out: the folder {folder} cannot be made ({error.strerror})") from None
 
 
-def stored_results(folder: Path) -> dict[str, Plain]:
-    """The results of all cells that a run's folder has, by key. Raises InputError for a folder without any."""
+def stored_cells(folder: Path) -> dict[str, Plain]:
+    """Work, options and result of all cells that a run's folder has, by key. Raises InputError for one without any."""
     path = folder / CELLS
     if not path.exists():
         raise InputError(f"run: {folder} is no folder of `oamip experiment`, it has no {CELLS}")
-    return {key: record["result"] for key, record in RunStore(path).records.items()}
+    return dict(RunStore(path).records)
 
 
 def _result(store: RunStore, cell: Cell) -> Plain:

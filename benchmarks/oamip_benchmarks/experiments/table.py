@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from oamip_benchmarks.experiments.cells import Cell, Plain
+from oamip_benchmarks.experiments.cells import Plain
 from oamip_model.files import replacing
 
 SHARES = ("accuracy", "class_accuracy", "units", "parameters", "agreement")
@@ -47,23 +47,29 @@ class Line:
         return found
 
 
-def summarise(
-    cells: Sequence[Cell], results: Mapping[str, Plain], rows: Sequence[str], values: Sequence[str]
-) -> list[Line]:
-    """One line for each combination of the tags in ``rows``, in the order in which the cells come."""
+def summarise(found: Sequence[tuple[Plain, Plain]], rows: Sequence[str], values: Sequence[str]) -> list[Line]:
+    """One line for each combination of the tags in ``rows``, in the order in which the cells come.
+
+    found: tags and result of every cell
+    """
     groups: dict[tuple[object, ...], list[Plain]] = {}
-    for cell in cells:
-        groups.setdefault(tuple(cell.tags.get(name) for name in rows), []).append(results[cell.key])
+    for named, result in found:
+        groups.setdefault(tuple(named.get(name) for name in rows), []).append(result)
     lines = []
-    for tags, found in groups.items():
+    for tags, results in groups.items():
         means = {}
         for name in values:
-            numbers = [float(result[name]) for result in found if result.get(name) is not None]
+            numbers = [float(result[name]) for result in results if result.get(name) is not None]
             if numbers:
                 deviation = statistics.stdev(numbers) if len(numbers) > 1 else None
                 means[name] = (statistics.fmean(numbers), deviation, len(numbers))
         lines.append(Line(dict(zip(rows, tags, strict=True)), means))
     return lines
+
+
+def used(rows: Sequence[str], lines: Sequence[Line]) -> list[str]:
+    """Those of the tags of which any line has one."""
+    return [name for name in rows if any(line.tags[name] is not None for line in lines)]
 
 
 def headings(rows: Sequence[str], values: Sequence[str]) -> list[str]:
@@ -103,13 +109,15 @@ def write_table(lines: Sequence[Line], path: Path) -> None:
     _write([line.plain() for line in lines], path)
 
 
-def write_cells(cells: Sequence[Cell], results: Mapping[str, Plain], path: Path) -> None:
-    """Write one CSV line for each cell, with its tags and those of its results that are single values."""
-    found = []
-    for cell in cells:
-        single = {name: value for name, value in results[cell.key].items() if not isinstance(value, list | dict)}
-        found.append(cell.tags | single)
-    _write(found, path)
+def write_cells(found: Sequence[tuple[Plain, Plain]], path: Path) -> None:
+    """Write one CSV line for each cell, from tags and results: those of the results that are single values."""
+    _write(
+        [
+            tags | {name: value for name, value in result.items() if not isinstance(value, list | dict)}
+            for tags, result in found
+        ],
+        path,
+    )
 
 
 def _write(records: Sequence[Plain], path: Path) -> None:

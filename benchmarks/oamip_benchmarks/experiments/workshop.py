@@ -18,6 +18,7 @@ import torch
 import oamip_model as om
 from oamip_benchmarks.experiments.cells import Plain
 from oamip_benchmarks.experiments.scorers import make_scores
+from oamip_model.errors import InputError
 from oamip_model.files import replacing
 from oamip_model.scoring.store import key_of
 
@@ -98,7 +99,7 @@ class Workshop:
             scores, seconds = self.scores(setting, rule["of"], of)
             return om.critical_scores(scores), seconds
         train, _ = self.data(setting)
-        with self._making("scores", key_of(setting=setting, rule=rule, of=of), ".json") as path:
+        with self._making("scores", _scores_key(setting, rule, of), ".json") as path:
             if not path.exists():
                 if of == "trained":
                     network = self.trained(setting).network
@@ -113,6 +114,21 @@ class Workshop:
                 scores.save(path)
             return om.load_scores(path), float(json.loads(path.with_suffix(".seconds").read_text()))
 
+    def found(self, setting: Plain, rule: Plain) -> tuple[nn.Module, Network, Scores]:
+        """The trained network and its scores by a rule, from the folder alone, without the data.
+
+        Raises InputError where they are not there.
+        """
+        scores = om.load_scores(self.folder / "scores" / f"{_scores_key(setting, rule, 'trained')}.json")
+        path = self.folder / "networks" / f"{key_of(**setting)}.pt"
+        if not path.exists():
+            raise InputError(f"run: {path} is missing")
+        state = torch.load(path, weights_only=True)["state"]
+        shape = [int(size) for size in scores.options["input_shape"]]
+        module = om.make_network(setting["network"], shape, len(list(state.values())[-1]), setting["seed"])
+        module.load_state_dict(state)
+        return module, om.read_network(module, shape), scores
+
     @contextmanager
     def _making(self, kind: str, key: str, suffix: str) -> Iterator[Path]:
         """The path of a file, for this process alone as long as the block lasts."""
@@ -121,6 +137,10 @@ class Workshop:
         with (folder / f".{key}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield folder / f"{key}{suffix}"
+
+
+def _scores_key(setting: Plain, rule: Plain, of: str) -> str:
+    return key_of(setting=setting, rule=rule, of=of)
 
 
 @functools.lru_cache(maxsize=2)

@@ -1,0 +1,112 @@
+"""The page of a run's studies: everything in it, nothing outside it, and no more claimed than was proved."""
+
+from __future__ import annotations
+
+import base64
+import doctest
+import json
+import re
+import shutil
+from collections import OrderedDict
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from oamip_benchmarks.experiments import cells, report, study, table
+from oamip_benchmarks.experiments.catalogue import STUDIES
+from oamip_benchmarks.experiments.conduct import conduct
+from oamip_benchmarks.experiments.engine import CELLS, stored_cells
+from oamip_benchmarks.experiments.report import LAYERS, PROVED, RELAXED, RULE, UNFINISHED, claim, make_report
+from oamip_benchmarks.experiments.report_maps import filters, score_map
+from oamip_benchmarks.experiments.study import Asked
+from torch import nn
+
+from oamip_model.cli import run
+from oamip_model.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def folder(asked: Asked, other: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two finished studies."""
+    found = tmp_path_factory.mktemp("finished") / "run<1>"
+    asked = replace(asked, methods=("published", "random"), tuned=(), seeds=1, epochs=5)
+    conduct(STUDIES["pruning"], asked, found)
+    conduct(STUDIES["transfer"], replace(asked, target=other), found)
+    return found
+
+
+def test_the_page_holds_everything_and_refers_to_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["report", str(folder), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"report": str(folder / "report.html"), "studies": 2}
+    text = (folder / "report.html").read_text()
+    assert [name for name in ("pruning", "transfer") if f'">{name}</h2>' in text] == ["pruning", "transfer"]
+    addresses = re.findall(r'(?:src|href)="([^"]*)"', text)
+    assert all(address.startswith(("data:", "#")) for address in addresses)
+    pictures = [base64.b64decode(a.partition(",")[2]) for a in addresses if a.startswith("data:image/svg")]
+    # Each study: its figure, one map of scores (published), and confusion matrices (two data sets in transfer).
+    assert len(pictures) == (1 + 1 + 1) + (1 + 1 + 2)
+    assert all(b"</svg>" in picture for picture in pictures)
+    assert "run&lt;1&gt;" in text
+    assert "run<1>" not in text
+    assert f"<th>{RELAXED}</th>" in text
+    assert f"<th>{PROVED}</th>" not in text
+
+
+@pytest.mark.parametrize(("result", "strategy", "expected"), [
+    ({"proved": True, "status": "optimal"}, "joint", PROVED),
+    ({"proved": False, "status": "optimal"}, "joint", RELAXED),
+    ({"proved": False, "status": "optimal"}, "decoupled", LAYERS),
+    ({"proved": False, "status": "feasible"}, "decoupled", UNFINISHED),
+    ({"proved": False, "status": "no program"}, None, RULE),
+])  # fmt: skip
+def test_no_more_is_claimed_than_was_proved(result: dict[str, Any], strategy: str | None, expected: str) -> None:
+    assert claim(result, {"score": {"strategy": strategy}}) == expected
+
+
+def test_cells_of_a_study_that_is_not_finished_are_told(folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    (copy / "transfer.study.json").unlink()
+    page, studies = make_report(copy)
+    found = [key for key, kept in stored_cells(copy).items() if kept["work"] == "retrain"]
+    assert studies == 1
+    # The network trained on the first data set is in both studies.
+    assert f"{len(found) + 1} finished cells belong to studies that are not finished" in page.html()
+
+
+def test_a_folder_that_is_damaged_or_no_run_is_one_line(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["report", str(tmp_path)]) == 2
+    assert "holds no finished study" in capsys.readouterr().err
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    lines = (copy / CELLS).read_bytes().splitlines(keepends=True)
+    (copy / CELLS).write_bytes(b"".join(lines[1:]))
+    with pytest.raises(InputError, match="is damaged, 1 cells of the study pruning are missing"):
+        make_report(copy)
+    (copy / "pruning.study.json").write_text("{}")
+    with pytest.raises(InputError, match="is not the record of a study"):
+        make_report(copy)
+    assert run(["report", str(folder), "--out", str(tmp_path / "page.pdf")]) == 2
+    assert "--out: " in capsys.readouterr().err
+
+
+def test_filters_are_drawn_for_convolutions_alone() -> None:
+    conv, keep = nn.Conv2d(3, 5, 2), np.array([True, False, True, True, True])
+    module = nn.Sequential(OrderedDict(conv1=conv, flatten=nn.Flatten(), fc1=nn.Linear(20, 5)))
+    figure = filters(module, "conv1", np.linspace(0, 1, 5), keep)
+    assert figure is not None
+    axes = figure.axes
+    assert [each.get_title() for each in axes] == ["0.00", "0.25", "0.50", "0.75", "1.00"]
+    assert np.allclose(axes[2].images[0].get_array(), conv.weight[2].detach().mean(0).numpy())
+    assert filters(module, "fc1", np.linspace(0, 1, 5), keep) is None
+    titles = [each.get_title(loc="left") for each in score_map({"fc1": np.ones(5)}, {"fc1": keep}).axes]
+    assert titles[0] == "fc1: 4 of 5 units stay"
+
+
+@pytest.mark.parametrize("module", [cells, report, study, table], ids=lambda module: module.__name__)
+def test_examples(module: Any) -> None:
+    found = doctest.testmod(module)
+    assert (found.failed, found.attempted > 0) == (0, True)
