@@ -18,6 +18,7 @@ from oamip_model.cli.demo import demo
 from oamip_model.cli.prune import prune
 from oamip_model.cli.score import score
 from oamip_model.cli.solvers import solvers
+from oamip_model.cli.tightness import tightness
 from oamip_model.errors import OamipError
 
 EXIT_CODES = """\b
@@ -61,7 +62,7 @@ def oamip() -> None:
     """
 
 
-for verb in (solvers, score, bounds, baseline, prune, demo):
+for verb in (solvers, score, bounds, baseline, prune, tightness, demo):
     oamip.add_command(verb)
 
 

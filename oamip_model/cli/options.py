@@ -95,12 +95,16 @@ def json_option(function: Function) -> Function:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON object, and nothing else.")(function)
 
 
-def network_options(function: Function) -> Function:
-    """Adds the argument NET and --input-shape."""
-    function = click.option(
+def shape_option(function: Function) -> Function:
+    """Adds --input-shape."""
+    return click.option(
         "--input-shape", type=Shape(), help="Shape of one image, such as 1,28,28, where the file does not say it."
     )(function)
-    return click.argument("network", metavar="NET")(function)
+
+
+def network_options(function: Function) -> Function:
+    """Adds the argument NET and --input-shape."""
+    return click.argument("network", metavar="NET")(shape_option(function))
 
 
 def data_options(split: str | None) -> Callable[[Function], Function]:

@@ -49,7 +49,7 @@ class InstanceSolution:
     scores: {group: (units,)}; logits: (n, classes) in the program; objective: of the incumbent with its exact loss;
     bound: lower bound of the program's optimum; loss: mean over images, unweighted (None for loss "margin");
     sparsity: the sparsity term; rounds: solves; cuts: rows added, tangents after the first ones and cuts of the
-    relaxation "hull"; solver_seconds: inside the solver.
+    relaxation "hull"; solver_seconds: inside the solver; first_bound: of the first solve, before any cut.
     """
 
     status: Status
@@ -68,6 +68,7 @@ class InstanceSolution:
     version: str
     message: str = ""
     interrupted: bool = False
+    first_bound: float | None = None
 
     @property
     def gap(self) -> float | None:
@@ -187,6 +188,7 @@ class _Solve:
         self.best_logits: Array | None = None
         self.objective: float | None = None
         self.bound = -np.inf
+        self.first_bound: float | None = None
         self.rounds = self.cuts = 0
         self.tangents: list[tuple[sp.csr_array, Array, Array]] = []
         self.nodes: int | None = None
@@ -239,6 +241,7 @@ class _Solve:
         if solution.bound is not None:
             # Bounds of a cutoff may forbid scores beyond it, so that no more than the cutoff itself is proved.
             self.bound = max(self.bound, min(solution.bound, self.cutoff))
+            self.first_bound = self.bound if self.rounds == 1 and np.isfinite(self.bound) else self.first_bound
         if solution.x is not None and not (relaxed and self.arrays.is_mip):
             self.consider(solution.x)
         if solution.interrupted:
@@ -418,7 +421,7 @@ class _Solve:
         return InstanceSolution(
             status, scores, logits, self.objective, bound, loss, sparsity,
             self.rounds, self.cuts, self.nodes, time.monotonic() - self.began, self.solver_seconds,
-            self.backend.name, self.backend.version(), message, interrupted,
+            self.backend.name, self.backend.version(), message, interrupted, self.first_bound,
         )  # fmt: skip
 
     def status(self, interrupted: bool) -> Status:

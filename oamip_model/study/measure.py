@@ -1,0 +1,149 @@
+"""One cell of the study: the size of its program, its relaxation at the root, and the integer program."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oamip_model.bounds import Bounds
+from oamip_model.formulation import Settings, build_instance
+from oamip_model.network.ops import Array
+from oamip_model.network.types import Network
+from oamip_model.solving import InstanceSolution, compile_arrays, solve_instance
+from oamip_model.study.cells import Cell
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much a study may spend, and on what.
+
+    solver, tolerance, threads, seed: as in :func:`oamip_model.solving.solve_instance`; time_limit: seconds for bounds,
+    build and integer program of one cell together, and for the rounds at its root, None for no integer program;
+    bounds_limit: seconds for each method of bounds; heuristic_limit: seconds of the primal heuristic; jobs: processes
+    of the bounds.
+    """
+
+    solver: str = "highs"
+    tolerance: float = 1e-4
+    time_limit: float | None = None
+    bounds_limit: float | None = None
+    heuristic_limit: float | None = 10.0
+    threads: int = 1
+    seed: int = 0
+    jobs: int = 1
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was measured in one cell. What is not known is None.
+
+    images; off, on, unstable: ReLUs by the bounds, over all images; binaries: ReLU states and pooling choices; rows,
+    columns, nonzeros: of the program as built; big_m: mean of the numbers that the states switch off, U and M - L (-L
+    where there is no M), by the bounds, in every relaxation.
+    root_bound: of the relaxation as built, its scores in [0, 1], with the first tangents of the loss; cut_bound: after
+    the rounds of tangents and cuts; cuts: rows that these added; root_status: whether the rounds came to their end.
+    status, objective, bound, gap, nodes: of the integer program.
+    bounds_seconds, build_seconds, root_seconds, solve_seconds; heuristic_seconds: spent before on the scores that the
+    integer program starts from, in none of the others.
+    """
+
+    network: str
+    gate: str
+    scores: str
+    relaxation: str
+    bounds: str
+    images: int
+    off: int
+    on: int
+    unstable: int
+    binaries: int
+    rows: int
+    columns: int
+    nonzeros: int
+    big_m: float | None
+    root_bound: float | None
+    cut_bound: float | None
+    cuts: int
+    root_status: str
+    status: str | None
+    objective: float | None
+    bound: float | None
+    gap: float | None
+    nodes: int | None
+    bounds_seconds: float
+    build_seconds: float
+    root_seconds: float
+    solve_seconds: float | None
+    heuristic_seconds: float | None
+
+    @property
+    def preprocessing(self) -> float:
+        """Seconds before the first node: bounds, build, and the rounds at the root."""
+        return self.bounds_seconds + self.build_seconds + self.root_seconds
+
+
+def measure(
+    cell: Cell,
+    settings: Settings,
+    network: Network,
+    images: Array,
+    labels: NDArray[np.int64],
+    bounds: Bounds,
+    bounds_seconds: float,
+    start: Mapping[str, Array] | None,
+    effort: Effort,
+    tell: Callable[[str], None],
+    heuristic_seconds: float | None = None,
+) -> Row:
+    """The row of one cell; images: (n, *input_shape), labels: (n,); start: scores that the integer program begins from.
+
+    Raises KeyboardInterrupt where Ctrl-C stopped a solve.
+    """
+    options: dict[str, Any] = {"tolerance": effort.tolerance, "threads": effort.threads, "seed": effort.seed}
+    began = time.monotonic()
+    # The relaxation has the same rows and columns, and continuous scores too.
+    relaxed = vars(settings) | {"relaxed": True, "scores": "continuous"}
+    instance = build_instance(network, images, labels, **relaxed, bounds=bounds)
+    arrays = compile_arrays(instance)
+    build_seconds = time.monotonic() - began
+    tell("root")
+    root = _whole(solve_instance(instance, effort.solver, time_limit=effort.time_limit, **options))
+    solved: InstanceSolution | None = None
+    if effort.time_limit is not None:
+        tell("integer program")
+        began = time.monotonic()
+        whole = build_instance(network, images, labels, **vars(settings), bounds=bounds)
+        left = effort.time_limit - bounds_seconds - (time.monotonic() - began)
+        solved = _whole(solve_instance(whole, effort.solver, time_limit=max(left, 1e-3), start=start, **options))
+    counts = np.sum(list(bounds.stability(network).values()), axis=0)
+    rows, columns = arrays.matrix.shape
+    return Row(
+        cell.network, cell.gate, settings.scores, cell.relaxation, cell.bounds, len(images),
+        int(counts[0]), int(counts[1]), int(counts[2]), len(instance.z) + len(instance.q),
+        rows, columns, int(arrays.matrix.nnz), _big_m(instance),
+        root.first_bound, root.bound, root.cuts, root.status.value,
+        None if solved is None else solved.status.value, None if solved is None else solved.objective,
+        None if solved is None else solved.bound, None if solved is None else solved.gap,
+        None if solved is None else solved.nodes,
+        bounds_seconds, build_seconds, root.seconds, None if solved is None else solved.seconds,
+        heuristic_seconds,
+    )  # fmt: skip
+
+
+def _whole(solution: InstanceSolution) -> InstanceSolution:
+    if solution.interrupted:
+        raise KeyboardInterrupt
+    return solution
+
+
+def _big_m(instance: Any) -> float | None:
+    g = instance.layout.value.gated
+    open_ = g.state >= 0
+    scale = np.where((g.score >= 0) & (instance.gate == "subtractive"), g.scale, 0.0)
+    values = np.concatenate([g.upper[open_], (scale - g.lower)[open_]])
+    return float(values.mean()) if len(values) else None

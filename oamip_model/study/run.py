@@ -1,0 +1,233 @@
+"""The tightness study: every cell once, kept as soon as it is finished."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from oamip_model.bounds import Bounds, Cutoff, fingerprint_images
+from oamip_model.data import Dataset, check_labels
+from oamip_model.errors import InputError
+from oamip_model.formulation.settings import validity_of
+from oamip_model.network.ops import Array
+from oamip_model.network.types import Network
+from oamip_model.scoring.run import as_dataset, as_network
+from oamip_model.scoring.store import RunStore, key_of
+from oamip_model.solving.protocol import Options
+from oamip_model.solving.registry import get_backend
+from oamip_model.solving.solve import check_tolerance
+from oamip_model.study.cells import Cell, Objective, cells_of
+from oamip_model.study.measure import Effort, Row, measure
+from oamip_model.study.result import Tightness
+from oamip_model.tightening import compute_bounds
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    Given: TypeAlias = Network | nn.Module | str | Path
+
+
+def tightness(
+    networks: Mapping[str, Given],
+    images: Dataset | ArrayLike,
+    labels: ArrayLike | None = None,
+    *,
+    gates: Sequence[str] = ("subtractive",),
+    relaxations: Sequence[str] = ("big-m", "partition-2", "hull"),
+    bounds: Sequence[str] = ("interval", "crown", "lp"),
+    scores: str | None = None,
+    loss: str = "cross-entropy",
+    sparsity: str = "mean",
+    weight: float = 5.0,
+    margin: float = 1.0,
+    solver: str = "highs",
+    tolerance: float = 1e-4,
+    time_limit: float | None = None,
+    bounds_limit: float | None = None,
+    heuristic_limit: float | None = 10.0,
+    threads: int = 1,
+    seed: int = 0,
+    jobs: int = 1,
+    input_shape: Sequence[int] | None = None,
+    store: str | Path | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Tightness:
+    """How tight the programs of some networks are, by gate, relaxation and bounds, and what that costs.
+
+    networks: by name, each as :func:`oamip_model.scoring.score` takes it; images: (n, *input_shape) with labels (n,),
+    or a :class:`oamip_model.data.Dataset` alone, the same for all networks. gates, relaxations: names of
+    :class:`oamip_model.formulation.Settings`; bounds: methods of :func:`oamip_model.tightening.compute_bounds`, and
+    "lp-cutoff", "mip-cutoff", which hold up to the objective that the primal heuristic finds. scores, loss, sparsity,
+    weight, margin: of all programs; scores is binary in the gate switch and continuous in the others unless given.
+
+    Each cell is the program of all images: its size, its relaxation at the root, and, with a ``time_limit`` (seconds
+    for bounds, build and solve together), the integer program, which starts from the heuristic's scores in every cell
+    alike (but in the gate published, which has no heuristic); so the heuristic's own seconds count in none. The other
+    arguments are those of :class:`oamip_model.study.measure.Effort`. store: a .jsonl file to which each finished row is
+    added, and from which rows of the same kind are taken; bounds of missing rows are computed again. progress: called
+    with (rows finished, rows, a line of text).
+
+    Ctrl-C gives back the rows that are finished, marked as interrupted. Raises InputError for whatever is given wrong.
+
+    Example:
+        >>> import numpy as np, torch, oamip_model as om
+        >>> _ = torch.manual_seed(0)
+        >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+        >>> found = om.study.tightness({"tiny": module}, np.ones((1, 2)), [0], relaxations=["big-m"], bounds=["crown"])
+        >>> [(row.network, row.binaries, row.status) for row in found.rows]
+        [('tiny', 0, None)]
+    """
+    objective = Objective(scores, loss, sparsity, weight, margin)
+    effort = Effort(solver, tolerance, time_limit, bounds_limit, heuristic_limit, threads, seed, jobs)
+    cells = cells_of(_names(networks), gates, relaxations, bounds)
+    for cell in cells:
+        objective.settings(cell)
+    check_tolerance(tolerance)
+    for name, limit in (
+        ("time_limit", time_limit),
+        ("bounds_limit", bounds_limit),
+        ("heuristic_limit", heuristic_limit),
+    ):
+        if limit is not None and not 0 < limit < np.inf:
+            raise InputError(f"{name}: got {limit!r}, accepted is a number of seconds > 0")
+    Options(time_limit, tolerance, threads, seed)
+    version = get_backend(solver).version()
+    data = as_dataset(images, labels)
+    plain = {name: as_network(network, data, input_shape) for name, network in networks.items()}
+    for network in plain.values():
+        network.check_images(data.images)
+        check_labels(data.labels, network.classes)
+    study = _Study(plain, data, objective, effort, version, RunStore(store), progress)
+    return study.run(cells)
+
+
+def _names(networks: Any) -> list[str]:
+    if not isinstance(networks, Mapping) or not networks or not all(isinstance(name, str) for name in networks):
+        raise InputError("networks: accepted is a dictionary of networks by name, with at least one")
+    return list(networks)
+
+
+@dataclass
+class _Study:
+    networks: dict[str, Network]
+    data: Dataset
+    objective: Objective
+    effort: Effort
+    version: str
+    store: RunStore
+    progress: Callable[[int, int, str], None] | None
+    bounds: dict[tuple[str, ...], tuple[Bounds, float]] = field(default_factory=dict)
+    done: int = 0
+    planned: int = 0
+
+    def run(self, cells: list[Cell]) -> Tightness:
+        """All cells that the store does not have."""
+        keys = {cell: self.key(cell) for cell in cells}
+        records = {cell: record for cell, key in keys.items() if (record := self.store.get(key)) is not None}
+        rows = {cell: Row(**(record | {"network": cell.network})) for cell, record in records.items()}
+        found, self.planned, self.done, interrupted = len(rows), len(cells), len(rows), False
+        try:
+            for cell in cells:
+                if cell in rows:
+                    continue
+                rows[cell] = self.row(cell)
+                self.store.put(keys[cell], asdict(rows[cell]))
+                self.done += 1
+        except KeyboardInterrupt:
+            interrupted = True
+        finished = tuple(rows[cell] for cell in cells if cell in rows)
+        return Tightness(finished, self.best(finished), len(cells), found, self.data.source, interrupted)
+
+    def row(self, cell: Cell) -> Row:
+        """One cell, measured now."""
+        network, settings = self.networks[cell.network], self.objective.settings(cell)
+        self.tell(cell, "heuristic")
+        known = self.known(cell) if cell.gate != "published" else None
+        bounds, seconds = self.bounded(cell, known)
+        scores = known["scores"] if known is not None and known["objective"] is not None else None
+        start = None if scores is None else {name: np.asarray(values) for name, values in scores.items()}
+        x, y = self.arrays(network)
+        return measure(
+            cell, settings, network, x, y, bounds, seconds, start, self.effort, lambda line: self.tell(cell, line),
+            None if known is None else known["seconds"],
+        )  # fmt: skip
+
+    def bounded(self, cell: Cell, known: dict[str, Any] | None) -> tuple[Bounds, float]:
+        """Bounds of a cell and their seconds, computed once for all cells that share them."""
+        key = (cell.network, cell.bounds, validity_of(cell.gate), cell.gate if cell.with_cutoff else "")
+        if key in self.bounds:
+            return self.bounds[key]
+        self.tell(cell, "bounds")
+        network, settings = self.networks[cell.network], self.objective.settings(cell)
+        x, y = self.arrays(network)
+        options: dict[str, Any] = {"epsilon": settings.epsilon, "validity": validity_of(cell.gate)}
+        if cell.method in ("lp", "mip"):
+            options |= {"jobs": self.effort.jobs, "solver": self.effort.solver}
+        if cell.with_cutoff and known is not None:
+            if known["objective"] is None:
+                raise InputError(f"bounds: got {cell.bounds}, but the heuristic found no scores for {cell.network}")
+            options["cutoff"] = Cutoff(
+                known["objective"], y, settings.weight, settings.loss, settings.sparsity, settings.margin
+            )
+        began = time.monotonic()
+        found = compute_bounds(network, x, cell.method, time_limit=self.effort.bounds_limit, **options)
+        # Cells come in the order of their bounds, so that those before are not needed again.
+        self.bounds = {k: v for k, v in self.bounds.items() if k[:2] == key[:2]}
+        self.bounds[key] = (found, time.monotonic() - began)
+        return self.bounds[key]
+
+    def known(self, cell: Cell) -> dict[str, Any]:
+        """The heuristic's scores and objective (None where they miss the margin), and its seconds; kept in the store.
+
+        The keys of rows do not depend on them: the same command finds the same ones, or nearly so within its seconds.
+        """
+        key = self.key(Cell(cell.network, cell.gate, "", ""))
+        record = self.store.get(key)
+        if record is None:
+            from oamip_model.scoring.heuristic import find_scores
+
+            network, settings = self.networks[cell.network], self.objective.settings(cell)
+            found = find_scores(
+                network, *self.arrays(network), settings, seed=self.effort.seed, time_limit=self.effort.heuristic_limit
+            )
+            value = found.objective if np.isfinite(found.objective) else None
+            scores = {name: values.tolist() for name, values in found.scores.items()}
+            record = {"objective": value, "seconds": found.seconds, "scores": scores}
+            self.store.put(key, record)
+        return record
+
+    def best(self, rows: tuple[Row, ...]) -> dict[tuple[str, str], float]:
+        """The least objective that is known of each program."""
+        best: dict[tuple[str, str], float] = {}
+        for row in rows:
+            record = self.store.get(self.key(Cell(row.network, row.gate, "", "")))
+            for value in (row.objective, None if record is None else record["objective"]):
+                if value is not None:
+                    best[row.network, row.gate] = min(value, best.get((row.network, row.gate), np.inf))
+        return best
+
+    def key(self, cell: Cell) -> str:
+        """The key of a row in the store: all that it depends on."""
+        network = self.networks[cell.network]
+        x, y = self.arrays(network)
+        return key_of(
+            study="tightness", network=network.fingerprint, images=fingerprint_images(x), labels=y.tolist(),
+            version=self.version, cell=[cell.gate, cell.relaxation, cell.bounds],
+            **asdict(self.objective), **asdict(self.effort),
+        )  # fmt: skip
+
+    def arrays(self, network: Network) -> tuple[Array, NDArray[np.int64]]:
+        """Images as the network takes them, and labels."""
+        return network.check_images(self.data.images), check_labels(self.data.labels, network.classes)
+
+    def tell(self, cell: Cell, line: str) -> None:
+        """Move the progress bar."""
+        if self.progress is not None:
+            told = f"{cell.network}, {cell.gate}, {cell.relaxation}, {cell.bounds}: {line}"
+            self.progress(self.done, self.planned, told)
