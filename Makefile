@@ -1,5 +1,6 @@
 # make demo    installs into .venv and runs the demo; results go to demo/
 # make test    installs what the tests need, and runs linter, type checker, tests and doctests
+# make bench   solves the benchmark's small instances, and prints how much longer that took than the last time
 # make clean   removes .venv and everything else that is made here
 #
 # PYTHON=...   the Python that .venv is made from
@@ -18,7 +19,7 @@ CPU := +cpu
 endif
 TORCH ?= $(shell sed -n 's/^torch==/torch==/p' constraints.txt)$(CPU)
 
-.PHONY: demo test clean torch-requirement
+.PHONY: demo test bench clean torch-requirement
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.for-demo
@@ -30,6 +31,10 @@ test: $(VENV)/.for-test
 	$(RUN)mypy --strict
 	$(RUN)python -m pytest
 
+# Runs are kept in bench-watch/, which make clean leaves alone: they are what later ones are compared with.
+bench: $(VENV)/.for-bench
+	$(RUN)oamip bench watch --out bench-watch
+
 $(VENV)/.torch: constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	@$(INSTALL) "$(TORCH)" || { echo "make: pip found no $(TORCH). Give pip an index that has CPU wheels of torch\
@@ -40,8 +45,12 @@ $(VENV)/.for-demo: $(VENV)/.torch setup.cfg pyproject.toml
 	$(INSTALL) -e ".[cbc,plot]"
 	touch $@
 
+$(VENV)/.for-bench: $(VENV)/.torch setup.cfg pyproject.toml
+	$(INSTALL) -e ".[bench]"
+	touch $@
+
 $(VENV)/.for-test: $(VENV)/.torch setup.cfg pyproject.toml
-	$(INSTALL) -e ".[dev,cbc,gurobi,scip,plot,dask]"
+	$(INSTALL) -e ".[dev,cbc,gurobi,scip,plot,dask,parquet]"
 	touch $@
 
 # What .ci/run installs, so that the rule for torch is written once.

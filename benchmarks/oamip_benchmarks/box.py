@@ -44,36 +44,44 @@ class Box:
 def front(network: om.Network, box: Box) -> om.Network:
     """The network behind a layer that makes the images of the box out of scores; it carries the only scores.
 
-    Its own "image" is one number that nothing depends on.
+    Its own "image" is one number that nothing depends on. Where only dense maps read the image, the box goes into
+    their weights; where others do, the images are a layer of their own.
     """
     size = box.lower.size
     pixels = Layer(
         "pixels", (Term(Dense(np.zeros((size, 1))), IMAGE, (1,)),), np.ones(size), (size,), "relu",
         group=0, units=np.arange(size),
     )  # fmt: skip
-    width = (box.upper - box.lower).ravel()
-    images = Layer("images", (Term(ChannelScale(width), 0, (size,)),), box.lower.ravel(), (size,))
-    moved = [
-        replace(
-            layer, group=None, units=None,
-            terms=tuple(replace(term, source=1 if term.source == IMAGE else term.source + 2) for term in layer.terms),
-        )
-        for layer in network.layers
-    ]  # fmt: skip
+    low, width = box.lower.ravel(), (box.upper - box.lower).ravel()
+    read = [term.map for layer in network.layers for term in layer.terms if term.source == IMAGE]
+    made = [pixels]
+    if not all(isinstance(map_, Dense) for map_ in read):
+        made.append(Layer("images", (Term(ChannelScale(width), 0, (size,)),), low, (size,)))
+    images = len(made) - 1
+    for layer in network.layers:
+        bias, terms = layer.bias, []
+        for term in layer.terms:
+            if term.source != IMAGE:
+                terms.append(replace(term, source=term.source + images + 1))
+            elif images == 0 and isinstance(term.map, Dense):
+                bias = bias + term.map.apply(low[None])[0]
+                terms.append(replace(term, map=Dense(term.map.weight * width), source=0))
+            else:
+                terms.append(replace(term, source=images))
+        made.append(replace(layer, group=None, units=None, bias=bias, terms=tuple(terms)))
     group = ScoreGroup("pixels", size, (0,), ("pixels",), np.ones(size, dtype=np.int64), size)
-    return om.Network((1,), (pixels, images, *moved), (group,), network.source)
+    return om.Network((1,), tuple(made), (group,), network.source)
 
 
 def box_instance(network: om.Network, box: Box, bounds: str = "crown") -> Any:
     """A Pyomo model that minimises minus the logit over the box."""
     whole = front(network, box)
     image = np.zeros((1, 1))
-    instance = om.build_instance(
-        whole, image, [0], loss="margin", sparsity="mean", bounds=om.compute_bounds(whole, image, bounds)
-    )
+    found = om.compute_bounds(whole, image, bounds)
+    instance = om.build_instance(whole, image, [0], loss="margin", sparsity="published", bounds=found)
     # What is asked for is the logit alone.
-    instance.margin_rows.deactivate()
-    instance.objective.deactivate()
+    for part in (instance.margin_rows, instance.excess_rows, instance.objective):
+        part.deactivate()
     instance.lowest = pyo.Objective(expr=-instance.o[0, box.logit])
     return instance
 

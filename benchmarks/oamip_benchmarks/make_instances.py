@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from torch.nn import functional
 
 import oamip_model as om
 from oamip_benchmarks.bench.recipes import LIBRARY, PIXEL, SIZES, Recipe, arrays_hash, build_program, read_recipe
+from oamip_benchmarks.bench.rows import Solve, read_rows
 from oamip_benchmarks.instance_plan import plan
 from oamip_model.files import replacing
 
@@ -159,9 +160,12 @@ def take_best(folder: Path, run: Path) -> None:
     the others keep the size that was planned. Says so in ``classified``.
     """
     recipes = {entry["name"]: read_recipe(entry) for entry in _read(folder)["instances"]}
-    for line in (run / "results.jsonl").read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
+    for row in read_rows(run):
         recipe = recipes[row["instance"]]
+        # A key holds the hash of the arrays: rows of an instance as it was before say nothing.
+        if row["key"] != Solve(**{field.name: row[field.name] for field in fields(Solve)}).key:
+            print(f"{row['instance']}: the row is of another program, left out", file=sys.stderr)
+            continue
         if row["bounds"] != "interval" or row["relaxation"] != "big-m" or not (row["check"] or {}).get("passed"):
             continue
         who = f"{row['solver']} {row['version']}, {row['time_limit']:g} s"

@@ -76,21 +76,33 @@ class _Arrangement(Entries):
         own.
         """
         out = self.outputs[source]
-        images = self.products(matrix, out)
         counts = out.counts()
+        apart = None
         if (counts > 1).any():
             uses = np.bincount(matrix.indices, minlength=matrix.shape[1])
             apart = int((counts.reshape(self.n, -1) > 0).astype(np.int64).sum(axis=0) @ uses)
             apart += int((counts + 1)[counts > 1].sum())
-            if sum(image.nnz for image in images) > apart:
-                low, high = self.bounds.output_lower[source].ravel(), self.bounds.output_upper[source].ravel()
-                out = self.outputs[source] = self.named(self.network.layers[source], out, low, high)
-                images = self.products(matrix, out)
+        # A row of the product has at least as many entries as the longest expression in it: often that says enough.
+        images = (
+            None if apart is not None and self.least_entries(matrix, counts) > apart else self.products(matrix, out)
+        )
+        if images is None or (apart is not None and sum(image.nnz for image in images) > apart):
+            low, high = self.bounds.output_lower[source].ravel(), self.bounds.output_upper[source].ravel()
+            out = self.outputs[source] = self.named(self.network.layers[source], out, low, high)
+            images = self.products(matrix, out)
         return out, images
+
+    def least_entries(self, matrix: sp.csr_array, counts: NDArray[np.int64]) -> int:
+        """A number of non-zeros that the products with expressions of ``counts`` entries have at least."""
+        filled = np.flatnonzero(np.diff(matrix.indptr))
+        if not len(filled):
+            return 0
+        each = counts.reshape(self.n, -1)[:, matrix.indices]
+        return int(np.maximum.reduceat(each, matrix.indptr[filled], axis=1).sum())
 
     def products(self, matrix: sp.csr_array, out: Expressions) -> list[sp.csr_array]:
         size = matrix.shape[1]
-        return [matrix @ out.matrix[i * size : (i + 1) * size] for i in range(self.n)]
+        return [_product(matrix, sp.csr_array(out.matrix[i * size : (i + 1) * size])) for i in range(self.n)]
 
     def relu(self, k: int, layer: Layer, rows: Expressions) -> Expressions:
         low, high = self.bounds.lower[k].ravel(), self.bounds.upper[k].ravel()
@@ -229,3 +241,19 @@ class _Arrangement(Entries):
         self.choice.extend((*names[r], e) for r, e in zip(row.tolist(), entry.tolist(), strict=True))
         self.pooled.append(Pooled(act[row], rows.take(inputs[at][row, entry]), rest - low[row, entry]))
         return columns
+
+
+def _product(left: sp.csr_array, right: sp.csr_array) -> sp.csr_array:
+    """left @ right, quicker where no row of ``right`` has two entries and no column has: then it only scales the
+    columns of ``left`` and moves them."""
+    if right.nnz > right.shape[0] or (np.diff(right.indptr) > 1).any():
+        return sp.csr_array(left @ right)
+    if (np.bincount(right.indices, minlength=1) > 1).any():
+        return sp.csr_array(left @ right)
+    factor, column = np.zeros(right.shape[0]), np.full(right.shape[0], -1, dtype=right.indices.dtype)
+    rows = np.flatnonzero(np.diff(right.indptr))
+    factor[rows], column[rows] = right.data, right.indices
+    kept = column[left.indices] >= 0
+    pointers = np.concatenate([[0], np.cumsum(kept)])[left.indptr]
+    at = left.indices[kept]
+    return sp.csr_array((left.data[kept] * factor[at], column[at], pointers), shape=(left.shape[0], right.shape[1]))

@@ -130,15 +130,20 @@ def _set_bounds(model: Any) -> None:
     """Bounds of s and h from the layout's arrays, which is several times faster than a rule for each."""
     layout = model.layout.value
     score_lower = layout.score_lower
-    if any(data.is_binary() for data in model.s.values()):
+    if next(iter(model.s.values())).is_binary():
         score_lower = np.ceil(score_lower - 1e-9)
     ranges = (
         (model.s, score_lower, np.ones(len(layout.score_lower))),
         (model.h, layout.act_lower, layout.act_upper),
     )
     for variable, lower, upper in ranges:
+        if not len(variable):
+            continue
+        # The domain has bounds of its own, most often these: each call takes its time.
+        least, most = next(iter(variable.values())).domain.bounds()
+        least, most = -np.inf if least is None else least, np.inf if most is None else most
         for data, low, high in zip(variable.values(), lower.tolist(), upper.tolist(), strict=True):
-            if low > -np.inf:
+            if low > least:
                 data.setlb(low)
-            if high < np.inf:
+            if high < most:
                 data.setub(high)

@@ -72,7 +72,13 @@ class Dense(LinearMap):
         return x @ self.weight.T
 
     def matrix(self, shape: Shape) -> sp.csr_array:
-        return sp.csr_array(self.weight)
+        if not self.weight.all():
+            return sp.csr_array(self.weight)
+        # Nothing to look for: several times faster than the search for non-zeros.
+        rows, columns = self.weight.shape
+        starts = np.arange(0, rows * columns + 1, columns, dtype=np.int32) if columns else np.zeros(rows + 1, np.int32)
+        indices = np.tile(np.arange(columns, dtype=np.int32), rows)
+        return sp.csr_array((self.weight.flatten(), indices, starts), shape=(rows, columns))
 
     def magnitude(self) -> LinearMap:
         return Dense(np.abs(self.weight))

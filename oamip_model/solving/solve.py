@@ -222,7 +222,8 @@ class _Solve:
     def gap(self) -> float:
         if self.objective is None or not np.isfinite(self.bound):
             return np.inf
-        difference = self.objective - self.bound
+        # A bound above the objective is no proof of anything but a solver's mistake.
+        difference = abs(self.objective - self.bound)
         return 0.0 if difference <= ABSOLUTE_GAP else difference / max(abs(self.objective), 1e-10)
 
     def one(self, session: Session, relaxed: bool) -> Solution | None:

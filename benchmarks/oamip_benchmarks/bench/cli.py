@@ -8,26 +8,27 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from oamip_benchmarks.bench.cli_files import check_files, export, size_option
+from oamip_benchmarks.bench.cli_common import findings_of, size_option, teller, verdict
+from oamip_benchmarks.bench.cli_files import check_files, export
 from oamip_benchmarks.bench.cli_report import compare, report
+from oamip_benchmarks.bench.cli_watch import watch
 from oamip_model.cli.options import Interrupted, Verb, json_option
 from oamip_model.cli.output import note, number, print_json, print_table, progress_bar
-from oamip_model.errors import CheckError
 
 if TYPE_CHECKING:
-    from oamip_benchmarks.bench.recheck import Findings
     from oamip_benchmarks.bench.recipes import Recipe
 
 
 @click.group()
 def bench() -> None:
-    """Benchmark solvers on fixed instances: run, check, report, compare, export."""
+    """Benchmark solvers on fixed instances: run, check, report, compare, watch, export."""
 
 
 bench.add_command(report)
 bench.add_command(compare)
 bench.add_command(export)
 bench.add_command(check_files)
+bench.add_command(watch)
 
 
 @bench.command("list", cls=Verb)
@@ -82,8 +83,6 @@ def run(
 
     Exit code 5 where a solution fails its check or two solves contradict each other.
     """
-    from oamip_benchmarks.bench.recheck import Findings
-    from oamip_benchmarks.bench.report_rows import Solves
     from oamip_benchmarks.bench.runner import make_plan, run_plan
 
     plan = make_plan(sizes=sizes, **asked)
@@ -95,23 +94,12 @@ def run(
                 click.echo(solve.label)
             note(f"{len(plan)} solves, at most {sum(solve.time_limit for solve in plan):g} s in the solvers")
         return 0
-    with progress_bar("solves") as move:
-
-        def tell(done: int, total: int, row: dict[str, Any]) -> None:
-            line = (
-                f"{row['instance']} {row['solver']} seed {row['seed']}: {row['status']} in {row['wall_seconds']:.2f} s"
-            )
-            if move is not None:
-                move(done, total, line)
-            else:
-                note(f"{done}/{total} {line}")
-
-        try:
-            rows = run_plan(plan, out, jobs=jobs, grace=grace, progress=tell)
-        except KeyboardInterrupt as stop:
-            raise Interrupted(f"interrupted; finished solves are in {out}, the same command goes on") from stop
-    pairs = tuple(Solves(tuple(rows)).disagreements()) if rows else ()
-    found = Findings(0, (), pairs, tuple(row for row in rows if row["status"] == "wrong"))
+    try:
+        with progress_bar("solves") as move:
+            rows = run_plan(plan, out, jobs=jobs, grace=grace, progress=teller(move))
+    except KeyboardInterrupt as stop:
+        raise Interrupted(f"interrupted; finished solves are in {out}, the same command goes on") from stop
+    found = findings_of(rows)
     counts = Counter((row["solver"], row["status"]) for row in rows)
     if as_json:
         print_json({"out": str(out), "solves": len(rows), "passed": found.passed,
@@ -121,7 +109,7 @@ def run(
             ["solver", "status", "solves"], [[*key, str(count)] for key, count in sorted(counts.items())], left=2
         )
         click.echo(f"saved to {out}")
-    return _verdict(found)
+    return verdict(found)
 
 
 @bench.command(cls=Verb)
@@ -146,20 +134,4 @@ def check(folder: Path, as_json: bool) -> int:
         })  # fmt: skip
     else:
         click.echo(f"{found.checked} solutions checked")
-    return _verdict(found)
-
-
-def _verdict(found: Findings) -> int:
-    """Exit code of the findings, which are told on standard error, in red where that is a terminal."""
-    for row, message in found.failed:
-        click.secho(f"failed: {_who(row)}: {message}", fg="red", err=True)
-    for row in found.wrong:
-        click.secho(f"wrong: {_who(row)}: {row['message']}", fg="red", err=True)
-    for above, below in found.disagreements:
-        told = f"bound {above['bound']!r} of {_who(above)} is above objective {below['objective']!r} of {_who(below)}"
-        click.secho(f"disagree: {told}", fg="red", err=True)
-    return 0 if found.passed else CheckError.exit_code
-
-
-def _who(row: dict[str, Any]) -> str:
-    return f"{row['instance']} {row['bounds']} {row['relaxation']} {row['solver']} seed {row['seed']} ({row['status']})"
+    return verdict(found)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from oamip_benchmarks.bench.cli_common import size_option
 from oamip_model.cli.options import Interrupted, Verb, json_option
 from oamip_model.cli.output import UNPROVED, note, print_json, print_table, progress_bar
 from oamip_model.errors import CheckError
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from oamip_benchmarks.bench.file_check import FileFindings
     from oamip_benchmarks.bench.file_solvers import Answer
 
-SIZES = click.Choice(["small", "medium", "large"])
-size_option = click.option("--size", "sizes", type=SIZES, multiple=True, help="Only these sizes; repeat for several.")
 _instance_option = click.option(
     "--instance", "instances", multiple=True, help="Only these instances; repeat for several."
 )

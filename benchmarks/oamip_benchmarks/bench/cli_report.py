@@ -82,16 +82,17 @@ def compare(before: Path, after: Path, draws: int, seed: int, as_json: bool) -> 
 
     found = compare_runs(read_rows(before), read_rows(after), draws=draws, seed=seed)
     if as_json:
-        print_json({"comparisons": [_record(comparison) for comparison in found]})
+        print_json({"comparisons": [record_of(comparison) for comparison in found]})
         return 0
     for number, comparison in enumerate(found):
         if number:
             click.echo()
-        _print(comparison)
+        print_comparison(comparison)
     return 0
 
 
-def _record(comparison: Comparison) -> dict[str, Any]:
+def record_of(comparison: Comparison) -> dict[str, Any]:
+    """A comparison as --json prints it."""
     from oamip_benchmarks.bench.compare import censoring
 
     return {
@@ -106,7 +107,8 @@ def _record(comparison: Comparison) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _print(comparison: Comparison) -> None:
+def print_comparison(comparison: Comparison) -> None:
+    """Print a comparison as a table, its extremes, and what is censored or unpaired."""
     from oamip_benchmarks.bench.compare import censoring, extremes
     from oamip_benchmarks.bench.report_rows import solve_seconds
 

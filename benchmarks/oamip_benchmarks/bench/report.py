@@ -236,6 +236,9 @@ def _facts(environment: dict[str, Any], solves: Solves) -> list[tuple[str, str]]
     facts = [(name.replace("_", " "), _told(value)) for name, value in environment.items()]
     versions = {f"{row['solver']} {row.get('version')}" for row in solves.rows}
     facts.append(("solvers", ", ".join(sorted(versions))))
+    revisions = {str(row["revision"]) for row in solves.rows if row.get("revision")}
+    if len(revisions) > 1:
+        facts.append(("revisions of the rows", ", ".join(sorted(revisions))))
     for name in ("time_limit", "threads", "tolerance", "memory"):
         values = sorted({row[name] for row in solves.rows if row.get(name) is not None})
         if values:

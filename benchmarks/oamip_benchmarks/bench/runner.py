@@ -82,12 +82,16 @@ def run_plan(
 
     jobs: solves at once; with more than one their times are marked as parallel. grace: seconds beyond the limit before
     a solve is killed. Every row is on disk before the next solve of its slot begins. Raises InputError for a folder
-    with rows of another machine, or that another run is using; KeyboardInterrupt ends the solves that run, unrecorded.
+    that cannot be made, has rows of another machine, or that another run is using; KeyboardInterrupt ends the solves
+    that run, unrecorded.
     """
     require_psutil()
-    (folder / "points").mkdir(parents=True, exist_ok=True)
+    try:
+        (folder / "points").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"out: {folder} cannot be made, {error.strerror}") from None
     with locked(folder):
-        _same_place(folder)
+        here = _same_place(folder)
         store = ResultStore(folder)
         todo = [solve for solve in plan if solve.key not in store.rows]
         done = len(plan) - len(todo)
@@ -96,7 +100,8 @@ def run_plan(
             futures = [pool.submit(run_one, solve, folder, jobs > 1, grace, stop.is_set) for solve in todo]
             try:
                 for future in as_completed(futures):
-                    row = future.result()
+                    # Not that of the folder: a run may go on with other code.
+                    row = future.result() | {"revision": here["revision"]}
                     store.put(row)
                     done += 1
                     if progress is not None:
@@ -109,14 +114,15 @@ def run_plan(
         return [store.rows[solve.key] for solve in plan]
 
 
-def _same_place(folder: Path) -> None:
+def _same_place(folder: Path) -> dict[str, Any]:
     here, path = describe(), folder / ENVIRONMENT
     if path.exists():
         if not same_machine(json.loads(path.read_text(encoding="utf-8")), here):
             raise InputError(f"out: {folder} holds rows of another machine, give another folder")
-        return
+        return here
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(here, indent=1) + "\n", encoding="utf-8")
+    return here
 
 
 def run_one(solve: Solve, folder: Path, parallel: bool, grace: float, stop: Callable[[], bool]) -> Row:
@@ -192,11 +198,7 @@ def _fault(solve: Solve, row: Row) -> str:
         return str(check["message"])
     best = solve.recipe.best
     own = not solve.recipe.relaxed or (solve.bounds, solve.relaxation) == ("interval", "big-m")
-    return (
-        refuted(row, [(best.objective, best.objective_by)])
-        if own and row["status"] in ("optimal", "infeasible")
-        else ""
-    )
+    return refuted(row, [(best.objective, best.objective_by)]) if own else ""
 
 
 def _abnormal(ended: Ended, output: str) -> tuple[str, str]:
