@@ -23,7 +23,7 @@ def test_a_table_files_and_a_second_run_that_says_so(
     lines = told.out.splitlines()
     assert [line.split()[1] for line in lines[1:4]] == ["reference", "random", "random"]
     assert "mean ± deviation over 2 seeds" in lines
-    assert told.err.splitlines()[-1] == "6/6 network dense-6-4, method random, share 0.25, seed 1"
+    assert told.err.splitlines()[-1] == "6/6 network dense-6-4, method random, share 0.25, scope layer, seed 1"
     assert run(command) == 0
     again = capsys.readouterr()
     assert again.out.splitlines()[:4] == lines[:4]

@@ -127,7 +127,7 @@ def test_a_killed_study_goes_on_and_ends_in_the_same_table(
     command += ["20", "--jobs", "2", "--out", str(tmp_path), "--tuned", "random"]
     command += [part for method in quick.methods for part in ("--method", method)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    path, until = tmp_path / CELLS, time.monotonic() + 60
+    path, until = tmp_path / CELLS, time.monotonic() + 240
     while not (path.exists() and path.read_bytes().count(b"\n") >= 5):
         assert process.poll() is None, "it ended before it could be killed"
         assert time.monotonic() < until

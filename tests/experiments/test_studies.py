@@ -154,6 +154,22 @@ def test_classes_alone_and_together(data: str, folder: Path) -> None:
         assert (result["averaged"], result["score_images"]) == (True, 12)
 
 
+def test_a_share_is_of_each_layer_or_of_all_units_together(data: str, folder: Path) -> None:
+    asked = replace(small(data, methods=("decoupled", "weight-l1")), shares=(0.4,), scopes=("layer", "global"))
+    found = done("pruning", asked, folder)
+    for method in asked.methods:
+        by_layer = only(found, method=method, scope="layer")["layers"]
+        assert by_layer == {"fc1": [2, 6], "fc2": [2, 4]}
+        together = only(found, method=method, scope="global")["layers"]
+        assert sum(gone for gone, _ in together.values()) == 4
+    (cell,) = (c for c, _ in found if c.tags["scope"] == "global" and c.tags["method"] == "decoupled")
+    setting = cell.options["setting"]
+    network, train = Workshop(folder).trained(setting).network, om.load_dataset(data, split="train")
+    scores = om.score(network, train, strategy="decoupled", amount=0.4, scope="global")
+    kept, _ = Workshop(folder).scores(setting, cell.options["rule"])
+    assert all(np.array_equal(kept.by_layer[name], values) for name, values in scores.by_layer.items())
+
+
 def test_a_curve_has_every_share(data: str, folder: Path) -> None:
     asked = replace(small(data, methods=("random", "published")), shares=(0.25, 0.5))
     found = done("accuracy-curve", asked, folder)

@@ -66,21 +66,32 @@ class Cell:
         return ", ".join(f"{name} {value}" for name, value in self.tags.items() if value is not None)
 
 
-def score_rule(method: str, amount: float | None, images: int | None) -> Plain:
+def score_rule(method: str, amount: float, images: int | None, scope: str = "layer") -> Plain:
     """The rule of a method, as :func:`~.scorers.make_scores` takes it.
 
-    amount: the share of each layer's units that is to go, which decoupled and forward look for; images: how many look,
-    None for all training images; "published" always takes 10, one a class, as its authors did
+    amount: the share of each layer's units that is to go (of all together with ``scope`` "global"), which decoupled and
+    forward look for; images: how many look, None for all training images; "published" always takes 10, one a class, as
+    its authors did
     """
     if method in ("decoupled", "forward"):
-        return {"method": "oamip", "images": images, "score": {"strategy": method, "amount": amount}}
+        return {"method": "oamip", "images": images, "score": {"strategy": method} | share_choice(amount, scope)}
     if method == "critical":
-        return {"method": "critical", "of": score_rule("decoupled", amount, images)}
+        return {"method": "critical", "of": score_rule("decoupled", amount, images, scope)}
     if method == "published":
         return published_rule()
     if method in ("mean-activation", "apoz", "taylor", "snip"):
         return {"method": method, "images": images}
     return {"method": method}
+
+
+def share_choice(amount: float, scope: str = "layer") -> Plain:
+    """The choice of units by a share of them, as keywords of :func:`oamip_model.choose_units`.
+
+    Example:
+        >>> share_choice(0.5), share_choice(0.5, "global")
+        ({'amount': 0.5}, {'amount': 0.5, 'scope': 'global'})
+    """
+    return {"amount": amount} | ({} if scope == "layer" else {"scope": scope})
 
 
 def published_rule(weight: float = PUBLISHED_WEIGHT, images: int = PUBLISHED_IMAGES, **score: Any) -> Plain:

@@ -31,6 +31,12 @@ _FROM_1 = click.IntRange(min=1)
 _OPTIONS: dict[str, tuple[str, Any, bool, str]] = {
     "methods": ("--method", _METHOD, True, "Ways of scoring: " + ", ".join(METHODS) + "."),
     "shares": ("--share", _SHARE, True, "Share of each layer's units that goes."),
+    "scopes": (
+        "--scope",
+        click.Choice(["layer", "global"]),
+        True,
+        "Whether --share is of each layer, or of all units.",
+    ),
     "images": ("--images", Count(), False, "How many training images score the units, as many of each class."),
     "counts": ("--images", Count(), True, "How many training images score the units."),
     "tune": ("--tune", click.IntRange(min=0), False, "Epochs of fine-tuning; 0: none."),

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import TYPE_CHECKING
 
-from oamip_benchmarks.experiments.cells import METHODS, Cell, Plain, published_rule, published_threshold, score_rule
+from oamip_benchmarks.experiments.cells import (
+    METHODS,
+    Cell,
+    Plain,
+    published_rule,
+    published_threshold,
+    score_rule,
+    share_choice,
+)
 from oamip_benchmarks.experiments.study import Asked, Study, settings
 
 if TYPE_CHECKING:
@@ -14,8 +23,12 @@ if TYPE_CHECKING:
     from oamip_benchmarks.experiments.table import Line
 
 
+_NO_TAGS: Plain = dict.fromkeys(("network", "method", "share", "scope", "threshold", "tuned"))
+
+
 def plan(asked: Asked) -> list[Cell]:
-    """The reference, every method at every share, the published thresholds, and fine-tuning."""
+    """The reference, every method at every share (of each layer, or of all together), the published thresholds, and
+    fine-tuning."""
     return [cell for network in asked.networks for cell in _of_network(asked, network)]
 
 
@@ -24,11 +37,11 @@ def _of_network(asked: Asked, network: str) -> list[Cell]:
     tunes = (0, asked.tune) if asked.tune else (0,)
     # Seeds innermost, so that workers meet different networks.
     cells = [reference_cell(setting, tune) for tune in tunes for setting in known]
-    for share in asked.shares:
-        for method in asked.methods:
-            for tune in tunes if method in asked.tuned else (0,):
-                rule, tags = score_rule(method, share, asked.images), {"method": method, "share": share}
-                cells += [prune_cell(setting, rule, {"amount": share}, tags, tune) for setting in known]
+    for scope, share, method in product(asked.scopes, asked.shares, asked.methods):
+        rule, choice = score_rule(method, share, asked.images, scope), share_choice(share, scope)
+        for tune in tunes if method in asked.tuned else (0,):
+            tags = {"method": method, "share": share, "scope": scope}
+            cells += [prune_cell(setting, rule, choice, tags, tune) for setting in known]
     if "published" in asked.methods:
         threshold = published_threshold(network, asked.data)
         for tune in tunes if "published" in asked.tuned else (0,):
@@ -39,20 +52,14 @@ def _of_network(asked: Asked, network: str) -> list[Cell]:
 
 def reference_cell(setting: Plain, tune: int = 0) -> Cell:
     """The cell of the network as trained, or trained on as the pruned ones are."""
-    tags = {
-        "network": setting["network"],
-        "method": "reference",
-        "share": None,
-        "threshold": None,
-        "tuned": tune or None,
-    }
+    tags = _NO_TAGS | {"network": setting["network"], "method": "reference", "tuned": tune or None}
     return Cell("reference", {"setting": setting, "tune": tune}, tags | {"seed": setting["seed"]})
 
 
 def prune_cell(setting: Plain, rule: Plain, choice: Plain, tags: Plain, tune: int = 0) -> Cell:
     """The cell of a network that is pruned, and fine-tuned for ``tune`` epochs."""
     options = {"setting": setting, "rule": rule, "choice": choice, "tune": tune}
-    named = {"network": setting["network"], "method": None, "share": None, "threshold": None, "tuned": tune or None}
+    named = _NO_TAGS | {"network": setting["network"], "tuned": tune or None}
     return Cell("prune", options, named | tags | {"seed": setting["seed"]})
 
 
@@ -60,17 +67,18 @@ def draw(lines: Sequence[Line]) -> Figure:
     """Accuracies of all methods, one panel for each network."""
     from oamip_benchmarks.experiments.drawing import ranked
 
-    return ranked(lines, "accuracy", ("method", "share", "threshold", "tuned"))
+    return ranked(lines, "accuracy", ("method", "share", "scope", "threshold", "tuned"))
 
 
 STUDY = Study(
     "pruning",
     "Every way of scoring at the same size: accuracy, units, parameters and seconds, with and without fine-tuning.",
     plan,
-    rows=("network", "method", "share", "threshold", "tuned"),
+    rows=("network", "method", "share", "scope", "threshold", "tuned"),
     values=("accuracy", "units", "parameters", "seconds", "seconds_tuning"),
     draw=draw,
     options={
-        "methods": METHODS, "shares": (0.5,), "images": None, "tune": 1, "tuned": ("decoupled", "forward"),
+        "methods": METHODS, "shares": (0.5,), "scopes": ("layer",), "images": None, "tune": 1,
+        "tuned": ("decoupled", "forward"),
     },
 )  # fmt: skip

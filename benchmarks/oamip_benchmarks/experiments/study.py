@@ -23,7 +23,8 @@ class Asked:
 
     seeds: how many, from 0; epochs: of training, None for those of the published runs; training_images: how many are
     trained on and scored by, None for all; images: how many of them score the units, None for all; counts: the same,
-    one after the other, in the study of them; shares: of each layer's units that go; tune: epochs of fine-tuning;
+    one after the other, in the study of them; shares: of the units that go, of each layer or of all together by
+    scopes; tune: epochs of fine-tuning;
     tuned: methods whose networks are fine-tuned; weights: of the loss; every: epochs between two prunings; target: the
     data set that is trained on after scoring on ``data``; keep: share of all units that stays; per_class: images
     of each class
@@ -37,6 +38,7 @@ class Asked:
     images: int | None = None
     counts: tuple[int | None, ...] = ()
     shares: tuple[float, ...] = ()
+    scopes: tuple[str, ...] = ("layer",)
     methods: tuple[str, ...] = ()
     tune: int = 0
     tuned: tuple[str, ...] = ()
