@@ -157,6 +157,10 @@ def test_what_does_not_fit_is_said_before_anything_is_trained(asked: Asked, tmp_
         plan(replace(asked, images=91))
     with pytest.raises(InputError, match="no IDX files"):
         plan(replace(asked, data="kmnist"))
+    with pytest.raises(InputError, match=r"download: .* is not downloaded"):
+        plan(replace(asked, download=True))
+    with pytest.raises(InputError, match="device: got 'gpu', accepted are cpu, cuda and auto"):
+        plan(replace(asked, device="gpu"))
     file = tmp_path / "file"
     file.touch()
     with pytest.raises(InputError, match="out: the folder"):

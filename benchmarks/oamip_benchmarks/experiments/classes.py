@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from oamip_benchmarks.experiments.cells import PUBLISHED_WEIGHT, Cell, published_rule
 from oamip_benchmarks.experiments.pruning import prune_cell, reference_cell
-from oamip_benchmarks.experiments.study import Asked, Study, settings
+from oamip_benchmarks.experiments.study import Asked, Study, data_of, settings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,10 +23,8 @@ def plan(asked: Asked) -> list[Cell]:
 
 
 def _of_network(asked: Asked, network: str) -> list[Cell]:
-    from oamip_benchmarks.experiments.workshop import load
-
     known = [setting.plain() for setting in settings(asked, network)]
-    classes = load(asked.data)[0].classes
+    classes = data_of(asked, asked.data)[0].classes
     every = asked.per_class * classes
     rules = {
         ("joint", None): published_rule(images=classes),

@@ -60,13 +60,10 @@ def experiment() -> None:
 
 def _command(study: Study) -> click.Command:
     def run(
-        networks: tuple[str, ...], data: str, seeds: int, epochs: int | None, training_images: int | None, out: Path,
-        jobs: int, as_json: bool, **asked: Any,
+        networks: tuple[str, ...], data: str, seeds: int, out: Path, jobs: int, as_json: bool, **asked: Any
     ) -> int:  # fmt: skip
         given = {name: _counted(value) for name, value in asked.items()}
-        return conduct_and_tell(
-            study, Asked(networks, data, seeds, epochs, training_images, **given), out, jobs, as_json
-        )
+        return conduct_and_tell(study, Asked(networks, data, seeds, **given), out, jobs, as_json)
 
     command: Callable[..., Any] = json_option(run)
     for option in reversed(_options(study)):
@@ -83,6 +80,8 @@ def _options(study: Study) -> list[Option]:
         click.option("--seeds", type=_FROM_1, default=3, show_default=True, help="How many, from 0."),
         click.option("--epochs", type=_FROM_1, help="Of training.  [default: those of the published runs]"),
         click.option("--training-images", type=_FROM_1, help="How many are trained on.  [default: all]"),
+        click.option("--download", is_flag=True, help="Fetch data sets from OpenML that are not here."),
+        click.option("--device", default="cpu", show_default=True, metavar="D", help="Of training: cpu, cuda or auto."),
         click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("experiment"),
                      show_default=True, help="Folder of the run."),
         click.option("--jobs", type=_FROM_1, default=1, show_default=True, help="Cells at a time, one process each."),

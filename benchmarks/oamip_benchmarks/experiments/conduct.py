@@ -42,7 +42,7 @@ def conduct(study: Study, asked: Asked, folder: Path, *, jobs: int = 1, progress
         check_writable(folder / f"{study.name}{ending}", "out") for ending in (".csv", "-cells.csv", ".png", SUFFIX)
     )
     cells = study.plan(asked)
-    results, done = run_cells(cells, folder, jobs=jobs, progress=progress)
+    results, done = run_cells(cells, folder, jobs=jobs, download=asked.download, progress=progress)
     found = [(cell.tags, results[cell.key]) for cell in cells]
     lines = summarise(found, study.rows, study.values)
     if done or not record.exists() or json.loads(record.read_text(encoding="utf-8"))["cells"] != _listed(cells):

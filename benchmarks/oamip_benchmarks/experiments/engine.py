@@ -19,12 +19,13 @@ Progress = Callable[[int, int, str], None]
 
 
 def run_cells(
-    cells: Sequence[Cell], folder: Path, *, jobs: int = 1, progress: Progress | None = None
+    cells: Sequence[Cell], folder: Path, *, jobs: int = 1, download: bool = False, progress: Progress | None = None
 ) -> tuple[dict[str, Plain], int]:
     """The results of the cells by key, and how many of them were done here rather than before.
 
-    jobs: cells at a time, each in a process with one thread. Raises InputError where another run uses the folder, or
-    its file is no store of cells; KeyboardInterrupt where Ctrl-C stopped it, with the finished cells on disk.
+    jobs: cells at a time, each in a process with one thread; download: fetch data that are not here. Raises
+    InputError where another run uses the folder, or its file is no store of cells; KeyboardInterrupt where Ctrl-C
+    stopped it, with the finished cells on disk.
     """
     make_folder(folder)
     with locked(folder):
@@ -37,7 +38,7 @@ def run_cells(
             if progress is not None:
                 progress(done, total, line)
 
-        with closing(Workers(jobs).run(_run, folder, todo, tell)) as finished:
+        with closing(Workers(jobs).run(_run, (folder, download), todo, tell)) as finished:
             for key, result in finished:
                 cell = todo[key]
                 store.put(key, {"work": cell.work, "options": cell.options, "result": result})
@@ -69,5 +70,6 @@ def _result(store: RunStore, cell: Cell) -> Plain:
     return result
 
 
-def _run(folder: Path, cell: Cell, tell: Callable[[str], None] | None) -> Plain:
-    return run_cell(Workshop(folder, tell), cell.work, cell.options)
+def _run(shared: tuple[Path, bool], cell: Cell, tell: Callable[[str], None] | None) -> Plain:
+    folder, download = shared
+    return run_cell(Workshop(folder, tell, download), cell.work, cell.options)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from oamip_benchmarks.experiments.cells import Cell, published_rule, score_rule
 from oamip_benchmarks.experiments.pruning import prune_cell, reference_cell
-from oamip_benchmarks.experiments.study import Asked, Study, settings, trained_on
+from oamip_benchmarks.experiments.study import Asked, Study, data_of, settings
 from oamip_model.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ def plan(asked: Asked) -> list[Cell]:
 
 def _of_network(asked: Asked, network: str) -> list[Cell]:
     found = settings(asked, network)
-    most, known = trained_on(found[0]), [setting.plain() for setting in found]
+    most, known = found[0].images, [setting.plain() for setting in found]
+    if most is None:
+        most = data_of(asked, asked.data)[0].count
     counts = sorted({most if count is None else count for count in asked.counts})
     cells = [_counted(reference_cell(setting), None) for setting in known]
     for share in asked.shares:

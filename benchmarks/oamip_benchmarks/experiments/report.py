@@ -138,7 +138,7 @@ def _maps(page: Page, shop: Workshop, cells: Sequence[Done]) -> None:
         module, network, scores = shop.found(options["setting"], scored)
         keep = om.choose_units(scores, network, **options["choice"]).keep
         where = f"{name[0]}, {name[1]}, seed {options['setting']['seed']}, by {_choice(options['choice'])}"
-        pictures.append((score_map(scores.by_layer, keep), f"Scores of {where}; a red dot: the unit goes."))
+        pictures.append((score_map(scores.by_layer, keep), f"Scores of {where}; an orange dot: the unit goes."))
         for layer, values in scores.by_layer.items():
             figure = filters(module, layer, values, keep[layer])
             if figure is not None:

@@ -35,15 +35,17 @@ def score_map(by_layer: Mapping[str, NDArray[np.float64]], keep: Mapping[str, ND
         gone = np.flatnonzero(~keep[name])
         axes.plot(gone % WIDE, gone // WIDE, ".", color=_GOES, markersize=3)
         axes.set_title(f"{name}: {len(scores) - len(gone)} of {len(scores)} units stay", loc="left", fontsize=9)
-        axes.set(xticks=[], yticks=[], xlim=(-0.5, min(WIDE, len(scores)) - 0.5))
+        axes.set(xticks=[], yticks=[], xlim=(-0.5, WIDE - 0.5))
         axes.spines[:].set_visible(False)
     figure.colorbar(shown, ax=panels.tolist(), label="score", shrink=min(1.0, 1.2 / figure.get_size_inches()[1]))
     return figure
 
 
 def filters(module: nn.Module, layer: str, scores: NDArray[np.float64], keep: NDArray[np.bool_]) -> Figure | None:
-    """The filters of a convolution as pictures, mean over its input channels, with their scores; None for a layer that
-    is none. Blue frames stay, red ones go; red in a picture is positive, blue negative."""
+    """The filters of a convolution as pictures, mean over its input channels, with scores; None for another layer.
+
+    Blue frames stay, orange ones go. In a picture, each of a scale of its own, red is positive and blue negative.
+    """
     conv = dict(module.named_modules()).get(layer)
     weight = getattr(conv, "weight", None)
     if weight is None or weight.ndim != 4:
@@ -52,12 +54,12 @@ def filters(module: nn.Module, layer: str, scores: NDArray[np.float64], keep: ND
     columns = min(16, len(pictures))
     rows = math.ceil(len(pictures) / columns)
     figure = Figure(figsize=(0.62 * columns + 0.2, 0.85 * rows + 0.45), layout="constrained")
-    most = float(np.abs(pictures).max()) or 1.0
     for number, axes in enumerate(figure.subplots(rows, columns, squeeze=False).ravel()):
         axes.set(xticks=[], yticks=[])
         if number >= len(pictures):
             axes.set_visible(False)
             continue
+        most = float(np.abs(pictures[number]).max()) or 1.0
         axes.imshow(pictures[number], cmap="RdBu_r", vmin=-most, vmax=most)
         colour = _STAYS if keep[number] else _GOES
         axes.spines[:].set(color=colour, linewidth=2)

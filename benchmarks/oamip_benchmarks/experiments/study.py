@@ -13,21 +13,22 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from oamip_benchmarks.experiments.table import Line
+    from oamip_model.data import Dataset
 
 Draw: TypeAlias = Callable[[Sequence["Line"]], "Figure"]
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What is asked of a study; each uses those fields that its ``options`` name, and the first five.
+    """What is asked of a study; each uses those fields that its ``options`` name, and the first seven.
 
-    seeds: how many, from 0; epochs: of training, None for those of the published runs; training_images: how many are
-    trained on and scored by, None for all; images: how many of them score the units, None for all; counts: the same,
-    one after the other, in the study of them; shares: of the units that go, of each layer or of all together by
-    scopes; tune: epochs of fine-tuning;
-    tuned: methods whose networks are fine-tuned; weights: of the loss; every: epochs between two prunings; target: the
-    data set that is trained on after scoring on ``data``; keep: share of all units that stays; per_class: images
-    of each class
+    seeds: how many, from 0; epochs: of training, None for those of the published runs; training_images: how many
+    are trained on and scored by, None for all; download: fetch data sets that are not here; device: of training;
+    images: how many of them score the units, None for all; counts: the same, one after the other, in the study of
+    them; shares: of the units that go, of each layer or of all together by scopes; tune: epochs of fine-tuning;
+    tuned: methods whose networks are fine-tuned; weights: of the loss; every: epochs between two prunings; target:
+    the data set that is trained on after scoring on ``data``; keep: share of all units that stays; per_class:
+    images of each class
     """
 
     networks: tuple[str, ...]
@@ -35,6 +36,8 @@ class Asked:
     seeds: int
     epochs: int | None = None
     training_images: int | None = None
+    download: bool = False
+    device: str = "cpu"
     images: int | None = None
     counts: tuple[int | None, ...] = ()
     shares: tuple[float, ...] = ()
@@ -53,9 +56,9 @@ class Asked:
 class Study:
     """One of the studies that ``oamip experiment`` offers.
 
-    options: names and defaults of the fields of :class:`Asked` that it takes beyond the first five; plan: its cells, in
-    the order in which they are run; rows: tags that name a line of its table, over whose cells means are taken; values:
-    results that the table shows; draw: its figure
+    options: names and defaults of the fields of :class:`Asked` that it takes beyond the first seven; plan: its
+    cells, in the order in which they are run; rows: tags that name a line of its table, over whose cells means are
+    taken; values: results that the table shows; draw: its figure
     """
 
     name: str
@@ -70,24 +73,31 @@ class Study:
 def settings(asked: Asked, network: str, data: str | None = None) -> list[Setting]:
     """One setting for each seed. Raises InputError for a network or data set that is not known or does not fit."""
     import oamip_model as om
-    from oamip_benchmarks.experiments.workshop import load, pixels_of
+    from oamip_benchmarks.experiments.workshop import pixels_of
+    from oamip_model.training.device import torch_device
 
     source = data or asked.data
-    train, test = load(source)
+    train, test = data_of(asked, source)
     om.make_network(network, [int(size) for size in test.images.shape[1:]], test.classes)
     images = None if asked.training_images is None else min(asked.training_images, train.count)
     for count in (asked.images, *asked.counts):
         if count is not None and count > (images or train.count):
             raise InputError(f"images: got {count}, {images or train.count} are trained on of {train.source}")
     recipe = published_recipe(network, source, asked.epochs)
-    return [Setting(network, source, seed, recipe, images, pixels_of(source)) for seed in range(asked.seeds)]
+    if asked.device != "cpu":
+        recipe["device"] = str(torch_device(asked.device))
+    pixels = pixels_of((train, test))
+    return [Setting(network, source, seed, recipe, images, pixels) for seed in range(asked.seeds)]
 
 
-def trained_on(setting: Setting) -> int:
-    """How many images a network is trained on."""
+def data_of(asked: Asked, name: str) -> tuple[Dataset, Dataset]:
+    """Training and test images of a data set. Raises InputError where it is not here, or ``download`` has no use."""
     from oamip_benchmarks.experiments.workshop import load
+    from oamip_model.data.remote import OPENML
 
-    return load(setting.data)[0].count if setting.images is None else setting.images
+    if asked.download and not OPENML.keys() & {asked.data, asked.target}:
+        raise InputError(f"download: {name} is not downloaded, accepted are {', '.join(OPENML)}")
+    return load(name, asked.download)
 
 
 def published_recipe(network: str, data: str, epochs: int | None) -> Plain:

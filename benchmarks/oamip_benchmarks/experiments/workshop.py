@@ -18,6 +18,7 @@ import torch
 import oamip_model as om
 from oamip_benchmarks.experiments.cells import Plain
 from oamip_benchmarks.experiments.scorers import make_scores
+from oamip_model.data.remote import OPENML
 from oamip_model.errors import InputError
 from oamip_model.files import replacing
 from oamip_model.scoring.store import key_of
@@ -41,25 +42,27 @@ class Trained:
 
 
 class Workshop:
-    """The networks and scores of one run folder; ``tell`` is told in words what takes long.
+    """The networks and scores of one run folder.
+
+    tell: told in words what takes long; download: data sets that are not here are fetched, where they can be.
 
     Several processes may use a folder: what one is making the others wait for. Files are whole or not there.
     """
 
-    def __init__(self, folder: Path, tell: Callable[[str], None] | None = None) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, tell: Callable[[str], None] | None = None, download: bool = False) -> None:
+        self.folder, self.download = folder, download
         self.tell = tell or (lambda line: None)
 
     def data(self, setting: Plain) -> tuple[Dataset, Dataset]:
         """Training images, as many as the setting says, and all test images."""
-        train, test = load(setting["data"])
+        train, test = load(setting["data"], self.download)
         if setting["images"] is not None and setting["images"] < train.count:
             train = om.choose_images(train, n=setting["images"], seed=0)
         return train, test
 
     def initial(self, setting: Plain) -> nn.Module:
         """The setting's network before any training."""
-        _, test = load(setting["data"])
+        _, test = load(setting["data"], self.download)
         shape = [int(size) for size in test.images.shape[1:]]
         return om.make_network(setting["network"], shape, test.classes, setting["seed"])
 
@@ -144,15 +147,19 @@ def _scores_key(setting: Plain, rule: Plain, of: str) -> str:
 
 
 @functools.lru_cache(maxsize=2)
-def load(name: str) -> tuple[Dataset, Dataset]:
-    """Training and test images of a data set by name, kept for the next cell."""
-    return om.load_dataset(name, split="train"), om.load_dataset(name, split="test")
+def load(name: str, download: bool = False) -> tuple[Dataset, Dataset]:
+    """Training and test images of a data set by name, kept for the next cell.
+
+    download: fetch it where it is not here and OpenML has it.
+    """
+    fetch = download and name in OPENML
+    return om.load_dataset(name, split="train", download=fetch), om.load_dataset(name, split="test", download=fetch)
 
 
-def pixels_of(name: str) -> str:
+def pixels_of(data: tuple[Dataset, Dataset]) -> str:
     """Hash of a data set's images and labels, training and test."""
     found = hashlib.sha256()
-    for part in load(name):
+    for part in data:
         for array in part:
             found.update(repr(array.shape).encode())
             found.update(memoryview(array).cast("B"))
