@@ -155,28 +155,34 @@ def rest_columns(
 
 
 def pattern_columns(
-    layers: TorchLayers, images: Array, labels: NDArray[np.int64], group: int, keep: Mapping[int, Tensor]
+    layers: TorchLayers,
+    images: Array,
+    labels: NDArray[np.int64],
+    group: int,
+    keep: Mapping[int, Tensor],
+    at: Tensor | None = None,
 ) -> Columns:
-    """Columns of the rest of the network, with the ReLUs and pooling choices that it has where all scores are 1.
+    """Columns of the rest of the network, with the ReLUs and pooling choices that it has at scores ``at``.
 
     That is the network linearised at each image: the tangent that it follows as long as no later ReLU changes its
-    state. keep: masks of the other groups, by index.
+    state. keep: masks of the other groups, by index; at: (units,), all 1 if not given.
     """
     network = layers.network
     count = network.groups[group].size
     first = network.groups[group].layers[0]
     g = torch.empty((len(images), network.classes, count), dtype=layers.dtype, device=layers.device)
     base = torch.empty((len(images), network.classes), dtype=layers.dtype, device=layers.device)
+    point = torch.ones(count, dtype=layers.dtype, device=layers.device) if at is None else at
     for part, x in layers.batches(images, layers.gradient_batch_size()):
         with torch.no_grad():
             known = layers.run(x, keep, upto=first - 1) if first else []
-        scores = torch.ones((len(x), count), dtype=layers.dtype, device=layers.device, requires_grad=True)
+        scores = point.repeat(len(x), 1).requires_grad_()
         logits = layers.run(x, {**keep, group: scores}, known)[-1].reshape(len(x), -1)
         for c in range(network.classes):
             last = c == network.classes - 1
             (slope,) = torch.autograd.grad(logits[:, c].sum(), scores, retain_graph=not last)
             g[part, c] = slope
-        base[part] = logits.detach() - g[part].sum(dim=2)
+        base[part] = logits.detach() - g[part] @ point
     return Columns(g, base, torch.as_tensor(labels, device=layers.device))
 
 

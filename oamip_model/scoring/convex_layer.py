@@ -41,8 +41,8 @@ def solve_convex_layer(task: LayerTask, progress: Callable[[str], None] | None =
         result, weight = results[number], task.weights[number]
         before = time.monotonic()
         check = _check(task, columns, head, result.scores)
-        # Of a path the loss is computed by who chooses from it: a pass over all images each.
-        loss = None if plan.path else task.loss(layers, result.scores)
+        # Of a path it is computed by who chooses from it: a pass over all images each.
+        loss = None if plan.path else task.measure(layers, result.scores).loss
         program = ProgramResult(
             (), result.status.value, result.objective, result.bound, result.gap, result.loss,
             result.objective - weight * result.loss, loss, check, None, calls, len(tangents.level),
@@ -73,7 +73,8 @@ def _columns(task: LayerTask, layers: TorchLayers, others: dict[int, Tensor]) ->
     if is_affine_after(layers, group):
         return rest_columns(layers, images, labels, group, others), "rest", None
     if task.plan.head == "pattern":
-        return pattern_columns(layers, images, labels, group, others), "pattern", None
+        at = None if task.at is None else torch.as_tensor(task.at, dtype=layers.dtype, device=layers.device)
+        return pattern_columns(layers, images, labels, group, others, at), "pattern", None
     features = Representation(layers, images, group, others)
     known = features.tensor()
     head = train_linear_head(known, labels, task.network.classes, seed=task.plan.seed)
@@ -84,13 +85,15 @@ def _columns(task: LayerTask, layers: TorchLayers, others: dict[int, Tensor]) ->
 def _check(task: LayerTask, columns: Oracle, head: str, scores: Array) -> ReplayCheck | None:
     """The columns' logits against the network's own in double precision, on the first images.
 
-    Where the columns are exact ("rest") at these scores; for "pattern" at scores of 1, where they must agree too. A
-    trained head is no part of the network, so there is nothing to replay.
+    Where the columns are exact ("rest") at these scores; for "pattern" where they are linearised, since they must agree
+    there too. A trained head is no part of the network, so there is nothing to replay.
     """
     if head == "linear":
         return None
     network, images = task.network, task.images[:_CHECKED]
-    at = scores if head == "rest" else np.ones(network.groups[task.group].size)
+    at = scores
+    if head == "pattern":
+        at = np.ones(network.groups[task.group].size) if task.at is None else task.at
     by_name = {g.name: np.ones(g.size) for g in network.groups}
     by_name |= {network.groups[g].name: mask for g, mask in task.others.items()}
     logits = network.replay(images, by_name | {task.name: at})

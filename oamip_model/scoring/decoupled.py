@@ -14,18 +14,19 @@ from oamip_model.bounds import fingerprint_images
 from oamip_model.data import Dataset
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
+from oamip_model.scoring.columns import is_affine_after
 from oamip_model.scoring.layers import TorchLayers
 from oamip_model.scoring.plan import LayerOutcome, Plan
 from oamip_model.scoring.result import Scores, total_seconds
 from oamip_model.scoring.select import choose_units
 from oamip_model.scoring.store import RunStore, key_of
 from oamip_model.scoring.subproblem import solve_layer
-from oamip_model.scoring.task import LayerTask, network_accuracy, network_loss
+from oamip_model.scoring.task import LayerTask, Measured, measure
 from oamip_model.solving.parallel import Workers
 from oamip_model.solving.registry import get_backend
 
-Item: TypeAlias = tuple[int, dict[int, Array]]
-"""A group, and the masks of the other groups."""
+Item: TypeAlias = tuple[int, dict[int, Array], Array | None]
+"""A group, the masks of the other groups, and the scores of the group at which its head is linearised."""
 
 
 class DecoupledRun:
@@ -79,17 +80,17 @@ class DecoupledRun:
 
     def cut_all(self) -> Plan:
         """Score all layers on their own along one path of weights, and keep the weight whose cut of all layers
-        together loses least; returns the plan of that weight."""
+        together does best on the images; returns the plan of that weight."""
         found: dict[int, LayerOutcome] = {}
         self.solve(self.steps, found, replace(self.plan, amount=None, path=self.plan.weights))
         cuts = [self.cut_of({g: o.path[k].scores for g, o in found.items()}) for k in range(len(self.plan.weights))]
-        losses = [self.loss(cut) for cut in cuts]
-        best = int(np.argmin(losses))
+        measured = [self.cost(cut) for cut in cuts]
+        best = measured.index(min(measured))
         for group, outcome in found.items():
             chosen = outcome.path[best]
             result = chosen.result
             if result.replayed_loss is None:
-                result = replace(result, replayed_loss=self.loss({group: chosen.scores}))
+                result = replace(result, replayed_loss=self.measure({group: chosen.scores}).loss)
             self.outcomes[group] = replace(chosen, keep=cuts[best][group], result=result)
         return replace(self.plan, amount=None, weight=self.plan.weights[best])
 
@@ -101,26 +102,41 @@ class DecoupledRun:
         return {g: keep[groups[g].name].astype(np.float64) for g in scores}
 
     def sweep(self, plan: Plan) -> None:
-        """Score each layer once more with the others cut as they are now; a cut that lowers the loss replaces the
-        old."""
+        """Score each layer once more with the others cut as they are now, its head linearised where the layer is cut
+        now; a better cut replaces the old."""
         for group in self.steps:
-            before = self.loss(self.cut())
+            before = self.cost(self.cut())
             found: dict[int, LayerOutcome] = {}
             self.solve([group], found, plan)
             again = self.outcomes | found
             if self.plan.amount is not None and self.plan.scope == "global":
                 keep = self.cut_of({g: outcome.scores for g, outcome in again.items()})
                 again = {g: replace(outcome, keep=keep[g]) for g, outcome in again.items()}
-            if self.loss({g: outcome.keep for g, outcome in again.items()}) < before:
+            if self.cost({g: outcome.keep for g, outcome in again.items()}) < before:
                 self.outcomes = again
 
     def cut(self) -> dict[int, Array]:
         """Masks of the layers that are cut so far, by group; where each layer is on its own, none."""
         return {} if self.plan.order == "decoupled" else {g: o.keep for g, o in self.outcomes.items()}
 
-    def loss(self, scores: dict[int, Array]) -> float:
-        """Mean cross-entropy of the network with these scores."""
-        return network_loss(self.layers, self.images, self.labels, scores)
+    def measure(self, scores: dict[int, Array]) -> Measured:
+        """How the network does on the images with these scores."""
+        return measure(self.layers, self.images, self.labels, scores)
+
+    def cost(self, cut: dict[int, Array]) -> tuple[float, ...]:
+        """What is least for the best of several cuts (masks by group): with an amount, where all remove as many units,
+        how the network does on the images; else the objective, weight * loss + sparsity."""
+        found = self.measure(cut)
+        if self.plan.amount is not None:
+            return found
+        tasks = [LayerTask(self.network, self.images, self.labels, g, {}, self.plan) for g in cut]
+        return (self.plan.weight * found.loss + sum(float(task.price()[0] @ cut[task.group]) for task in tasks),)
+
+    def linearised_at(self, group: int) -> Array | None:
+        """The mask by which a group is cut already, where its subproblem is a linearisation of what follows it."""
+        if self.plan.head != "pattern" or group not in self.cut() or is_affine_after(self.layers, group):
+            return None
+        return self.outcomes[group].keep
 
     def solve(self, groups: list[int], into: dict[int, LayerOutcome], plan: Plan) -> None:
         """Put the outcomes of these groups into a dictionary, the other groups cut as far as the order says."""
@@ -130,11 +146,12 @@ class DecoupledRun:
         for group in groups:
             name = self.network.groups[group].name
             others = {g: keep for g, keep in cut.items() if g != group}
-            told = self.base_key | asdict(plan)
+            at = self.linearised_at(group)
+            told = self.base_key | asdict(plan) | {"at": None if at is None else at.tolist()}
             keys[name] = key_of(**told, group=name, others={g: m.tolist() for g, m in others.items()})
             known = self.store.get(keys[name])
             if known is None:
-                left[name] = (group, others)
+                left[name] = (group, others, at)
             else:
                 into[group] = LayerOutcome.from_record(known)
                 self.finished(name, into[group])
@@ -159,8 +176,8 @@ class DecoupledRun:
 
 def _solve(shared: LayerTask, item: Item, tell: Callable[[str], None] | None) -> LayerOutcome:
     """One subproblem, in this process or in a worker."""
-    group, others = item
-    task = replace(shared, group=group, others=others)
+    group, others, at = item
+    task = replace(shared, group=group, others=others, at=at)
     if tell is not None:
         tell(f"{task.name}: columns")
     return solve_layer(task, tell)
@@ -195,7 +212,7 @@ def layerwise_scores(
     kinds = {outcome.head: None for outcome in found}
     full = None
     if any(outcome.result.trained is not None for outcome in found):
-        full = network_accuracy(run.layers, images, labels)
+        full = 1.0 - run.measure({}).wrong
     options = asdict(plan) | {"version": found[0].version, "input_shape": list(network.input_shape)}
     return Scores(
         by_layer=scores, strategy=plan.order, gate="switch", solver=found[0].solver, version=found[0].version,

@@ -20,7 +20,7 @@ from oamip_model.scoring.plan import LayerOutcome
 from oamip_model.scoring.program import ProgramOutcome, Solver, solve_program
 from oamip_model.scoring.result import ReplayCheck, TrainedHead
 from oamip_model.scoring.tail import Tail, head_tail, named_scores, rest_tail
-from oamip_model.scoring.task import LayerTask, network_loss, tensors
+from oamip_model.scoring.task import LayerTask, measure, tensors
 
 
 def solve_mixed_layer(task: LayerTask, progress: Callable[[str], None] | None = None) -> LayerOutcome:
@@ -55,7 +55,7 @@ def solve_mixed_layer(task: LayerTask, progress: Callable[[str], None] | None = 
         solved, scores = found[number], scores_of[number]
         replayed = solved.result.replayed_loss
         if head is not None:
-            replayed = network_loss(layers, part.images, part.labels, task.others | {task.group: scores})
+            replayed = measure(layers, part.images, part.labels, task.others | {task.group: scores}).loss
         check = solved.result.replay if head is not None else _check(part, tail, scores, solved.result.replay)
         result = replace(
             solved.result, replay=check, replayed_loss=replayed, weight=weights[number], layer=task.name,

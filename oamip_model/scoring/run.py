@@ -81,7 +81,8 @@ def score(
     programs from ``program_images`` of the images (50 unless given, at most 200), "rest", the rest of the network
     itself, and "auxiliary", a small classifier with hidden layers, trained from all images, or given in ``heads`` by
     layer name, as :func:`oamip_model.train_greedy` makes them; amount: share of the units that is to go, in the place
-    of ``weight``: a path of weights is solved, and the scores are those by whose rank the network loses least; scope:
+    of ``weight``: a path of weights is solved, and the scores are those by whose rank the cut network classifies most
+    of the images correctly (of equals, that with the lowest loss); scope:
     of that share, "layer", of each layer's units with a weight for each, or "global", of all units by one weight for
     all layers, as :func:`oamip_model.prune` takes it: then the first scores are those of "decoupled", and "forward" and
     "backward" are orders of the sweeps; device: of torch.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,7 +26,8 @@ class LayerTask:
 
     images: (n, *input_shape); labels: (n,); group: index of the scored group; others: {group index: (units,) 1 where a
     unit stays and 0 where it is cut already}, groups that are missing are whole; heads: auxiliary heads that were
-    trained before, by group name.
+    trained before, by group name; at: (units,) scores of the group at which the head "pattern" is linearised, all 1 if
+    not given.
     """
 
     network: Network
@@ -35,6 +37,7 @@ class LayerTask:
     others: dict[int, Array]
     plan: Plan
     heads: Mapping[str, Network] = field(default_factory=dict)
+    at: Array | None = None
 
     @property
     def name(self) -> str:
@@ -84,14 +87,14 @@ class LayerTask:
         keep[go[: entry.size - 1]] = 0.0
         return keep
 
-    def loss(self, layers: TorchLayers, scores: Array) -> float:
-        """Mean cross-entropy of the network with these scores of the group, the others cut as they are."""
-        return network_loss(layers, self.images, self.labels, self.others | {self.group: scores})
+    def measure(self, layers: TorchLayers, scores: Array) -> Measured:
+        """How the network does on the images with these scores of the group, the others cut as they are."""
+        return measure(layers, self.images, self.labels, self.others | {self.group: scores})
 
     def settle(
         self, layers: TorchLayers, scores: Sequence[Array], outcome: Callable[[int], LayerOutcome]
     ) -> LayerOutcome:
-        """The outcome of the weight whose cut loses least; with a path of weights the last of all, which has them all.
+        """The outcome of the weight whose cut does best on the images; of a path of weights the last, with all others.
 
         scores: (units,) by the plan's weights; outcome: makes the outcome of the weight at this place.
         """
@@ -100,8 +103,8 @@ class LayerTask:
             return replace(path[-1], path=path)
         if len(scores) == 1:
             return outcome(0)
-        losses = [self.loss(layers, self.cut(s)) for s in scores]
-        return outcome(int(np.argmin(losses)))
+        found = [self.measure(layers, self.cut(s)) for s in scores]
+        return outcome(found.index(min(found)))
 
 
 def tensors(layers: TorchLayers, values: Mapping[int, Array]) -> dict[int, Tensor]:
@@ -109,27 +112,24 @@ def tensors(layers: TorchLayers, values: Mapping[int, Array]) -> dict[int, Tenso
     return {g: torch.as_tensor(v, dtype=layers.dtype, device=layers.device) for g, v in values.items()}
 
 
-def network_loss(layers: TorchLayers, images: Array, labels: NDArray[np.int64], scores: Mapping[int, Array]) -> float:
-    """Mean cross-entropy of the network with each unit's activation multiplied by its score, 1 for missing groups."""
-    losses = (
-        F.cross_entropy(logits, marks, reduction="sum") for logits, marks in _logits(layers, images, labels, scores)
-    )
-    return sum(float(loss) for loss in losses) / len(images)
+class Measured(NamedTuple):
+    """How a network does on images: share classified wrongly, and mean cross-entropy. Compared in this order."""
+
+    wrong: float
+    loss: float
 
 
-def network_accuracy(layers: TorchLayers, images: Array, labels: NDArray[np.int64]) -> float:
-    """Share of the images that the network, as trained, classifies correctly."""
-    right = ((logits.argmax(dim=1) == marks).sum() for logits, marks in _logits(layers, images, labels, {}))
-    return sum(int(count) for count in right) / len(images)
+def measure(layers: TorchLayers, images: Array, labels: NDArray[np.int64], scores: Mapping[int, Array]) -> Measured:
+    """How the network does with each unit's activation multiplied by its score, 1 for missing groups.
 
-
-def _logits(
-    layers: TorchLayers, images: Array, labels: NDArray[np.int64], scores: Mapping[int, Array]
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Logits (part, classes) in double precision and labels, part by part."""
+    Sums are in double precision.
+    """
     gates = tensors(layers, scores)
     marks = torch.as_tensor(labels, device=layers.device)
+    wrong, loss = 0, 0.0
     for part, x in layers.batches(images, layers.batch_size()):
         with torch.no_grad():
             logits = layers.output(x, gates).reshape(len(x), -1).double()
-        yield logits, marks[part]
+        wrong += int((logits.argmax(dim=1) != marks[part]).sum())
+        loss += float(F.cross_entropy(logits, marks[part], reduction="sum"))
+    return Measured(wrong / len(images), loss / len(images))

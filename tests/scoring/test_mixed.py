@@ -128,14 +128,14 @@ def test_a_solve_begins_from_the_scores_given(fractional: Any) -> None:
         om.solve_instance(instance, start={"nothing": np.ones(2)})
 
 
-def test_an_amount_takes_the_weight_whose_cut_loses_least(problem_of: Any) -> None:
+def test_an_amount_takes_the_weight_whose_cut_does_best(problem_of: Any) -> None:
     p = problem_of("dense", 1, 3)
     found = solve_mixed_layer(task_of(p, 0, amount=0.5, tolerance=1e-3))
     layers = task_of(p, 0).torch_layers()
-    loss = task_of(p, 0).loss(layers, found.keep)
+    best = task_of(p, 0).measure(layers, found.keep)
     for weight in (0.1, 1.0, 30.0):
         one = solve_mixed_layer(task_of(p, 0, weight=weight, tolerance=1e-3))
-        assert loss <= task_of(p, 0).loss(layers, task_of(p, 0, amount=0.5).cut(one.scores)) + 1e-6
+        assert best <= task_of(p, 0).measure(layers, task_of(p, 0, amount=0.5).cut(one.scores))
     assert (found.keep == 0).sum() == p.network.groups[0].size // 2
 
 
