@@ -44,6 +44,23 @@ def test_score_takes_the_file_and_refuses_it_for_other_images(files: Any, call: 
         assert refused.err.count("\n") == 1
 
 
+def test_score_refuses_bounds_of_other_weights_or_another_box(files: Any, call: Any, tmp_path: Path) -> None:
+    out, other = tmp_path / "bounds.npz", tmp_path / "other.onnx"
+    om.save_module(om.make_network("dense-5-4", (1, 3, 3), 3, seed=1), other, (1, 3, 3))
+    published = ["--gate", "published", "--method", "interval", "--epsilon", "1e-4"]
+    for made, used, culprit in (
+        ([], [other], "network"), (published, [files.net, "--gate", "published", "--relaxed"], "epsilon"),
+    ):  # fmt: skip
+        told = call("bounds", files.net, "--data", files.data, *FEW, *made, "--out", out)
+        assert told.code == 0
+        joint = ["--strategy", "joint", "--out", tmp_path / "scores.json"]
+        refused = call("score", *used, "--data", files.data, *FEW, *joint, "--bounds", out)
+        assert (refused.code, refused.out) == (2, "")
+        assert refused.err.startswith(f"oamip: error: --bounds: computed for {culprit} ")
+        assert refused.err.count("\n") == 1
+        assert not (tmp_path / "scores.json").exists()
+
+
 def test_the_published_gate_has_bounds_of_the_trained_network(files: Any, call: Any) -> None:
     told = call("bounds", files.net, "--data", files.data, *FEW, "--gate", "published", "--json").json()
     assert (told["validity"], told["epsilon"]) == ("trained network", 1e-5)
@@ -52,7 +69,7 @@ def test_the_published_gate_has_bounds_of_the_trained_network(files: Any, call: 
 def test_score_takes_bounds_up_to_a_cutoff_for_their_program_only(files: Any, call: Any, tmp_path: Path) -> None:
     out, data = tmp_path / "bounds.npz", ["--data", files.data, "--json"]
     program = ["--sparsity", "mean", "--weight", "2"]
-    options = [*FEW, *data, "--score-type", "binary", *program]
+    options = [*FEW, *data, "--strategy", "joint", "--score-type", "binary", *program]
     free = call("score", files.net, *options).json()
     cutoff = ["--method", "lp", "--cutoff", str(free["objective"]), *program]
     told = call("bounds", files.net, *FEW, *data, *cutoff, "--out", out).json()
