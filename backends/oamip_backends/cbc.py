@@ -48,6 +48,7 @@ class Cbc:
     capabilities: ClassVar[frozenset[Capability]] = frozenset(Capability) - {
         Capability.CUT_ROUNDS,
         Capability.COST_CHANGE,
+        Capability.BOUND_CHANGE,
     }
 
     def check(self) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from oamip_model.solving.protocol import (
     Array,
@@ -23,6 +24,7 @@ from oamip_model.solving.protocol import (
     Solution,
     Status,
     append_rows,
+    check_bounds,
     check_options,
 )
 
@@ -34,6 +36,9 @@ FRACTIONAL = 1e-5
 
 INFINITE = 1e20
 """What solvers take for infinity: a point out there is a ray, not a point."""
+
+_BLOCKS = 8
+"""Blocks of added rows that are kept apart; checking a point takes time for each."""
 
 CLEAN = 1e-6
 """Rounding integral columns and clipping to the bounds is kept where it breaks no row by more than this."""
@@ -250,6 +255,14 @@ class CheckedRun(ABC):
         )  # fmt: skip
 
 
+def _stacked(blocks: Sequence[Arrays]) -> Arrays:
+    """One block of the rows of all of them."""
+    matrix = sp.csr_array(sp.vstack([block.matrix for block in blocks], format="csr"))
+    lower = np.concatenate([block.row_lower for block in blocks])
+    upper = np.concatenate([block.row_upper for block in blocks])
+    return replace(blocks[-1], matrix=matrix, row_lower=lower, row_upper=upper)
+
+
 class CheckedSession(CheckedRun):
     """A checked program that stays loaded, so that rows can be added between solves."""
 
@@ -269,8 +282,28 @@ class CheckedSession(CheckedRun):
     def add_rows(self, rows: sp.csr_array, lower: Array, upper: Array) -> None:
         """See :class:`oamip_model.solving.protocol.Session`."""
         rows = sp.csr_array(rows)
-        block, fault = prepare(replace(self.arrays, matrix=rows, row_lower=lower, row_upper=upper))
+        # Bounds of the columns may change after these rows came, so the rows are kept without any.
+        free = np.full(len(self.arrays.cost), np.inf)
+        block, fault = prepare(
+            replace(self.arrays, matrix=rows, row_lower=lower, row_upper=upper, lower=-free, upper=free)
+        )
         self._fault = self._fault or fault
         if rows.shape[0] and not self._fault:
             self._cuts.append(block)
+            if len(self._cuts) > _BLOCKS:
+                self._cuts = [_stacked(self._cuts)]
             self.append(rows, block.row_lower, block.row_upper)
+
+    def new_bounds(self, lower: Array, upper: Array) -> None:
+        """Take bounds, (columns,) each, which are those of the program from now on. Raises InputError where they
+        cross."""
+        check_bounds(lower, upper, len(self.arrays.cost))
+        self.arrays = replace(self.arrays, lower=lower.copy(), upper=upper.copy())
+
+    def drop(self, keep: NDArray[np.bool_]) -> None:
+        """Keep only these of the added rows, (rows added,), in what points are checked against."""
+        if self._cuts:
+            block = _stacked(self._cuts)
+            at = np.flatnonzero(keep)
+            matrix = sp.csr_array(block.matrix[at])
+            self._cuts = [replace(block, matrix=matrix, row_lower=block.row_lower[at], row_upper=block.row_upper[at])]

@@ -33,7 +33,7 @@ class Gurobi:
 
     name: ClassVar[str] = "gurobi"
     licence: ClassVar[str] = "commercial; the one in gurobipy allows 2000 rows and 2000 columns"
-    capabilities: ClassVar[frozenset[Capability]] = frozenset(Capability)
+    capabilities: ClassVar[frozenset[Capability]] = frozenset(Capability) - {Capability.BOUND_CHANGE}
 
     def check(self) -> None:
         """Raise SolverMissingError where gurobipy, or its licence, is not there."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from contextlib import closing
+from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from oamip_backends.common import CheckedSession, Outcome
 from oamip_backends.interrupts import Interrupts
@@ -32,6 +34,13 @@ _pool_size = 0
 _running = 0
 
 
+@cache
+def _version() -> str:
+    import highspy
+
+    return str(highspy.Highs().version())
+
+
 class Highs:
     """HiGHS (MIT licence), a solver for linear and mixed-integer programs."""
 
@@ -48,9 +57,7 @@ class Highs:
 
     def version(self) -> str:
         """The version of HiGHS, such as 1.15.1."""
-        import highspy
-
-        return str(highspy.Highs().version())
+        return _version()
 
     def session(self, arrays: Arrays, options: Options) -> HighsSession:
         """A session that keeps the model, and the simplex basis, between solves."""
@@ -133,6 +140,24 @@ class HighsSession(CheckedSession):
             return
         status = self._highs.changeColsCost(len(new), np.arange(len(new), dtype=np.int32), new)
         self._accept(status, "changing the costs")
+
+    def set_bounds(self, lower: Array, upper: Array) -> None:
+        """Replace the bounds of the columns; the basis stays, so that dual simplex goes on from it."""
+        before = self.arrays
+        self.new_bounds(lower, upper)
+        if self._fault:
+            return
+        moved = np.flatnonzero((before.lower != lower) | (before.upper != upper)).astype(np.int32)
+        status = self._highs.changeColsBounds(len(moved), moved, lower[moved], upper[moved])
+        self._accept(status, "changing the bounds")
+
+    def keep_rows(self, keep: NDArray[np.bool_]) -> None:
+        """Drop added rows; slack ones leave the basis as it is."""
+        self.drop(keep)
+        if self._fault:
+            return
+        gone = (self.arrays.matrix.shape[0] + np.flatnonzero(~keep)).astype(np.int32)
+        self._accept(self._highs.deleteRows(len(gone), gone), f"dropping {len(gone)} rows")
 
     def run(self, start: Array | None, relaxed: bool, time_limit: float | None) -> Outcome:
         """Solve and say what HiGHS said."""

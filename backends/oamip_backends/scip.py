@@ -43,6 +43,7 @@ class Scip:
     capabilities: ClassVar[frozenset[Capability]] = frozenset(Capability) - {
         Capability.THREADS,
         Capability.COST_CHANGE,
+        Capability.BOUND_CHANGE,
     }
 
     def check(self) -> None:

@@ -14,6 +14,7 @@ from oamip_model.files import check_writable
 from oamip_model.formulation.settings import GATES, LOSSES, RELAXATIONS, SCORES, SPARSITIES, Settings
 from oamip_model.scoring.strategies import DEFAULT_STRATEGY, HEADS, LAYERWISE, SCOPES, STRATEGIES, WHOLE
 from oamip_model.solving.engines import ENGINES
+from oamip_model.solving.searches import SEARCHES
 from oamip_model.tightening.methods import BOUND_METHODS
 
 if TYPE_CHECKING:
@@ -55,7 +56,10 @@ _IMAGES = 10
               "for scores below 1.")  # fmt: skip
 @click.option("--score-type", "scores", type=click.Choice(SCORES), default=Settings.scores, show_default=True)
 @click.option("--relaxed", is_flag=True, help="ReLU states in [0, 1] instead of {0, 1}: a lower bound, and quick.")
-@click.option("--relaxation", type=click.Choice(RELAXATIONS), default=Settings.relaxation, show_default=True)
+@click.option("--search", type=click.Choice(SEARCHES), default=SEARCHES[0], show_default=True,
+              help="The solver's own tree, or one of this package over the solver's linear programs.")  # fmt: skip
+@click.option("--relaxation", type=click.Choice(RELAXATIONS), help="Rows of each ReLU.  [default: big-m; hull with "
+              "--search tree]")  # fmt: skip
 @click.option("--bounds", default="interval", show_default=True, metavar="|".join((*BOUND_METHODS, "FILE")),
               help="How pre-activations are bounded, or with --strategy joint a file of `oamip bounds`.")  # fmt: skip
 @click.option("--loss", type=click.Choice(LOSSES), default=Settings.loss, show_default=True)
@@ -116,7 +120,8 @@ def score(
     import oamip_model as om
     from oamip_model.data import check_labels
 
-    Settings(**{name: asked[name] for name in Settings.__dataclass_fields__})
+    told = {name: asked[name] for name in Settings.__dataclass_fields__}
+    Settings(**told | {"relaxation": asked["relaxation"] or Settings.relaxation})
     om.get_backend(asked["solver"])
     if asked["bounds"].endswith(".npz"):
         asked["bounds"] = om.load_bounds(asked["bounds"])

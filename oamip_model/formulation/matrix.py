@@ -60,6 +60,11 @@ class MatrixRows:
         self.blocks.append((variable, block))
         return self
 
+    def take(self, at: NDArray[np.int64]) -> MatrixRows:
+        """Some of the rows, in the order of their numbers ``at``."""
+        names = [self.names[k] for k in at.tolist()]
+        return MatrixRows(names, self.lower[at], self.upper[at], [(v, b[at]) for v, b in self.blocks])
+
 
 class MatrixRow(ConstraintData):
     """One row of a :class:`MatrixConstraint`. Its body and expression are made when first read, and kept."""
@@ -198,11 +203,9 @@ class MatrixConstraint(IndexedConstraint):
 
     def keep(self, at: NDArray[np.int64]) -> None:
         """Keep only the rows with these numbers, in their order."""
-        mine = self.rows
-        names = [mine.names[k] for k in at.tolist()]
-        self._rows = MatrixRows(names, mine.lower[at], mine.upper[at], [(v, b[at]) for v, b in mine.blocks])
+        self._rows = self.rows.take(at)
         if self._materialised:
-            self._made = {name: MatrixRow(self, name, row) for row, name in enumerate(names)}
+            self._made = {name: MatrixRow(self, name, row) for row, name in enumerate(self._rows.names)}
 
     def is_reference(self) -> bool:
         """False: the rows are this component's own."""

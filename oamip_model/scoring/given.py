@@ -15,9 +15,9 @@ _DEFAULTS: dict[str, Any] = {
     "gate": "subtractive", "relaxed": False, "loss": "cross-entropy", "margin": 1.0, "epsilon": None, "batch_size": 10,
     "threads": 1, "log_file": None, "head": "pattern", "amount": None, "scope": "layer", "sweeps": 1, "device": "cpu",
     "weight": 5.0, "bounds": "interval", "relaxation": "big-m", "program_images": None, "heads": None,
-    "heuristic": None,
+    "heuristic": None, "search": "solver",
 }  # fmt: skip
-_OF_WHOLE = ("gate", "relaxed", "loss", "margin", "epsilon", "batch_size", "threads", "log_file", "heuristic")
+_OF_WHOLE = ("gate", "relaxed", "loss", "margin", "epsilon", "batch_size", "threads", "log_file", "heuristic", "search")
 _OF_LAYERS = ("head", "amount", "scope", "sweeps", "device", "program_images", "heads")
 
 

@@ -46,6 +46,7 @@ class Solver:
     seed: int | None = 0
     log_file: str | None = None
     heuristic: bool | None = False
+    search: str = "solver"
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ def solve_program(
         seed=solver.seed,
         log_file=solver.log_file,
         start=start,
+        search=solver.search,
         progress=progress,
     )
     solved = time.monotonic()

@@ -22,7 +22,7 @@ from oamip_model.scoring.whole import Programs, whole_network_scores
 from oamip_model.solving.parallel import Workers
 from oamip_model.solving.protocol import Options
 from oamip_model.solving.registry import get_backend
-from oamip_model.solving.solve import check_tolerance
+from oamip_model.solving.solve import check_search, check_tolerance
 from oamip_model.tightening import BOUND_METHODS
 
 if TYPE_CHECKING:
@@ -51,8 +51,9 @@ def score(
     margin: float = 1.0,
     epsilon: float | None = None,
     bounds: Bounds | str = "interval",
-    relaxation: str = "big-m",
+    relaxation: str | None = None,
     batch_size: int = 10,
+    search: str = "solver",
     heuristic: bool | None = None,
     tolerance: float | None = None,
     time_limit: float | None = None,
@@ -90,6 +91,9 @@ def score(
     :class:`oamip_model.formulation.Settings`; gate, relaxed, loss, margin, epsilon: of programs of all layers only;
     bounds: a method's name, or a :class:`oamip_model.bounds.Bounds` (joint only); bounds, relaxation: layer by layer,
     of the mixed-integer programs.
+    search: of programs of all layers: "solver", the solver's own tree, or "tree", a tree of this package over the
+    solver's linear programs (:mod:`oamip_model.solving.tree`); relaxation: unless given "hull" with "tree", which
+    separates its cuts in every node, in a sound gate, and "big-m" otherwise.
     heuristic: of programs of all layers: whether scores from gradients through the network, and from moves of single
     scores, are the first incumbent (:func:`oamip_model.scoring.heuristic.find_scores`), which the result keeps unless
     the solver finds better ones. Unless given it is so in a sound gate with integer ReLU states, 30 of them or more.
@@ -116,6 +120,11 @@ def score(
         >>> om.score(module, images, labels, strategy="joint", scores="binary", sparsity="mean").proved
         True
     """
+    check_search(search)
+    if search == "tree" and relaxed and scores == "continuous":
+        raise InputError("search: got 'tree', but a relaxation with continuous scores is a linear program without one")
+    if relaxation is None:
+        relaxation = "hull" if search == "tree" and gate != "published" else "big-m"
     settings = Settings(gate, relaxation, scores, relaxed, loss, sparsity, weight, margin, epsilon)
     check_choice("strategy", strategy, STRATEGIES)
     check_choice("head", head, HEADS)
@@ -132,6 +141,7 @@ def score(
         "threads": threads, "log_file": log_file, "head": head, "amount": amount, "scope": scope, "sweeps": sweeps,
         "device": device, "weight": weight, "bounds": bounds, "relaxation": relaxation,
         "program_images": program_images, "heads": heads, "heuristic": heuristic,
+        "search": search,
     }  # fmt: skip
     check_used(strategy, head, loss, amount, given)
     check_numbers(amount, scope, sweeps, program_images)
@@ -154,8 +164,8 @@ def score(
         )  # fmt: skip
         made = read_heads(plain, heads or {})
         return layerwise_scores(plain, x, y, data, plan, workers, kept, progress, made)
-    begins = check_heuristic(heuristic, settings)
-    options = Solver(solver, gap, time_limit, threads, seed, None if log_file is None else str(log_file), begins)
+    log = None if log_file is None else str(log_file)
+    options = Solver(solver, gap, time_limit, threads, seed, log, check_heuristic(heuristic, settings), search)
     programs = Programs(plain, x, y, data.indices, settings, bounds, options)
     return whole_network_scores(programs, data.source, strategy, batch_size, workers, kept, progress)
 

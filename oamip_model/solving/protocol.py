@@ -23,7 +23,7 @@ from oamip_model.errors import InputError, SolverError, SolverMissingError
 __all__ = [
     "ABSOLUTE_GAP", "DEFAULT_FEASIBILITY", "DEFAULT_GAP", "Array", "Arrays", "Backend", "Capability", "CostSession",
     "InputError", "Options", "RebuildSession", "Session", "Solution", "SolverError", "SolverMissingError", "Status",
-    "append_rows", "check_options",
+    "TreeSession", "append_rows", "check_bounds", "check_options",
 ]  # fmt: skip
 
 Array: TypeAlias = NDArray[np.float64]
@@ -63,6 +63,8 @@ class Capability(StrEnum):
     """Reports a bound also where it stops early."""
     COST_CHANGE = "cost-change"
     """Takes new costs for a loaded model, and goes on from its last basis: its session is a CostSession."""
+    BOUND_CHANGE = "bound-change"
+    """Takes new bounds of columns, drops added rows, and goes on from its last basis: its session is a TreeSession."""
 
 
 @dataclass(frozen=True)
@@ -202,6 +204,16 @@ class CostSession(Session, Protocol):
         """Replace the costs, (columns,); the sense and the offset stay."""
 
 
+class TreeSession(Session, Protocol):
+    """A session for a search tree over one program."""
+
+    def set_bounds(self, lower: Array, upper: Array) -> None:
+        """Replace the bounds of the columns, (columns,) each. Raises InputError where they cross."""
+
+    def keep_rows(self, keep: NDArray[np.bool_]) -> None:
+        """Drop those of the added rows, (rows added,) in the order in which they came, that are not kept."""
+
+
 class Backend(Protocol):
     """One solver. ``solve`` never raises for an outcome of the solve (that is a status), only for what it cannot do."""
 
@@ -243,11 +255,20 @@ def check_options(backend: Backend, options: Options, start: Array | None = None
             raise InputError(f"{name}: got {given}, but the backend {backend.name} cannot take it (no {capability})")
 
 
+def check_bounds(lower: Array, upper: Array, columns: int) -> None:
+    """Raise InputError unless these are bounds of so many columns that do not cross."""
+    if lower.shape != (columns,) or upper.shape != (columns,) or not (lower <= upper).all():
+        raise InputError(
+            f"bounds: got shapes {lower.shape} and {upper.shape}, accepted are {columns} each, lower <= upper"
+        )
+
+
 class RebuildSession:
     """A session for backends without one: every solve passes the whole model again."""
 
     def __init__(self, backend: Backend, arrays: Arrays, options: Options) -> None:
         self._backend, self._arrays, self._options = backend, arrays, options
+        self._rows = arrays.matrix.shape[0]
 
     def solve(self, start: Array | None = None, *, relaxed: bool = False, time_limit: float | None = None) -> Solution:
         """See :class:`Session`."""
@@ -263,6 +284,18 @@ class RebuildSession:
     def set_cost(self, cost: Array) -> None:
         """See :class:`CostSession`."""
         self._arrays = replace(self._arrays, cost=np.asarray(cost, dtype=np.float64))
+
+    def set_bounds(self, lower: Array, upper: Array) -> None:
+        """See :class:`TreeSession`."""
+        check_bounds(lower, upper, len(self._arrays.cost))
+        self._arrays = replace(self._arrays, lower=lower.copy(), upper=upper.copy())
+
+    def keep_rows(self, keep: NDArray[np.bool_]) -> None:
+        """See :class:`TreeSession`."""
+        a = self._arrays
+        at = np.concatenate([np.arange(self._rows), self._rows + np.flatnonzero(keep)])
+        matrix = sp.csr_array(a.matrix[at])
+        self._arrays = replace(a, matrix=matrix, row_lower=a.row_lower[at], row_upper=a.row_upper[at])
 
     def close(self) -> None:
         """See :class:`Session`."""

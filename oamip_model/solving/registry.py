@@ -17,10 +17,13 @@ from oamip_model.solving.protocol import (
     RebuildSession,
     Session,
     SolverMissingError,
+    TreeSession,
     check_options,
 )
 
-__all__ = ["GROUP", "SolverInfo", "get_backend", "list_solvers", "open_cost_session", "open_session"]
+__all__ = [
+    "GROUP", "SolverInfo", "get_backend", "list_solvers", "open_cost_session", "open_session", "open_tree_session",
+]  # fmt: skip
 
 GROUP = "oamip_model.backends"
 """The entry-point group in which a package offers a backend."""
@@ -104,6 +107,18 @@ def open_cost_session(backend: Backend, arrays: Arrays, options: Options) -> Cos
         check_options(backend, options)
         return RebuildSession(backend, arrays, options)
     session: CostSession = open_session(backend, arrays, options)  # type: ignore[assignment]
+    return session
+
+
+def open_tree_session(backend: Backend, arrays: Arrays, options: Options) -> TreeSession:
+    """A session for a search tree: the backend's own where it can do that, else one that passes the model each time.
+
+    Raises InputError for an option that the backend cannot honour.
+    """
+    if Capability.BOUND_CHANGE not in backend.capabilities:
+        check_options(backend, options)
+        return RebuildSession(backend, arrays, options)
+    session: TreeSession = open_session(backend, arrays, options)  # type: ignore[assignment]
     return session
 
 

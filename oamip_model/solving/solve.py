@@ -31,6 +31,8 @@ from oamip_model.solving.protocol import (
     append_rows,
 )
 from oamip_model.solving.registry import get_backend, open_session
+from oamip_model.solving.searches import SEARCHES
+from oamip_model.solving.tree import Tree
 
 FEASIBLE = 1e-6
 """A point that a forward pass gives is taken as incumbent if it breaks no row by more than this."""
@@ -89,6 +91,7 @@ def solve_instance(
     seed: int | None = 0,
     log_file: str | Path | None = None,
     start: Mapping[str, Array] | None = None,
+    search: str = "solver",
     progress: Callable[[str], None] | None = None,
 ) -> InstanceSolution:
     """The solution of an instance of :func:`oamip_model.formulation.abstract_model`, within a relative gap of
@@ -99,7 +102,10 @@ def solve_instance(
     on the relaxation. Tangents, and cuts that are tight at its end, stay in the instance, and the solution is loaded
     into its variables. solver: a name or a backend; time_limit: seconds for everything; start: scores {group:
     (units,)} whose forward pass is the first incumbent, where it is feasible (in the sound gates it is, unless the loss
-    is "margin"); progress: called with a line after each round. Ctrl-C ends the solve and gives back what is there.
+    is "margin"); search: "solver", the solver's own tree, anew in each round, or "tree", one tree of ours over linear
+    programs, in whose nodes tangents and cuts of the relaxation "hull" are added (:mod:`oamip_model.solving.tree`), for
+    programs with integral columns; progress: called with a line after each round. Ctrl-C ends the solve and gives back
+    what is there.
 
     Raises InputError for an option that is not valid, SolverMissingError where the solver cannot be used.
 
@@ -113,22 +119,29 @@ def solve_instance(
         ('optimal', True)
     """
     check_tolerance(tolerance)
+    check_search(search)
     backend = get_backend(solver)
     rounds = _by_rounds(instance)
     # A little below the tolerance: solvers divide the gap by different numbers, and CBC states just what it was given.
     # What a solver may cheat by within its rows must be smaller than the gap that is to be proved.
     feasibility = None if tolerance >= 100 * DEFAULT_FEASIBILITY else max(tolerance / 100, 1e-9)
     options = Options(time_limit, tolerance * (0.5 if rounds else 0.9), threads, seed, _path(log_file), feasibility)
-    run = _Solve(instance, backend, options, tolerance, progress)
+    run = Solve(instance, backend, options, tolerance, progress)
     if start is not None:
         run.begin(start)
-    return run.run()
+    return run.run(search)
 
 
 def check_tolerance(tolerance: Any) -> None:
     """Raise InputError unless the tolerance is a relative gap that a solve can reach."""
     if not isinstance(tolerance, Real) or not 0 < float(tolerance) < 1:
         raise InputError(f"tolerance: got {tolerance!r}, accepted is a relative gap between 0 and 1")
+
+
+def check_search(search: Any) -> None:
+    """Raise InputError unless this is the name of a search."""
+    if search not in SEARCHES:
+        raise InputError(f"search: got {search!r}, accepted are {', '.join(SEARCHES)}")
 
 
 def _path(log_file: str | Path | None) -> Path | None:
@@ -159,7 +172,9 @@ def states_held(arrays: Arrays, point: Array) -> Arrays:
     return replace(arrays, lower=lower, upper=upper, integral=np.zeros_like(arrays.integral))
 
 
-class _Solve:
+class Solve:
+    """An instance while it is being solved: its arrays, the best point so far, the bound proved so far."""
+
     def __init__(
         self,
         instance: Any,
@@ -196,7 +211,15 @@ class _Solve:
         self.last: Solution | None = None
         self.stopped = ""
 
-    def run(self) -> InstanceSolution:
+    def run(self, search: str = "solver") -> InstanceSolution:
+        """Solve by the backend's own tree, or by ours, and say what was found."""
+        if search == "tree" and self.arrays.is_mip:
+            interrupted = False
+            try:
+                Tree(self).run()
+            except KeyboardInterrupt:
+                interrupted = True
+            return self.result(interrupted)
         session = open_session(self.backend, self.arrays, self.options)
         interrupted = False
         try:
@@ -216,10 +239,12 @@ class _Solve:
         return self.result(interrupted)
 
     def left(self) -> float | None:
+        """Seconds that are left, None without a limit."""
         limit = self.options.time_limit
         return None if limit is None else limit - (time.monotonic() - self.began)
 
     def gap(self) -> float:
+        """The relative gap by now, inf where there is none."""
         if self.objective is None or not np.isfinite(self.bound):
             return np.inf
         # A bound above the objective is no proof of anything but a solver's mistake.
@@ -391,6 +416,7 @@ class _Solve:
             inner.close()
 
     def cut(self, session: Session, logits: Array, images: Any) -> None:
+        """Add the tangents of some images at logits (n x classes,)."""
         points = logits.reshape(-1, len(self.instance.CLASS))[images]
         rows = tangents(self.instance, points, images, first=len(self.instance.loss_tangents.rows.names))
         self.instance.loss_tangents.append(rows)
@@ -399,13 +425,21 @@ class _Solve:
         self.cuts += len(images)
 
     def report(self, relaxed: bool, value: float | None) -> None:
+        """A line about a round."""
         if self.progress is None:
             return
         shown = "none" if value is None else f"{value:.6g}"
         kind = "relaxation" if relaxed else "program"
         self.progress(f"round {self.rounds} ({kind}): objective {shown}, bound {self.bound:.6g}")
 
+    def report_tree(self, nodes: int, waiting: int, bound: float) -> None:
+        """A line about the search tree."""
+        if self.progress is not None:
+            shown = "none" if self.objective is None else f"{self.objective:.6g}"
+            self.progress(f"node {nodes} ({waiting} open): objective {shown}, bound {max(bound, self.bound):.6g}")
+
     def result(self, interrupted: bool) -> InstanceSolution:
+        """What was found, with the best point loaded into the instance."""
         status = self.status(interrupted)
         scores = logits = loss = sparsity = None
         if self.best is not None and self.objective is not None:
@@ -426,6 +460,7 @@ class _Solve:
         )  # fmt: skip
 
     def status(self, interrupted: bool) -> Status:
+        """How the solve ended."""
         if self.objective is not None:
             return Status.OPTIMAL if self.gap() <= self.tolerance else Status.FEASIBLE
         if self.last is not None and self.last.status is Status.INFEASIBLE:
@@ -436,6 +471,7 @@ class _Solve:
         return Status.NO_SOLUTION
 
     def scores(self, flat: Array) -> dict[str, Array]:
+        """Scores by group from one vector (units,)."""
         sizes = [int(self.instance.size[g]) for g in self.instance.GROUP]
         parts = np.split(flat, np.cumsum(sizes)[:-1])
         return {g: part.copy() for g, part in zip(self.instance.GROUP, parts, strict=True)}

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from oamip_model.errors import InputError
 from oamip_model.solving.protocol import Capability, Options, RebuildSession, Session, Status, append_rows
-from oamip_model.solving.registry import open_cost_session, open_session
+from oamip_model.solving.registry import open_cost_session, open_session, open_tree_session
 
 inf = np.inf
 
@@ -115,4 +116,38 @@ def test_new_costs_agree_with_fresh_solves(backend, program):
         assert kept.objective == pytest.approx(fresh.objective, abs=1e-6)
         assert kept.objective == pytest.approx(arrays.objective(kept.x), abs=1e-6)
         assert arrays.violation(kept.x) <= 1e-6
+    session.close()
+
+
+def test_new_bounds_and_fewer_rows_agree_with_fresh_solves(backend, program):
+    """Bounds come and go, rows are added and some of them dropped; each solve is that of a fresh program."""
+    rng = np.random.default_rng(12)
+    bare = program(rng.integers(-9, 9, 8), rng.integers(0, 9, (3, 8)), -inf, 30, upper=4, integral=True)
+    session = open_tree_session(backend, bare, Options())
+    assert isinstance(session, RebuildSession) != (Capability.BOUND_CHANGE in backend.capabilities)
+    rows, limits = np.zeros((0, 8)), np.zeros(0)
+    for turn in range(6):
+        lower = rng.integers(0, 2, 8).astype(float)
+        upper = lower + rng.integers(0, 3, 8)
+        session.set_bounds(lower, upper)
+        if turn % 2 == 0:
+            new, limit = rng.integers(0, 4, (3, 8)).astype(float), rng.integers(20, 30, 3).astype(float)
+            session.add_rows(sp.csr_array(new), np.full(3, -inf), limit)
+            rows, limits = np.vstack([rows, new]), np.concatenate([limits, limit])
+        if turn in (1, 3):
+            keep = rng.random(len(limits)) < 0.6
+            session.keep_rows(keep)
+            rows, limits = rows[keep], limits[keep]
+        arrays = replace(bare, lower=lower, upper=upper)
+        if len(limits):
+            arrays = append_rows(arrays, sp.csr_array(rows), np.full(len(limits), -inf), limits)
+        for relaxed in (True, False):
+            asked = replace(arrays, integral=arrays.integral & (not relaxed))
+            fresh, kept = backend.solve(asked, Options()), session.solve(relaxed=relaxed)
+            assert kept.status is fresh.status
+            if fresh.status is Status.OPTIMAL:
+                assert kept.objective == pytest.approx(fresh.objective, abs=1e-6)
+                assert asked.violation(kept.x) <= 1e-6
+    with pytest.raises(InputError, match="bounds: got shapes"):
+        session.set_bounds(upper + 1, upper)
     session.close()

@@ -15,6 +15,7 @@ from oamip_model.scoring.program import Solver, solve_program
 from oamip_model.solving import gated_logits
 from oamip_model.solving.compile import Compiled
 from oamip_model.solving.point import complete_point
+from oamip_model.solving.searches import SEARCHES
 
 KINDS = ["dense", "conv", "residual", "relu-pool", "tied-to-image"]
 LOSSES = ["cross-entropy", "hinge", "margin"]
@@ -114,14 +115,28 @@ def test_size_decides_unless_told(problem_of):
     [
         ({"heuristic": True, "gate": "published"}, "heuristic: got True, but gate published has none"),
         ({"heuristic": True, "relaxed": True}, "heuristic: got True, but a relaxation has none"),
+        ({"search": "tree", "relaxed": True}, "search: got 'tree', but a relaxation with continuous scores"),
+        ({"search": "branch"}, "search: got 'branch', accepted are solver, tree"),
+        ({"search": "tree", "strategy": "forward"}, "search: got 'tree', but strategy forward has no use for it"),
         ({"heuristic": 3}, "heuristic: got 3, accepted are True, False and None"),
         ({"heuristic": True, "strategy": "decoupled"}, "heuristic: got True, but strategy decoupled has no use for it"),
     ],
 )
-def test_a_heuristic_that_is_not_there_is_refused(problem_of, options, message):
+def test_what_is_not_there_is_refused(problem_of, options, message):
     p = problem_of("dense", 0)
     with pytest.raises(InputError, match=message):
         om.score(p.network, p.images, p.labels, **{"strategy": "joint"} | options)
+
+
+def test_the_tree_and_the_solver_score_alike(problem_of):
+    p = problem_of("conv", 4)
+    options = {"strategy": "joint", "heuristic": True}
+    tree, solver = (om.score(p.network, p.images, p.labels, search=search, **options) for search in SEARCHES[::-1])
+    assert tree.proved
+    assert solver.proved
+    assert tree.options["relaxation"] == "hull"
+    assert solver.options["relaxation"] == "big-m"
+    assert tree.objective == pytest.approx(solver.objective, rel=2e-4)
 
 
 def test_the_published_gate_is_refused_directly(problem_of):

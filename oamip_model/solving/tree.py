@@ -1,0 +1,289 @@
+"""A search tree of our own over linear relaxations, with cuts and tangents in every node (branch and cut).
+
+A solver's own tree starts anew in every round of tangents, and knows neither the cuts of the relaxation "hull" nor that
+any scores give a feasible point by a forward pass. Here tangents and cuts are added where they are needed and hold
+everywhere, so there is one tree.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from oamip_model.formulation.layout import Layout
+from oamip_model.network.ops import Array
+from oamip_model.solving.branching import PseudoCosts
+from oamip_model.solving.point import complete_point
+from oamip_model.solving.protocol import ABSOLUTE_GAP, Solution, Status
+from oamip_model.solving.relaxation import OutOfTime, Relaxation
+
+if TYPE_CHECKING:
+    from oamip_model.solving.solve import Solve
+
+_FRACTION = 1e-6
+"""Distance from a whole number up to which an integral column has that value."""
+_FEASIBLE = 1e-6
+_ROOT_ROUNDS, _NODE_ROUNDS, _TANGENT_ROUNDS = 100, 3, 30
+"""Rounds of hull cuts at the root and in a node, and rounds in which there are only tangents left to add."""
+_STALL, _STALLED = 0.01, 3
+"""Rounds of cuts end when so many in a row have each raised the bound by less than this share of the gap."""
+_ROOT_CUT, _NODE_CUT = 1e-4, 1e-3
+"""Violation from which a hull cut is taken."""
+_ROOT_AGE, _AGE = 4, 20
+"""Optima in a row in which an added row may be slack before it is dropped."""
+_DIVE = 0.3
+"""A child is looked at next if its bound lies within this share of the gap from the best bound of all open nodes."""
+_HELD = 4
+"""Times in a row that the program is solved with the incumbent's states held."""
+_SETTLED = 0.1
+"""Share of the tolerance that all losses together may be short of by their tangents."""
+_REPORT = 20
+"""Nodes between two lines of progress."""
+
+
+@dataclass(order=True)
+class _Node:
+    """An open node: its bound, its number, and the bounds of the columns that differ from the root's."""
+
+    bound: float
+    number: int
+    fixed: Mapping[int, float] = field(compare=False)
+
+
+class Tree:
+    """Branch and cut on the integral columns of an instance that is being solved (``solve``).
+
+    Every bound that is used is the optimum of a linear program, every incumbent the forward pass of some scores. A node
+    is closed where its bound reaches the incumbent less the gap that is allowed.
+    """
+
+    def __init__(self, solve: Solve) -> None:
+        self.solve = solve
+        self.lp = Relaxation(solve)
+        arrays = solve.arrays
+        self.integral = np.flatnonzero(arrays.integral)
+        self.costs = PseudoCosts(len(arrays.cost))
+        self.root: dict[int, float] = {}
+        # Every node that is not closed is here, or counted by ``active``, at any time: the bound rests on that.
+        self.open = [_Node(-np.inf, 0, {})]
+        self.active: float | None = None
+        self.closed = np.inf
+        self.nodes = self.numbered = 0
+        self.unsolved = False
+        layout: Layout = solve.instance.layout.value
+        self.gated = layout.gated
+        self.state = solve.compiled.columns(solve.instance.z)
+
+    def run(self) -> None:
+        """Search until the gap is closed, the time is over or Ctrl-C is pressed; the findings are left in ``solve``."""
+        try:
+            self._search()
+        except OutOfTime:
+            self.solve.stopped = "time limit"
+        finally:
+            self._note()
+            self.solve.nodes, self.solve.rounds = self.nodes, self.lp.count
+            self.lp.close()
+
+    def _search(self) -> None:
+        if self.solve.objective is None:
+            self._offer(np.ones(len(self.solve.arrays.cost)))
+        self._offer_held()
+        while self.open and self.open[0].bound < self.cutoff():
+            self.active = self.open[0].bound
+            child: _Node | None = heapq.heappop(self.open)
+            while child is not None:
+                self.active = child.bound
+                child = self._look_at(child)
+                self._note()
+            self.active = None
+        if self.open:
+            self.closed = min(self.closed, self.open[0].bound)
+            self.open = []
+        if self.solve.objective is None and self.closed == np.inf:
+            backend = self.solve.backend
+            self.solve.last = Solution(Status.INFEASIBLE, backend.name, backend.version())
+        if self.unsolved:
+            self.solve.stopped = "the solver failed on a linear program of the search tree"
+
+    def cutoff(self) -> float:
+        """The bound from which a node holds nothing that is better by more than the gap that is allowed."""
+        best = self.solve.objective
+        if best is None:
+            return np.inf
+        return best - max(0.9 * self.solve.tolerance * abs(best), 0.5 * ABSOLUTE_GAP)
+
+    def _note(self) -> None:
+        """Hand on the bound that is proved by now."""
+        bounds = [self.closed, np.inf if self.active is None else self.active]
+        bounds += [self.open[0].bound if self.open else np.inf]
+        if self.solve.objective is not None:
+            bounds.append(self.solve.objective)
+        proved = min(bounds)
+        if np.isfinite(proved):
+            self._prove(proved)
+
+    def _prove(self, bound: float) -> None:
+        # Bounds of a cutoff may forbid scores beyond it, so that no more than the cutoff itself is proved.
+        self.solve.bound = max(self.solve.bound, min(bound, self.solve.cutoff))
+
+    def _look_at(self, node: _Node) -> _Node | None:
+        """Solve a node and branch on it; returns the child to look at next, if it promises enough."""
+        self.nodes += 1
+        fixed, tangents = dict(node.fixed), 0
+        while True:
+            x, bound = self._solve_node(fixed, root=self.nodes == 1)
+            bound = max(bound, node.bound)
+            self.active = bound
+            if x is None and bound < np.inf:
+                self.unsolved = True
+                self.closed = min(self.closed, bound)
+                return None
+            if x is None or bound >= self.cutoff():
+                self.closed = min(self.closed, bound)
+                return None
+            if self._offer(x):
+                self._offer_held()
+            if self.nodes % _REPORT == 1:
+                self.solve.report_tree(self.nodes, len(self.open), bound)
+            columns = self._fractional(x, fixed)
+            if not len(columns) and bound < self.cutoff():
+                self.solve.consider(x)
+                tangents += 1
+                if tangents <= _TANGENT_ROUNDS and self.lp.add_tangents(x, self._least(), None):
+                    continue
+            if bound >= self.cutoff() or not len(columns):
+                self.closed = min(self.closed, bound)
+                return None
+            candidates = self.costs.candidates(columns, x[columns], self._urgency(x)[columns])
+            base, most = bound, self.cutoff() - bound
+
+            def rise(column: int, side: int, base: float = base, x: Array = x) -> float:
+                whole = float(np.floor(x[column]) + side)
+                self._set_bounds({**fixed, column: whole})
+                _, value = self.lp.minimise()
+                return max(value - base, 0.0)
+
+            choice = self.costs.choose(candidates, x[candidates], rise, most)
+            sides = [float(np.floor(x[choice.column]) + side) for side in (0, 1)]
+            shut = [gain >= most for gain in choice.gains]
+            for gain, closed in zip(choice.gains, shut, strict=True):
+                if closed:
+                    self.closed = min(self.closed, base + gain)
+            if all(shut):
+                return None
+            if not any(shut):
+                break
+            fixed[choice.column] = sides[shut.index(False)]
+        children = [
+            self._child(bound + gain, {**fixed, choice.column: side})
+            for gain, side in zip(choice.gains, sides, strict=True)
+        ]
+        near, far = sorted(children)
+        heapq.heappush(self.open, far)
+        if near.bound <= self.open[0].bound + _DIVE * max(self.cutoff() - self.open[0].bound, 0.0):
+            return near
+        heapq.heappush(self.open, near)
+        return None
+
+    def _child(self, bound: float, fixed: Mapping[int, float]) -> _Node:
+        self.numbered += 1
+        return _Node(bound, self.numbered, fixed)
+
+    def _set_bounds(self, fixed: Mapping[int, float]) -> None:
+        lower, upper = self.solve.arrays.lower.copy(), self.solve.arrays.upper.copy()
+        if fixed:
+            columns = np.fromiter(fixed, dtype=np.int64)
+            lower[columns] = upper[columns] = np.fromiter(fixed.values(), dtype=np.float64)
+        self.lp.set_bounds(lower, upper)
+
+    def _solve_node(self, fixed: Mapping[int, float], root: bool) -> tuple[Array | None, float]:
+        """The relaxation of a node after rounds of cuts and tangents: (x or None, bound)."""
+        self._set_bounds(fixed)
+        inner = self.solve.best if root else None
+        most = _ROOT_ROUNDS if root else _NODE_ROUNDS
+        best, stalled, number = -np.inf, 0, 0
+        while True:
+            x, bound = self.lp.minimise()
+            if x is None:
+                return None, max(best, bound)
+            gap = self.cutoff() - bound if self.solve.objective is not None else max(abs(bound), 1.0)
+            self.lp.age(x)
+            if gap <= 0 or number >= most + _TANGENT_ROUNDS:
+                return x, max(bound, best)
+            stalled = stalled + 1 if bound - best < _STALL * gap else 0
+            best = max(best, bound)
+            missing = float(self.lp.missing(x).sum())
+            new = self.lp.add_tangents(x, self._least(), inner)
+            if number < most and (stalled < _STALLED or not root):
+                new += self.lp.add_hull_cuts(x, _ROOT_CUT if root else _NODE_CUT, inner)
+            elif missing < 0.1 * gap:
+                return x, best
+            if not new:
+                return x, best
+            self.lp.drop_idle(_ROOT_AGE if root else _AGE)
+            number += 1
+            if root:
+                self._prove(best)
+                self.solve.report_tree(1, 0, best)
+
+    def _least(self) -> float:
+        """What the loss of an image may add to the objective beyond its tangents."""
+        best = self.solve.objective
+        scale = ABSOLUTE_GAP if best is None else max(self.solve.tolerance * abs(best), ABSOLUTE_GAP)
+        return _SETTLED * scale / len(self.solve.instance.IMAGE)
+
+    def _offer(self, x: Array) -> bool:
+        """Take the forward pass of the scores at x as incumbent where it is better; returns whether it was."""
+        solve = self.solve
+        scores = np.clip(x[solve.s], 0.0, 1.0)
+        scores = np.where(solve.arrays.integral[solve.s], np.round(scores), scores)
+        point = complete_point(solve.compiled, scores, x)
+        value = solve.arrays.objective(point)
+        if solve.objective is not None and value >= solve.objective - ABSOLUTE_GAP:
+            return False
+        if solve.arrays.violation(point) > _FEASIBLE:
+            return False
+        solve.best, solve.objective, solve.best_logits = point, value, point[solve.o].copy()
+        return True
+
+    def _offer_held(self) -> None:
+        """Improve the incumbent by linear programs with its states held, while its scores are not all integral."""
+        solve = self.solve
+        if bool(solve.arrays.integral[solve.s].all()):
+            return
+        for _ in range(_HELD):
+            if solve.best is None:
+                return
+            held = {int(k): float(np.round(solve.best[k])) for k in self.integral}
+            self._set_bounds(held)
+            for _ in range(_TANGENT_ROUNDS):
+                x, _bound = self.lp.minimise()
+                if x is None or not self.lp.add_tangents(x, self._least(), None):
+                    break
+            if x is None or not self._offer(x):
+                return
+
+    def _fractional(self, x: Array, fixed: Mapping[int, float]) -> Array:
+        """Integral columns whose value is not whole, (columns,)."""
+        value = x[self.integral]
+        columns = self.integral[np.abs(value - np.round(value)) > _FRACTION]
+        return np.array([k for k in columns.tolist() if k not in fixed], dtype=np.int64)
+
+    def _urgency(self, x: Array) -> Array:
+        """How far from the network the relaxation is at each column: for a state, by how much its ReLU's output is off,
+        relative to the largest such; for other columns, how fractional they are; (columns,)."""
+        urgency = 2.0 * np.abs(x - np.round(x))
+        m, g, columns = self.solve.instance, self.gated, self.solve.compiled.columns
+        at = np.flatnonzero(g.state >= 0)
+        if len(at):
+            a, h = x[columns(m.a)][g.pre[at]], x[columns(m.h)][g.act[at]]
+            s = np.where(g.score[at] >= 0, x[columns(m.s)][g.score[at]], 1.0)
+            passed = s * np.maximum(a, 0.0) if m.gate == "switch" else np.maximum(a - (1.0 - s) * g.scale[at], 0.0)
+            off = np.abs(h - passed)
+            urgency[self.state.start + g.state[at]] = off / max(float(off.max()), 1e-9)
+        return urgency
