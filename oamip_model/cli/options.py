@@ -28,7 +28,10 @@ class Verb(click.Command):
             return super().invoke(ctx)
         except InputError as error:
             name, colon, rest = str(error).partition(":")
-            flags = {p.name: p.opts[0] for p in self.params if isinstance(p, click.Option)}
+            options = [p for p in self.params if isinstance(p, click.Option)]
+            # By the flag's own name as well: the variable of an option that may be repeated has a plural's name.
+            flags = {p.opts[0].lstrip("-").replace("-", "_"): p.opts[0] for p in options}
+            flags |= {p.name: p.opts[0] for p in options if p.name}
             if colon and name in flags:
                 raise InputError(f"{flags[name]}:{rest}") from error
             raise

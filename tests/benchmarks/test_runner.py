@@ -45,8 +45,9 @@ def misbehaved(tmp_path_factory):
     sys.path.insert(0, str(offered))
     try:
         asked = {"time_limit": 3.0, "memory": 600}
-        names = ["crashes", "hangs", "lies", "raises", "highs"]
-        plan = make_plan(solvers=names, instances=[HINGE], **asked)
+        names = ["crashes", "lies", "raises", "highs"]
+        plan = make_plan(solvers=["hangs"], instances=[HINGE], time_limit=0.5, memory=600)
+        plan += make_plan(solvers=names, instances=[HINGE], **asked)
         plan += make_plan(solvers=["hoards"], instances=[HINGE], time_limit=30.0, memory=400)
         plan += make_plan(solvers=["breaks"], instances=[MARGIN], **asked)
         found = run_plan(plan, folder, jobs=2, grace=0.5)
@@ -102,7 +103,7 @@ def test_a_changed_point_fails_the_check(misbehaved, tmp_path):
 
 
 def test_killed_and_run_again(tmp_path):
-    asked = ["--instance", EASY, "--seeds", "3", "--time-limit", "20", "--out", str(tmp_path)]
+    asked = ["--instance", EASY, "--seeds", "2", "--time-limit", "20", "--out", str(tmp_path)]
     command = [sys.executable, "-P", "-c", "from oamip_model.cli import main; main()", "bench", "run", *asked]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     results = tmp_path / "results.jsonl"
@@ -118,13 +119,13 @@ def test_killed_and_run_again(tmp_path):
     with results.open("a") as file:
         file.write('{"key": "cut sh')
     solved = []
-    plan = make_plan(instances=[EASY], seeds=3, time_limit=20.0)
+    plan = make_plan(instances=[EASY], seeds=2, time_limit=20.0)
     found = run_plan(plan, tmp_path, progress=lambda done, total, row: solved.append(row["key"]))
-    assert 1 <= len(before) < 3
+    assert len(before) == 1
     assert set(solved) == {solve.key for solve in plan} - {row["key"] for row in before}
     assert Counter(row["key"] for row in read_rows(tmp_path)) == Counter(solve.key for solve in plan)
     assert found[: len(before)] == before
-    assert [row["status"] for row in found] == ["optimal"] * 3
+    assert [row["status"] for row in found] == ["optimal"] * 2
 
 
 def test_rows_that_are_none_are_refused(tmp_path):

@@ -215,9 +215,14 @@ def build_program(
 
 
 def arrays_hash(arrays: Arrays) -> str:
-    """SHA-256 of a program's arrays: equal if and only if every coefficient, bound and type is, bit for bit."""
+    """SHA-256 of a program's arrays: equal if and only if every coefficient, bound and type is, bit for bit.
+
+    The order in which the entries of a row are kept does not count, nor does an entry of 0.
+    """
     digest = hashlib.sha256()
-    matrix = arrays.matrix
+    matrix = arrays.matrix.copy()
+    matrix.sum_duplicates()
+    matrix.eliminate_zeros()
     parts: list[tuple[Any, str]] = [
         (matrix.indptr, "<i8"), (matrix.indices, "<i8"), (matrix.data, "<f8"), (arrays.cost, "<f8"),
         (arrays.lower, "<f8"), (arrays.upper, "<f8"), (arrays.row_lower, "<f8"), (arrays.row_upper, "<f8"),
