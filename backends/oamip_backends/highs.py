@@ -174,7 +174,17 @@ class HighsSession(CheckedSession):
             self._accept(self._highs.setSolution(point), "the start")
         with Interrupts() as self._interrupts:
             status = self._run_on_pool()
+            if self._gave_up(status):
+                # Seen with 1.15.1: dual simplex after presolve ends a program that it can solve without.
+                self._accept(self._highs.setOptionValue("presolve", "off"), "presolve")
+                status = self._run_on_pool()
+                self._accept(self._highs.setOptionValue("presolve", "choose"), "presolve")
         return self._read(status, is_mip)
+
+    def _gave_up(self, status: Any) -> bool:
+        """Whether HiGHS failed without a word on the program."""
+        unset = self._highs.getModelStatus() == self._lib.HighsModelStatus.kNotset
+        return bool(status == self._lib.HighsStatus.kError and unset and not self._interrupts.pressed)
 
     def _set_relaxed(self, relaxed: bool) -> None:
         if relaxed != self._relaxed and self.arrays.is_mip:

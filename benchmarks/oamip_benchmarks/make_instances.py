@@ -33,6 +33,8 @@ from oamip_model.files import replacing
 SEED = 2023
 PER_CLASS = 3
 """Images of each class and data set in the library."""
+SMALL = 10.0
+"""Seconds in which HiGHS solves a small instance."""
 STEP = 1024.0
 """Weights are whole multiples of 1 / STEP."""
 
@@ -156,8 +158,8 @@ def make_recipes(folder: Path) -> None:
 def take_best(folder: Path, run: Path) -> None:
     """Take from the rows of a run what is better than what the library knows, and class the instances by it.
 
-    Rows count whose solution passed its check. Small: HiGHS proved it within 10 s; medium: some solver proved it;
-    the others keep the size that was planned. Says so in ``classified``.
+    Rows count whose solution passed its check. Small: HiGHS proved it within SMALL seconds; medium: it needed more, or
+    did not prove what was planned as small; the others keep the size that was planned. Says so in ``classified``.
     """
     recipes = {entry["name"]: read_recipe(entry) for entry in _read(folder)["instances"]}
     for row in read_rows(run):
@@ -179,15 +181,16 @@ def take_best(folder: Path, run: Path) -> None:
 
 
 def _classed(recipe: Recipe, row: dict[str, Any]) -> Recipe:
-    seconds = row["wall_seconds"]
-    if row["status"] == "optimal" and row["solver"] == "highs":
-        size = "small" if seconds <= 10 else "medium"
-        return replace(recipe, size=size, classified=f"solved by {row['solver']} {row['version']} in {seconds:.1f} s")
+    if row["solver"] != "highs":
+        return recipe
+    seconds, who = row["wall_seconds"], f"{row['solver']} {row['version']}"
+    if row["status"] == "optimal":
+        size = "small" if seconds <= SMALL else "medium"
+        return replace(recipe, size=size, classified=f"solved by {who} in {seconds:.1f} s")
     if recipe.classified.startswith("solved"):
         return recipe
-    limit = f"not solved by {row['solver']} {row['version']} in {row['time_limit']:g} s"
-    return replace(recipe, size=recipe.size if recipe.size != "small" else "medium",
-                   classified=f"{limit}; not run for a full hour")  # fmt: skip
+    size = "medium" if recipe.size == "small" else recipe.size
+    return replace(recipe, size=size, classified=f"not solved by {who} in {row['time_limit']:g} s, nor run for an hour")
 
 
 def _read(folder: Path) -> dict[str, Any]:

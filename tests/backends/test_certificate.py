@@ -108,3 +108,16 @@ def test_cbc_solves_what_its_scaling_gets_wrong():
     assert other.status is Status.OPTIMAL
     assert other.objective == pytest.approx(exact.objective, abs=1e-6)
     assert other.bound == pytest.approx(exact.objective, abs=1e-6)
+
+
+def test_highs_solves_what_its_dual_simplex_gives_up():
+    from oamip_benchmarks.bench.recipes import build_program, find_recipe
+
+    import oamip_model as om
+
+    instance = build_program(find_recipe("digits-average-n10-published-relaxed-ce")).instance
+    rounds = om.solve_instance(instance, "highs")
+    found = Highs().solve(om.compile_arrays(instance), Options())
+    assert found.status is Status.OPTIMAL
+    assert found.bound == pytest.approx(dual_bound(om.compile_arrays(instance), found.row_duals), abs=1e-6)
+    assert rounds.bound - 1e-6 <= found.objective <= rounds.objective + 1e-6

@@ -85,13 +85,14 @@ def test_page_shows_what_is_wrong_in_red():
         row("a"),
         row("a", solver="cbc", seed=1, objective=2.0, bound=2.0),
         row("b"),
-        row("b", solver="cbc", seed=1),
+        row("b", solver="cbc", seed=1, status="feasible", gap=1.8),
     ]
     text = make_page(Solves(tuple(rows)), {}, "t").html()
     assert "Solves disagree" in text
     assert text.count('<td class="alert"') == 2
     fine = make_page(Solves(tuple(rows[2:])), {}, "t").html()
     assert "No two solves contradict" in fine
+    assert "feasible, 180 %" in fine
     assert '<td class="alert"' not in fine
 
 

@@ -218,8 +218,12 @@ def _outcome(row: Row, accused: bool) -> Cell:
         return Cell(f"{solve_seconds(row):.2f}", "", title)
     gap = number_of(row, "gap")
     ending = "late" if row["status"] in ANSWERS and not wrong else row["status"]
-    text = ending if math.isnan(gap) or row["status"] == "wrong" else f"{ending}, {100 * gap:.2g} %"
+    text = ending if math.isnan(gap) or row["status"] == "wrong" else f"{ending}, {_percent(gap)}"
     return Cell(text, "alert" if wrong else "faint", title)
+
+
+def _percent(gap: float) -> str:
+    return f"{100 * gap:.2g} %" if gap < 1 else f"{100 * gap:,.0f} %"
 
 
 def _endings(page: Page, solves: Solves) -> None:
