@@ -15,7 +15,8 @@ HEAVY = ("torch", "pyomo", "matplotlib", "highspy", "onnx", "scipy", "numpy")
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["score", "--help"], ["prune", "--help"],
                                        ["demo", "--help"], ["bounds", "--help"], ["solvers", "--help"],
-                                       ["tightness", "--help"], ["experiment", "pruning", "--help"]])  # fmt: skip
+                                       ["tightness", "--help"], ["experiment", "pruning", "--help"],
+                                           ["bench", "run", "--help"]])  # fmt: skip
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     code = f"import sys; from oamip_model.cli import run; code = run({arguments!r}); "
     code += f"print([m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr); sys.exit(code)"

@@ -124,7 +124,11 @@ def check(folder: Path, as_json: bool) -> int:
     from oamip_benchmarks.bench.recheck import check_run
     from oamip_benchmarks.bench.rows import read_rows
 
-    found = check_run(folder, read_rows(folder))
+    try:
+        with progress_bar("rows") as move:
+            found = check_run(folder, read_rows(folder), None if move is None else lambda k, n: move(k, n, ""))
+    except KeyboardInterrupt as stop:
+        raise Interrupted("interrupted, nothing was found out") from stop
     if as_json:
         print_json({
             "checked": found.checked, "passed": found.passed,
