@@ -2,7 +2,7 @@
 
 Run: python -m oamip_benchmarks.shares --folder DIR [--data fashion-mnist] [--network fc3] [--epochs 15]
      [--seed 0 --seed 1 ...] [--images 20000] [--share 0.3 --share 0.5 ...] [--scope layer] [--strategy forward]
-     [--head pattern] [--sweeps 1] [--sparsity published] [--threads 1]
+     [--head pattern] [--loss cross-entropy] [--sweeps 1] [--sparsity published] [--threads 1]
 
 For each seed the network is trained here, on all training images. Its scores are from ``--images`` of them (as many of
 each class; baselines that look at images get the same), and accuracy is on the test split. One table for each seed:
@@ -13,6 +13,7 @@ networks and finished programs are kept in the folder, so that a run that was ki
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from pathlib import Path
 from typing import get_args
@@ -45,6 +46,7 @@ def main() -> None:
     parser.add_argument("--head", default="pattern")
     parser.add_argument("--sweeps", type=int, default=None)
     parser.add_argument("--sparsity", default="published")
+    parser.add_argument("--loss", default="cross-entropy")
     parser.add_argument("--threads", type=int, default=1)
     asked = parser.parse_args()
     asked.strategy = asked.strategy or ["forward"]
@@ -71,10 +73,13 @@ def table(asked: argparse.Namespace, seed: int, train: om.Dataset, test: om.Data
         for share in asked.share:
             scores = om.score(
                 network, images, strategy=strategy, head=asked.head, amount=share, scope=asked.scope,
-                sparsity=asked.sparsity, store=asked.folder / f"{asked.network}-{seed}.jsonl",
+                sparsity=asked.sparsity, loss=asked.loss, store=asked.folder / f"{asked.network}-{seed}.jsonl",
                 **({} if asked.sweeps is None else {"sweeps": asked.sweeps}),
             )  # fmt: skip
             left.append(accuracy(network, scores, test, share, asked.scope))
+            print(
+                f"{asked.network} {seed}, {strategy}: {share:.0%} removed, {left[-1]:.4f}", file=sys.stderr, flush=True
+            )
         took = (time.monotonic() - began) / len(asked.share)
         row(f"{strategy}, {asked.head} ({took:.0f} s a share)", left)
         row("  points lost", [100 * (whole - value) for value in left], ".1f")

@@ -18,16 +18,19 @@ from torch.nn import functional as F
 
 from oamip_model.network.ops import Array
 from oamip_model.scoring.layers import TorchLayers
+from oamip_model.scoring.losses import Loss, cross_entropy
 from oamip_model.scoring.representation import Representation
 
 
 class Oracle(ABC):
-    """The mean cross-entropy of logits that are affine in the scores; calling it gives the loss and its gradient.
+    """The mean loss of logits that are affine in the scores; calling it gives the loss and its gradient.
 
-    labels: (n,). Logits are computed in the precision of the columns, sums in double precision.
+    labels: (n,); loss: of the logits, convex, the cross-entropy unless it is set to another. Logits are computed in the
+    precision of the columns, sums in double precision.
     """
 
     labels: Tensor
+    loss: Loss = staticmethod(cross_entropy)
     chunk = 5000
 
     @abstractmethod
@@ -44,19 +47,16 @@ class Oracle(ABC):
         """A tensor of the precision and on the device of the columns."""
 
     def __call__(self, scores: Array) -> tuple[float, Array]:
-        """Mean cross-entropy over the images, and its gradient by the scores (units,)."""
+        """Mean loss over the images, and its gradient by the scores (units,)."""
         s = torch.as_tensor(scores, dtype=self.kind.dtype, device=self.kind.device)
-        loss, total = 0.0, np.zeros(len(scores))
+        whole, total = 0.0, np.zeros(len(scores))
         count = len(self.labels)
         for start in range(0, count, self.chunk):
             part = slice(start, min(start + self.chunk, count))
-            labels = self.labels[part]
-            logits = self.logits(s, part).double()
-            loss += float(F.cross_entropy(logits, labels, reduction="sum"))
-            slope = torch.softmax(logits, dim=1)
-            slope[torch.arange(len(labels)), labels] -= 1.0
+            loss, slope = self.loss(self.logits(s, part).double(), self.labels[part])
+            whole += loss
             total += self.gradient(slope.to(s.dtype), part).double().cpu().numpy()
-        return loss / count, total / count
+        return whole / count, total / count
 
 
 @dataclass

@@ -20,6 +20,8 @@ from oamip_model.scoring.representation import Representation
 from oamip_model.scoring.result import ProgramResult, ReplayCheck, TrainedHead
 from oamip_model.scoring.task import LayerTask, tensors
 
+_CLOSER = 4
+"""Weights between those of the path that are tried, to get to the amount."""
 _CHECKED = 100
 """Images of the replay check."""
 
@@ -30,15 +32,24 @@ def solve_convex_layer(task: LayerTask, progress: Callable[[str], None] | None =
     plan, layers = task.plan, task.torch_layers()
     others = tensors(layers, task.others)
     columns, head, trained = _columns(task, layers, others)
+    columns.loss = task.loss
     made = time.monotonic()
     tangents = Tangents()
-    results = [_program(task, columns, weight, tangents, progress) for weight in task.weights]
+    weights = list(task.weights)
+    results = [_program(task, columns, weight, tangents, progress) for weight in weights]
+    if plan.amount is not None:
+        for _ in range(_CLOSER):
+            weight = _between(task, weights, results)
+            if weight is None:
+                break
+            weights.append(weight)
+            results.append(_program(task, columns, weight, tangents, progress))
     solved = time.monotonic()
     seconds = {"columns": made - began, "solve": solved - made}
     calls = sum(result.calls for result in results)
 
     def outcome(number: int) -> LayerOutcome:
-        result, weight = results[number], task.weights[number]
+        result, weight = results[number], weights[number]
         before = time.monotonic()
         check = _check(task, columns, head, result.scores)
         # Of a path it is computed by who chooses from it: a pass over all images each.
@@ -52,6 +63,20 @@ def solve_convex_layer(task: LayerTask, progress: Callable[[str], None] | None =
         return LayerOutcome(result.scores, task.cut(result.scores), program, result.solver, result.version, head)
 
     return task.settle(layers, [result.scores for result in results], outcome)
+
+
+def _between(task: LayerTask, weights: list[float], results: list[ConvexResult]) -> float | None:
+    """A weight between the two of which one keeps as many units as are to stay, or fewer, and the other more.
+
+    A unit is kept whose score is at least one half. None where a weight gets there, or all are on one side.
+    """
+    kept = [float((result.scores >= 0.5).sum()) for result in results]
+    wanted = task.cut(np.zeros(len(results[0].scores))).sum()
+    low = max((w for w, count in zip(weights, kept, strict=True) if count <= wanted), default=None)
+    high = min((w for w, count in zip(weights, kept, strict=True) if count > wanted), default=None)
+    if low is None or high is None or high <= low or kept[weights.index(low)] == wanted:
+        return None
+    return float(np.sqrt(low * high))
 
 
 def _program(

@@ -16,6 +16,7 @@ from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
 from oamip_model.scoring.columns import is_affine_after
 from oamip_model.scoring.layers import TorchLayers
+from oamip_model.scoring.losses import loss_by_name
 from oamip_model.scoring.plan import LayerOutcome, Plan
 from oamip_model.scoring.result import Scores, total_seconds
 from oamip_model.scoring.select import choose_units
@@ -121,7 +122,8 @@ class DecoupledRun:
 
     def measure(self, scores: dict[int, Array]) -> Measured:
         """How the network does on the images with these scores."""
-        return measure(self.layers, self.images, self.labels, scores)
+        loss = loss_by_name(self.plan.loss, self.plan.margin)
+        return measure(self.layers, self.images, self.labels, scores, loss)
 
     def cost(self, cut: dict[int, Array]) -> tuple[float, ...]:
         """What is least for the best of several cuts (masks by group): with an amount, where all remove as many units,

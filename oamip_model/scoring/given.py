@@ -17,7 +17,7 @@ _DEFAULTS: dict[str, Any] = {
     "weight": 5.0, "bounds": "interval", "relaxation": "big-m", "program_images": None, "heads": None,
     "heuristic": None, "search": "solver",
 }  # fmt: skip
-_OF_WHOLE = ("gate", "relaxed", "loss", "margin", "epsilon", "batch_size", "threads", "log_file", "heuristic", "search")
+_OF_WHOLE = ("gate", "relaxed", "epsilon", "batch_size", "threads", "log_file", "heuristic", "search")
 _OF_LAYERS = ("head", "amount", "scope", "sweeps", "device", "program_images", "heads")
 
 
@@ -40,13 +40,15 @@ def check_used(strategy: str, head: str, loss: str, amount: float | None, given:
             if name in values:
                 raise InputError(f"{name}: got {values[name]!r}, but {why}")
 
+    if loss == "cross-entropy":
+        refuse(["margin"], f"loss {loss} has no use for it")
     if strategy not in LAYERWISE:
         refuse(_OF_LAYERS, f"strategy {strategy} has no use for it, only {', '.join(LAYERWISE)}")
         if strategy != "batches":
             refuse(["batch_size"], f"strategy {strategy} has no use for it, only batches")
-        if loss == "cross-entropy":
-            refuse(["margin"], f"loss {loss} has no use for it")
         return
+    if loss == "margin":
+        refuse(["loss"], f"strategy {strategy} takes cross-entropy and hinge")
     refuse(_OF_WHOLE, f"strategy {strategy} has no use for it, only {', '.join(WHOLE)}")
     if strategy == "decoupled":
         refuse(["sweeps"], "strategy decoupled scores each layer once, on its own")

@@ -20,7 +20,7 @@ from oamip_model.scoring.plan import LayerOutcome
 from oamip_model.scoring.program import ProgramOutcome, Solver, solve_program
 from oamip_model.scoring.result import ReplayCheck, TrainedHead
 from oamip_model.scoring.tail import Tail, head_tail, named_scores, rest_tail
-from oamip_model.scoring.task import LayerTask, measure, tensors
+from oamip_model.scoring.task import LayerTask, tensors
 
 
 def solve_mixed_layer(task: LayerTask, progress: Callable[[str], None] | None = None) -> LayerOutcome:
@@ -55,7 +55,7 @@ def solve_mixed_layer(task: LayerTask, progress: Callable[[str], None] | None = 
         solved, scores = found[number], scores_of[number]
         replayed = solved.result.replayed_loss
         if head is not None:
-            replayed = measure(layers, part.images, part.labels, task.others | {task.group: scores}).loss
+            replayed = part.measure(layers, scores).loss
         check = solved.result.replay if head is not None else _check(part, tail, scores, solved.result.replay)
         result = replace(
             solved.result, replay=check, replayed_loss=replayed, weight=weights[number], layer=task.name,
@@ -110,7 +110,7 @@ def _program(
     start = {task.name: solve_convex_layer(near, progress).scores}
     settings = Settings(
         gate="switch" if plan.binary else "subtractive", scores="binary" if plan.binary else "continuous",
-        sparsity=plan.sparsity, weight=weight, relaxation=plan.relaxation,
+        sparsity=plan.sparsity, weight=weight, relaxation=plan.relaxation, loss=plan.loss, margin=plan.margin,
     )  # fmt: skip
     options = Solver(plan.solver, plan.tolerance, plan.time_limit, seed=plan.seed)
     told = None if progress is None else lambda line: progress(f"weight {weight:g}, {line}")

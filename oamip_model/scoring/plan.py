@@ -19,12 +19,12 @@ class Plan:
     """What every subproblem of a run has in common.
 
     order: "decoupled" (each layer on its own), "forward" or "backward" (layers cut before stay cut); head: "pattern",
-    "linear", "rest" or "auxiliary"; weight: of the loss, unless there is an ``amount``: the share of the units that is
-    to go, for which the weight is found along a path; scope: of that share, "layer" or "global"; path: weights that a
-    subproblem solves one after the other, where they are not :data:`PATH`, and gives back all of; threshold: units
-    below it count as cut in the orders, if there is no amount; sweeps: how often all layers are scored again with the
-    others cut, after the first time; bounds, relaxation, program_images: of the mixed-integer programs of the heads
-    "rest" and "auxiliary".
+    "linear", "rest" or "auxiliary"; weight: of the ``loss`` ("cross-entropy", or "hinge" with a ``margin``), unless
+    there is an ``amount``: the share of the units that is to go, for which the weight is found along a path; scope: of
+    that share, "layer" or "global"; path: weights that a subproblem solves one after the other, where they are not
+    :data:`PATH`, and gives back all of; threshold: units below it count as cut in the orders, if there is no amount;
+    sweeps: how often all layers are scored again with the others cut, after the first time; bounds, relaxation,
+    program_images: of the mixed-integer programs of the heads "rest" and "auxiliary".
     """
 
     order: str = "decoupled"
@@ -32,6 +32,8 @@ class Plan:
     sparsity: str = "published"
     binary: bool = False
     weight: float = 5.0
+    loss: str = "cross-entropy"
+    margin: float = 1.0
     amount: float | None = None
     scope: str = "layer"
     path: tuple[float, ...] = ()

@@ -88,7 +88,7 @@ def score(
     all layers, as :func:`oamip_model.prune` takes it: then the first scores are those of "decoupled", and "forward" and
     "backward" are orders of the sweeps; device: of torch.
     gate, scores, relaxed, loss, sparsity, weight, margin, epsilon, relaxation: see
-    :class:`oamip_model.formulation.Settings`; gate, relaxed, loss, margin, epsilon: of programs of all layers only;
+    :class:`oamip_model.formulation.Settings`; gate, relaxed, epsilon, loss "margin": of programs of all layers only;
     bounds: a method's name, or a :class:`oamip_model.bounds.Bounds` (joint only); bounds, relaxation: layer by layer,
     of the mixed-integer programs.
     search: of programs of all layers: "solver", the solver's own tree, or "tree", a tree of this package over the
@@ -158,8 +158,9 @@ def score(
         from oamip_model.scoring.plan import Plan
 
         plan = Plan(
-            strategy, head, sparsity, scores == "binary", weight, amount, scope, sweeps=sweeps, solver=solver,
-            tolerance=gap, time_limit=time_limit, seed=seed, device=device, bounds=str(bounds), relaxation=relaxation,
+            strategy, head, sparsity, scores == "binary", weight, loss, margin, amount, scope, sweeps=sweeps,
+            solver=solver, tolerance=gap, time_limit=time_limit, seed=seed, device=device, bounds=str(bounds),
+            relaxation=relaxation,
             program_images=Plan.program_images if program_images is None else program_images,
         )  # fmt: skip
         made = read_heads(plain, heads or {})

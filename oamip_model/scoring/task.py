@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from oamip_model.network.norms import unit_norms
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
 from oamip_model.scoring.layers import TorchLayers
+from oamip_model.scoring.losses import Loss, loss_by_name
 from oamip_model.scoring.plan import LayerOutcome, Plan
 from oamip_model.scoring.select import removal_count, removal_order
 
@@ -89,7 +89,12 @@ class LayerTask:
 
     def measure(self, layers: TorchLayers, scores: Array) -> Measured:
         """How the network does on the images with these scores of the group, the others cut as they are."""
-        return measure(layers, self.images, self.labels, self.others | {self.group: scores})
+        return measure(layers, self.images, self.labels, self.others | {self.group: scores}, self.loss)
+
+    @property
+    def loss(self) -> Loss:
+        """The plan's loss of logits."""
+        return loss_by_name(self.plan.loss, self.plan.margin)
 
     def settle(
         self, layers: TorchLayers, scores: Sequence[Array], outcome: Callable[[int], LayerOutcome]
@@ -113,23 +118,25 @@ def tensors(layers: TorchLayers, values: Mapping[int, Array]) -> dict[int, Tenso
 
 
 class Measured(NamedTuple):
-    """How a network does on images: share classified wrongly, and mean cross-entropy. Compared in this order."""
+    """How a network does on images: share classified wrongly, and mean loss. Compared in this order."""
 
     wrong: float
     loss: float
 
 
-def measure(layers: TorchLayers, images: Array, labels: NDArray[np.int64], scores: Mapping[int, Array]) -> Measured:
+def measure(
+    layers: TorchLayers, images: Array, labels: NDArray[np.int64], scores: Mapping[int, Array], loss: Loss
+) -> Measured:
     """How the network does with each unit's activation multiplied by its score, 1 for missing groups.
 
     Sums are in double precision.
     """
     gates = tensors(layers, scores)
     marks = torch.as_tensor(labels, device=layers.device)
-    wrong, loss = 0, 0.0
+    wrong, total = 0, 0.0
     for part, x in layers.batches(images, layers.batch_size()):
         with torch.no_grad():
             logits = layers.output(x, gates).reshape(len(x), -1).double()
         wrong += int((logits.argmax(dim=1) != marks[part]).sum())
-        loss += float(F.cross_entropy(logits, marks[part], reduction="sum"))
-    return Measured(wrong / len(images), loss / len(images))
+        total += loss(logits, marks[part])[0]
+    return Measured(wrong / len(images), total / len(images))

@@ -140,6 +140,7 @@ SCORE: list[tuple[list[str], str]] = [
         ["--gate", "published", "--relaxed"],
         "strategy forward has no use for it, only joint",
     ),
+    (["--loss", "margin"], "--loss: got 'margin', but strategy forward takes cross-entropy and hinge"),
     (["--jobs", "2"], "--jobs: got 2, but strategy forward"),
     (["--scope", "global"], "--scope"),
     (["--amount", "0.5", "--weight", "2"], "--weight"),
