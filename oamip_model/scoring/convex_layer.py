@@ -35,15 +35,7 @@ def solve_convex_layer(task: LayerTask, progress: Callable[[str], None] | None =
     columns.loss = task.loss
     made = time.monotonic()
     tangents = Tangents()
-    weights = list(task.weights)
-    results = [_program(task, columns, weight, tangents, progress) for weight in weights]
-    if plan.amount is not None:
-        for _ in range(_CLOSER):
-            weight = _between(task, weights, results)
-            if weight is None:
-                break
-            weights.append(weight)
-            results.append(_program(task, columns, weight, tangents, progress))
+    weights, results = _along_weights(task, lambda weight: _program(task, columns, weight, tangents, progress))
     solved = time.monotonic()
     seconds = {"columns": made - began, "solve": solved - made}
     calls = sum(result.calls for result in results)
@@ -65,18 +57,37 @@ def solve_convex_layer(task: LayerTask, progress: Callable[[str], None] | None =
     return task.settle(layers, [result.scores for result in results], outcome)
 
 
-def _between(task: LayerTask, weights: list[float], results: list[ConvexResult]) -> float | None:
-    """A weight between the two of which one keeps as many units as are to stay, or fewer, and the other more.
+def _along_weights(task: LayerTask, solve: Callable[[float], ConvexResult]) -> tuple[list[float], list[ConvexResult]]:
+    """The weights that were tried, and their results: those of the plan, and with an amount those that get closer.
 
-    A unit is kept whose score is at least one half. None where a weight gets there, or all are on one side.
+    A weight keeps the units whose score is at least one half. With an amount the path, whose weights keep ever more
+    units, ends at the second that keeps more than are to stay, and the interval where it passes that number is halved.
     """
-    kept = [float((result.scores >= 0.5).sum()) for result in results]
-    wanted = task.cut(np.zeros(len(results[0].scores))).sum()
-    low = max((w for w, count in zip(weights, kept, strict=True) if count <= wanted), default=None)
-    high = min((w for w, count in zip(weights, kept, strict=True) if count > wanted), default=None)
-    if low is None or high is None or high <= low or kept[weights.index(low)] == wanted:
-        return None
-    return float(np.sqrt(low * high))
+    weights: list[float] = []
+    results: list[ConvexResult] = []
+    kept: list[int] = []
+
+    def add(weight: float) -> None:
+        weights.append(weight)
+        results.append(solve(weight))
+        kept.append(int((results[-1].scores >= 0.5).sum()))
+
+    wanted = None
+    for weight in task.weights:
+        add(weight)
+        if task.plan.amount is not None:
+            wanted = int(task.cut(results[0].scores).sum())
+            if len(kept) > 1 and min(kept[-2:]) > wanted:
+                break
+    if wanted is None:
+        return weights, results
+    for _ in range(_CLOSER):
+        low = max((w for w, count in zip(weights, kept, strict=True) if count <= wanted), default=None)
+        high = min((w for w, count in zip(weights, kept, strict=True) if count > wanted), default=None)
+        if low is None or high is None or high <= low or kept[weights.index(low)] == wanted:
+            break
+        add(float(np.sqrt(low * high)))
+    return weights, results
 
 
 def _program(

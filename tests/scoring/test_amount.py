@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,8 +13,10 @@ import pytest
 import oamip_model as om
 from oamip_model.formulation import cross_entropy
 from oamip_model.pruning import choose_units
-from oamip_model.scoring.plan import PATH
+from oamip_model.scoring.convex_layer import _along_weights
+from oamip_model.scoring.plan import PATH, Plan
 from oamip_model.scoring.store import RunStore
+from oamip_model.scoring.task import LayerTask
 
 
 def labelled(network: om.Network, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -102,6 +106,27 @@ def test_mixed_integer_programs_have_a_path_too(problem_of: Any) -> None:
     assert found.status == "optimal"
     assert found.replay.passed
     assert len({program.weight for program in found.programs}) == 1
+
+
+@pytest.mark.parametrize("amount", [0.2, 0.4, 0.6, 0.8])
+def test_the_weight_of_a_layer_gets_to_the_amount(problem: Any, amount: float) -> None:
+    network, (images, labels) = problem
+    size = network.groups[0].size
+    task = LayerTask(network, images, labels, 0, {}, Plan(amount=amount))
+
+    def solve(weight: float) -> Any:
+        """Scores of which one more is 1 for each factor of 1.4 in the weight."""
+        return SimpleNamespace(scores=(np.arange(size) < np.log(weight / 0.1) / np.log(1.4)).astype(float))
+
+    weights, results = _along_weights(task, solve)
+    kept = [int(result.scores.sum()) for result in results]
+    stay = int(task.cut(np.ones(size)).sum())
+    assert stay in kept
+    steps = [weight for weight in weights if weight in PATH]
+    assert steps == list(PATH[: len(steps)])
+    assert sum(count > stay for count in kept[: len(steps)]) <= 2, "weights far beyond the amount are not solved"
+    # Without an amount the plan's weights are solved, and no other.
+    assert _along_weights(replace(task, plan=Plan(path=(1.0, 9.0))), solve)[0] == [1.0, 9.0]
 
 
 def test_two_jobs_find_what_one_finds(problem: Any) -> None:
