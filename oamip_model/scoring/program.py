@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oamip_model.bounds import Bounds
-from oamip_model.formulation import Settings, build_instance, cross_entropy, hinge
+from oamip_model.formulation import Settings, build_instance, cross_entropy, gate_scale, hinge
 from oamip_model.formulation.settings import validity_of
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
@@ -150,7 +150,9 @@ def replay_check(
     """
     if solution.scores is None or solution.logits is None:
         return None, None
-    logits = gated_logits(network, images, solution.scores, settings.gate)
+    # The published gate's M is the U+ of a box around the image.
+    scale = gate_scale(network, images, settings.gate, float(settings.epsilon or 0.0))
+    logits = gated_logits(network, images, solution.scores, settings.gate, scale)
     if settings.loss == "cross-entropy":
         losses = cross_entropy(logits, labels)
     else:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from oamip_benchmarks.bench.recipes import Program
 from oamip_benchmarks.bench.rows import Row
 from oamip_model.files import replacing
+from oamip_model.formulation import gate_scale
 from oamip_model.solving import gated_logits
 from oamip_model.solving.protocol import Arrays
 
@@ -82,6 +83,11 @@ def check_point(program: Program, x: Array, claimed: float | None) -> dict[str, 
     nothing, and does not count.
     """
     recipe, arrays = program.recipe, program.arrays
+    if not np.isfinite(x).all():
+        return {
+            "violation": None, "integrality": None, "replay_difference": None, "passed": False,
+            "message": "the point holds numbers that are not finite",
+        }  # fmt: skip
     violation, integrality = exact_violation(arrays, x)
     at = _columns(program.instance)
     o = x[at["o"]].reshape(len(program.labels), -1)
@@ -89,7 +95,10 @@ def check_point(program: Program, x: Array, claimed: float | None) -> dict[str, 
     sizes = np.cumsum([group.size for group in program.network.groups])[:-1]
     names = [group.name for group in program.network.groups]
     scores = dict(zip(names, np.split(flat, sizes), strict=True))
-    logits = gated_logits(program.network, program.images, scores, recipe.gate)
+    # The published gate's M is the U+ of a box around the image.
+    epsilon = float(recipe.settings().epsilon or 0.0)
+    scale = gate_scale(program.network, program.images, recipe.gate, epsilon)
+    logits = gated_logits(program.network, program.images, scores, recipe.gate, scale)
     replayed = float(np.abs(logits - o).max())
     faults = []
     if not violation <= ROWS:
