@@ -107,24 +107,34 @@ class Compiled:
         return sp.csr_array(sp.hstack(parts, format="csr"))
 
     def _bounds(self) -> tuple[Array, Array, NDArray[np.bool_]]:
-        count = len(self.variables)
-        lower, upper, integral = np.full(count, -np.inf), np.full(count, np.inf), np.zeros(count, dtype=bool)
-        for k, data in enumerate(self.variables):
-            low, high = data.bounds
+        low: list[float | None] = []
+        high: list[float | None] = []
+        domains: list[Any] = []
+        for data in self.variables:
+            least, most = data.bounds
             if data.fixed:
                 if data.value is None:
                     raise InputError(f"variable {data.name}: is fixed, but has no value")
-                low = high = float(data.value)
-            if low is not None:
-                lower[k] = low
-            if high is not None:
-                upper[k] = high
-            if not data.is_continuous():
-                # HiGHS 1.15 calls some feasible programs with a fractional bound on an integer column infeasible.
-                lower[k], upper[k] = np.ceil(lower[k] - _WHOLE), np.floor(upper[k] + _WHOLE)
-                if not data.is_integer() and not data.is_binary():
-                    raise InputError(f"variable {data.name}: domain {data.domain} is neither continuous nor integer")
-                integral[k] = True
+                least = most = float(data.value)
+            low.append(least)
+            high.append(most)
+            domains.append(data.domain)
+        lower = np.array([-np.inf if value is None else value for value in low], dtype=np.float64)
+        upper = np.array([np.inf if value is None else value for value in high], dtype=np.float64)
+        # Few domains are in use: each is asked once, by one of its variables.
+        number = np.fromiter(map(id, domains), dtype=np.int64, count=len(domains))
+        integral = np.zeros(len(domains), dtype=bool)
+        _, firsts = np.unique(number, return_index=True)
+        for first in firsts.tolist():
+            data = self.variables[first]
+            if data.is_continuous():
+                continue
+            if not data.is_integer() and not data.is_binary():
+                raise InputError(f"variable {data.name}: domain {data.domain} is neither continuous nor integer")
+            integral |= number == number[first]
+        # HiGHS 1.15 calls some feasible programs with a fractional bound on an integer column infeasible.
+        lower[integral] = np.ceil(lower[integral] - _WHOLE)
+        upper[integral] = np.floor(upper[integral] + _WHOLE)
         return lower, upper, integral
 
     def _linear(self, expression: Any, what: str) -> tuple[list[int], list[float], float]:
