@@ -1,6 +1,6 @@
 """Build, hand-over and solve time against other tools that put trained networks into mixed-integer programs.
 
-Run: python -m oamip_benchmarks.peers build [--images 2] [--repeats 3]
+Run: python -m oamip_benchmarks.peers build [--images 2] [--repeats 3] [--tool gurobi-machinelearning]
      python -m oamip_benchmarks.peers solve [--tasks 10] [--time-limit 120]
 
 The task is the same for all: the largest value of one logit over a small box around an image (see box.py). ``build``
@@ -14,6 +14,7 @@ options for each model. Needs the extra peers.
 from __future__ import annotations
 
 import argparse
+import gc
 import itertools
 import logging
 import statistics
@@ -66,11 +67,13 @@ def handed_over(name: str, task: models.Task) -> object:
     return load(om.compile_arrays(model)) if name in PYOMO or name == INTERVAL else model
 
 
-def build_times(tasks: list[models.Task], repeats: int) -> dict[str, float]:
+def build_times(tasks: list[models.Task], repeats: int, tools: list[str]) -> dict[str, float]:
     """CPU seconds of each tool for all tasks, median of the repeats; the tools take turns."""
-    taken: dict[str, list[float]] = {name: [] for name in BUILDERS}
+    taken: dict[str, list[float]] = {name: [] for name in tools}
     for repeat in range(repeats + 1):
-        for name in BUILDERS:
+        for name in tools:
+            # Each pays for its own garbage only.
+            gc.collect()
             began = time.process_time()
             kept = [handed_over(name, task) for task in tasks]
             # The first round loads modules.
@@ -90,14 +93,14 @@ def solve_task(name: str, task: models.Task, limit: float) -> tuple[float, float
     return seconds, found.seconds, found.status == "optimal", value, found.nodes
 
 
-def build(images: int, repeats: int) -> None:
+def build(images: int, repeats: int, tools: list[str]) -> None:
     """Print the build and hand-over time of each tool, and its ratio to ours with interval bounds."""
     data = om.load_dataset("fashion-mnist-2000", split="train")
     flat = data.images.reshape(len(data.images), -1)
     module = dense([784, 300, 100, 10], flat, data.labels, seed=0, epochs=3)
     network = om.read_network(module, input_shape=(784,))
     tasks = [models.Task(module, network, Box.around(flat[k], 0.01, 0)) for k in range(images)]
-    times = build_times(tasks, repeats)
+    times = build_times(tasks, repeats, list(dict.fromkeys([INTERVAL, *tools])))
     print(f"784-300-100-10, boxes of half width 0.01 around {images} images; median of {repeats}; HiGHS "
           f"{highspy.Highs().version()}")  # fmt: skip
     for name, seconds in sorted(times.items(), key=lambda entry: entry[1]):
@@ -149,6 +152,7 @@ def main() -> None:
     parser.add_argument("part", choices=["build", "solve"])
     parser.add_argument("--images", type=int, default=2, help="of build")
     parser.add_argument("--repeats", type=int, default=3, help="of build")
+    parser.add_argument("--tool", action="append", choices=list(BUILDERS), help="of build: only these; repeat")
     parser.add_argument("--tasks", type=int, default=10, help="of solve")
     parser.add_argument("--hidden", type=int, action="append", help="of solve: units of a hidden layer; repeat")
     parser.add_argument("--radius", type=float, default=0.05, help="of solve: half width of the box")
@@ -158,7 +162,7 @@ def main() -> None:
     # OMLT starts its pixels at 0, which may be outside the box; Pyomo would say so for each.
     logging.getLogger("pyomo").setLevel(logging.ERROR)
     if asked.part == "build":
-        build(asked.images, asked.repeats)
+        build(asked.images, asked.repeats, asked.tool or list(BUILDERS))
     else:
         solve(asked.tasks, asked.hidden or [32, 32], asked.radius, asked.time_limit)
 
