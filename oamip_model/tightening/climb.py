@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from oamip_model.bounds import Bounds, Cutoff, interval_bounds
 from oamip_model.bounds.interval import affine_interval
 from oamip_model.bounds.report import Deadline, layer_report
-from oamip_model.errors import InputError
+from oamip_model.errors import InputError, OamipError
 from oamip_model.network.ops import Array
 from oamip_model.network.types import IMAGE, Layer, Network
 from oamip_model.tightening.limit import Limit, limits_of, unreachable
@@ -63,9 +63,13 @@ def climb(
     if not any(worth) or jobs == 1 or len(x) == 1:
         done = [tighten_image(network, *task) for task in tasks]
     else:
-        done = Parallel(n_jobs=min(jobs, len(x)))(delayed(tighten_image)(network, *task) for task in tasks)
+        found = Parallel(n_jobs=min(jobs, len(x)))(delayed(_attempt)(network, *task) for task in tasks)
+        for result in found:
+            if isinstance(result, OamipError):
+                raise result
+        done = found
     sides = [
-        [np.concatenate(rows) for rows in zip(*(found[side] for found, _ in done), strict=True)] for side in range(4)
+        [np.concatenate(rows) for rows in zip(*(image[side] for image, _ in done), strict=True)] for side in range(4)
     ]
     lower, upper, out_lower, out_upper = (tuple(side) for side in sides)
     spent = np.sum([seconds for _, seconds in done], axis=0)
@@ -84,6 +88,14 @@ def _of_image(bounds: Bounds, i: int) -> Bounds:
     sides = ("lower", "upper", "output_lower", "output_upper")
     cut = {side: tuple(array[i : i + 1] for array in getattr(bounds, side)) for side in sides}
     return replace(bounds, **cut, reports=())  # type: ignore[arg-type]
+
+
+def _attempt(*task: Any) -> Any:
+    """:func:`tighten_image`, its error as the result: one that leaves a worker makes joblib warn as well."""
+    try:
+        return tighten_image(*task)
+    except OamipError as error:
+        return error
 
 
 def tighten_image(

@@ -113,9 +113,9 @@ def test_a_cutoff_decides_relus_that_are_open_for_all_scores(problem_of):
 
 def test_a_cutoff_that_no_scores_reach_is_said(problem_of):
     p = problem_of("dense")
-    for objective in (-0.5, 1e-4):
+    for objective, jobs in ((-0.5, 1), (1e-4, 1), (1e-4, 2)):
         with pytest.raises(om.InputError, match=r"^cutoff: got [^\n]*, but no scores have an objective as low$"):
-            compute_bounds(p.network, p.images, "lp", cutoff=om.Cutoff(objective, p.labels, sparsity="mean"))
+            compute_bounds(p.network, p.images, "lp", jobs=jobs, cutoff=om.Cutoff(objective, p.labels, sparsity="mean"))
 
 
 def test_a_program_proves_no_more_than_the_cutoff_of_its_bounds(problem_of, monkeypatch):
