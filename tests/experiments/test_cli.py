@@ -44,7 +44,7 @@ def test_a_table_files_and_a_second_run_that_says_so(
 
 
 @pytest.mark.parametrize(("arguments", "told"), [
-    (["pruning", "--network", "fc9"], "oamip: error: network: got 'fc9', accepted are fc3"),
+    (["pruning", "--network", "fc9"], "oamip: error: --network: got 'fc9', accepted are fc3"),
     (["pruning", "--data", "nothing"], "--data: nothing is not a known name"),
     (["pruning", "--share", "1.5"], "'--share'"),
     (["pruning", "--method", "best"], "'--method'"),

@@ -42,6 +42,9 @@ def test_a_second_run_computes_nothing_and_touches_nothing(conducted: tuple[Any,
     assert (first.done, again.done) == (first.cells, 0)
     assert [line.plain() for line in again.lines] == [line.plain() for line in first.lines]
     assert {path: path.stat().st_mtime_ns for path in before} == before
+    first.files[0].unlink()
+    assert conduct(STUDY, asked, folder).done == 0
+    assert first.files[0].stat().st_size
 
 
 def test_a_network_is_trained_once_for_all_cells(quick: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

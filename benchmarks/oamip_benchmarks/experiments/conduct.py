@@ -45,7 +45,9 @@ def conduct(study: Study, asked: Asked, folder: Path, *, jobs: int = 1, progress
     results, done = run_cells(cells, folder, jobs=jobs, download=asked.download, progress=progress)
     found = [(cell.tags, results[cell.key]) for cell in cells]
     lines = summarise(found, study.rows, study.values)
-    if done or not record.exists() or json.loads(record.read_text(encoding="utf-8"))["cells"] != _listed(cells):
+    files = (table, cells_table, picture)
+    there = record.exists() and all(path.exists() for path in files)
+    if done or not there or _read(record)["cells"] != _listed(cells):
         write_table(lines, table)
         write_cells(found, cells_table)
         figure = study.draw(lines)
@@ -54,7 +56,7 @@ def conduct(study: Study, asked: Asked, folder: Path, *, jobs: int = 1, progress
         text = {"study": study.name, "asked": asdict(asked), "environment": describe(), "cells": _listed(cells)}
         with replacing(record) as temporary:
             temporary.write_text(json.dumps(text, indent=1) + "\n", encoding="utf-8")
-    return Conducted(tuple(lines), len({cell.key for cell in cells}), done, (table, cells_table, picture))
+    return Conducted(tuple(lines), len({cell.key for cell in cells}), done, files)
 
 
 def _listed(cells: Sequence[Cell]) -> list[Plain]:

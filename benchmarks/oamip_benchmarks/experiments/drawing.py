@@ -112,4 +112,5 @@ def percent_axis(axes: Axes) -> None:
 def legend_below(figure: Figure, axes: Axes) -> None:
     """One legend for all panels, below them."""
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False, fontsize=8)
+    columns = max(2, int(figure.get_size_inches()[0] / 1.6))  # the longest name takes 1.5 inches
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=8)
