@@ -27,7 +27,8 @@ def test_python_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 
 def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "my-run").mkdir()  # a command before has made it
+    for made in ("my-run", "study"):  # by a command before
+        (tmp_path / made).mkdir()
     lines = [line.strip() for line in README.read_text().splitlines() if line.startswith("    oamip ")]
     assert len(lines) >= 4
     for line in lines:
