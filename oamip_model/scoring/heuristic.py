@@ -6,8 +6,8 @@ What it finds (FORMULATION.md 6) is an upper bound of the optimum, and a start f
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -61,7 +61,8 @@ def find_scores(
     images: (n, *input_shape); labels: (n,). From the trained network, all scores 1 less some noise, gradient steps go
     first through the network whose activations the scores multiply, which has gradients everywhere, then through the
     gate itself. The best point is disturbed and improved again, and at last single scores are moved to 0 and 1. Binary
-    scores are rounded before those moves. time_limit: seconds after which the best so far is given back.
+    scores are rounded before those moves; continuous ones begin also from the best binary ones. time_limit: seconds
+    after which the best so far is given back.
 
     Raises InputError for the gate "published", in which fewer scores are feasible than the network has.
 
@@ -78,11 +79,19 @@ def find_scores(
     """
     if settings.gate == "published":
         raise InputError("heuristic: gate published has no heuristic, accepted are subtractive and switch")
+    began = time.monotonic()
+    near: list[Array] = []
+    if settings.scores == "continuous":
+        # Most of the best scores are 0 or 1, and moves between those reach where gradients do not lead.
+        half = None if time_limit is None else time_limit / 2
+        binary = replace(settings, scores="binary")
+        near = [_Search(network, images, labels, binary, seed, half).run(progress)[1]]
+        time_limit = None if time_limit is None else max(time_limit - (time.monotonic() - began), 0.0)
     search = _Search(network, images, labels, settings, seed, time_limit)
-    value, scores = search.run(progress)
+    value, scores = search.run(progress, near)
     parts = np.split(scores, np.cumsum(search.gate.sizes)[:-1])
     named = {group.name: part for group, part in zip(network.groups, parts, strict=True)}
-    return HeuristicResult(named, value, time.monotonic() - search.began)
+    return HeuristicResult(named, value, time.monotonic() - began)
 
 
 class _Search:
@@ -107,13 +116,15 @@ class _Search:
         self.random = torch.Generator().manual_seed(seed)
         self.starts = min(_STARTS, self.gate.most())
 
-    def run(self, progress: Callable[[str], None] | None) -> tuple[float, Array]:
-        """The best objective, in double precision, and its scores (units,)."""
+    def run(self, progress: Callable[[str], None] | None, near: Sequence[Array] = ()) -> tuple[float, Array]:
+        """The best objective, in double precision, and its scores (units,); near: scores to begin from as well."""
         noise = 0.2 * torch.rand(self.starts, self.units, generator=self.random)
         noise[0] = 0.0
         points, _ = self.descend(self.product, 1.0 - noise, _STEPS)
         ones = torch.ones(1, self.units)
-        best, value = self.best(torch.cat([ones, self.settled(points, _STEPS)]))
+        given = [torch.as_tensor(scores, dtype=torch.float32)[None] for scores in near]
+        points = torch.cat([points, *given])
+        best, value = self.best(torch.cat([ones, *given, self.settled(points, _STEPS)]))
         idle = 0
         for number in range(_ROUNDS):
             if progress is not None:
@@ -124,11 +135,6 @@ class _Search:
             idle = 0 if new < value - _LEAST * abs(value) else idle + 1
             best, value = found, new
         best = self.moved(best)
-        if not self.binary:
-            # Scores of 0 and 1 alone may be better than what the gradient ends in, and lead it elsewhere.
-            rounded = self.moved(best.round())
-            near, _ = self.descend(self.gate, torch.stack([best, rounded]), _STEPS // 2)
-            best, _ = self.best(torch.cat([best[None], rounded[None], near]))
         with torch.no_grad():
             exact = best.double()[None]
             value = float(self.exact(exact)[0])

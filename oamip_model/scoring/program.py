@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 REPLAY_TOLERANCE = 1e-4
 """Largest difference of a logit between program and network, relative to the largest logit (at least 1)."""
 
-WORTH_A_HEURISTIC = 30
-"""Binaries of ReLUs and pooling below which a solver is done before the heuristic is."""
+WORTH_A_HEURISTIC = {"solver": 30, "tree": 100}
+"""Binaries of ReLUs and pooling, by search, below which the search is done before the heuristic is."""
 _HEURISTIC_SHARE = 0.2
 """Of the time limit, that the heuristic may take."""
 
@@ -36,7 +36,8 @@ class Solver:
     """Which solver, and how: the arguments of :func:`oamip_model.solving.solve_instance`.
 
     time_limit: seconds for all of a program, bounds and heuristic included; heuristic: whether the primal heuristic
-    makes the first incumbent; None: where the program has WORTH_A_HEURISTIC binaries of ReLUs and pooling or more.
+    makes the first incumbent; None: where the program has as many binaries of ReLUs and pooling as WORTH_A_HEURISTIC
+    says.
     """
 
     name: str = "highs"
@@ -85,7 +86,7 @@ def solve_program(
     built = time.monotonic()
     found = None
     binaries = len(instance.STATE) + len(instance.CHOICE)
-    if solver.heuristic or (solver.heuristic is None and binaries >= WORTH_A_HEURISTIC):
+    if solver.heuristic or (solver.heuristic is None and binaries >= WORTH_A_HEURISTIC[solver.search]):
         found = _heuristic(network, images, labels, settings, solver, began, progress)
         start = found.scores if np.isfinite(found.objective) else None
     searched = time.monotonic()

@@ -96,7 +96,8 @@ def score(
     separates its cuts in every node, in a sound gate, and "big-m" otherwise.
     heuristic: of programs of all layers: whether scores from gradients through the network, and from moves of single
     scores, are the first incumbent (:func:`oamip_model.scoring.heuristic.find_scores`), which the result keeps unless
-    the solver finds better ones. Unless given it is so in a sound gate with integer ReLU states, 30 of them or more.
+    the solver finds better ones. Unless given it is so in a sound gate with integer ReLU states, from 30 of them on,
+    with the search "tree" from 100.
     solver: a name of ``oamip solvers``; tolerance: relative gap at which a program counts as solved, 1e-4, and
     1e-3 layer by layer; time_limit: seconds for each program, bounds and heuristic included; threads, seed, log_file:
     handed to the solver.

@@ -432,11 +432,11 @@ class Solve:
         kind = "relaxation" if relaxed else "program"
         self.progress(f"round {self.rounds} ({kind}): objective {shown}, bound {self.bound:.6g}")
 
-    def report_tree(self, nodes: int, waiting: int, bound: float) -> None:
+    def report_tree(self, nodes: int, waiting: int) -> None:
         """A line about the search tree."""
         if self.progress is not None:
             shown = "none" if self.objective is None else f"{self.objective:.6g}"
-            self.progress(f"node {nodes} ({waiting} open): objective {shown}, bound {max(bound, self.bound):.6g}")
+            self.progress(f"node {nodes} ({waiting} open): objective {shown}, bound {self.bound:.6g}")
 
     def result(self, interrupted: bool) -> InstanceSolution:
         """What was found, with the best point loaded into the instance."""

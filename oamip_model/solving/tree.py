@@ -33,7 +33,7 @@ _STALL, _STALLED = 0.01, 3
 """Rounds of cuts end when so many in a row have each raised the bound by less than this share of the gap."""
 _ROOT_CUT, _NODE_CUT = 1e-4, 1e-3
 """Violation from which a hull cut is taken."""
-_ROOT_AGE, _AGE = 4, 20
+_ROOT_AGE, _AGE = 4, 10
 """Optima in a row in which an added row may be slack before it is dropped."""
 _DIVE = 0.3
 """A child is looked at next if its bound lies within this share of the gap from the best bound of all open nodes."""
@@ -149,7 +149,7 @@ class Tree:
             if self._offer(x):
                 self._offer_held()
             if self.nodes % _REPORT == 1:
-                self.solve.report_tree(self.nodes, len(self.open), bound)
+                self.solve.report_tree(self.nodes, len(self.open))
             columns = self._fractional(x, fixed)
             if not len(columns) and bound < self.cutoff():
                 self.solve.consider(x)
@@ -229,7 +229,7 @@ class Tree:
             number += 1
             if root:
                 self._prove(best)
-                self.solve.report_tree(1, 0, best)
+                self.solve.report_tree(1, 0)
 
     def _least(self) -> float:
         """What the loss of an image may add to the objective beyond its tangents."""
