@@ -2,7 +2,7 @@
 
 Run: python -m oamip_benchmarks.shares --folder DIR [--data fashion-mnist] [--network fc3] [--epochs 15]
      [--seed 0 --seed 1 ...] [--images 20000] [--share 0.3 --share 0.5 ...] [--scope layer] [--strategy forward]
-     [--head pattern] [--loss cross-entropy] [--sweeps 1] [--sparsity published] [--threads 1]
+     [--head pattern] [--loss cross-entropy] [--sweeps 1] [--exchanges 50] [--sparsity published] [--threads 1]
 
 For each seed the network is trained here, on all training images. Its scores are from ``--images`` of them (as many of
 each class; baselines that look at images get the same), and accuracy is on the test split. One table for each seed:
@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--strategy", action="append", default=None)
     parser.add_argument("--head", default="pattern")
     parser.add_argument("--sweeps", type=int, default=None)
+    parser.add_argument("--exchanges", type=int, default=None)
     parser.add_argument("--sparsity", default="published")
     parser.add_argument("--loss", default="cross-entropy")
     parser.add_argument("--threads", type=int, default=1)
@@ -75,6 +76,7 @@ def table(asked: argparse.Namespace, seed: int, train: om.Dataset, test: om.Data
                 network, images, strategy=strategy, head=asked.head, amount=share, scope=asked.scope,
                 sparsity=asked.sparsity, loss=asked.loss, store=asked.folder / f"{asked.network}-{seed}.jsonl",
                 **({} if asked.sweeps is None else {"sweeps": asked.sweeps}),
+                **({} if asked.exchanges is None else {"exchanges": asked.exchanges}),
             )  # fmt: skip
             left.append(accuracy(network, scores, test, share, asked.scope))
             print(

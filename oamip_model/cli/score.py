@@ -50,6 +50,12 @@ _IMAGES = 10
 @click.option(
     "--sweeps", default=1, show_default=True, help="Forward and backward: rounds over the layers after the first."
 )
+@click.option(
+    "--exchanges",
+    type=int,
+    help="Forward and backward, with --amount: rounds in which units that stay are exchanged "
+    "for units that go where the network cut so does better.  [default: 50]",
+)
 @click.option("--device", default="cpu", show_default=True, help="Of torch, layer by layer: cpu, cuda or auto.")
 @click.option("--gate", type=click.Choice(GATES), default=Settings.gate, show_default=True,
               help="Of joint, batches and per-class: how a score acts on a unit; the bounds of `published` do not hold "

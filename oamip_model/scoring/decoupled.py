@@ -15,6 +15,7 @@ from oamip_model.data import Dataset
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
 from oamip_model.scoring.columns import is_affine_after
+from oamip_model.scoring.exchange import Exchanged, affordable_images, exchange_units
 from oamip_model.scoring.layers import TorchLayers
 from oamip_model.scoring.losses import loss_by_name
 from oamip_model.scoring.plan import LayerOutcome, Plan
@@ -52,6 +53,7 @@ class DecoupledRun:
         self.workers, self.store, self.progress = workers, store, progress
         self.layers = TorchLayers(network, plan.device)
         self.outcomes: dict[int, LayerOutcome] = {}
+        self.exchanged: Exchanged | None = None
         self.done = 0
         groups = list(range(len(network.groups)))
         self.steps = groups[::-1] if plan.order == "backward" else groups
@@ -75,6 +77,8 @@ class DecoupledRun:
                     self.solve([group], self.outcomes, plan)
             for _ in range(plan.sweeps if plan.order != "decoupled" else 0):
                 self.sweep(plan)
+            if self.plan.amount is not None and plan.order != "decoupled":
+                self.exchange()
         except KeyboardInterrupt:
             return True
         return False
@@ -115,6 +119,48 @@ class DecoupledRun:
                 again = {g: replace(outcome, keep=keep[g]) for g, outcome in again.items()}
             if self.cost({g: outcome.keep for g, outcome in again.items()}) < before:
                 self.outcomes = again
+
+    def exchange(self) -> None:
+        """Exchange units by the loss of the network cut as it is now, and let the scores rank by the new masks."""
+        keep, rounds = self.cut(), self.plan.exchanges
+        count = affordable_images(self.network, len(self.images)) if rounds else 0
+        if not count:
+            return
+        told = self.base_key | {"keep": {g: m.tolist() for g, m in keep.items()}, "count": count, "rounds": rounds}
+        key = key_of(exchange=True, margin=self.plan.margin, scope=self.plan.scope, **told)
+        known = self.store.get(key)
+        if known is not None:
+            self.take(Exchanged({int(g): np.asarray(m) for g, m in known["keep"].items()}, *known["found"]))
+            return
+        latest: list[Exchanged] = []
+
+        def keep_up(found: Exchanged) -> None:
+            latest[:] = [found]
+            self.tell(f"{found.pairs} units exchanged, hinge loss {found.after:.4g} from {found.before:.4g}")
+
+        # Spread over all images, whose order may be that of the classes.
+        at = np.arange(count) * len(self.images) // count
+        try:
+            found = exchange_units(
+                self.layers, self.images[at], self.labels[at], keep, margin=self.plan.margin,
+                across=self.plan.scope == "global", rounds=rounds, progress=keep_up,
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            if latest:
+                self.take(latest[0])
+            raise
+        masks = {str(g): mask.tolist() for g, mask in found.keep.items()}
+        self.store.put(key, {"keep": masks, "found": [found.pairs, found.before, found.after]})
+        self.take(found)
+
+    def take(self, found: Exchanged) -> None:
+        """The outcomes with the masks after exchanges: every unit that stays gets a score of at least one half, and
+        every other one of at most one half, in the order that they had."""
+        self.exchanged = found
+        if found.pairs:
+            for group, keep in found.keep.items():
+                before = self.outcomes[group]
+                self.outcomes[group] = replace(before, keep=keep, scores=(before.scores + keep) / 2.0)
 
     def cut(self) -> dict[int, Array]:
         """Masks of the layers that are cut so far, by group; where each layer is on its own, none."""
@@ -221,4 +267,5 @@ def layerwise_scores(
         relaxed=False, programs=tuple(outcome.result for outcome in found), options=options, source=data.source,
         network=network.fingerprint, planned=len(network.groups), interrupted=interrupted, seconds=seconds,
         images=len(images), head=" and ".join(kinds), network_accuracy=full,
+        exchanged=0 if run.exchanged is None else run.exchanged.pairs,
     )  # fmt: skip

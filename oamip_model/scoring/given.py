@@ -13,12 +13,13 @@ from oamip_model.solving.parallel import Workers
 
 _DEFAULTS: dict[str, Any] = {
     "gate": "subtractive", "relaxed": False, "loss": "cross-entropy", "margin": 1.0, "epsilon": None, "batch_size": 10,
-    "threads": 1, "log_file": None, "head": "pattern", "amount": None, "scope": "layer", "sweeps": 1, "device": "cpu",
+    "threads": 1, "log_file": None, "head": "pattern", "amount": None, "scope": "layer", "sweeps": 1,
+    "exchanges": None, "device": "cpu",
     "weight": 5.0, "bounds": "interval", "relaxation": "big-m", "program_images": None, "heads": None,
     "heuristic": None, "search": "solver",
 }  # fmt: skip
 _OF_WHOLE = ("gate", "relaxed", "epsilon", "batch_size", "threads", "log_file", "heuristic", "search")
-_OF_LAYERS = ("head", "amount", "scope", "sweeps", "device", "program_images", "heads")
+_OF_LAYERS = ("head", "amount", "scope", "sweeps", "exchanges", "device", "program_images", "heads")
 
 
 def check_used(strategy: str, head: str, loss: str, amount: float | None, given: dict[str, Any]) -> None:
@@ -51,30 +52,38 @@ def check_used(strategy: str, head: str, loss: str, amount: float | None, given:
         refuse(["loss"], f"strategy {strategy} takes cross-entropy and hinge")
     refuse(_OF_WHOLE, f"strategy {strategy} has no use for it, only {', '.join(WHOLE)}")
     if strategy == "decoupled":
-        refuse(["sweeps"], "strategy decoupled scores each layer once, on its own")
+        refuse(["sweeps", "exchanges"], "strategy decoupled scores each layer once, on its own")
     if head not in MIXED_HEADS:
         refuse(["bounds", "relaxation", "program_images"], f"head {head} has no use for it")
     if head != "auxiliary":
         refuse(["heads"], f"head {head} has no use for it")
     if amount is None:
         refuse(["scope"], "without an amount there is no share that it could be of")
+        refuse(["exchanges"], "without an amount there is no number of units to keep to")
     else:
         refuse(["weight"], "with an amount the weight is found")
 
 
-def check_numbers(amount: float | None, scope: str, sweeps: int, program_images: int | None) -> None:
+def check_numbers(
+    amount: float | None, scope: str, sweeps: int, exchanges: int | None, program_images: int | None
+) -> None:
     """Raise InputError where an option of the strategies layer by layer is out of range."""
     check_choice("scope", scope, SCOPES)
     if amount is not None and not 0 < amount < 1:
         raise InputError(f"amount: got {amount!r}, accepted is a share of the units between 0 and 1")
     if not 0 <= sweeps <= 100:
         raise InputError(f"sweeps: got {sweeps!r}, accepted is a number from 0 to 100")
-    whole = isinstance(program_images, int) and not isinstance(program_images, bool)
-    if program_images is not None and (not whole or not 1 <= program_images <= MOST_IMAGES):
+    if exchanges is not None and not _is_whole(exchanges, 0, 1000):
+        raise InputError(f"exchanges: got {exchanges!r}, accepted is a number of rounds from 0 to 1000")
+    if program_images is not None and not _is_whole(program_images, 1, MOST_IMAGES):
         raise InputError(
             f"program_images: got {program_images!r}, accepted are 1 to {MOST_IMAGES}: a mixed-integer program has "
             "rows for each image; the heads pattern and linear take any number"
         )
+
+
+def _is_whole(value: object, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
 def check_independent(workers: Workers, strategy: str, threads: int | None, log_file: str | Path | None) -> None:

@@ -12,6 +12,8 @@ from oamip_model.scoring.result import ProgramResult, read_program
 
 PATH = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 """Weights that are tried, from the least to the most, where the share of units to remove is given."""
+EXCHANGES = 50
+"""Rounds of exchanges at most."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,9 @@ class Plan:
     there is an ``amount``: the share of the units that is to go, for which the weight is found along a path; scope: of
     that share, "layer" or "global"; path: weights that a subproblem solves one after the other, where they are not
     :data:`PATH`, and gives back all of; threshold: units below it count as cut in the orders, if there is no amount;
-    sweeps: how often all layers are scored again with the others cut, after the first time; bounds, relaxation,
-    program_images: of the mixed-integer programs of the heads "rest" and "auxiliary".
+    sweeps: how often all layers are scored again with the others cut, after the first time; exchanges: rounds of
+    exchanges of units at most, after all programs, where there is an amount; bounds, relaxation, program_images: of the
+    mixed-integer programs of the heads "rest" and "auxiliary".
     """
 
     order: str = "decoupled"
@@ -39,6 +42,7 @@ class Plan:
     path: tuple[float, ...] = ()
     threshold: float = 0.1
     sweeps: int = 1
+    exchanges: int = EXCHANGES
     solver: str = "highs"
     tolerance: float = 1e-3
     time_limit: float | None = None

@@ -104,7 +104,9 @@ class Scores:
     passed;
     options: what was asked for; source: where the images came from; network: fingerprint of the network; planned:
     programs that were asked for, of which an interrupted run has fewer, 0 for a rule without any; seconds: by stage,
-    added up over the programs; network_accuracy: of the network on the same images, where heads were trained.
+    added up over the programs; network_accuracy: of the network on the same images, where heads were trained;
+    exchanged: pairs of units that a local search over the whole network exchanged after the layers' programs, so that
+    the scores are no longer theirs.
     """
 
     by_layer: dict[str, Array]
@@ -123,6 +125,7 @@ class Scores:
     images: int = 0
     head: str | None = None
     network_accuracy: float | None = None
+    exchanged: int = 0
 
     @property
     def averaged(self) -> bool:
@@ -221,6 +224,7 @@ class Scores:
             kind = f"{len(self.by_layer)} layers scored one by one ({self.strategy}, head {self.head})"
             most = max((len(p.images) for p in self.programs), default=0)
             kind += f", {most} of the images in each mixed-integer program" if most else ""
+            kind += f", then {self.exchanged} pairs of units exchanged by local search" if self.exchanged else ""
         if self.averaged:
             solved = sum(p.objective is not None for p in self.programs)
             kind += f", averaged over {solved} of {self.planned} programs"
@@ -231,6 +235,7 @@ class Scores:
         proved = "proved optimal" if self.proved else "not proved optimal for the network"
         if self.layerwise and self.status == "optimal":
             proved = "each layer's program proved optimal within its gap, the network's not"
+            proved += ", nor the exchanges" if self.exchanged else ""
         stopped = ", interrupted" if self.interrupted else ""
         return f"{self.status}{stopped}, {gap}, {kind}, {self.images} images ({self.source}), {check}: {proved}"
 
@@ -276,6 +281,7 @@ def load_scores(path: str | Path) -> Scores:
         names = ["strategy", "gate", "solver", "version", "relaxed", "options", "source", "network"]
         names += ["planned", "interrupted", "seconds", "images", "head"]
         known = {name: record[name] for name in names} | {"network_accuracy": record.get("network_accuracy")}
+        known["exchanged"] = record.get("exchanged", 0)
         scores = Scores(by_layer, programs=programs, **known)
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"scores: {source} is damaged ({type(error).__name__}: {error})") from None

@@ -42,6 +42,7 @@ def score(
     amount: float | None = None,
     scope: str = "layer",
     sweeps: int = 1,
+    exchanges: int | None = None,
     gate: str = "subtractive",
     scores: str = "continuous",
     relaxed: bool = False,
@@ -86,7 +87,9 @@ def score(
     of the images correctly (of equals, that with the lowest loss); scope:
     of that share, "layer", of each layer's units with a weight for each, or "global", of all units by one weight for
     all layers, as :func:`oamip_model.prune` takes it: then the first scores are those of "decoupled", and "forward" and
-    "backward" are orders of the sweeps; device: of torch.
+    "backward" are orders of the sweeps; exchanges: with an amount, rounds (50 unless given) of a local search after the
+    programs, in which a unit that stays is exchanged for one that goes where the hinge loss of the network cut so falls
+    (:mod:`oamip_model.scoring.exchange`), from 1,000 images on; device: of torch.
     gate, scores, relaxed, loss, sparsity, weight, margin, epsilon, relaxation: see
     :class:`oamip_model.formulation.Settings`; gate, relaxed, epsilon, loss "margin": of programs of all layers only;
     bounds: a method's name, or a :class:`oamip_model.bounds.Bounds` (joint only); bounds, relaxation: layer by layer,
@@ -140,12 +143,12 @@ def score(
     given = {
         "gate": gate, "relaxed": relaxed, "loss": loss, "margin": margin, "epsilon": epsilon, "batch_size": batch_size,
         "threads": threads, "log_file": log_file, "head": head, "amount": amount, "scope": scope, "sweeps": sweeps,
-        "device": device, "weight": weight, "bounds": bounds, "relaxation": relaxation,
+        "exchanges": exchanges, "device": device, "weight": weight, "bounds": bounds, "relaxation": relaxation,
         "program_images": program_images, "heads": heads, "heuristic": heuristic,
         "search": search,
     }  # fmt: skip
     check_used(strategy, head, loss, amount, given)
-    check_numbers(amount, scope, sweeps, program_images)
+    check_numbers(amount, scope, sweeps, exchanges, program_images)
     workers = Workers(jobs, engine, scheduler)
     if workers.several:
         check_independent(workers, strategy, threads, log_file)
@@ -161,7 +164,7 @@ def score(
         plan = Plan(
             strategy, head, sparsity, scores == "binary", weight, loss, margin, amount, scope, sweeps=sweeps,
             solver=solver, tolerance=gap, time_limit=time_limit, seed=seed, device=device, bounds=str(bounds),
-            relaxation=relaxation,
+            relaxation=relaxation, exchanges=Plan.exchanges if exchanges is None else exchanges,
             program_images=Plan.program_images if program_images is None else program_images,
         )  # fmt: skip
         made = read_heads(plain, heads or {})

@@ -1,0 +1,190 @@
+"""Exchanges of a unit that stays for one that goes, by the loss of the whole network cut so.
+
+Each layer's program sees the other layers as they are cut when it is solved. What is left to gain between layers is
+looked for afterwards by a local search over the masks; it proves nothing, and never makes the loss larger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from oamip_model.network.ops import Array, Conv2d, Dense
+from oamip_model.network.types import Network
+from oamip_model.scoring.layers import TorchLayers
+from oamip_model.scoring.losses import hinge
+from oamip_model.scoring.task import tensors
+
+LEAST_IMAGES, MOST_IMAGES = 1_000, 10_000
+"""Images that the search looks at; with fewer it would fit them rather than what they stand for, and is left out."""
+_WORK, _EVALUATIONS = 4e12, 1_000
+"""Multiplications that all passes may take, and how many passes must at least be within that."""
+_HELD = 2**26
+"""Numbers (in single precision: 256 MiB) that the outputs of all layers may take."""
+_CANDIDATES = 12
+"""Units that stay, and as many that go, that are changed alone in a round: those that the gradient puts first."""
+_PAIRS = 4
+"""Pairs of them that are tried together, those first whose changes alone add up to the least."""
+_GAIN = 1e-6
+"""Share of the loss that an exchange must gain: single precision shows no smaller one."""
+
+Unit: TypeAlias = tuple[int, int]
+"""Index of a score group, and a unit of it."""
+
+
+@dataclass(frozen=True)
+class Exchanged:
+    """Masks (units,) by group after the exchanges, how many there were, and the mean hinge loss before and after."""
+
+    keep: dict[int, Array]
+    pairs: int
+    before: float
+    after: float
+
+
+def affordable_images(network: Network, count: int) -> int:
+    """How many of ``count`` images the search can look at, 0 where they are too few.
+
+    Example:
+        >>> import torch, oamip_model as om
+        >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+        >>> network = om.read_network(module, input_shape=(2,))
+        >>> [affordable_images(network, n) for n in (10, 1_500, 60_000)]
+        [0, 1500, 10000]
+    """
+    work = sum(
+        term.map.weight.size * int(np.prod(layer.pre_shape[1:]))
+        for layer in network.layers
+        for term in layer.terms
+        if isinstance(term.map, Dense | Conv2d)
+    )
+    held = sum(layer.size for layer in network.layers)
+    most = min(count, MOST_IMAGES, int(_WORK / _EVALUATIONS / max(work, 1)), _HELD // held)
+    return most if most >= LEAST_IMAGES else 0
+
+
+def exchange_units(
+    layers: TorchLayers,
+    images: Array,
+    labels: NDArray[np.int64],
+    keep: Mapping[int, Array],
+    *,
+    margin: float = 1.0,
+    across: bool = False,
+    rounds: int = 50,
+    progress: Callable[[Exchanged], None] | None = None,
+) -> Exchanged:
+    """Masks that remove as many units, and whose cut network has no larger mean hinge loss on the images.
+
+    images: (n, *input_shape), looked at all at once; labels: (n,); keep: masks (units,) by group, 1 where a unit stays;
+    margin: of the hinge loss, which counts by how much an image's class fails to lead, in logits; across: whether a
+    unit may be exchanged for one of another layer; rounds: at most, each with at most one exchange a layer (or one in
+    all); progress: called after each exchange. Ends where no pair that is tried gains.
+    """
+    search = _Search(layers, images, labels, keep, margin)
+    groups = sorted(keep)
+    before, pairs = search.value, 0
+    for _ in range(rounds):
+        gained = False
+        slope = search.gradient()
+        for pool in [groups] if across else [[g] for g in groups]:
+            if search.improve(pool, slope):
+                gained, pairs = True, pairs + 1
+                if progress is not None:
+                    progress(Exchanged(search.masks(), pairs, before, search.value))
+        if not gained:
+            break
+    return Exchanged(search.masks(), pairs, before, search.value)
+
+
+class _Search:
+    def __init__(
+        self, layers: TorchLayers, images: Array, labels: NDArray[np.int64], keep: Mapping[int, Array], margin: float
+    ) -> None:
+        self.layers, self.margin = layers, margin
+        self.images = torch.as_tensor(images, dtype=layers.dtype, device=layers.device)
+        self.labels = torch.as_tensor(labels, device=layers.device)
+        self.first = {g: layers.network.groups[g].layers[0] for g in keep}
+        self.take(tensors(layers, keep))
+
+    def take(self, gates: dict[int, Tensor]) -> None:
+        """Make these masks the current ones; the outputs that changes of a mask begin from are computed once."""
+        self.gates = gates
+        with torch.no_grad():
+            self.outputs = self.layers.run(self.images, gates)
+            self.passed = {
+                g: self.layers.run(self.images, {o: m for o, m in gates.items() if o != g}, self.outputs[:k], k)[k]
+                for g, k in self.first.items()
+            }
+        self.value = self._loss(self.outputs[-1])
+
+    def _loss(self, logits: Tensor) -> float:
+        return hinge(logits.reshape(len(self.labels), -1).double(), self.labels, self.margin)[0] / len(self.labels)
+
+    def masks(self) -> dict[int, Array]:
+        """The current masks as arrays."""
+        return {g: mask.double().cpu().numpy() for g, mask in self.gates.items()}
+
+    def gradient(self) -> dict[int, Tensor]:
+        """Slope of the loss by each score, (units,) by group, at the current masks."""
+        gates = {g: mask.clone().requires_grad_(True) for g, mask in self.gates.items()}
+        size = self.layers.gradient_batch_size()
+        for start in range(0, len(self.labels), size):
+            part = slice(start, start + size)
+            logits = self.layers.output(self.images[part], gates)
+            rows = logits.detach().reshape(len(logits), -1).double()
+            slope = hinge(rows, self.labels[part], self.margin)[1]
+            logits.backward(slope.reshape(logits.shape).to(logits.dtype))  # type: ignore[no-untyped-call]
+        return {g: gate.grad if gate.grad is not None else torch.zeros_like(gate) for g, gate in gates.items()}
+
+    def changed(self, *units: Unit) -> dict[int, Tensor]:
+        """The masks with these units changed."""
+        gates = dict(self.gates)
+        for group, unit in units:
+            gates[group] = gates[group].clone()
+            gates[group][unit] = 1.0 - gates[group][unit]
+        return gates
+
+    def loss_of(self, *units: Unit) -> float:
+        """The loss with these units changed."""
+        gates = self.changed(*units)
+        group = min((g for g, _ in units), key=lambda g: self.first[g])
+        k = self.first[group]
+        with torch.no_grad():
+            r = self.passed[group]
+            known = [*self.outputs[:k], r * self.layers.gate(k, gates[group], r)]
+            return self._loss(self.layers.run(self.images, gates, known)[-1])
+
+    def improve(self, pool: list[int], slope: Mapping[int, Tensor]) -> bool:
+        """Make the best exchange of units of these groups, of those that are tried; returns whether one gains."""
+        go = self._candidates(pool, slope, stays=True)
+        come = self._candidates(pool, slope, stays=False)
+        alone = {unit: self.loss_of(unit) for unit in (*go, *come)}
+        pairs = sorted(self._pairs(go, come), key=lambda pair: alone[pair[0]] + alone[pair[1]])[:_PAIRS]
+        losses = [self.loss_of(*pair) for pair in pairs]
+        if not losses or min(losses) >= self.value - _GAIN * abs(self.value):
+            return False
+        self.take(self.changed(*pairs[losses.index(min(losses))]))
+        return True
+
+    def _pairs(self, go: list[Unit], come: list[Unit]) -> Iterator[tuple[Unit, Unit]]:
+        """Pairs of a unit that may go and one that may come; the last unit of a layer stays."""
+        for out, into in product(go, come):
+            if out[0] == into[0] or float(self.gates[out[0]].sum()) > 1:
+                yield out, into
+
+    def _candidates(self, pool: list[int], slope: Mapping[int, Tensor], *, stays: bool) -> list[Unit]:
+        """Units that stay (or go) whose change costs least by the gradient."""
+        found: list[tuple[float, Unit]] = []
+        for g in pool:
+            at = torch.nonzero((self.gates[g] > 0.5) == stays)[:, 0]
+            cost = -slope[g][at] if stays else slope[g][at]
+            found += [(float(c), (g, int(u))) for c, u in zip(cost.tolist(), at.tolist(), strict=True)]
+        return [unit for _, unit in sorted(found)[:_CANDIDATES]]
