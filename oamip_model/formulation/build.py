@@ -131,7 +131,7 @@ def build_instance(
         (3, 'minimize')
     """
     settings = Settings(gate, relaxation, scores, relaxed, loss, sparsity, weight, margin, epsilon)
-    data = instance_data(network, images, labels, settings, bounds)
-    model = abstract_model(gate, relaxation, scores, relaxed, loss, sparsity)
+    # Much is made here and nothing of it goes: collections would only look at it again and again.
     with PauseGC():
-        return model.create_instance(data)
+        data = instance_data(network, images, labels, settings, bounds)
+        return abstract_model(gate, relaxation, scores, relaxed, loss, sparsity).create_instance(data)

@@ -22,9 +22,9 @@ from oamip_model.scoring.layers import TorchLayers
 from oamip_model.scoring.losses import hinge
 from oamip_model.scoring.task import tensors
 
-LEAST_IMAGES, MOST_IMAGES = 1_000, 10_000
+LEAST_IMAGES, MOST_IMAGES = 1_000, 30_000
 """Images that the search looks at; with fewer it would fit them rather than what they stand for, and is left out."""
-_WORK, _EVALUATIONS = 4e12, 1_000
+_WORK, _EVALUATIONS = 1e13, 1_000
 """Multiplications that all passes may take, and how many passes must at least be within that."""
 _HELD = 2**26
 """Numbers (in single precision: 256 MiB) that the outputs of all layers may take."""
@@ -57,7 +57,7 @@ def affordable_images(network: Network, count: int) -> int:
         >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
         >>> network = om.read_network(module, input_shape=(2,))
         >>> [affordable_images(network, n) for n in (10, 1_500, 60_000)]
-        [0, 1500, 10000]
+        [0, 1500, 30000]
     """
     work = sum(
         term.map.weight.size * int(np.prod(layer.pre_shape[1:]))
