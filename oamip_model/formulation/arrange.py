@@ -29,6 +29,8 @@ def arrange(network: Network, images: Array, bounds: Bounds, sound: Bounds, gate
 
 _ROUNDING = 1e-9
 """Difference of two sums of the same terms, relative to the larger of them and 1, that is taken for rounding."""
+_DENSE = 5e6
+"""Multiplications from which a product of matrices with few zeros is quicker as one of dense matrices."""
 
 
 class _Arrangement(Entries):
@@ -245,11 +247,17 @@ class _Arrangement(Entries):
 
 def _product(left: sp.csr_array, right: sp.csr_array) -> sp.csr_array:
     """left @ right, quicker where no row of ``right`` has two entries and no column has: then it only scales the
-    columns of ``left`` and moves them."""
-    if right.nnz > right.shape[0] or (np.diff(right.indptr) > 1).any():
-        return sp.csr_array(left @ right)
-    if (np.bincount(right.indices, minlength=1) > 1).any():
-        return sp.csr_array(left @ right)
+    columns of ``left`` and moves them. A large product without many zeros is one of dense matrices."""
+    entries, uses = np.diff(right.indptr), np.bincount(right.indices, minlength=right.shape[1])
+    if (entries > 1).any() or (uses > 1).any():
+        used = np.flatnonzero(uses)
+        work, most = int(entries[left.indices].sum()), left.shape[0] * left.shape[1] * len(used)
+        if work <= max(_DENSE, most / 4):
+            return sp.csr_array(left @ right)
+        place = np.cumsum(uses > 0) - 1
+        part = sp.csr_array((right.data, place[right.indices], right.indptr), shape=(right.shape[0], len(used)))
+        found = sp.csr_array(left.toarray() @ part.toarray())
+        return sp.csr_array((found.data, used[found.indices], found.indptr), shape=(left.shape[0], right.shape[1]))
     factor, column = np.zeros(right.shape[0]), np.full(right.shape[0], -1, dtype=right.indices.dtype)
     rows = np.flatnonzero(np.diff(right.indptr))
     factor[rows], column[rows] = right.data, right.indices
