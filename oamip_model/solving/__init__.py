@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from oamip_model.solving.registry import list_solvers as list_solvers
     from oamip_model.solving.registry import open_session as open_session
     from oamip_model.solving.replay import gated_logits as gated_logits
-    from oamip_model.solving.solve import InstanceSolution as InstanceSolution
+    from oamip_model.solving.solution import InstanceSolution as InstanceSolution
     from oamip_model.solving.solve import solve_instance as solve_instance
 
 _HOMES = {
-    "compile_arrays": "compile", "gated_logits": "replay", "InstanceSolution": "solve", "solve_instance": "solve",
+    "compile_arrays": "compile", "gated_logits": "replay", "InstanceSolution": "solution", "solve_instance": "solve",
     "get_backend": "registry", "list_solvers": "registry", "SolverInfo": "registry", "open_session": "registry",
     "Arrays": "protocol", "Backend": "protocol", "Capability": "protocol", "Options": "protocol",
     "RebuildSession": "protocol", "Session": "protocol", "Solution": "protocol", "Status": "protocol",

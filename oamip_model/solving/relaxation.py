@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -17,9 +17,7 @@ from oamip_model.network.ops import Array
 from oamip_model.solving.point import losses
 from oamip_model.solving.protocol import Solution, Status
 from oamip_model.solving.registry import open_tree_session
-
-if TYPE_CHECKING:
-    from oamip_model.solving.solve import Solve
+from oamip_model.solving.state import SolveState
 
 _MIDDLE = 0.5
 """Where between the relaxation's optimum and a feasible point cuts are sought first."""
@@ -68,7 +66,7 @@ class Relaxation:
     Rows that are added hold for every point of the instance, whatever the bounds of columns are at the time.
     """
 
-    def __init__(self, solve: Solve) -> None:
+    def __init__(self, solve: SolveState) -> None:
         self.solve = solve
         self.instance, self.compiled, self.arrays = solve.instance, solve.compiled, solve.arrays
         self.session = open_tree_session(solve.backend, self.arrays, solve.options)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,9 +19,8 @@ from oamip_model.solving.branching import PseudoCosts
 from oamip_model.solving.point import complete_point
 from oamip_model.solving.protocol import ABSOLUTE_GAP, Solution, Status
 from oamip_model.solving.relaxation import OutOfTime, Relaxation
-
-if TYPE_CHECKING:
-    from oamip_model.solving.solve import Solve
+from oamip_model.solving.solution import InstanceSolution
+from oamip_model.solving.state import SolveState
 
 _FRACTION = 1e-6
 """Distance from a whole number up to which an integral column has that value."""
@@ -45,6 +43,16 @@ _REPORT = 20
 """Nodes between two lines of progress."""
 
 
+def solve_by_tree(solve: SolveState) -> InstanceSolution:
+    """Solve an instance with integral columns by a tree of ours; Ctrl-C gives back what was found."""
+    interrupted = False
+    try:
+        Tree(solve).run()
+    except KeyboardInterrupt:
+        interrupted = True
+    return solve.result(interrupted)
+
+
 @dataclass(order=True)
 class _Node:
     """An open node: its bound, its number, and the bounds of the columns that differ from the root's."""
@@ -61,7 +69,7 @@ class Tree:
     is closed where its bound reaches the incumbent less the gap that is allowed.
     """
 
-    def __init__(self, solve: Solve) -> None:
+    def __init__(self, solve: SolveState) -> None:
         self.solve = solve
         self.lp = Relaxation(solve)
         arrays = solve.arrays

@@ -15,7 +15,7 @@ from oamip_model.solving.point import complete_point
 from oamip_model.solving.protocol import Options
 from oamip_model.solving.registry import get_backend
 from oamip_model.solving.relaxation import Relaxation
-from oamip_model.solving.solve import Solve
+from oamip_model.solving.state import SolveState
 
 WEIGHT = 5.0
 CASES = [
@@ -160,7 +160,7 @@ def test_the_instance_keeps_the_rows_that_the_tree_ended_with(problem_of):
 
 def test_dropped_rows_are_those_that_were_slack(problem_of):
     instance = problem_of("conv", 4).build(relaxation="hull")
-    relaxation = Relaxation(Solve(instance, get_backend("highs"), Options(), 1e-4, None))
+    relaxation = Relaxation(SolveState(instance, get_backend("highs"), Options(), 1e-4, None))
     x, first = relaxation.minimise()
     for _ in range(6):
         relaxation.add_tangents(x, 1e-9, None)

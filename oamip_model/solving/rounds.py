@@ -1,0 +1,212 @@
+"""Solves an instance in rounds by a backend's own tree: tangents of the loss, cuts of the relaxation "hull"."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from oamip_model.formulation.objective import tangents
+from oamip_model.network.ops import Array
+from oamip_model.solving.compile import Compiled
+from oamip_model.solving.hull_rounds import HullRounds
+from oamip_model.solving.point import losses
+from oamip_model.solving.protocol import Arrays, Backend, Capability, Options, Session, Solution, Status, append_rows
+from oamip_model.solving.registry import open_session
+from oamip_model.solving.solution import InstanceSolution
+from oamip_model.solving.state import SolveState, by_rounds, pyo_value
+
+_SETTLED = 0.1
+"""Share of the tolerance below which the loss of an image needs no further tangent."""
+_POLISH = 50
+"""Linear programs at most with the states of one incumbent held."""
+_STALL = 50
+"""Rounds in a row in which the bound did not move, after which the outer approximation gives up."""
+
+
+def states_held(arrays: Arrays, point: Array) -> Arrays:
+    """The linear program that is left of ``arrays`` where every integral column has its value in ``point``.
+
+    Example:
+        >>> one = np.ones(2)
+        >>> whole = Arrays(sp.csr_array([[1.0, 1.0]]), one, 0 * one, one, one[:1], one[:1], np.array([True, False]))
+        >>> held = states_held(whole, np.array([0.9, 0.1]))
+        >>> held.lower.tolist(), held.upper.tolist(), held.is_mip
+        ([1.0, 0.0], [1.0, 1.0], False)
+    """
+    value = np.round(point)
+    lower, upper = (np.where(arrays.integral, value, side) for side in (arrays.lower, arrays.upper))
+    return replace(arrays, lower=lower, upper=upper, integral=np.zeros_like(arrays.integral))
+
+
+class Rounds(SolveState):
+    """An instance that is solved in rounds, each of which is a solve of the backend."""
+
+    def __init__(
+        self,
+        instance: Any,
+        backend: Backend,
+        options: Options,
+        tolerance: float,
+        progress: Callable[[str], None] | None,
+    ) -> None:
+        super().__init__(instance, backend, options, tolerance, progress)
+        self.hull = HullRounds(instance, self.compiled) if hasattr(instance, "hull_cuts") else None
+        self.tangents: list[tuple[sp.csr_array, Array, Array]] = []
+
+    def run(self) -> InstanceSolution:
+        """Solve, and say what was found."""
+        session = open_session(self.backend, self.arrays, self.options)
+        interrupted = False
+        try:
+            if self.arrays.is_mip and (by_rounds(self.instance) or self.hull is not None):
+                self.outer(session, relaxed=True)
+                session = self.without_slack(session)
+            if self.stopped:
+                pass
+            elif by_rounds(self.instance) or (self.hull is not None and not self.arrays.is_mip):
+                self.outer(session, relaxed=False)
+            else:
+                self.one(session, relaxed=False)
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            session.close()
+        return self.result(interrupted)
+
+    def one(self, session: Session, relaxed: bool) -> Solution | None:
+        """One solve; None where no time is left."""
+        left = self.left()
+        if left is not None and left <= 0:
+            self.stopped = "time limit"
+            return None
+        start = None if relaxed or not self.arrays.is_mip else self.start()
+        solution = session.solve(start, relaxed=relaxed, time_limit=left)
+        self.rounds += 1
+        self.solver_seconds += solution.seconds
+        self.last = solution
+        if solution.nodes is not None:
+            self.nodes = (self.nodes or 0) + solution.nodes
+        if solution.bound is not None:
+            # Bounds of a cutoff may forbid scores beyond it, so that no more than the cutoff itself is proved.
+            self.bound = max(self.bound, min(solution.bound, self.cutoff))
+            self.first_bound = self.bound if self.rounds == 1 and np.isfinite(self.bound) else self.first_bound
+        if solution.x is not None and not (relaxed and self.arrays.is_mip):
+            self.consider(solution.x)
+        if solution.interrupted:
+            raise KeyboardInterrupt
+        if solution.status is not Status.OPTIMAL:
+            self.stopped = solution.status.value
+        if solution.status is Status.INFEASIBLE and self.cutoff < np.inf:
+            self.stopped = f"infeasible within the bounds, which hold up to an objective of {self.cutoff:g} only"
+        elif solution.status is Status.INFEASIBLE:
+            self.refute(solution.solver)
+        return solution
+
+    def start(self) -> Array | None:
+        """A feasible point to start from, for solvers that take one."""
+        return self.feasible_point() if Capability.MIP_START in self.backend.capabilities else None
+
+    def refute(self, solver: str) -> None:
+        """Take back a claim that there is no solution where one is known (HiGHS 1.15 makes such claims)."""
+        point = self.feasible_point()
+        if point is None:
+            return
+        self.stopped = f"{solver} claims that the program is infeasible, but a feasible point is known"
+        if self.objective is None:
+            self.best, self.objective, self.best_logits = point, self.arrays.objective(point), point[self.o].copy()
+
+    def outer(self, session: Session, relaxed: bool) -> None:
+        """Rounds of outer approximation: solve, add tangents at the solution, until objective and bound meet."""
+        stalled = 0
+        while True:
+            before = self.bound
+            solution = self.one(session, relaxed)
+            if solution is None or solution.x is None:
+                return
+            missing = self.missing(solution.x)
+            weight = pyo_value(self.instance.weight)
+            value = self.arrays.objective(self.lifted(solution.x))
+            open_gap = weight * float(missing.mean()) / max(abs(value), 1e-10)
+            self.report(relaxed, value if relaxed else self.objective)
+            done = open_gap <= self.tolerance / 2 if relaxed and self.arrays.is_mip else self.gap() <= self.tolerance
+            hull_cuts = 0 if self.stopped else self.cut_hull(session, solution.x, relaxed)
+            if (done and not hull_cuts) or self.stopped:
+                return
+            needed = missing * weight > _SETTLED * self.tolerance * max(abs(value), 1e-10)
+            stalled = stalled + 1 if self.bound <= before + 1e-12 * max(1.0, abs(before)) else 0
+            if not hull_cuts and (not needed.any() or stalled >= _STALL):
+                if not relaxed:
+                    self.stopped = "the outer approximation stalled"
+                return
+            if needed.any():
+                self.cut(session, solution.x[self.o], np.flatnonzero(needed))
+            if not relaxed and self.arrays.is_mip:
+                self.polish(session)
+
+    def cut_hull(self, session: Session, x: Array, relaxed: bool) -> int:
+        """Add cuts of the relaxation "hull" that an optimum x of a linear program violates; returns how many."""
+        if self.hull is None or (self.arrays.is_mip and not relaxed):
+            return 0
+        count = self.hull.add(session, x, self.bound)
+        self.cuts += count
+        # The incumbent of a linear program is none of the program with more cuts, and is replaced by the next.
+        self.stale = count > 0 and not self.arrays.is_mip
+        return count
+
+    def without_slack(self, session: Session) -> Session:
+        """A session for the integer program, without the cuts that are slack where the rounds ended."""
+        x = None if self.last is None else self.last.x
+        if self.hull is None or self.stopped or x is None or not self.hull.drop_slack(x):
+            return session
+        session.close()
+        self.compiled = Compiled(self.instance)
+        self.arrays, self.tangents = self.compiled.arrays, []
+        return open_session(self.backend, self.arrays, self.options)
+
+    def polish(self, session: Session) -> None:
+        """Solve the program with the incumbent's ReLU states held, by linear programs, and share the tangents.
+
+        Held states leave a convex program in the scores. Its optimum is a better incumbent, and tangents around it
+        spare rounds of the integer program, each of which costs far more than all of these.
+        """
+        if self.best is None or bool(self.arrays.integral[self.s].all()):
+            return
+        whole = self.arrays
+        for rows in self.tangents:
+            whole = append_rows(whole, *rows)
+        held = states_held(whole, self.best)
+        t, weight = self.compiled.columns(self.instance.t), pyo_value(self.instance.weight)
+        inner = open_session(self.backend, held, self.options)
+        try:
+            for _ in range(_POLISH):
+                left = self.left()
+                if left is not None and left <= 0:
+                    return
+                solution = inner.solve(time_limit=left)
+                self.solver_seconds += solution.seconds
+                if solution.interrupted:
+                    raise KeyboardInterrupt
+                if solution.status is not Status.OPTIMAL or solution.x is None:
+                    return
+                self.consider(solution.x)
+                missing = weight * (losses(self.instance, solution.x[self.o]) - solution.x[t])
+                needed = missing > _SETTLED * self.tolerance * max(abs(self.objective or 0.0), 1e-10)
+                if not needed.any():
+                    return
+                self.cut(session, solution.x[self.o], np.flatnonzero(needed))
+                inner.add_rows(*self.tangents[-1])
+        finally:
+            inner.close()
+
+    def cut(self, session: Session, logits: Array, images: Any) -> None:
+        """Add the tangents of some images at logits (n x classes,)."""
+        points = logits.reshape(-1, len(self.instance.CLASS))[images]
+        rows = tangents(self.instance, points, images, first=len(self.instance.loss_tangents.rows.names))
+        self.instance.loss_tangents.append(rows)
+        self.tangents.append((self.compiled.rows(rows), rows.lower, rows.upper))
+        session.add_rows(*self.tangents[-1])
+        self.cuts += len(images)

@@ -1,0 +1,187 @@
+"""What is known of an instance while it is solved: its arrays, the best point, the bound that is proved by now."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from oamip_model.errors import InputError
+from oamip_model.network.ops import Array
+from oamip_model.solving.compile import Compiled
+from oamip_model.solving.point import complete_point, losses
+from oamip_model.solving.protocol import ABSOLUTE_GAP, Backend, Options, Solution, Status
+from oamip_model.solving.solution import InstanceSolution
+
+FEASIBLE = 1e-6
+"""A point that a forward pass gives is taken as incumbent if it breaks no row by more than this."""
+
+
+def by_rounds(instance: Any) -> bool:
+    """Whether the loss is approximated by tangents, in rounds."""
+    return hasattr(instance, "loss_tangents") and pyo_value(instance.weight) > 0
+
+
+def pyo_value(parameter: Any) -> float:
+    """Value of a scalar Pyomo parameter."""
+    return float(parameter.value)
+
+
+class SolveState:
+    """An instance while it is being solved: its arrays, the best point so far, the bound proved so far."""
+
+    def __init__(
+        self,
+        instance: Any,
+        backend: Backend,
+        options: Options,
+        tolerance: float,
+        progress: Callable[[str], None] | None,
+    ) -> None:
+        self.began = time.monotonic()
+        self.instance, self.backend, self.options, self.tolerance = instance, backend, options, tolerance
+        self.progress = progress
+        known = instance.layout.value.cutoff
+        self.cutoff = np.inf if known is None else float(known)
+        self.compiled = Compiled(instance)
+        self.arrays = self.compiled.arrays
+        if self.arrays.sense != 1:
+            raise InputError("objective: is maximised, solve_instance takes one that is minimised: change its sign")
+        self.stale = False
+        self.s = self.compiled.columns(instance.s)
+        self.o = self.compiled.columns(instance.o)
+        states = [self.arrays.integral[self.compiled.columns(v)] for v in (instance.z, instance.q)]
+        # A forward pass has integer ReLU states: where they are relaxed it is a worse point than the solver's.
+        self.exact = self.arrays.is_mip and bool(np.concatenate(states).all())
+        self.best: Array | None = None
+        self.best_logits: Array | None = None
+        self.objective: float | None = None
+        self.bound = -np.inf
+        self.first_bound: float | None = None
+        self.rounds = self.cuts = 0
+        self.nodes: int | None = None
+        self.solver_seconds = 0.0
+        self.last: Solution | None = None
+        self.stopped = ""
+
+    def left(self) -> float | None:
+        """Seconds that are left, None without a limit."""
+        limit = self.options.time_limit
+        return None if limit is None else limit - (time.monotonic() - self.began)
+
+    def gap(self) -> float:
+        """The relative gap by now, inf where there is none."""
+        if self.objective is None or not np.isfinite(self.bound):
+            return np.inf
+        # A bound above the objective is no proof of anything but a solver's mistake.
+        difference = abs(self.objective - self.bound)
+        return 0.0 if difference <= ABSOLUTE_GAP else difference / max(abs(self.objective), 1e-10)
+
+    def begin(self, scores: Mapping[str, Array] | None) -> None:
+        """Take the forward pass of given scores as incumbent. Raises InputError where they do not fit the instance."""
+        if scores is None:
+            return
+        sizes = {g: int(self.instance.size[g]) for g in self.instance.GROUP}
+        given = {g: np.asarray(values, dtype=np.float64) for g, values in scores.items()}
+        if {g: values.shape for g, values in given.items()} != {g: (size,) for g, size in sizes.items()}:
+            told = ", ".join(f"{g} {values.shape}" for g, values in given.items()) or "none"
+            raise InputError(
+                f"start: got {told}, needed are scores of {', '.join(f'{g} ({n},)' for g, n in sizes.items())}"
+            )
+        flat = np.clip(np.concatenate([given[g] for g in sizes]), 0.0, 1.0)
+        point = complete_point(self.compiled, np.where(self.arrays.integral[self.s], np.round(flat), flat))
+        if self.arrays.violation(point) <= FEASIBLE:
+            self.best, self.objective, self.best_logits = point, self.arrays.objective(point), point[self.o].copy()
+
+    def feasible_point(self) -> Array | None:
+        """The best point so far, or the trained network itself, every score 1, where that is feasible."""
+        if self.best is not None:
+            return self.best
+        point = complete_point(self.compiled, np.ones(self.s.stop - self.s.start))
+        return point if self.arrays.violation(point) <= FEASIBLE else None
+
+    def consider(self, x: Array) -> None:
+        """Take a solver's point as incumbent if it is better: as the forward pass of its scores where that is feasible.
+
+        The solver's own point satisfies big-M rows within a tolerance only; the forward pass satisfies them exactly.
+        """
+        scores = np.clip(x[self.s], 0.0, 1.0)
+        if self.exact:
+            exact = complete_point(self.compiled, np.where(self.arrays.integral[self.s], np.round(scores), scores), x)
+            candidates = [exact, self.lifted(x)] if self.arrays.violation(exact) <= FEASIBLE else [self.lifted(x)]
+        else:
+            candidates = [self.lifted(x)]
+        point = candidates[0]
+        value = self.arrays.objective(point)
+        if self.objective is None or self.stale or value < self.objective:
+            self.stale = False
+            self.best, self.objective, self.best_logits = point, value, x[self.o].copy()
+
+    def lifted(self, x: Array) -> Array:
+        """x with the losses that its logits have."""
+        if not hasattr(self.instance, "t"):
+            return x
+        y = x.copy()
+        y[self.compiled.columns(self.instance.t)] = losses(self.instance, x[self.o])
+        return y
+
+    def missing(self, x: Array) -> Array:
+        """By how much the tangents fall short of the loss of each image at x, (n,)."""
+        if not by_rounds(self.instance):
+            return np.zeros(len(self.instance.IMAGE))
+        return losses(self.instance, x[self.o]) - x[self.compiled.columns(self.instance.t)]
+
+    def report(self, relaxed: bool, value: float | None) -> None:
+        """A line about a round."""
+        if self.progress is None:
+            return
+        shown = "none" if value is None else f"{value:.6g}"
+        kind = "relaxation" if relaxed else "program"
+        self.progress(f"round {self.rounds} ({kind}): objective {shown}, bound {self.bound:.6g}")
+
+    def report_tree(self, nodes: int, waiting: int) -> None:
+        """A line about the search tree."""
+        if self.progress is not None:
+            shown = "none" if self.objective is None else f"{self.objective:.6g}"
+            self.progress(f"node {nodes} ({waiting} open): objective {shown}, bound {self.bound:.6g}")
+
+    def result(self, interrupted: bool) -> InstanceSolution:
+        """What was found, with the best point loaded into the instance."""
+        status = self.status(interrupted)
+        scores = logits = loss = sparsity = None
+        if self.best is not None and self.objective is not None:
+            self.compiled.load(self.best)
+            scores = self.scores(np.clip(self.best[self.s], 0.0, 1.0))
+            assert self.best_logits is not None
+            logits = self.best_logits.reshape(-1, len(self.instance.CLASS))
+            sparsity = self.objective
+            if hasattr(self.instance, "t"):
+                loss = float(self.best[self.compiled.columns(self.instance.t)].mean())
+                sparsity = self.objective - pyo_value(self.instance.weight) * loss
+        message = self.stopped or (self.last.message if self.last is not None else "")
+        bound = float(self.bound) if np.isfinite(self.bound) else None
+        return InstanceSolution(
+            status, scores, logits, self.objective, bound, loss, sparsity,
+            self.rounds, self.cuts, self.nodes, time.monotonic() - self.began, self.solver_seconds,
+            self.backend.name, self.backend.version(), message, interrupted, self.first_bound,
+        )  # fmt: skip
+
+    def status(self, interrupted: bool) -> Status:
+        """How the solve ended."""
+        if self.objective is not None:
+            done = self.gap() <= self.tolerance and not self.stale
+            return Status.OPTIMAL if done else Status.FEASIBLE
+        if self.last is not None and self.last.status is Status.INFEASIBLE:
+            # Within a cutoff only: there may be scores beyond it.
+            return Status.INFEASIBLE if self.cutoff == np.inf else Status.NO_SOLUTION
+        if self.last is not None and self.last.status in (Status.UNBOUNDED, Status.ERROR):
+            return self.last.status
+        return Status.NO_SOLUTION
+
+    def scores(self, flat: Array) -> dict[str, Array]:
+        """Scores by group from one vector (units,)."""
+        sizes = [int(self.instance.size[g]) for g in self.instance.GROUP]
+        parts = np.split(flat, np.cumsum(sizes)[:-1])
+        return {g: part.copy() for g, part in zip(self.instance.GROUP, parts, strict=True)}
