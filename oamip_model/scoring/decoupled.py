@@ -121,13 +121,13 @@ class DecoupledRun:
                 self.outcomes = again
 
     def exchange(self) -> None:
-        """Exchange units by the loss of the network cut as it is now, and let the scores rank by the new masks."""
+        """Exchange units by what the network cut so gets wrong, and let the scores rank by the new masks."""
         keep, rounds = self.cut(), self.plan.exchanges
         count = affordable_images(self.network, len(self.images)) if rounds else 0
         if not count:
             return
         told = self.base_key | {"keep": {g: m.tolist() for g, m in keep.items()}, "count": count, "rounds": rounds}
-        key = key_of(exchange=True, margin=self.plan.margin, scope=self.plan.scope, **told)
+        key = key_of(exchange="wrong + hinge", margin=self.plan.margin, scope=self.plan.scope, **told)
         known = self.store.get(key)
         if known is not None:
             self.take(Exchanged({int(g): np.asarray(m) for g, m in known["keep"].items()}, *known["found"]))
@@ -136,7 +136,9 @@ class DecoupledRun:
 
         def keep_up(found: Exchanged) -> None:
             latest[:] = [found]
-            self.tell(f"{found.pairs} units exchanged, hinge loss {found.after:.4g} from {found.before:.4g}")
+            self.tell(
+                f"{found.pairs} pairs of units exchanged, wrong + hinge loss {found.after:.4g} from {found.before:.4g}"
+            )
 
         # Spread over all images, whose order may be that of the classes.
         at = np.arange(count) * len(self.images) // count

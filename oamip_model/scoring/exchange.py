@@ -1,7 +1,8 @@
-"""Exchanges of a unit that stays for one that goes, by the loss of the whole network cut so.
+"""Exchanges of a unit that stays for one that goes, by what the whole network cut so gets wrong.
 
 Each layer's program sees the other layers as they are cut when it is solved. What is left to gain between layers is
-looked for afterwards by a local search over the masks; it proves nothing, and never makes the loss larger.
+looked for afterwards by a local search over the masks. It proves nothing. What it lowers is the share of images
+classified wrongly plus the mean hinge loss: either alone follows a few images, or sees no small steps.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _CANDIDATES = 12
 _PAIRS = 4
 """Pairs of them that are tried together, those first whose changes alone add up to the least."""
 _GAIN = 1e-6
-"""Share of the loss that an exchange must gain: single precision shows no smaller one."""
+"""Share of the harm that an exchange must gain: single precision shows no smaller one."""
 
 Unit: TypeAlias = tuple[int, int]
 """Index of a score group, and a unit of it."""
@@ -41,7 +42,8 @@ Unit: TypeAlias = tuple[int, int]
 
 @dataclass(frozen=True)
 class Exchanged:
-    """Masks (units,) by group after the exchanges, how many there were, and the mean hinge loss before and after."""
+    """Masks (units,) by group after the exchanges, how many there were, and the harm before and after: share of images
+    classified wrongly plus mean hinge loss."""
 
     keep: dict[int, Array]
     pairs: int
@@ -81,7 +83,7 @@ def exchange_units(
     rounds: int = 50,
     progress: Callable[[Exchanged], None] | None = None,
 ) -> Exchanged:
-    """Masks that remove as many units, and whose cut network has no larger mean hinge loss on the images.
+    """Masks that remove as many units, and whose cut network does no more harm (:class:`Exchanged`) on the images.
 
     images: (n, *input_shape), looked at all at once; labels: (n,); keep: masks (units,) by group, 1 where a unit stays;
     margin: of the hinge loss, which counts by how much an image's class fails to lead, in logits; across: whether a
@@ -123,17 +125,19 @@ class _Search:
                 g: self.layers.run(self.images, {o: m for o, m in gates.items() if o != g}, self.outputs[:k], k)[k]
                 for g, k in self.first.items()
             }
-        self.value = self._loss(self.outputs[-1])
+        self.value = self._harm(self.outputs[-1])
 
-    def _loss(self, logits: Tensor) -> float:
-        return hinge(logits.reshape(len(self.labels), -1).double(), self.labels, self.margin)[0] / len(self.labels)
+    def _harm(self, logits: Tensor) -> float:
+        rows = logits.reshape(len(self.labels), -1).double()
+        wrong = int((rows.argmax(dim=1) != self.labels).sum())
+        return (wrong + hinge(rows, self.labels, self.margin)[0]) / len(self.labels)
 
     def masks(self) -> dict[int, Array]:
         """The current masks as arrays."""
         return {g: mask.double().cpu().numpy() for g, mask in self.gates.items()}
 
     def gradient(self) -> dict[int, Tensor]:
-        """Slope of the loss by each score, (units,) by group, at the current masks."""
+        """Slope of the hinge loss by each score, (units,) by group, at the current masks."""
         gates = {g: mask.clone().requires_grad_(True) for g, mask in self.gates.items()}
         size = self.layers.gradient_batch_size()
         for start in range(0, len(self.labels), size):
@@ -152,26 +156,26 @@ class _Search:
             gates[group][unit] = 1.0 - gates[group][unit]
         return gates
 
-    def loss_of(self, *units: Unit) -> float:
-        """The loss with these units changed."""
+    def harm_of(self, *units: Unit) -> float:
+        """The harm with these units changed."""
         gates = self.changed(*units)
         group = min((g for g, _ in units), key=lambda g: self.first[g])
         k = self.first[group]
         with torch.no_grad():
             r = self.passed[group]
             known = [*self.outputs[:k], r * self.layers.gate(k, gates[group], r)]
-            return self._loss(self.layers.run(self.images, gates, known)[-1])
+            return self._harm(self.layers.run(self.images, gates, known)[-1])
 
     def improve(self, pool: list[int], slope: Mapping[int, Tensor]) -> bool:
         """Make the best exchange of units of these groups, of those that are tried; returns whether one gains."""
         go = self._candidates(pool, slope, stays=True)
         come = self._candidates(pool, slope, stays=False)
-        alone = {unit: self.loss_of(unit) for unit in (*go, *come)}
+        alone = {unit: self.harm_of(unit) for unit in (*go, *come)}
         pairs = sorted(self._pairs(go, come), key=lambda pair: alone[pair[0]] + alone[pair[1]])[:_PAIRS]
-        losses = [self.loss_of(*pair) for pair in pairs]
-        if not losses or min(losses) >= self.value - _GAIN * abs(self.value):
+        harms = [self.harm_of(*pair) for pair in pairs]
+        if not harms or min(harms) >= self.value - _GAIN * abs(self.value):
             return False
-        self.take(self.changed(*pairs[losses.index(min(losses))]))
+        self.take(self.changed(*pairs[harms.index(min(harms))]))
         return True
 
     def _pairs(self, go: list[Unit], come: list[Unit]) -> Iterator[tuple[Unit, Unit]]:

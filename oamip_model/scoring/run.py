@@ -88,8 +88,9 @@ def score(
     of that share, "layer", of each layer's units with a weight for each, or "global", of all units by one weight for
     all layers, as :func:`oamip_model.prune` takes it: then the first scores are those of "decoupled", and "forward" and
     "backward" are orders of the sweeps; exchanges: with an amount, rounds (50 unless given) of a local search after the
-    programs, in which a unit that stays is exchanged for one that goes where the hinge loss of the network cut so falls
-    (:mod:`oamip_model.scoring.exchange`), from 1,000 images on; device: of torch.
+    programs, in which a unit that stays is exchanged for one that goes where the network cut so does better, by share
+    of images classified wrongly plus hinge loss (:mod:`oamip_model.scoring.exchange`), from 1,000 images on; device: of
+    torch.
     gate, scores, relaxed, loss, sparsity, weight, margin, epsilon, relaxation: see
     :class:`oamip_model.formulation.Settings`; gate, relaxed, epsilon, loss "margin": of programs of all layers only;
     bounds: a method's name, or a :class:`oamip_model.bounds.Bounds` (joint only); bounds, relaxation: layer by layer,
