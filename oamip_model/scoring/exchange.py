@@ -25,8 +25,8 @@ from oamip_model.scoring.task import tensors
 
 LEAST_IMAGES, MOST_IMAGES = 1_000, 30_000
 """Images that the search looks at; with fewer it would fit them rather than what they stand for, and is left out."""
-_WORK, _EVALUATIONS = 1e13, 1_000
-"""Multiplications that all passes may take, and how many passes must at least be within that."""
+_WORK, _PASSES = 5e12, 1_000
+"""Multiplications after which the search ends, and passes behind the first scored layer that must be within that."""
 _HELD = 2**26
 """Numbers (in single precision: 256 MiB) that the outputs of all layers may take."""
 _CANDIDATES = 12
@@ -61,15 +61,23 @@ def affordable_images(network: Network, count: int) -> int:
         >>> [affordable_images(network, n) for n in (10, 1_500, 60_000)]
         [0, 1500, 30000]
     """
-    work = sum(
-        term.map.weight.size * int(np.prod(layer.pre_shape[1:]))
-        for layer in network.layers
-        for term in layer.terms
-        if isinstance(term.map, Dense | Conv2d)
-    )
+    first = min(k for group in network.groups for k in group.layers)
     held = sum(layer.size for layer in network.layers)
-    most = min(count, MOST_IMAGES, int(_WORK / _EVALUATIONS / max(work, 1)), _HELD // held)
+    most = min(count, MOST_IMAGES, int(_WORK / _PASSES / max(_work_behind(network)[first], 1)), _HELD // held)
     return most if most >= LEAST_IMAGES else 0
+
+
+def _work_behind(network: Network) -> NDArray[np.int64]:
+    """Multiplications for one image in the layers behind each layer, (layers,)."""
+    work = [
+        sum(
+            term.map.weight.size * int(np.prod(layer.pre_shape[1:]))
+            for term in layer.terms
+            if isinstance(term.map, Dense | Conv2d)
+        )
+        for layer in network.layers
+    ]
+    return np.asarray(np.cumsum(work[::-1])[::-1] - work, dtype=np.int64)
 
 
 def exchange_units(
@@ -88,7 +96,8 @@ def exchange_units(
     images: (n, *input_shape), looked at all at once; labels: (n,); keep: masks (units,) by group, 1 where a unit stays;
     margin: of the hinge loss, which counts by how much an image's class fails to lead, in logits; across: whether a
     unit may be exchanged for one of another layer; rounds: at most, each with at most one exchange a layer (or one in
-    all); progress: called after each exchange. Ends where no pair that is tried gains.
+    all); progress: called after each exchange. Ends where no pair that is tried gains, or after 5e12
+    multiplications, which are counted and not timed, so that the same is found on every machine.
     """
     search = _Search(layers, images, labels, keep, margin)
     groups = sorted(keep)
@@ -97,7 +106,7 @@ def exchange_units(
         gained = False
         slope = search.gradient()
         for pool in [groups] if across else [[g] for g in groups]:
-            if search.improve(pool, slope):
+            if search.spent < _WORK and search.improve(pool, slope):
                 gained, pairs = True, pairs + 1
                 if progress is not None:
                     progress(Exchanged(search.masks(), pairs, before, search.value))
@@ -114,6 +123,7 @@ class _Search:
         self.images = torch.as_tensor(images, dtype=layers.dtype, device=layers.device)
         self.labels = torch.as_tensor(labels, device=layers.device)
         self.first = {g: layers.network.groups[g].layers[0] for g in keep}
+        self.behind, self.spent = _work_behind(layers.network), 0
         self.take(tensors(layers, keep))
 
     def take(self, gates: dict[int, Tensor]) -> None:
@@ -161,6 +171,7 @@ class _Search:
         gates = self.changed(*units)
         group = min((g for g, _ in units), key=lambda g: self.first[g])
         k = self.first[group]
+        self.spent += int(self.behind[k]) * len(self.labels)
         with torch.no_grad():
             r = self.passed[group]
             known = [*self.outputs[:k], r * self.layers.gate(k, gates[group], r)]

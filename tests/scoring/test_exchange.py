@@ -133,6 +133,19 @@ def test_few_images_and_large_networks_are_left_alone(problem_of: Any) -> None:
     assert affordable_images(wide, 60_000) == 0
 
 
+def test_the_search_ends_when_its_work_is_spent(problem_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, images, labels = problem(problem_of, "conv", 60)
+    found = {}
+    for work in (1e12, 1):
+        monkeypatch.setattr(exchange, "_WORK", work)
+        found[work] = [
+            exchange_units(TorchLayers(network), images, labels, half(network, seed), across=True).pairs
+            for seed in range(4)
+        ]
+    assert max(found[1e12]) > 1
+    assert found[1] == [min(pairs, 1) for pairs in found[1e12]]
+
+
 @pytest.mark.parametrize(
     ("options", "culprit"),
     [
