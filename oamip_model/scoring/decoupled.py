@@ -15,7 +15,7 @@ from oamip_model.data import Dataset
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
 from oamip_model.scoring.columns import is_affine_after
-from oamip_model.scoring.exchange import Exchanged, affordable_images, exchange_units
+from oamip_model.scoring.exchange import Exchanged, affordable_images, exchange_units, scores_of
 from oamip_model.scoring.layers import TorchLayers
 from oamip_model.scoring.losses import loss_by_name
 from oamip_model.scoring.plan import LayerOutcome, Plan
@@ -156,13 +156,12 @@ class DecoupledRun:
         self.take(found)
 
     def take(self, found: Exchanged) -> None:
-        """The outcomes with the masks after exchanges: every unit that stays gets a score of at least one half, and
-        every other one of at most one half, in the order that they had."""
+        """The outcomes with the masks after exchanges, and scores that rank so."""
         self.exchanged = found
         if found.pairs:
             for group, keep in found.keep.items():
                 before = self.outcomes[group]
-                self.outcomes[group] = replace(before, keep=keep, scores=(before.scores + keep) / 2.0)
+                self.outcomes[group] = replace(before, keep=keep, scores=scores_of(keep, before.scores))
 
     def cut(self) -> dict[int, Array]:
         """Masks of the layers that are cut so far, by group; where each layer is on its own, none."""

@@ -80,6 +80,16 @@ def _work_behind(network: Network) -> NDArray[np.int64]:
     return np.asarray(np.cumsum(work[::-1])[::-1] - work, dtype=np.int64)
 
 
+def scores_of(keep: Array, before: Array) -> Array:
+    """Scores that rank every unit that stays above every one that goes, and otherwise as ``before``, all (units,).
+
+    Example:
+        >>> scores_of(np.array([1.0, 0.0, 1.0]), np.array([0.0, 1.0, 1.0])).tolist()
+        [0.51, 0.49, 1.0]
+    """
+    return np.asarray(0.49 * before + 0.51 * keep)
+
+
 def exchange_units(
     layers: TorchLayers,
     images: Array,

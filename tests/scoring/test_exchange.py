@@ -113,6 +113,20 @@ def test_scores_rank_by_the_masks_and_say_so(
         np.testing.assert_array_equal(again.by_layer[name], values)
 
 
+def test_scores_of_rank_whatever_they_were(problem_of: Any) -> None:
+    network = problem_of("deep", 0, 1).network
+    rng = np.random.default_rng(0)
+    for scope in ("layer", "global"):
+        for _ in range(20):
+            keep = half(network, int(rng.integers(1000)))
+            before = [rng.choice([0.0, 1.0, rng.uniform()], group.size) for group in network.groups]
+            scores = {g.name: exchange.scores_of(keep[k], before[k]) for k, g in enumerate(network.groups)}
+            gone = 1 - sum(mask.sum() for mask in keep.values()) / sum(len(mask) for mask in keep.values())
+            chosen = choose_units(scores, network, amount=0.5 if scope == "layer" else gone, scope=scope).keep
+            for k, group in enumerate(network.groups):
+                np.testing.assert_array_equal(chosen[group.name], keep[k] > 0.5)
+
+
 def test_ctrl_c_keeps_the_exchanges_so_far(problem_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     network, images, labels = problem(problem_of, "deep", 1000, seed=1)
 
