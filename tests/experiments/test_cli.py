@@ -48,6 +48,8 @@ def test_a_table_files_and_a_second_run_that_says_so(
     (["pruning", "--data", "nothing"], "--data: nothing is not a known name"),
     (["pruning", "--share", "1.5"], "'--share'"),
     (["pruning", "--method", "best"], "'--method'"),
+    (["transfer", "--method", "random"], "--share: a share is needed, or the method published, which has a threshold"),
+    (["transfer", "--schedule", "step"], "'--schedule'"),
     (["pruning", "--weight", "3"], "No such option"),
     (["everything"], "No such command"),
 ])  # fmt: skip

@@ -72,6 +72,38 @@ def test_the_mask_of_one_data_set_is_trained_from_its_initial_weights_on_the_oth
     assert {cell.tags["trained_on"] for cell, _ in found} == {data, other}
     with pytest.raises(InputError, match=r"target: .* holds the same images"):
         STUDIES["transfer"].plan(replace(asked, target=data))
+    with pytest.raises(InputError, match="shares: a share is needed, or the method published"):
+        STUDIES["transfer"].plan(replace(asked, shares=()))
+
+
+def test_by_the_threshold_a_mask_of_any_other_method_is_as_large_as_the_published(
+    data: str, other: str, folder: Path
+) -> None:
+    asked = replace(small(data, methods=("published", "forward", "random"), target=other), shares=())
+    found = done("transfer", asked, folder)
+    setting = next(cell.options["setting"] for cell, _ in found if cell.tags["scored_on"] == data)
+    shop = Workshop(folder)
+    network = shop.trained(setting).network
+    scores, _ = shop.scores(setting, published_rule())
+    gone = {name: [int((values < 0.1).sum()), len(values)] for name, values in scores.by_layer.items()}
+    assert any(count for count, _ in gone.values())
+    for method in ("published", "random"):
+        assert only(found, scored_on=data, method=method, threshold=0.1)["layers"] == gone
+    score = {"strategy": "forward", "weight": 5.0}
+    layers = om.choose_units(om.score(network, om.load_dataset(data, split="train"), **score), network, threshold=0.1)
+    result = only(found, scored_on=data, method="forward")["layers"]
+    assert {name: gone for name, (gone, _) in result.items()} == {k: len(v) for k, v in layers.removed.items()}
+
+
+def test_a_schedule_is_that_of_every_training(data: str, other: str, folder: Path) -> None:
+    asked = replace(small(data, methods=("random",), target=other), schedule="cosine")
+    full = om.make_network("dense-6-4", SHAPE, 3, seed=0)
+    om.train(full, *om.load_dataset(data, split="train"), seed=0, **(RECIPE | {"schedule": "cosine"}))
+    found = done("transfer", asked, folder)
+    setting = next(cell.options["setting"] for cell, _ in found if cell.tags["trained_on"] == data)
+    trained = Workshop(folder).trained(setting).module
+    assert np.array_equal(trained.fc1.weight.detach().numpy(), full.fc1.weight.detach().numpy())
+    assert all((c.options.get("target") or c.options["setting"])["recipe"]["schedule"] == "cosine" for c, _ in found)
 
 
 def test_pruning_at_initialisation_uses_the_scores_of_the_untrained_network(data: str, folder: Path) -> None:

@@ -100,6 +100,18 @@ def published_rule(weight: float = PUBLISHED_WEIGHT, images: int = PUBLISHED_IMA
     return {"method": "oamip", "images": images, "score": asked}
 
 
+def weight_rule(method: str, weight: float, images: int | None) -> Plain:
+    """The rule of one of :data:`SCORED` for a weight of the loss, whose scores are cut at a threshold.
+
+    Example:
+        >>> weight_rule("forward", 5.0, None)["score"]
+        {'strategy': 'forward', 'weight': 5.0}
+    """
+    if method == "published":
+        return published_rule(weight)
+    return {"method": "oamip", "images": images, "score": {"strategy": method, "weight": weight}}
+
+
 def published_threshold(network: str, data: str) -> float:
     """The threshold on scores in the authors' scripts: 0.1 dense, 0.2 LeNet-5, 0.3 on CIFAR-10 and for deeper ones.
 

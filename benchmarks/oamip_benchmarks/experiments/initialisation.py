@@ -33,7 +33,7 @@ def plan(asked: Asked) -> list[Cell]:
 def retrain_cell(setting: Plain, rule: Plain, of: str, choice: Plain, method: str, target: Plain | None = None) -> Cell:
     """The cell of a sub-network of ``target`` (the setting itself where None), trained from its initial weights."""
     options = {"setting": setting, "rule": rule, "of": of, "choice": choice, "target": target or setting}
-    tags = {"network": setting["network"], "method": method, "scored": of, "share": choice["amount"]}
+    tags = {"network": setting["network"], "method": method, "scored": of, "share": choice.get("amount")}
     return Cell("retrain", options, tags | {"seed": setting["seed"]})
 
 

@@ -20,21 +20,22 @@ Draw: TypeAlias = Callable[[Sequence["Line"]], "Figure"]
 
 @dataclass(frozen=True)
 class Asked:
-    """What is asked of a study; each uses those fields that its ``options`` name, and the first seven.
+    """What is asked of a study; each uses those fields that its ``options`` name, and the first eight.
 
-    seeds: how many, from 0; epochs: of training, None for those of the published runs; training_images: how many
-    are trained on and scored by, None for all; download: fetch data sets that are not here; device: of training;
-    images: how many of them score the units, None for all; counts: the same, one after the other, in the study of
-    them; shares: of the units that go, of each layer or of all together by scopes; tune: epochs of fine-tuning;
-    tuned: methods whose networks are fine-tuned; weights: of the loss; every: epochs between two prunings; target:
-    the data set that is trained on after scoring on ``data``; keep: share of all units that stays; per_class:
-    images of each class
+    seeds: how many, from 0; epochs: of training, and schedule: of its learning rate, None for those of the published
+    runs; training_images: how many are trained on and scored by, None for all; download: fetch data sets that are not
+    here; device: of training; images: how many of them score the units, None for all; counts: the same, one after the
+    other, in the study of them; shares: of the units that go, of each layer or of all together by scopes; tune: epochs
+    of fine-tuning; tuned: methods whose networks are fine-tuned; weights: of the loss; every: epochs between two
+    prunings; target: the data set that is trained on after scoring on ``data``; keep: share of all units that stays;
+    per_class: images of each class
     """
 
     networks: tuple[str, ...]
     data: str
     seeds: int
     epochs: int | None = None
+    schedule: str | None = None
     training_images: int | None = None
     download: bool = False
     device: str = "cpu"
@@ -56,7 +57,7 @@ class Asked:
 class Study:
     """One of the studies that ``oamip experiment`` offers.
 
-    options: names and defaults of the fields of :class:`Asked` that it takes beyond the first seven; plan: its
+    options: names and defaults of the fields of :class:`Asked` that it takes beyond the first eight; plan: its
     cells, in the order in which they are run; rows: tags that name a line of its table, over whose cells means are
     taken; values: results that the table shows; draw: its figure
     """
@@ -84,6 +85,8 @@ def settings(asked: Asked, network: str, data: str | None = None) -> list[Settin
         if count is not None and count > (images or train.count):
             raise InputError(f"images: got {count}, {images or train.count} are trained on of {train.source}")
     recipe = published_recipe(network, source, asked.epochs)
+    if asked.schedule is not None:
+        recipe["schedule"] = asked.schedule
     if asked.device != "cpu":
         recipe["device"] = str(torch_device(asked.device))
     pixels = pixels_of((train, test))

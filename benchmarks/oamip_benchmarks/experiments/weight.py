@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from oamip_benchmarks.experiments.cells import Cell, Plain, published_rule, published_threshold
+from oamip_benchmarks.experiments.cells import SCORED, Cell, Plain, published_threshold, weight_rule
 from oamip_benchmarks.experiments.pruning import prune_cell, reference_cell
 from oamip_benchmarks.experiments.study import Asked, Study, settings
 from oamip_model.errors import InputError
@@ -32,11 +32,9 @@ def plan(asked: Asked) -> list[Cell]:
 
 
 def _rule(method: str, weight: float, images: int | None) -> Plain:
-    if method == "published":
-        return published_rule(weight)
-    if method not in ("decoupled", "forward"):
-        raise InputError(f"methods: {method} has no weight of the loss, accepted are decoupled, forward and published")
-    return {"method": "oamip", "images": images, "score": {"strategy": method, "weight": weight}}
+    if method not in SCORED:
+        raise InputError(f"methods: {method} has no weight of the loss, accepted are {', '.join(SCORED)}")
+    return weight_rule(method, weight, images)
 
 
 def _weighed(cell: Cell, weight: float | None) -> Cell:

@@ -79,7 +79,8 @@ def retrain(shop: Workshop, options: Plain) -> Plain:
     """A sub-network trained from its initial weights.
 
     "of": whose scores "rule" are, the "trained" or the "initial" network of "setting"; "target": the setting whose
-    initial weights, data and recipe the sub-network is trained with. Without "rule" it is the whole network.
+    initial weights, data and recipe the sub-network is trained with. Without "rule" it is the whole network. The choice
+    may be "like": as many units of each layer go as have scores by its "rule" below its "threshold".
     """
     setting, target = options["setting"], options["target"]
     initial = shop.initial(target)
@@ -140,11 +141,17 @@ def run_cell(shop: Workshop, work: str, options: Plain) -> Plain:
 
 def _selection(shop: Workshop, options: Plain, scores: om.Scores) -> Selection:
     """The units chosen on the network whose scores they are."""
-    setting = options["setting"]
+    setting, choice = options["setting"], options["choice"]
     if options["of"] == "trained":
-        return om.choose_units(scores, shop.trained(setting).network, **options["choice"])
-    train, _ = shop.data(setting)
-    return om.choose_units(scores, om.read_network(shop.initial(setting), train.images.shape[1:]), **options["choice"])
+        network = shop.trained(setting).network
+    else:
+        train, _ = shop.data(setting)
+        network = om.read_network(shop.initial(setting), train.images.shape[1:])
+    if "like" in choice:
+        like, _ = shop.scores(setting, choice["like"]["rule"], options["of"])
+        keep = om.choose_units(like, network, threshold=choice["like"]["threshold"]).keep
+        choice = {"amount": {name: float((~mask).mean()) for name, mask in keep.items()}}
+    return om.choose_units(scores, network, **choice)
 
 
 def _tuned(shop: Workshop, module: nn.Module, train: Dataset, setting: Plain, epochs: int) -> tuple[nn.Module, float]:
