@@ -161,7 +161,7 @@ def report(run: Path, out: Path | None, as_json: bool) -> int:
     if as_json:
         print_json({"report": str(out), "studies": studies})
     else:
-        click.echo(f"{studies} studies, saved to {out}")
+        click.echo(f"{studies} {'study' if studies == 1 else 'studies'}, saved to {out}")
     return 0
 
 

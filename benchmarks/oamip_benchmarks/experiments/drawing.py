@@ -76,7 +76,8 @@ def points(axes: Axes, lines: Sequence[Line], y: str, label: Sequence[str]) -> N
 def _words(line: Line, tag: str) -> str:
     """A tag in words for a point's name."""
     text = tag_text(tag, line.tags[tag])
-    return {"threshold": f"below {text}", "tuned": f"{text} epochs on", "class": f"class {text}"}.get(tag, text)
+    worded = {"threshold": "below {}", "like": "as many as {}", "tuned": "{} epochs on", "class": "class {}"}
+    return worded.get(tag, "{}").format(text)
 
 
 def stacked(lines: Sequence[Line], x: str, values: Sequence[str], series: str, *, logarithmic: bool = False) -> Figure:

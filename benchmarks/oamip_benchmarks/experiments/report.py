@@ -169,7 +169,9 @@ def _confusions(page: Page, cells: Sequence[Done]) -> None:
             and (c.options.get("rule") or {}).get("method") == "oamip" and "confusion" in c.result
         ]  # fmt: skip
         if after and first.tags["seed"] == 0:
-            named = ", ".join(f"{name} {value}" for name, value in after[0].tags.items() if value is not None)
+            named = ", ".join(
+                f"{name.replace('_', ' ')} {value}" for name, value in after[0].tags.items() if value is not None
+            )
             text = f"Before and after: {named}, in per cent of the images of each class."
             pictures.append((confusion([("before", first.result), ("after", after[0].result)]), text))
     if pictures:

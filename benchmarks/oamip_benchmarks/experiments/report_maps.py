@@ -76,7 +76,7 @@ def confusion(results: Sequence[tuple[str, Plain]]) -> Figure:
         counts = np.asarray(result["confusion"], dtype=np.float64)
         share = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
-        for row, column in zip(*np.nonzero(share >= 0.5), strict=True):
+        for row, column in zip(*np.nonzero(share > 0.5), strict=True):
             colour = "white" if share[row, column] > 60 else "#222222"
             axes.text(column, row, f"{share[row, column]:.0f}", ha="center", va="center", fontsize=7, color=colour)
         axes.set(xticks=range(len(counts)), yticks=range(len(counts)), xlabel="taken for", ylabel="class")

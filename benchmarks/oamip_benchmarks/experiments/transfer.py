@@ -60,12 +60,12 @@ def _masks(asked: Asked, network: str, source: str) -> Iterator[tuple[Plain, Pla
     """Rule, choice and tags of each kind of mask."""
     threshold = published_threshold(network, source)
     for method in asked.methods if "published" in asked.methods else ():
-        tags = {"method": method, "threshold": threshold}
         if method in SCORED:
-            yield weight_rule(method, PUBLISHED_WEIGHT, asked.images), {"threshold": threshold}, tags
+            choice = {"threshold": threshold}
+            yield weight_rule(method, PUBLISHED_WEIGHT, asked.images), choice, {"method": method} | choice
         else:
             like = {"rule": published_rule(), "threshold": threshold}
-            yield score_rule(method, 0.5, asked.images), {"like": like}, tags
+            yield score_rule(method, 0.5, asked.images), {"like": like}, {"method": method, "like": "published"}
     for scope, share, method in product(asked.scopes, asked.shares, asked.methods):
         tags = {"method": method, "share": share, "scope": scope}
         yield score_rule(method, share, asked.images, scope), share_choice(share, scope), tags
@@ -75,14 +75,14 @@ def draw(lines: Sequence[Line]) -> Figure:
     """Accuracies, one panel for each data set that was trained on."""
     from oamip_benchmarks.experiments.drawing import ranked
 
-    return ranked(lines, "accuracy", ("method", "network", "threshold", "share", "scope"), "trained_on")
+    return ranked(lines, "accuracy", ("method", "network", "threshold", "like", "share", "scope"), "trained_on")
 
 
 STUDY = Study(
     "transfer",
     "Masks found on one data set, trained from the initial weights on another, and the other way round.",
     plan,
-    rows=("network", "scored_on", "trained_on", "method", "threshold", "share", "scope"),
+    rows=("network", "scored_on", "trained_on", "method", "threshold", "like", "share", "scope"),
     values=("accuracy", "units", "parameters", "seconds", "seconds_training"),
     draw=draw,
     options={
