@@ -49,6 +49,7 @@ def test_a_table_files_and_a_second_run_that_says_so(
     (["pruning", "--share", "1.5"], "'--share'"),
     (["pruning", "--method", "best"], "'--method'"),
     (["transfer", "--method", "random"], "--share: a share is needed, or the method published, which has a threshold"),
+    (["transfer", "--to", "nothing"], "--to: nothing is not a known name"),
     (["transfer", "--schedule", "step"], "'--schedule'"),
     (["pruning", "--weight", "3"], "No such option"),
     (["everything"], "No such command"),

@@ -100,7 +100,12 @@ def data_of(asked: Asked, name: str) -> tuple[Dataset, Dataset]:
 
     if asked.download and not OPENML.keys() & {asked.data, asked.target}:
         raise InputError(f"download: {name} is not downloaded, accepted are {', '.join(OPENML)}")
-    return load(name, asked.download)
+    try:
+        return load(name, asked.download)
+    except InputError as error:
+        if name == asked.data:
+            raise
+        raise InputError(str(error).replace("data:", "target:", 1)) from None
 
 
 def published_recipe(network: str, data: str, epochs: int | None) -> Plain:
