@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from oamip_backends import cbc as cbc_module
+from oamip_backends import highs as highs_module
 from oamip_backends.highs import Highs
 from oamip_backends.mps import write_mps
 
@@ -62,6 +63,28 @@ def test_highs_goes_on_from_the_last_basis():
     session.solve()
     assert session._highs.getInfo().simplex_iteration_count < first / 2
     session.close()
+
+
+def test_highs_turns_to_an_interior_point_where_simplex_takes_long(monkeypatch, tmp_path):
+    arrays = random_lp(200, 200)
+    expected = Highs().solve(arrays, Options())
+    monkeypatch.setattr(highs_module, "COLD_ITERATIONS", 5)
+    log = tmp_path / "log"
+    session = Highs().session(arrays, Options(log_file=log))
+    found = session.solve()
+    assert (found.status, found.objective) == (Status.OPTIMAL, pytest.approx(expected.objective))
+    assert "IPM       iterations" in log.read_text()
+    assert found.row_duals == pytest.approx(expected.row_duals, abs=1e-6)
+    # A basis came of it, from which simplex goes on.
+    session.append(arrays.matrix[:1], np.array([-inf]), arrays.row_upper[:1] / 2)
+    again = session.solve()
+    assert again.status is Status.OPTIMAL
+    assert again.objective > found.objective
+    assert log.read_text().count("IPM       iterations") == 1
+    session.close()
+    infeasible = Arrays(-arrays.matrix, *(getattr(arrays, n) for n in ("cost", "lower", "upper", "row_lower")),
+                        -arrays.row_upper * 10, arrays.integral)  # fmt: skip
+    assert Highs().solve(infeasible, Options()).status is Status.INFEASIBLE
 
 
 def test_mps_reads_back_as_it_was(tmp_path):
