@@ -75,7 +75,7 @@ STUDY = Study(
     values=("accuracy", "agreement", "difference", "seconds"),
     draw=draw,
     options={
-        "methods": ("decoupled", "published", "mean-activation", "taylor"), "shares": (0.5,),
+        "methods": ("forward", "published", "mean-activation", "taylor"), "shares": (0.5,),
         "counts": (10, 100, 1000, 10_000, None),
     },
 )  # fmt: skip
