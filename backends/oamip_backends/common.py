@@ -142,11 +142,16 @@ def breach(arrays: Arrays, x: Array, cuts: Sequence[Arrays] = ()) -> tuple[float
     return worst, float(np.abs(integral - np.round(integral)).max()) if integral.size else 0.0
 
 
-def tidy(arrays: Arrays, x: Array, cuts: Sequence[Arrays] = ()) -> Array:
-    """x with integral columns rounded and all columns within their bounds, where that keeps the rows; else x itself."""
+def tidy(arrays: Arrays, x: Array, worst: float, cuts: Sequence[Arrays] = ()) -> Array:
+    """x with integral columns rounded and all columns within their bounds, where that keeps the rows; else x itself.
+
+    worst: the largest breach by x, as :func:`breach` gives it.
+    """
     candidate = np.where(arrays.integral, np.round(x), x)
     candidate = np.clip(candidate, arrays.lower, arrays.upper)
-    return candidate if breach(arrays, candidate, cuts)[0] <= max(CLEAN, breach(arrays, x, cuts)[0]) else x
+    if np.array_equal(candidate, x):
+        return x
+    return candidate if breach(arrays, candidate, cuts)[0] <= max(CLEAN, worst) else x
 
 
 def cut_short(outcome: Outcome) -> None:
@@ -222,7 +227,7 @@ class CheckedRun(ABC):
         outcome.x = np.asarray(outcome.x, dtype=np.float64)
         rows, fraction = breach(program, outcome.x, self._cuts)
         if rows <= BROKEN and fraction <= FRACTIONAL:
-            outcome.x = tidy(program, outcome.x, self._cuts)
+            outcome.x = tidy(program, outcome.x, rows, self._cuts)
         else:
             claimed = outcome.status is Status.OPTIMAL
             outcome.message = (

@@ -52,15 +52,13 @@ class Compiled:
 
     def rows(self, block: MatrixRows) -> sp.csr_array:
         """Rows of a matrix constraint over all columns of the model."""
-        parts = []
+        rows, columns, values = [], [], []
         for variable, matrix in block.blocks:
-            first, _ = self.offset[id(variable)]
-            parts.append(
-                sp.csr_array(
-                    (matrix.data, matrix.indices + first, matrix.indptr), shape=(len(block.names), len(self.variables))
-                )
-            )
-        return sp.csr_array(sum(parts[1:], parts[0]))
+            rows.append(np.repeat(np.arange(len(block.names)), np.diff(matrix.indptr)))
+            columns.append(matrix.indices + self.offset[id(variable)][0])
+            values.append(matrix.data)
+        entries = np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))
+        return sp.csr_array(entries, shape=(len(block.names), len(self.variables)))
 
     def _compile(self) -> Arrays:
         lower, upper, integral = self._bounds()

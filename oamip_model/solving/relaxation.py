@@ -29,6 +29,10 @@ _BLOCKS = 16
 """Blocks of added rows that are kept apart before they are joined."""
 
 
+_DROPPED = 0.1
+"""Share of the added rows that are idle from which they are dropped: each time costs the solver a factorization."""
+
+
 class OutOfTime(Exception):
     """The time limit was reached inside the search."""
 
@@ -188,9 +192,10 @@ class Relaxation:
             block.idle = np.where(slack > _TIGHT * np.maximum(1.0, np.abs(limit)), block.idle + 1, 0.0)
 
     def drop_idle(self, age: int) -> None:
-        """Drop the added rows that were slack in the last ``age`` optima counted."""
+        """Drop the added rows that were slack in the last ``age`` optima counted, where they are many."""
         keep = [block.idle < age for block in self.added]
-        if all(part.all() for part in keep):
+        rows = sum(len(part) for part in keep)
+        if rows - sum(int(part.sum()) for part in keep) <= _DROPPED * rows:
             return
         self.session.keep_rows(np.concatenate(keep))
         kept = [block.take(part) for block, part in zip(self.added, keep, strict=True)]
