@@ -37,6 +37,9 @@ _pool = threading.Lock()
 _pool_size = 0
 _running = 0
 
+_DEVEX = 1
+"""HiGHS's number for Devex pricing in the dual simplex."""
+
 
 @cache
 def _version() -> str:
@@ -84,7 +87,7 @@ class HighsSession(CheckedSession):
         self._lib: Any = highspy
         self._highs: Any = highspy.Highs()
         self._interrupts = Interrupts()
-        self._relaxed = False
+        self._relaxed = self._short = False
         self._set_options()
         for event in (self._highs.cbSimplexInterrupt, self._highs.cbIpmInterrupt, self._highs.cbMipInterrupt):
             event.subscribe(self._stop_if_pressed)
@@ -147,6 +150,10 @@ class HighsSession(CheckedSession):
 
     def set_bounds(self, lower: Array, upper: Array) -> None:
         """Replace the bounds of the columns; the basis stays, so that dual simplex goes on from it."""
+        if not self._short:
+            # Whoever changes bounds solves many times with few iterations each, for which steepest edge costs too much.
+            self._accept(self._highs.setOptionValue("simplex_dual_edge_weight_strategy", _DEVEX), "Devex pricing")
+            self._short = True
         before = self.arrays
         self.new_bounds(lower, upper)
         if self._fault:

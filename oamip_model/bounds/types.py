@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -65,6 +65,15 @@ class Bounds:
             for k, layer in enumerate(network.layers)
             if layer.activation == "relu"
         }
+
+    def of_image(self, number: int, image: Array) -> Bounds:
+        """The bounds of one of the images, (*input_shape), by its number: valid for it alone, as for all together."""
+        all_four = (self.lower, self.upper, self.output_lower, self.output_upper)
+        lower, upper, out_lower, out_upper = (tuple(a[number : number + 1] for a in arrays) for arrays in all_four)
+        return replace(
+            self, lower=lower, upper=upper, output_lower=out_lower, output_upper=out_upper,
+            images=fingerprint_images(image[None]), reports=(),
+        )  # fmt: skip
 
     def save(self, path: str | Path) -> None:
         """Write these bounds to an .npz file, which :func:`oamip_model.bounds.load_bounds` reads.

@@ -81,6 +81,11 @@ _IMAGES = 10
 @click.option("--heuristic/--no-heuristic", default=None,
               help="Begin from scores found by gradients through the network.  [default: in a sound gate with 30 "
               "integer ReLU states or more, 100 with --search tree]")  # fmt: skip
+@click.option(
+    "--image-cuts/--no-image-cuts",
+    default=None,
+    help="Of --search tree: cuts from programs of one image each.  [default: yes, from some nodes on]",
+)
 @click.option("--time-limit", type=float, help="Seconds for each program, bounds and heuristic included.")
 @click.option("--threads", default=1, show_default=True, help="Threads of the solver.")
 @click.option("--jobs", type=int, help="Programs that are solved at a time, with batches, per-class and decoupled.  "

@@ -105,6 +105,7 @@ def abstract_model(
         m.hinge_rows = MatrixConstraint(rule=objective.hinge_rows)
     else:
         m.loss_tangents = MatrixConstraint(rule=objective.first_tangents)
+    m.image_cuts = MatrixConstraint(rule=objective.no_image_cuts)
     m.objective = pyo.Objective(rule=objective.total)
     return m
 

@@ -16,9 +16,9 @@ _DEFAULTS: dict[str, Any] = {
     "threads": 1, "log_file": None, "head": "pattern", "amount": None, "scope": "layer", "sweeps": 1,
     "exchanges": None, "device": "cpu",
     "weight": 5.0, "bounds": "interval", "relaxation": "big-m", "program_images": None, "heads": None,
-    "heuristic": None, "search": "solver",
+    "heuristic": None, "search": "solver", "image_cuts": None,
 }  # fmt: skip
-_OF_WHOLE = ("gate", "relaxed", "epsilon", "batch_size", "threads", "log_file", "heuristic", "search")
+_OF_WHOLE = ("gate", "relaxed", "epsilon", "batch_size", "threads", "log_file", "heuristic", "search", "image_cuts")
 _OF_LAYERS = ("head", "amount", "scope", "sweeps", "exchanges", "device", "program_images", "heads")
 
 
@@ -119,3 +119,19 @@ def check_heuristic(heuristic: bool | None, settings: Settings) -> bool | None:
         kind = "gate published" if settings.gate == "published" else "a relaxation"
         raise InputError(f"heuristic: got True, but {kind} has none: its best scores are not those of the network")
     return heuristic
+
+
+def check_image_cuts(image_cuts: bool | None, search: str) -> bool:
+    """Whether a search tree gets cuts from programs of single images. Raises InputError where it is none of ours.
+
+    Example:
+        >>> check_image_cuts(None, "tree"), check_image_cuts(None, "solver")
+        (True, False)
+    """
+    if image_cuts is None:
+        return search == "tree"
+    if not isinstance(image_cuts, bool):
+        raise InputError(f"image_cuts: got {image_cuts!r}, accepted are True, False and None")
+    if search != "tree":
+        raise InputError(f"image_cuts: got {image_cuts}, but search {search} has no use for it, only tree")
+    return image_cuts

@@ -15,6 +15,7 @@ from oamip_model.formulation import Settings, build_instance, cross_entropy, gat
 from oamip_model.formulation.settings import validity_of
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
+from oamip_model.scoring.one_image import OneImage
 from oamip_model.scoring.result import ProgramResult, ReplayCheck
 from oamip_model.solving import InstanceSolution, gated_logits, solve_instance
 from oamip_model.tightening import compute_bounds
@@ -37,7 +38,7 @@ class Solver:
 
     time_limit: seconds for all of a program, bounds and heuristic included; heuristic: whether the primal heuristic
     makes the first incumbent; None: where the program has as many binaries of ReLUs and pooling as WORTH_A_HEURISTIC
-    says.
+    says; image_cuts: whether a search tree gets cuts from programs of single images.
     """
 
     name: str = "highs"
@@ -48,6 +49,7 @@ class Solver:
     log_file: str | None = None
     heuristic: bool | None = False
     search: str = "solver"
+    image_cuts: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,9 @@ def solve_program(
         found = _heuristic(network, images, labels, settings, solver, began, progress)
         start = found.scores if np.isfinite(found.objective) else None
     searched = time.monotonic()
+    single = None
+    if solver.image_cuts and len(images) > 1 and bounds.cutoff is None:
+        single = OneImage(network, images, labels, settings, bounds, solver.name, solver.threads, solver.seed)
     solution = solve_instance(
         instance,
         solver.name,
@@ -100,6 +105,7 @@ def solve_program(
         log_file=solver.log_file,
         start=start,
         search=solver.search,
+        image_program=single,
         progress=progress,
     )
     solved = time.monotonic()

@@ -13,7 +13,7 @@ from oamip_model.data import Dataset, check_labels
 from oamip_model.errors import InputError
 from oamip_model.formulation.settings import Settings, check_choice
 from oamip_model.network import Network, read_network
-from oamip_model.scoring.given import check_heuristic, check_independent, check_numbers, check_used
+from oamip_model.scoring.given import check_heuristic, check_image_cuts, check_independent, check_numbers, check_used
 from oamip_model.scoring.program import Solver
 from oamip_model.scoring.result import Scores
 from oamip_model.scoring.store import RunStore
@@ -56,6 +56,7 @@ def score(
     batch_size: int = 10,
     search: str = "solver",
     heuristic: bool | None = None,
+    image_cuts: bool | None = None,
     tolerance: float | None = None,
     time_limit: float | None = None,
     threads: int | None = 1,
@@ -102,6 +103,9 @@ def score(
     scores, are the first incumbent (:func:`oamip_model.scoring.heuristic.find_scores`), which the result keeps unless
     the solver finds better ones. Unless given it is so in a sound gate with integer ReLU states, from 30 of them on,
     with the search "tree" from 100.
+    image_cuts: of the search "tree", True unless given: whether programs of several images with 200 binaries or more
+    and a loss get cuts from programs of one image each, by a solver that gives duals (HiGHS and Gurobi:
+    :mod:`oamip_model.solving.image_cuts`).
     solver: a name of ``oamip solvers``; tolerance: relative gap at which a program counts as solved, 1e-4, and
     1e-3 layer by layer; time_limit: seconds for each program, bounds and heuristic included; threads, seed, log_file:
     handed to the solver.
@@ -146,7 +150,7 @@ def score(
         "threads": threads, "log_file": log_file, "head": head, "amount": amount, "scope": scope, "sweeps": sweeps,
         "exchanges": exchanges, "device": device, "weight": weight, "bounds": bounds, "relaxation": relaxation,
         "program_images": program_images, "heads": heads, "heuristic": heuristic,
-        "search": search,
+        "search": search, "image_cuts": image_cuts,
     }  # fmt: skip
     check_used(strategy, head, loss, amount, given)
     check_numbers(amount, scope, sweeps, exchanges, program_images)
@@ -171,7 +175,8 @@ def score(
         made = read_heads(plain, heads or {})
         return layerwise_scores(plain, x, y, data, plan, workers, kept, progress, made)
     log = None if log_file is None else str(log_file)
-    options = Solver(solver, gap, time_limit, threads, seed, log, check_heuristic(heuristic, settings), search)
+    cuts = check_image_cuts(image_cuts, search)
+    options = Solver(solver, gap, time_limit, threads, seed, log, check_heuristic(heuristic, settings), search, cuts)
     programs = Programs(plain, x, y, data.indices, settings, bounds, options)
     return whole_network_scores(programs, data.source, strategy, batch_size, workers, kept, progress)
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from oamip_model.formulation.layout import Layout
 from oamip_model.network.ops import Array
+from oamip_model.solving.compile import Compiled
 
-_TRIED = 6
+_TRIED = 12
 """Columns at most whose two sides are solved for one choice."""
 _RELIABLE = 2
 """Times that both sides of a column are solved before its pseudo-costs are believed."""
@@ -77,6 +80,23 @@ class PseudoCosts:
                 best = product, Choice(column, found)
         assert best is not None
         return best[1]
+
+
+def urgency(instance: Any, compiled: Compiled, x: Array) -> Array:
+    """How far from the network a relaxation's optimum x (columns,) is at each column: for a state, by how much its
+    ReLU's output is off, relative to the largest such; for other columns, how fractional they are; (columns,)."""
+    urgent = 2.0 * np.abs(x - np.round(x))
+    m, columns = instance, compiled.columns
+    layout: Layout = m.layout.value
+    g = layout.gated
+    at = np.flatnonzero(g.state >= 0)
+    if len(at):
+        a, h = x[columns(m.a)][g.pre[at]], x[columns(m.h)][g.act[at]]
+        s = np.where(g.score[at] >= 0, x[columns(m.s)][g.score[at]], 1.0)
+        passed = s * np.maximum(a, 0.0) if m.gate == "switch" else np.maximum(a - (1.0 - s) * g.scale[at], 0.0)
+        off = np.abs(h - passed)
+        urgent[columns(m.z).start + g.state[at]] = off / max(float(off.max()), 1e-9)
+    return urgent
 
 
 def _moves(value: Array) -> Array:

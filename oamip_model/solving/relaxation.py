@@ -25,6 +25,7 @@ _TIGHT = 1e-7
 """Slack, relative to max(1, limit), up to which a row counts as tight."""
 
 
+_SIDES = ("lower", "upper", "idle", "lasting")
 _BLOCKS = 16
 """Blocks of added rows that are kept apart before they are joined."""
 
@@ -39,8 +40,8 @@ class OutOfTime(Exception):
 
 @dataclass
 class _Added:
-    """Rows that were added, over all columns: the component of the instance that each belongs to, its name there, and
-    in how many optima in a row it was slack."""
+    """Rows that were added, over all columns: the component of the instance that each belongs to, its name there, in
+    how many optima in a row it was slack, and whether it stays nevertheless."""
 
     homes: list[MatrixConstraint]
     names: list[tuple[Any, ...]]
@@ -48,11 +49,13 @@ class _Added:
     lower: Array
     upper: Array
     idle: Array
+    lasting: NDArray[np.bool_]
 
     def take(self, keep: NDArray[np.bool_]) -> _Added:
         at = np.flatnonzero(keep)
         homes, names = [self.homes[k] for k in at.tolist()], [self.names[k] for k in at.tolist()]
-        return _Added(homes, names, sp.csr_array(self.matrix[at]), self.lower[at], self.upper[at], self.idle[at])
+        sides = (getattr(self, side)[at] for side in _SIDES)
+        return _Added(homes, names, sp.csr_array(self.matrix[at]), *sides)
 
     @classmethod
     def joined(cls, blocks: list[_Added]) -> _Added:
@@ -60,7 +63,7 @@ class _Added:
             [home for block in blocks for home in block.homes],
             [name for block in blocks for name in block.names],
             sp.csr_array(sp.vstack([block.matrix for block in blocks], format="csr")),
-            *(np.concatenate([getattr(block, side) for block in blocks]) for side in ("lower", "upper", "idle")),
+            *(np.concatenate([getattr(block, side) for block in blocks]) for side in _SIDES),
         )
 
 
@@ -80,6 +83,7 @@ class Relaxation:
         self.parts = [self.compiled.columns(v) for v in (m.s, m.a, m.h, m.z)]
         self.lower, self.upper = self.arrays.lower, self.arrays.upper
         self.count = 0
+        self.last: Solution | None = None
 
     def set_bounds(self, lower: Array, upper: Array) -> None:
         """Bounds of the columns from now on, (columns,) each."""
@@ -112,6 +116,7 @@ class Relaxation:
             raise OutOfTime
         solution = self.session.solve(relaxed=True, time_limit=left)
         self.count += 1
+        self.last = solution
         self.solve.solver_seconds += solution.seconds
         if solution.interrupted:
             raise KeyboardInterrupt
@@ -127,6 +132,14 @@ class Relaxation:
         for block in self.added:
             self.session.add_rows(block.matrix, block.lower, block.upper)
         self.session.set_bounds(self.lower, self.upper)
+
+    def rows(self) -> sp.csr_array:
+        """The rows of the program, and those that were added, (rows, columns)."""
+        return sp.csr_array(sp.vstack([self.arrays.matrix, *(block.matrix for block in self.added)], format="csr"))
+
+    def row_duals(self) -> Array | None:
+        """The duals (rows,) at the last optimum, None where the solver gives none."""
+        return None if self.last is None else self.last.row_duals
 
     def missing(self, x: Array) -> Array:
         """What the loss of each image adds to the objective at x beyond its tangents, (n,)."""
@@ -147,7 +160,7 @@ class Relaxation:
             points.append(self._logits(_MIDDLE * x + (1 - _MIDDLE) * inner)[images])
             at = np.concatenate([images, images])
         rows = tangents(self.instance, np.concatenate(points), at)
-        self._add(self.instance.loss_tangents, rows.names, self.compiled.rows(rows), rows.lower, rows.upper)
+        self.add(self.instance.loss_tangents, rows.names, self.compiled.rows(rows), rows.lower, rows.upper)
         return len(at)
 
     def _logits(self, x: Array) -> Array:
@@ -171,13 +184,23 @@ class Relaxation:
             if len(violated):
                 names = [rows.names[k] for k in violated.tolist()]
                 found = sp.csr_array(matrix[violated])
-                self._add(self.instance.hull_cuts, names, found, rows.lower[violated], rows.upper[violated])
+                self.add(self.instance.hull_cuts, names, found, rows.lower[violated], rows.upper[violated])
                 return len(violated)
         return 0
 
-    def _add(self, home: MatrixConstraint, names: Sequence[Any], matrix: sp.csr_array, low: Array, high: Array) -> None:
+    def add(
+        self,
+        home: MatrixConstraint,
+        names: Sequence[Any],
+        matrix: sp.csr_array,
+        low: Array,
+        high: Array,
+        lasting: bool = False,
+    ) -> None:
+        """Add rows over all columns, of a component of the instance; lasting: also where they are slack for long."""
         count = len(names)
-        self.added.append(_Added([home] * count, list(names), matrix, low, high, np.zeros(count)))
+        stay = np.full(count, lasting)
+        self.added.append(_Added([home] * count, list(names), matrix, low, high, np.zeros(count), stay))
         if len(self.added) > _BLOCKS:
             self.added = [_Added.joined(self.added)]
         self.session.add_rows(matrix, low, high)
@@ -189,7 +212,8 @@ class Relaxation:
             activity = block.matrix @ x
             slack = np.minimum(activity - block.lower, block.upper - activity)
             limit = np.where(np.isfinite(block.upper), block.upper, block.lower)
-            block.idle = np.where(slack > _TIGHT * np.maximum(1.0, np.abs(limit)), block.idle + 1, 0.0)
+            slack_now = (slack > _TIGHT * np.maximum(1.0, np.abs(limit))) & ~block.lasting
+            block.idle = np.where(slack_now, block.idle + 1, 0.0)
 
     def drop_idle(self, age: int) -> None:
         """Drop the added rows that were slack in the last ``age`` optima counted, where they are many."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from oamip_model.errors import InputError
 from oamip_model.network.ops import Array
+from oamip_model.solving.image_cuts import ImageProgram
 from oamip_model.solving.protocol import DEFAULT_FEASIBILITY, Backend, Options
 from oamip_model.solving.registry import get_backend
 from oamip_model.solving.rounds import Rounds
@@ -32,6 +33,7 @@ def solve_instance(
     log_file: str | Path | None = None,
     start: Mapping[str, Array] | None = None,
     search: str = "solver",
+    image_program: ImageProgram | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> InstanceSolution:
     """The solution of an instance of :func:`oamip_model.formulation.abstract_model`, within a relative gap of
@@ -44,8 +46,9 @@ def solve_instance(
     (units,)} whose forward pass is the first incumbent, where it is feasible (in the sound gates it is, unless the loss
     is "margin"); search: "solver", the solver's own tree, anew in each round, or "tree", one tree of ours over linear
     programs, in whose nodes tangents and cuts of the relaxation "hull" are added (:mod:`oamip_model.solving.tree`), for
-    programs with integral columns; progress: called with a line after each round. Ctrl-C ends the solve and gives back
-    what is there.
+    programs with integral columns; image_program: solves the program of one image alone, from which a large "tree" of
+    several images gets cuts (:mod:`oamip_model.solving.image_cuts`); progress: called with a line after each round.
+    Ctrl-C ends the solve and gives back what is there.
 
     Raises InputError for an option that is not valid, SolverMissingError where the solver cannot be used.
 
@@ -71,7 +74,7 @@ def solve_instance(
         state = SolveState(*given)
         if state.arrays.is_mip:
             state.begin(start)
-            return solve_by_tree(state)
+            return solve_by_tree(state, image_program)
     rounds = Rounds(*given)
     rounds.begin(start)
     return rounds.run()

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from oamip_model.formulation.layout import Layout
 from oamip_model.network.ops import Array
-from oamip_model.solving.branching import PseudoCosts
+from oamip_model.solving.branching import PseudoCosts, urgency
+from oamip_model.solving.image_cuts import ImageCuts, ImageProgram
 from oamip_model.solving.point import complete_point
 from oamip_model.solving.protocol import ABSOLUTE_GAP, Solution, Status
 from oamip_model.solving.relaxation import OutOfTime, Relaxation
@@ -43,11 +43,14 @@ _REPORT = 20
 """Nodes between two lines of progress."""
 
 
-def solve_by_tree(solve: SolveState) -> InstanceSolution:
-    """Solve an instance with integral columns by a tree of ours; Ctrl-C gives back what was found."""
+def solve_by_tree(solve: SolveState, image_program: ImageProgram | None = None) -> InstanceSolution:
+    """Solve an instance with integral columns by a tree of ours; Ctrl-C gives back what was found.
+
+    image_program: where it is given, the tree gets cuts from programs of one image each.
+    """
     interrupted = False
     try:
-        Tree(solve).run()
+        Tree(solve, image_program).run()
     except KeyboardInterrupt:
         interrupted = True
     return solve.result(interrupted)
@@ -69,9 +72,10 @@ class Tree:
     is closed where its bound reaches the incumbent less the gap that is allowed.
     """
 
-    def __init__(self, solve: SolveState) -> None:
+    def __init__(self, solve: SolveState, image_program: ImageProgram | None = None) -> None:
         self.solve = solve
         self.lp = Relaxation(solve)
+        self.image_cuts = None if image_program is None else ImageCuts(solve, self.lp, image_program)
         arrays = solve.arrays
         self.integral = np.flatnonzero(arrays.integral)
         self.costs = PseudoCosts(len(arrays.cost))
@@ -82,9 +86,6 @@ class Tree:
         self.closed = np.inf
         self.nodes = self.numbered = 0
         self.unsolved = False
-        layout: Layout = solve.instance.layout.value
-        self.gated = layout.gated
-        self.state = solve.compiled.columns(solve.instance.z)
 
     def run(self) -> None:
         """Search until the gap is closed, the time is over or Ctrl-C is pressed; the findings are left in ``solve``."""
@@ -108,6 +109,9 @@ class Tree:
                 self.active = child.bound
                 child = self._look_at(child)
                 self._note()
+                best = min([node.bound for node in (child, *self.open[:1]) if node is not None], default=np.inf)
+                if self.image_cuts is not None and self.image_cuts.due and best < self.cutoff():
+                    self._cut_by_image(self.image_cuts)
             self.active = None
         if self.open:
             self.closed = min(self.closed, self.open[0].bound)
@@ -117,6 +121,12 @@ class Tree:
             self.solve.last = Solution(Status.INFEASIBLE, backend.name, backend.version())
         if self.unsolved:
             self.solve.stopped = "the solver failed on a linear program of the search tree"
+
+    def _cut_by_image(self, cuts: ImageCuts) -> None:
+        """Cuts from programs of single images, at the root's relaxation, whose bound they raise."""
+        x, _ = self._solve_node({}, root=True)
+        if x is not None and cuts.add():
+            self._solve_node({}, root=True)
 
     def cutoff(self) -> float:
         """The bound from which a node holds nothing that is better by more than the gap that is allowed."""
@@ -167,7 +177,9 @@ class Tree:
             if bound >= self.cutoff() or not len(columns):
                 self.closed = min(self.closed, bound)
                 return None
-            candidates = self.costs.candidates(columns, x[columns], self._urgency(x)[columns])
+            candidates = self.costs.candidates(
+                columns, x[columns], urgency(self.solve.instance, self.solve.compiled, x)[columns]
+            )
             base, most = bound, self.cutoff() - bound
 
             def rise(column: int, side: int, base: float = base, x: Array = x) -> float:
@@ -281,17 +293,3 @@ class Tree:
         value = x[self.integral]
         columns = self.integral[np.abs(value - np.round(value)) > _FRACTION]
         return np.array([k for k in columns.tolist() if k not in fixed], dtype=np.int64)
-
-    def _urgency(self, x: Array) -> Array:
-        """How far from the network the relaxation is at each column: for a state, by how much its ReLU's output is off,
-        relative to the largest such; for other columns, how fractional they are; (columns,)."""
-        urgency = 2.0 * np.abs(x - np.round(x))
-        m, g, columns = self.solve.instance, self.gated, self.solve.compiled.columns
-        at = np.flatnonzero(g.state >= 0)
-        if len(at):
-            a, h = x[columns(m.a)][g.pre[at]], x[columns(m.h)][g.act[at]]
-            s = np.where(g.score[at] >= 0, x[columns(m.s)][g.score[at]], 1.0)
-            passed = s * np.maximum(a, 0.0) if m.gate == "switch" else np.maximum(a - (1.0 - s) * g.scale[at], 0.0)
-            off = np.abs(h - passed)
-            urgency[self.state.start + g.state[at]] = off / max(float(off.max()), 1e-9)
-        return urgency

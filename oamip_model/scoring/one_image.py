@@ -1,0 +1,55 @@
+"""The program of one image alone, with multipliers in the place of the sparsity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from pyomo.core.expr.numeric_expr import LinearExpression
+
+from oamip_model.bounds import Bounds
+from oamip_model.formulation import Settings, build_instance
+from oamip_model.network.ops import Array
+from oamip_model.network.types import Network
+from oamip_model.solving import solve_instance
+from oamip_model.solving.image_cuts import Alone
+
+
+@dataclass(frozen=True)
+class OneImage:
+    """Solves the programs of single images of a program; an :data:`oamip_model.solving.image_cuts.ImageProgram`.
+
+    images: (n, *input_shape); labels: (n,); bounds: of all the images.
+    """
+
+    network: Network
+    images: Array
+    labels: NDArray[np.int64]
+    settings: Settings
+    bounds: Bounds
+    solver: str
+    threads: int | None
+    seed: int | None
+
+    def __call__(self, alone: Alone, time_limit: float | None) -> float:
+        """A lower bound of an image's program, within its gap of the least objective where time allows. Raises
+        KeyboardInterrupt on Ctrl-C."""
+        x, y = self.images[alone.image : alone.image + 1], self.labels[alone.image : alone.image + 1]
+        settings = replace(self.settings, sparsity="mean")
+        part = build_instance(self.network, x, y, **vars(settings), bounds=self.bounds.of_image(alone.image, x[0]))
+        # Gaps are relative, and the objective may be near 0: a constant brings it to between half the scale and it.
+        scale = max(2.0 * (alone.value - alone.least), 10.0 * alone.gap)
+        constant = scale - alone.value
+        coefficients = [settings.weight, *alone.multipliers.tolist()]
+        variables = [*part.t.values(), *part.s.values()]
+        part.objective.set_value(LinearExpression(constant=constant, linear_coefs=coefficients, linear_vars=variables))
+        sizes = np.cumsum([group.size for group in self.network.groups])[:-1]
+        names = [group.name for group in self.network.groups]
+        solution = solve_instance(
+            part, self.solver, tolerance=alone.gap / scale, time_limit=time_limit, threads=self.threads, seed=self.seed,
+            start=dict(zip(names, np.split(alone.start, sizes), strict=True)), search="tree",
+        )  # fmt: skip
+        if solution.interrupted:
+            raise KeyboardInterrupt
+        return -np.inf if solution.bound is None else solution.bound - constant

@@ -1,0 +1,165 @@
+"""Cuts from programs of single images: they hold for all scores, move no optimum, and raise the root's bound."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import oamip_model as om
+from oamip_model.errors import InputError
+from oamip_model.formulation import Settings
+from oamip_model.scoring.one_image import OneImage
+from oamip_model.solving import image_cuts
+from oamip_model.solving.compile import Compiled
+from oamip_model.solving.point import complete_point
+from oamip_model.solving.protocol import Options
+from oamip_model.solving.registry import get_backend
+from oamip_model.solving.relaxation import Relaxation
+from oamip_model.solving.state import SolveState
+
+CASES = [("subtractive", "continuous", "cross-entropy", "mean"), ("switch", "binary", "hinge", "published")]
+
+
+@pytest.fixture(autouse=True)
+def small_programs_too(monkeypatch):
+    monkeypatch.setattr(image_cuts, "_WORTH", 0)
+
+
+def single(p, settings, solver="highs"):
+    bounds = om.compute_bounds(p.network, p.images)
+    return OneImage(p.network, p.images, p.labels, settings, bounds, solver, 1, 0)
+
+
+def with_cuts(p, settings):
+    """An instance that has the cuts of all its images, from the relaxation of the root."""
+    instance = p.build(**vars(settings))
+    state = SolveState(instance, get_backend("highs"), Options(), 1e-5, None)
+    state.begin({g.name: np.ones(g.size) for g in p.network.groups})
+    relaxation = Relaxation(state)
+    for _ in range(5):
+        x, _ = relaxation.minimise()
+        relaxation.add_tangents(x, 1e-9, None)
+        relaxation.add_hull_cuts(x, 1e-6, None)
+    assert image_cuts.ImageCuts(state, relaxation, single(p, settings)).add() == len(p.images)
+    relaxation.close()
+    return instance
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_cuts_hold_for_all_scores_and_leave_the_optimum(kind, problem_of, case):
+    gate, scores, loss, sparsity = case
+    p = problem_of(kind, 0)
+    settings = Settings(gate, "hull", scores, False, loss, sparsity, 5.0)
+    instance = with_cuts(p, settings)
+    assert sorted(image for image, _ in instance.image_cuts.rows.names) == [0, 1]
+    compiled, pick = Compiled(instance), np.random.default_rng(0)
+    for k in range(100):
+        flat = pick.uniform(size=p.units) if scores == "continuous" else pick.integers(0, 2, size=p.units).astype(float)
+        flat = flat if k else np.ones(p.units)
+        assert compiled.arrays.violation(complete_point(compiled, flat)) <= 1e-6
+    found = om.solve_instance(instance, search="tree", tolerance=1e-5)
+    without = om.solve_instance(p.build(**vars(settings)), search="tree", tolerance=1e-5)
+    assert found.status == without.status == "optimal"
+    assert found.objective == pytest.approx(without.objective, rel=3e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_tree_with_cuts_finds_the_same_optimum(problem_of, case):
+    gate, scores, loss, sparsity = case
+    p = problem_of("conv", 4, 3)
+    settings = Settings(gate, "hull", scores, False, loss, sparsity, 5.0)
+    plain, instance = (p.build(**vars(settings)) for _ in range(2))
+    without = om.solve_instance(plain, search="tree", tolerance=1e-4)
+    found = om.solve_instance(instance, search="tree", tolerance=1e-4, image_program=single(p, settings))
+    assert found.status == without.status == "optimal"
+    assert found.objective == pytest.approx(without.objective, rel=3e-4)
+    assert sorted(image for image, _ in instance.image_cuts.rows.names) == [0, 1, 2]
+
+
+def test_a_bound_is_the_least_over_the_scores_of_the_image_alone(problem_of):
+    p = problem_of("dense", 0, 2)
+    settings = Settings("switch", "hull", "binary", False, "cross-entropy", "mean", 5.0)
+    pick = np.random.default_rng(1)
+    for image in range(2):
+        multipliers = pick.normal(size=p.units)
+        values = []
+        for bits in p.all_binary():
+            x = p.network.replay(p.images[image : image + 1], scores=p.split(bits))
+            loss = np.log(np.exp(x - x.max()).sum()) + x.max() - x[0, p.labels[image]]
+            values.append(5.0 * loss + multipliers @ bits)
+        ones = np.ones(p.units)
+        alone = image_cuts.Alone(image, multipliers, ones, values[-1], min(values) - 1.0, 1e-4)
+        bound = single(p, settings)(alone, None)
+        assert bound == pytest.approx(min(values), abs=1.1e-4)
+        assert bound <= min(values) + 1e-7
+
+
+def root(instance):
+    relaxation = Relaxation(SolveState(instance, get_backend("highs"), Options(), 1e-6, None))
+    bound = -np.inf
+    for _ in range(30):
+        x, bound = relaxation.minimise()
+        if not relaxation.add_tangents(x, 1e-9, None) + relaxation.add_hull_cuts(x, 1e-6, None):
+            break
+    relaxation.close()
+    return bound
+
+
+def test_the_multipliers_prove_what_the_relaxation_does_and_their_cuts_more(problem_of):
+    """On a wide network with two images, whose root is far from the optimum."""
+    p, raised = problem_of("dense", 3, 2), []
+    settings = Settings("subtractive", "hull", "continuous", False, "cross-entropy", "mean", 5.0)
+    instance = p.build(**vars(settings))
+    before = root(instance)
+    om.solve_instance(instance, search="tree", tolerance=1e-5, image_program=single(p, settings))
+    raised.append(root(instance) - before)
+    assert min(raised) >= -1e-7
+
+    state = SolveState(p.build(**vars(settings)), get_backend("highs"), Options(), 1e-6, None)
+    relaxation = Relaxation(state)
+    relaxation.minimise()
+    multipliers = image_cuts.ImageCuts(state, relaxation, single(p, settings)).multipliers()
+    relaxation.close()
+    np.testing.assert_allclose(multipliers.mean(axis=0), state.arrays.cost[state.s], atol=1e-8)
+
+
+def test_a_solver_without_duals_gets_none(problem_of):
+    p = problem_of("dense", 2, 2)
+    settings = Settings("subtractive", "hull", "continuous", False, "hinge", "mean", 5.0)
+    try:
+        get_backend("cbc").check()
+    except om.SolverMissingError:
+        pytest.skip("cbc is not here")
+    instance = p.build(**vars(settings))
+    found = om.solve_instance(instance, "cbc", search="tree", image_program=single(p, settings, "cbc"))
+    assert found.status == "optimal"
+    assert not len(instance.image_cuts)
+
+
+def test_interrupted_in_the_program_of_an_image_it_gives_back_what_it_has(problem_of):
+    p = problem_of("conv", 4, 2)
+
+    def pressed(*_):
+        raise KeyboardInterrupt
+
+    whole = om.solve_instance(p.build(relaxation="hull"), search="tree", tolerance=1e-6)
+    found = om.solve_instance(p.build(relaxation="hull"), search="tree", tolerance=1e-6, image_program=pressed)
+    assert found.interrupted
+    assert found.bound <= whole.objective + 1e-9
+    assert found.objective >= whole.bound - 1e-9
+
+
+def test_scores_by_a_tree_use_them_unless_told_not_to(problem_of, monkeypatch):
+    p, seen = problem_of("conv", 4, 3), []
+    real = OneImage.__call__
+    monkeypatch.setattr(OneImage, "__call__", lambda self, *given: seen.append(given[0].image) or real(self, *given))
+    options = {"strategy": "joint", "search": "tree", "sparsity": "mean"}
+    with_cuts = om.score(p.network, p.images, p.labels, **options)
+    assert sorted(seen) == [0, 1, 2]
+    without = om.score(p.network, p.images, p.labels, image_cuts=False, **options)
+    assert len(seen) == 3
+    assert with_cuts.objective == pytest.approx(without.objective, rel=3e-4)
+    with pytest.raises(InputError, match="image_cuts: got True, but search solver has no use for it, only tree"):
+        om.score(p.network, p.images, p.labels, strategy="joint", image_cuts=True)
+    with pytest.raises(InputError, match="image_cuts: got 1, accepted are True, False and None"):
+        om.score(p.network, p.images, p.labels, image_cuts=1, **options)
