@@ -143,7 +143,8 @@ def _maps(page: Page, shop: Workshop, cells: Sequence[Done]) -> None:
             figure = filters(module, layer, values, keep[layer])
             if figure is not None:
                 text = (
-                    f"Filters of {layer}, {where}, mean over input channels, with their scores; red: the filter goes."
+                    f"Filters of {layer}, {where}, mean over input channels, with their scores; "
+                    "an orange frame: the filter goes."
                 )
                 pictures.append((figure, text))
     if pictures:
