@@ -84,7 +84,7 @@ _IMAGES = 10
 @click.option(
     "--image-cuts/--no-image-cuts",
     default=None,
-    help="Of --search tree: cuts from programs of one image each.  [default: yes, from some nodes on]",
+    help="Of --search tree: cuts from programs of one image each.  [default: yes, from 200 binaries on]",
 )
 @click.option("--time-limit", type=float, help="Seconds for each program, bounds and heuristic included.")
 @click.option("--threads", default=1, show_default=True, help="Threads of the solver.")

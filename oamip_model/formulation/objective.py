@@ -89,14 +89,14 @@ def first_tangents(model: Any) -> MatrixRows:
     return tangents(model, points, np.arange(len(points)))
 
 
-def image_cuts(model: Any, images: NDArray[np.int64], multipliers: Array, bounds: Array, first: int = 0) -> MatrixRows:
+def image_cuts(model: Any, images: NDArray[np.int64], multipliers: Array, bounds: Array) -> MatrixRows:
     """Rows weight * t_n + P_n s >= b_n of some images n, (k,), which share the scores s and nothing else.
 
     multipliers: P, (k, units); bounds: b, (k,), lower bounds of the left side over the program of image n alone, so
     that the rows hold whatever P is. With P from the duals of the linear relaxation they are what a Lagrangian
-    relaxation by images proves, in the form of rows. first: number of the first of them, for their names.
+    relaxation by images proves, in the form of rows.
     """
-    names = [(image, first + k) for k, image in enumerate(images.tolist())]
+    names = [(image, k) for k, image in enumerate(images.tolist())]
     rows = MatrixRows.of(names, lower=bounds).plus_matrix(model.s, sp.csr_array(multipliers))
     return rows.plus(model.t, images, pyo.value(model.weight))
 

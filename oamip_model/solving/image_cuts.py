@@ -77,11 +77,10 @@ class ImageCuts:
         gap = max(_GAP * abs(solve.objective), ABSOLUTE_GAP)
         # The easiest first, so that what they leave of the time goes to the others.
         found: list[tuple[int, float]] = []
-        left = solve.left()
-        end = None if left is None else (1.0 - _SHARE) * left
+        rest = (1.0 - _SHARE) * (solve.left() or 0.0)
         for done, image in enumerate(np.argsort(best - now, kind="stable").tolist()):
             left = solve.left()
-            limit = None if left is None or end is None else max(left - end, 1e-3) / (self.images - done)
+            limit = None if left is None else max(left - rest, 1e-3) / (self.images - done)
             alone = Alone(image, multipliers[image], start, float(best[image]), float(now[image]), gap)
             bound = self.program(alone, limit)
             if np.isfinite(bound):

@@ -109,9 +109,8 @@ class Tree:
                 self.active = child.bound
                 child = self._look_at(child)
                 self._note()
-                best = min([node.bound for node in (child, *self.open[:1]) if node is not None], default=np.inf)
-                if self.image_cuts is not None and self.image_cuts.due and best < self.cutoff():
-                    self._cut_by_image(self.image_cuts)
+                if self.image_cuts is not None and self.image_cuts.due:
+                    self._cut_by_image(self.image_cuts, child)
             self.active = None
         if self.open:
             self.closed = min(self.closed, self.open[0].bound)
@@ -122,8 +121,11 @@ class Tree:
         if self.unsolved:
             self.solve.stopped = "the solver failed on a linear program of the search tree"
 
-    def _cut_by_image(self, cuts: ImageCuts) -> None:
-        """Cuts from programs of single images, at the root's relaxation, whose bound they raise."""
+    def _cut_by_image(self, cuts: ImageCuts, child: _Node | None) -> None:
+        """Cuts from programs of single images, at the root's relaxation, whose bound they raise; none where neither the
+        next node nor an open one is worth a look."""
+        if min([node.bound for node in (child, *self.open[:1]) if node is not None], default=np.inf) >= self.cutoff():
+            return
         x, _ = self._solve_node({}, root=True)
         if x is not None and cuts.add():
             self._solve_node({}, root=True)
