@@ -21,7 +21,7 @@ from oamip_model.network.ops import Array
 def no_cuts(model: Any) -> MatrixRows:
     """No rows, in the variables that cuts have."""
     rows = MatrixRows.of([])
-    for variable in (model.s, model.a, model.h, model.z):
+    for variable in (model.s, model.a, model.h):
         rows.plus_matrix(variable, sp.csr_array((0, len(variable))))
     return rows
 
@@ -29,32 +29,38 @@ def no_cuts(model: Any) -> MatrixRows:
 class HullCuts:
     """Separates points from the hulls of an instance's gated ReLUs, all of them at once.
 
-    The family, with terms w x of the inputs, each in [low, high], and any subset J of them:
+    The family, with terms w x of the inputs, each in [low, high], and a part c in [0, 1] of each of them:
 
-        h <= sum_J (w x - low (1 - z)) + (b + sum_not_J high) z   [ + M (s - z) in 3a, if that is less ]
+        h <= sum c w x - (sum c low) (1 - z) + (b + sum (1 - c) high) z   [ + c_s M (s - z) in 3a ]
 
-    The most violated J takes the smaller of w x - low (1 - z) and high z for each input. With bounds L, U of the
-    pre-activation that are tighter than the box, sum_J low may be raised to L - b - sum_not_J high, and sum_not_J high
-    lowered to U - b - sum_J low (J is chosen without regard to that, so only in the box is separation exact). In 3b the
-    same family mirrored bounds h from below, with s in the place of z: the lower envelope of s a.
+    With whole c it is that of Anderson et al., and by linearity any c is as good. At a given z the right side is least
+    if c takes the inputs whose position (w x - low) / (high - low) in their range is below z. A state is in the rows of
+    its own ReLU alone, so these rows cut a point off only if they do so for every z: if they do at the z where that
+    least right side is greatest, the position of some input. With a part of this input taken, z has the coefficient 0
+    there: the rows are of s, a and h only, and are the hull's projection.
+
+    With bounds L, U of the pre-activation that are tighter than the box, sum c low may be raised to
+    L - b - sum (1 - c) high, and sum (1 - c) high lowered to U - b - sum c low (c is chosen without regard to that, so
+    only in the box is separation exact). In 3b z is at most s, and the same family mirrored bounds h from below, with s
+    in the place of z: the lower envelope of s a.
     """
 
     def __init__(self, model: Any) -> None:
         layout: Layout = model.layout.value
         self.gate, self.layout, self.gated, self.inputs = model.gate, layout, layout.gated, Inputs.of(layout)
-        self.sizes = [len(variable) for variable in (model.s, model.a, model.h, model.z)]
+        self.sizes = [len(variable) for variable in (model.s, model.a, model.h)]
         self.starts = np.cumsum([0, *self.sizes])
         self.model = model
         self.scored = layout.gated.score >= 0
-        # Column of the state: z, or s where the bounds decide the ReLU.
-        self.state = np.where(layout.gated.state >= 0, self.starts[3] + layout.gated.state, layout.gated.score)
+        self.capped = self.scored & (model.gate == "switch")
+        self.scale = np.where(self.scored & (model.gate == "subtractive"), layout.gated.scale, 0.0)
 
     def violated(self, point: Array, least: float) -> MatrixRows:
-        """The most violated cut of each ReLU at a point (columns of s, a, h, z), if it is violated by more than
+        """The most violated cut of each ReLU at a point (columns of s, a, h), if it is violated by more than
         ``least`` times max(1, U)."""
-        families = [self._cuts(point, 1.0, self.state, np.ones_like(self.scored))]
+        families = [self._cuts(point, 1.0, np.ones_like(self.scored))]
         if self.gate == "switch":
-            families.append(self._cuts(point, -1.0, self.gated.score, self.scored))
+            families.append(self._cuts(point, -1.0, self.scored))
         scale = np.maximum(1.0, self.gated.upper)
         matrices, limits, at = [], [], []
         for matrix, limit, violation in families:
@@ -68,44 +74,74 @@ class HullCuts:
             (*self.layout.act[k], first + i) for i, k in enumerate(self.gated.act[np.concatenate(at)].tolist())
         ]  # fmt: skip
         rows = MatrixRows.of(names, upper=np.concatenate(limits))
-        variables = (self.model.s, self.model.a, self.model.h, self.model.z)
+        variables = (self.model.s, self.model.a, self.model.h)
         for variable, start, stop in zip(variables, self.starts[:-1].tolist(), self.starts[1:].tolist(), strict=True):
             rows.plus_matrix(variable, sp.csr_array(matrix[:, start:stop]))
         return rows
 
-    def _cuts(
-        self, point: Array, sign: float, state: NDArray[np.int64], at: NDArray[np.bool_]
-    ) -> tuple[sp.csr_array, Array, Array]:
+    def _cuts(self, point: Array, sign: float, at: NDArray[np.bool_]) -> tuple[sp.csr_array, Array, Array]:
         """For each ReLU the most violated cut of the family (sign 1) or of its mirror image (-1), as a row, its upper
         limit, and by how much the point violates it; for those not ``at``, an empty row."""
         x, g, count = self.inputs, self.gated, len(self.gated.act)
         weight, b = sign * x.weight, sign * x.constant
         low, high = (x.low, x.high) if sign > 0 else (-x.high, -x.low)
         least, most = (g.lower, g.upper) if sign > 0 else (-g.upper, -g.lower)
-        on = point[state]
         value = weight * point[x.column]
-        taken = value - low * (1.0 - on[x.row]) < high * on[x.row]
+        score = np.where(self.scored, point[np.where(self.scored, g.score, 0)], 1.0)
+        free = (g.state >= 0) & (sign > 0)
+        # The score as one more input, of weight M in 3a.
+        taken, taken_score = self._taken(value - low, high - low, score, b + self._total(high), free)
 
-        def total(terms: Array, where: NDArray[np.bool_]) -> Array:
-            return np.asarray(np.bincount(x.row[where], weights=terms[where], minlength=count), dtype=np.float64)
-
-        low_in, high_out = total(low, taken), total(high, ~taken)
+        low_in, high_out = self._total(taken * low), self._total((1.0 - taken) * high)
         low_in, high_out = np.maximum(low_in, least - b - high_out), np.minimum(high_out, most - b - low_in)
-        on_state = low_in + b + high_out
-        # The score as one more input of weight M, in 3a.
-        scale = np.where(self.scored & (self.gate == "subtractive"), g.scale, 0.0)
-        score = np.where(self.scored, point[np.where(self.scored, g.score, 0)], 0.0)
-        shifted = (scale > 0) & (score < on)
-        on_state = on_state - np.where(shifted, scale, 0.0)
-        on_score = np.where(shifted, scale, 0.0)
-        violation = (
-            sign * point[self.starts[2] + g.act] - total(value, taken) + low_in - on_state * on - on_score * score
-        )
+        on_score = taken_score * self.scale
+        on_state = low_in + b + high_out - on_score
+        # A state that is free is between 0 and the most that it can be: 1, or the score, as in every other case.
+        rest = np.where(free, np.maximum(on_state, 0.0), on_state)
+        on_one = np.where(self.capped | ~free, 0.0, rest)
+        on_score = on_score + rest - on_one
+        limit = on_one - low_in
+        violation = sign * point[self.starts[2] + g.act] - self._total(taken * value) - on_score * score - limit
         rows = np.arange(count)
+        some, shifted = taken > 0, at & (on_score != 0)
         pieces = [
-            (rows, self.starts[2] + g.act, np.full(count, sign)), (x.row[taken], x.column[taken], -weight[taken]),
-            (rows[at], state[at], -on_state[at]), (rows[shifted], g.score[shifted], -on_score[shifted]),
+            (rows, self.starts[2] + g.act, np.full(count, sign)),
+            (x.row[some], x.column[some], -(taken * weight)[some]),
+            (rows[shifted], g.score[shifted], -on_score[shifted]),
         ]  # fmt: skip
         row, column, coefficient = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
         matrix = sp.csr_array((coefficient, (row, column)), shape=(count, int(self.starts[-1])))
-        return matrix, -low_in, np.where(at, violation, -np.inf)
+        return matrix, limit, np.where(at, violation, -np.inf)
+
+    def _total(self, terms: Array) -> Array:
+        """Sums of terms of the inputs, (gated,)."""
+        count = len(self.gated.act)
+        return np.asarray(np.bincount(self.inputs.row, weights=terms, minlength=count), dtype=np.float64)
+
+    def _taken(
+        self, above: Array, width: Array, score: Array, slope: Array, free: NDArray[np.bool_]
+    ) -> tuple[Array, Array]:
+        """The part c of each input, and of each score, (gated,).
+
+        above: by how much the terms are more than their least; width: of their ranges; slope: of the right side in z,
+        at z = 0. It falls by ``width`` where z passes an input's position.
+        """
+        shifted = np.flatnonzero(self.scale > 0)
+        row = np.concatenate([self.inputs.row, shifted])
+        above = np.concatenate([above, (self.scale * score)[shifted]])
+        width = np.concatenate([width, self.scale[shifted]])
+        wide = np.where(width > 0, width, 1.0)
+        position = np.where(width > 0, above / wide, 0.0)
+        order = np.lexsort((position, row))
+        passed = np.cumsum(width[order]) - width[order]
+        first = np.searchsorted(row[order], row[order])
+        before = slope[row[order]] - (passed - passed[first])
+        taken = np.empty(len(row))
+        taken[order] = np.clip(before / wide[order], 0.0, 1.0)
+        # Where s is the state, or the most that it can be, z goes no further.
+        limited = self.capped | ~free
+        below = position < np.where(limited, score, np.inf)[row]
+        taken = np.where(free[row], np.where(below, taken, 0.0), below)
+        scores = np.zeros(len(slope))
+        scores[shifted] = taken[len(self.inputs.row) :]
+        return taken[: len(self.inputs.row)], scores

@@ -36,6 +36,7 @@ class Compiled:
         for component in model.component_objects(pyo.Var, descend_into=True):
             self.offset[id(component)] = (len(self.variables), len(component))
             self.variables.extend(component.values())
+        self._rows: dict[int, slice | None] = {}
         self._position: dict[int, int] | None = None
         self.arrays = self._compile()
 
@@ -43,6 +44,10 @@ class Compiled:
         """Columns of an indexed Var, in the order of its index set."""
         first, count = self.offset[id(variable)]
         return slice(first, first + count)
+
+    def rows_of(self, component: MatrixConstraint) -> slice | None:
+        """The rows of the arrays that a matrix constraint has, in its order; None where some of them are inactive."""
+        return self._rows[id(component)]
 
     def load(self, x: Array) -> None:
         """Set the values of the model's variables to x (columns,)."""
@@ -64,6 +69,7 @@ class Compiled:
         lower, upper, integral = self._bounds()
         matrices: list[sp.csr_array] = []
         limits: list[tuple[Array, Array]] = []
+        height = 0
         ordinary: list[Any] = []
         for component in self.model.component_objects(pyo.Constraint, active=True, descend_into=True):
             if not isinstance(component, MatrixConstraint):
@@ -73,6 +79,9 @@ class Compiled:
             matrix = self._stack(block)
             keep = component.active_rows()
             matrices.append(matrix[keep])
+            whole = np.array_equal(np.arange(len(block.names))[keep], np.arange(len(block.names)))
+            self._rows[id(component)] = slice(height, height + len(block.names)) if whole else None
+            height += matrices[-1].shape[0]
             limits.append((block.lower[keep], block.upper[keep]))
         if ordinary:
             matrix, low, high = self._ordinary(ordinary)

@@ -36,7 +36,7 @@ class HullRounds:
         if len(self.bounds) > _ROUNDS:
             return 0
         m = self.instance
-        rows = self.hull.violated(np.concatenate([x[self.compiled.columns(v)] for v in (m.s, m.a, m.h, m.z)]), _LEAST)
+        rows = self.hull.violated(np.concatenate([x[self.compiled.columns(v)] for v in (m.s, m.a, m.h)]), _LEAST)
         if rows.names:
             m.hull_cuts.append(rows)
             session.add_rows(self.compiled.rows(rows), rows.lower, rows.upper)

@@ -213,6 +213,12 @@ class TreeSession(Session, Protocol):
     def keep_rows(self, keep: NDArray[np.bool_]) -> None:
         """Drop those of the added rows, (rows added,) in the order in which they came, that are not kept."""
 
+    def basis(self) -> object:
+        """The basis of the last linear program, for :meth:`set_basis`; None where the solver gives none."""
+
+    def set_basis(self, basis: object) -> None:
+        """Go on from a basis of this session; since then no rows may have come or gone."""
+
 
 class Backend(Protocol):
     """One solver. ``solve`` never raises for an outcome of the solve (that is a status), only for what it cannot do."""
@@ -296,6 +302,13 @@ class RebuildSession:
         at = np.concatenate([np.arange(self._rows), self._rows + np.flatnonzero(keep)])
         matrix = sp.csr_array(a.matrix[at])
         self._arrays = replace(a, matrix=matrix, row_lower=a.row_lower[at], row_upper=a.row_upper[at])
+
+    def basis(self) -> object:
+        """See :class:`TreeSession`: there is none."""
+        return None
+
+    def set_basis(self, basis: object) -> None:
+        """See :class:`TreeSession`: every solve begins anew."""
 
     def close(self) -> None:
         """See :class:`Session`."""

@@ -14,6 +14,7 @@ from oamip_model.formulation.hull import HullCuts
 from oamip_model.formulation.matrix import MatrixConstraint, MatrixRows
 from oamip_model.formulation.objective import tangents
 from oamip_model.network.ops import Array
+from oamip_model.solving.complementarity import Complementary
 from oamip_model.solving.point import losses
 from oamip_model.solving.protocol import Solution, Status
 from oamip_model.solving.registry import open_tree_session
@@ -76,18 +77,19 @@ class Relaxation:
     def __init__(self, solve: SolveState) -> None:
         self.solve = solve
         self.instance, self.compiled, self.arrays = solve.instance, solve.compiled, solve.arrays
-        self.session = open_tree_session(solve.backend, self.arrays, solve.options)
+        self.program = Complementary(self.instance, self.compiled)
+        self.session = open_tree_session(solve.backend, self.program.arrays, solve.options)
         self.added: list[_Added] = []
         self.hull = HullCuts(self.instance) if hasattr(self.instance, "hull_cuts") else None
         m = self.instance
-        self.parts = [self.compiled.columns(v) for v in (m.s, m.a, m.h, m.z)]
+        self.parts = [self.compiled.columns(v) for v in (m.s, m.a, m.h)]
         self.lower, self.upper = self.arrays.lower, self.arrays.upper
         self.count = 0
         self.last: Solution | None = None
 
     def set_bounds(self, lower: Array, upper: Array) -> None:
         """Bounds of the columns from now on, (columns,) each."""
-        self.session.set_bounds(lower, upper)
+        self.session.set_bounds(*self.program.bounds(lower, upper))
         self.lower, self.upper = lower, upper
 
     def minimise(self) -> tuple[Array | None, float]:
@@ -108,7 +110,7 @@ class Relaxation:
                 return None, -np.inf
         bound = solution.objective if solution.bound is None else solution.bound
         assert bound is not None
-        return solution.x, bound
+        return self.program.point(solution.x), bound
 
     def _run(self) -> Solution:
         left = self.solve.left()
@@ -128,14 +130,16 @@ class Relaxation:
     def reload(self) -> None:
         """The same rows and bounds in a new session."""
         self.session.close()
-        self.session = open_tree_session(self.solve.backend, self.arrays, self.solve.options)
+        self.session = open_tree_session(self.solve.backend, self.program.arrays, self.solve.options)
         for block in self.added:
             self.session.add_rows(block.matrix, block.lower, block.upper)
-        self.session.set_bounds(self.lower, self.upper)
+        self.session.set_bounds(*self.program.bounds(self.lower, self.upper))
 
     def rows(self) -> sp.csr_array:
         """The rows of the program, and those that were added, (rows, columns)."""
-        return sp.csr_array(sp.vstack([self.arrays.matrix, *(block.matrix for block in self.added)], format="csr"))
+        return sp.csr_array(
+            sp.vstack([self.program.arrays.matrix, *(block.matrix for block in self.added)], format="csr")
+        )
 
     def row_duals(self) -> Array | None:
         """The duals (rows,) at the last optimum, None where the solver gives none."""
@@ -166,27 +170,15 @@ class Relaxation:
     def _logits(self, x: Array) -> Array:
         return x[self.solve.o].reshape(len(self.instance.IMAGE), -1)
 
-    def add_hull_cuts(self, x: Array, least: float, inner: Array | None) -> int:
-        """Cuts of the relaxation "hull" that x violates by more than ``least`` relative to max(1, U); returns how many.
-
-        Of those that cut off a point halfway to a feasible one, if any: they are deeper than those at x, where
-        optima jump from corner to corner.
-        """
+    def add_hull_cuts(self, x: Array, least: float) -> int:
+        """Cuts of the relaxation "hull" that x violates by more than ``least`` times max(1, U); returns how many."""
         if self.hull is None:
             return 0
-        points = [x] if inner is None else [_MIDDLE * x + (1 - _MIDDLE) * inner, x]
-        for point in points:
-            rows = self.hull.violated(np.concatenate([point[part] for part in self.parts]), least)
-            if not rows.names:
-                continue
-            matrix = self.compiled.rows(rows)
-            violated = np.flatnonzero(matrix @ x - rows.upper > least)
-            if len(violated):
-                names = [rows.names[k] for k in violated.tolist()]
-                found = sp.csr_array(matrix[violated])
-                self.add(self.instance.hull_cuts, names, found, rows.lower[violated], rows.upper[violated])
-                return len(violated)
-        return 0
+        rows = self.hull.violated(np.concatenate([x[part] for part in self.parts]), least)
+        if not rows.names:
+            return 0
+        self.add(self.instance.hull_cuts, rows.names, self.compiled.rows(rows), rows.lower, rows.upper)
+        return len(rows.names)
 
     def add(
         self,

@@ -184,9 +184,13 @@ class Tree:
             )
             base, most = bound, self.cutoff() - bound
 
-            def rise(column: int, side: int, base: float = base, x: Array = x) -> float:
+            basis = self.lp.session.basis()
+
+            def rise(column: int, side: int, base: float = base, x: Array = x, basis: object = basis) -> float:
                 whole = float(np.floor(x[column]) + side)
                 self._set_bounds({**fixed, column: whole})
+                # From the node's own basis one bound is new, from that of the side before it several are.
+                self.lp.session.set_basis(basis)
                 _, value = self.lp.minimise()
                 return max(value - base, 0.0)
 
@@ -242,7 +246,7 @@ class Tree:
             missing = float(self.lp.missing(x).sum())
             new = self.lp.add_tangents(x, self._least(), inner)
             if number < most and (stalled < _STALLED or not root):
-                new += self.lp.add_hull_cuts(x, _ROOT_CUT if root else _NODE_CUT, inner)
+                new += self.lp.add_hull_cuts(x, _ROOT_CUT if root else _NODE_CUT)
             elif missing < 0.1 * gap:
                 return x, best
             if not new:

@@ -208,14 +208,14 @@ def test_the_cuts_are_the_convex_hull_of_one_unit(gate, seed):
     weight = rows.matrix.toarray()[0, : len(layout.unit) - 1]
     for _ in range(4):
         direction = pick.normal(size=len(weight) + 3)
+        # The cuts are the hull's projection on the columns without the state.
+        direction[-1] = 0.0
 
         def cost(compiled, direction=direction):
             full, m = np.zeros(len(compiled.variables)), compiled.model
             units = compiled.columns(m.s)
             full[units] = direction[: len(m.s)]
             full[compiled.columns(m.h)] = direction[len(m.s)]
-            # Where no binary is needed the score is the state.
-            full[compiled.columns(m.z) if len(m.z) else units.stop - 1] += direction[len(m.s) + 1]
             return full
 
         wanted = disjunctive_optimum(gate, weight, rows.constant[0], layout.gated.scale[0], direction)

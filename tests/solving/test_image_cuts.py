@@ -39,7 +39,7 @@ def with_cuts(p, settings):
     for _ in range(5):
         x, _ = relaxation.minimise()
         relaxation.add_tangents(x, 1e-9, None)
-        relaxation.add_hull_cuts(x, 1e-6, None)
+        relaxation.add_hull_cuts(x, 1e-6)
     assert image_cuts.ImageCuts(state, relaxation, single(p, settings)).add() == len(p.images)
     relaxation.close()
     return instance
@@ -99,7 +99,7 @@ def root(instance):
     bound = -np.inf
     for _ in range(30):
         x, bound = relaxation.minimise()
-        if not relaxation.add_tangents(x, 1e-9, None) + relaxation.add_hull_cuts(x, 1e-6, None):
+        if not relaxation.add_tangents(x, 1e-9, None) + relaxation.add_hull_cuts(x, 1e-6):
             break
     relaxation.close()
     return bound

@@ -164,7 +164,7 @@ def test_dropped_rows_are_those_that_were_slack(problem_of):
     x, first = relaxation.minimise()
     for _ in range(6):
         relaxation.add_tangents(x, 1e-9, None)
-        relaxation.add_hull_cuts(x, 1e-6, None)
+        relaxation.add_hull_cuts(x, 1e-6)
         x, bound = relaxation.minimise()
         relaxation.age(x)
     rows = sum(len(block.idle) for block in relaxation.added)
