@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from oamip_benchmarks.experiments.cli import experiment
 
 from oamip_model.cli import run
 
@@ -41,6 +42,12 @@ def test_a_table_files_and_a_second_run_that_says_so(
     assert run([*command, "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
     assert (record["cells"], record["done_now"], len(record["table"])) == (6, 0, 3)
+
+
+def test_only_transfer_trains_at_a_falling_rate_unless_told() -> None:
+    commands = experiment.commands
+    rates = {name: next(p.default for p in commands[name].params if p.name == "schedule") for name in commands}
+    assert {name: rate for name, rate in rates.items() if rate is not None} == {"transfer": "cosine"}
 
 
 @pytest.mark.parametrize(("arguments", "told"), [

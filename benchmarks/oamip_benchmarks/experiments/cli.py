@@ -80,9 +80,9 @@ def _options(study: Study) -> list[Option]:
                      help="A data set's name, or an .npz file with training and test images."),
         click.option("--seeds", type=_FROM_1, default=3, show_default=True, help="How many, from 0."),
         click.option("--epochs", type=_FROM_1, help="Of training.  [default: those of the published runs]"),
-        click.option("--schedule", type=click.Choice(get_args(Schedule)),
-                     help="Of the learning rate: constant, or falling to 0 along half a cosine.  "
-                     "[default: that of the published runs, constant]"),
+        click.option("--schedule", type=click.Choice(get_args(Schedule)), default=study.schedule,
+                     help="Of the learning rate: constant, as in the published runs, or falling to 0 along half a "
+                     f"cosine.  [default: {study.schedule or 'constant'}]"),
         click.option("--training-images", type=_FROM_1, help="How many are trained on.  [default: all]"),
         click.option("--download", is_flag=True, help="Fetch data sets from OpenML that are not here."),
         click.option("--device", default="cpu", show_default=True, metavar="D", help="Of training: cpu, cuda or auto."),

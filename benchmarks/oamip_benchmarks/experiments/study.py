@@ -59,7 +59,8 @@ class Study:
 
     options: names and defaults of the fields of :class:`Asked` that it takes beyond the first eight; plan: its
     cells, in the order in which they are run; rows: tags that name a line of its table, over whose cells means are
-    taken; values: results that the table shows; draw: its figure
+    taken; values: results that the table shows; draw: its figure; schedule: default of that option of the command, None
+    for that of the published runs
     """
 
     name: str
@@ -69,6 +70,7 @@ class Study:
     values: tuple[str, ...]
     draw: Draw
     options: Mapping[str, Any] = field(default_factory=dict)
+    schedule: str | None = None
 
 
 def settings(asked: Asked, network: str, data: str | None = None) -> list[Setting]:
