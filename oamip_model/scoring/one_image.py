@@ -32,9 +32,9 @@ class OneImage:
     threads: int | None
     seed: int | None
 
-    def __call__(self, alone: Alone, time_limit: float | None) -> float:
-        """A lower bound of an image's program, within its gap of the least objective where time allows. Raises
-        KeyboardInterrupt on Ctrl-C."""
+    def __call__(self, alone: Alone, time_limit: float | None) -> tuple[float, Array]:
+        """A lower bound of an image's program, within its gap of the least objective where time allows, and the best
+        scores found (units,). Raises KeyboardInterrupt on Ctrl-C."""
         x, y = self.images[alone.image : alone.image + 1], self.labels[alone.image : alone.image + 1]
         settings = replace(self.settings, sparsity="mean")
         part = build_instance(self.network, x, y, **vars(settings), bounds=self.bounds.of_image(alone.image, x[0]))
@@ -52,4 +52,5 @@ class OneImage:
         )  # fmt: skip
         if solution.interrupted:
             raise KeyboardInterrupt
-        return -np.inf if solution.bound is None else solution.bound - constant
+        scores = np.concatenate(list(solution.scores.values())) if solution.scores else alone.start
+        return -np.inf if solution.bound is None else solution.bound - constant, scores

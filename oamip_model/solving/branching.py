@@ -12,7 +12,7 @@ from oamip_model.formulation.layout import Layout
 from oamip_model.network.ops import Array
 from oamip_model.solving.compile import Compiled
 
-_TRIED = 20
+_TRIED = 30
 """Columns at most whose two sides are solved for one choice."""
 _RELIABLE = 2
 """Times that both sides of a column are solved before its pseudo-costs are believed."""

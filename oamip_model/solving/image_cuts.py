@@ -1,4 +1,4 @@
-"""Cuts from programs of one image each: a Lagrangian relaxation by images, once in a search tree.
+"""Cuts from programs of one image each: a Lagrangian relaxation by images, in rounds, once in a search tree.
 
 The images share the scores and nothing else. Let each have scores of its own, held together by multipliers, and the
 program falls apart into one for each image, which is far easier. What each proves is a row of the program of all.
@@ -6,6 +6,7 @@ program falls apart into one for each image, which is far easier. What each prov
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -37,16 +38,20 @@ class Alone:
     gap: float
 
 
-ImageProgram: TypeAlias = Callable[[Alone, float | None], float]
-"""Called with the program and a time limit: a lower bound of its objective, -inf where there is none. Raises
-KeyboardInterrupt on Ctrl-C."""
+ImageProgram: TypeAlias = Callable[[Alone, float | None], tuple[float, Array]]
+"""Called with the program and a time limit: a lower bound of its objective, -inf where there is none, and the best
+scores found (units,). Raises KeyboardInterrupt on Ctrl-C."""
 
 _WORTH = 200
 """Binaries from which a tree gets cuts, after its first node: in smaller ones branching soon proves more than they."""
-_SHARE = 0.6
+_SHARE = 0.9
 """Of the time that is left, that the programs of single images may take."""
 _LEAST = 1e-9
 """Multipliers below this are 0: solvers drop coefficients so small, and the row would not be valid any more."""
+_STEP = 0.15
+"""Share of the gap that a step of the multipliers would close if the images' best scores stayed as they are."""
+_GAIN = 0.01
+"""Share of the gap that a round must have closed for another one."""
 _GAP = 1e-3
 """Gap of the single programs, relative to the objective of all."""
 _SAFE = 1e-7
@@ -64,37 +69,64 @@ class ImageCuts:
         self.due = self.images > 1 and binaries >= _WORTH and hasattr(solve.instance, "image_cuts")
 
     def add(self) -> int:
-        """Add the cuts to the relaxation, whose bounds are those of the root; returns how many."""
+        """Add the cuts to the relaxation, whose bounds are those of the root; returns how many.
+
+        After a round each image's multipliers take a step along its scores less the mean of all images' scores, the
+        ascent of the sum of the bounds. Rounds go on while they pay, and there is time for one as long as the last.
+        """
         self.due = False
-        solve, m = self.solve, self.solve.instance
+        solve = self.solve
         x, _ = self.relaxation.minimise()
         multipliers = None if x is None else self.multipliers()
         if x is None or multipliers is None or solve.best is None or solve.objective is None:
             return 0
-        start, losses = solve.best[solve.s], solve.compiled.columns(m.t)
-        best = self.weight * solve.best[losses] + multipliers @ start
-        now = self.weight * x[losses] + multipliers @ x[solve.s]
-        gap = max(_GAP * abs(solve.objective), ABSOLUTE_GAP)
-        # The easiest first, so that what they leave of the time goes to the others.
-        found: list[tuple[int, float]] = []
         rest = (1.0 - _SHARE) * (solve.left() or 0.0)
+        count, proved = 0, -np.inf
+        while True:
+            began = time.monotonic()
+            bounds, scores = self._round(multipliers, x, solve.best, rest)
+            count += self._add_rows(multipliers, bounds)
+            gained, proved = bounds.mean() - proved, max(proved, bounds.mean())
+            gap, left = solve.objective - proved, solve.left()
+            late = left is not None and left - rest < time.monotonic() - began
+            apart = scores - scores.mean(axis=0)
+            length = float((apart**2).sum()) / self.images
+            if late or not np.isfinite(gap) or gained < _GAIN * gap or min(gap, length) <= 0:
+                return count
+            multipliers = _cleared(multipliers + _STEP * gap / length * apart)
+
+    def _round(self, multipliers: Array, x: Array, point: Array, rest: float) -> tuple[Array, Array]:
+        """Bounds (n,) of all images' programs, -inf where there is none, and the best scores found, (n, units).
+
+        x: an optimum of the relaxation; point: the best point known; rest: seconds that are left over in the end.
+        """
+        solve, losses = self.solve, self.solve.compiled.columns(self.solve.instance.t)
+        start = point[solve.s]
+        best = self.weight * point[losses] + multipliers @ start
+        now = self.weight * x[losses] + multipliers @ x[solve.s]
+        gap = max(_GAP * abs(solve.objective or 0.0), ABSOLUTE_GAP)
+        bounds, scores = np.full(self.images, -np.inf), np.tile(start, (self.images, 1))
+        # The easiest first, so that what they leave of the time goes to the others.
         for done, image in enumerate(np.argsort(best - now, kind="stable").tolist()):
             left = solve.left()
             limit = None if left is None else max(left - rest, 1e-3) / (self.images - done)
             alone = Alone(image, multipliers[image], start, float(best[image]), float(now[image]), gap)
-            bound = self.program(alone, limit)
-            if np.isfinite(bound):
-                found.append((image, bound - _SAFE * max(1.0, abs(bound))))
+            bounds[image], scores[image] = self.program(alone, limit)
             if solve.progress is not None:
-                solve.progress(f"image {done + 1} of {self.images} alone: bound {now[image]:.6g} -> {bound:.6g}")
-        if not found:
-            return 0
-        at = np.array([image for image, _ in found])
-        rows = image_cuts(m, at, multipliers[at], np.array([bound for _, bound in found]))
-        self.relaxation.add(
-            m.image_cuts, rows.names, solve.compiled.rows(rows), rows.lower, rows.upper, lasting=True
-        )  # fmt: skip
-        return len(found)
+                told = f"bound {now[image]:.6g} -> {bounds[image]:.6g}"
+                solve.progress(f"image {done + 1} of {self.images} alone: {told}")
+        return bounds, scores
+
+    def _add_rows(self, multipliers: Array, bounds: Array) -> int:
+        """Add what the programs of single images proved to the relaxation; returns how many rows that are."""
+        at = np.flatnonzero(np.isfinite(bounds))
+        if len(at):
+            m = self.solve.instance
+            safe = bounds[at] - _SAFE * np.maximum(1.0, np.abs(bounds[at]))
+            rows = image_cuts(m, at, multipliers[at], safe)
+            matrix = self.solve.compiled.rows(rows)
+            self.relaxation.add(m.image_cuts, rows.names, matrix, rows.lower, rows.upper, lasting=True)
+        return len(at)
 
     def multipliers(self) -> Array | None:
         """Multipliers P (n, units) at the relaxation's last optimum, None where the solver gives no duals.
@@ -111,7 +143,7 @@ class ImageCuts:
         shares = np.stack([scores.T @ np.where(owner == image, duals, 0.0) for image in range(self.images)])
         rest = self.solve.arrays.cost[self.solve.s] - scores.T @ duals
         multipliers = self.images * shares + rest
-        return np.asarray(np.where(np.abs(multipliers) < _LEAST, 0.0, multipliers))
+        return _cleared(multipliers)
 
     def _owners(self, rows: sp.csr_array) -> NDArray[np.int64]:
         """The image that each row belongs to, -1 where it is none's."""
@@ -125,3 +157,7 @@ class ImageCuts:
         entries = rows.tocoo()
         np.maximum.at(owner, entries.row, of_column[entries.col])
         return owner
+
+
+def _cleared(multipliers: Array) -> Array:
+    return np.asarray(np.where(np.abs(multipliers) < _LEAST, 0.0, multipliers))

@@ -25,7 +25,7 @@ from oamip_model.solving.state import SolveState
 _FRACTION = 1e-6
 """Distance from a whole number up to which an integral column has that value."""
 _FEASIBLE = 1e-6
-_ROOT_ROUNDS, _NODE_ROUNDS, _TANGENT_ROUNDS = 100, 3, 30
+_ROOT_ROUNDS, _NODE_ROUNDS, _TANGENT_ROUNDS = 100, 1, 30
 """Rounds of hull cuts at the root and in a node, and rounds in which there are only tangents left to add."""
 _STALL, _STALLED = 0.01, 3
 """Rounds of cuts end when so many in a row have each raised the bound by less than this share of the gap."""
@@ -33,7 +33,7 @@ _ROOT_CUT, _NODE_CUT = 1e-4, 1e-3
 """Violation from which a hull cut is taken."""
 _ROOT_AGE, _AGE = 4, 10
 """Optima in a row in which an added row may be slack before it is dropped."""
-_DIVE = 0.3
+_DIVE = 0.05
 """A child is looked at next if its bound lies within this share of the gap from the best bound of all open nodes."""
 _HELD = 4
 """Times in a row that the program is solved with the incumbent's states held."""
