@@ -85,16 +85,21 @@ def find_scores(
         # Most of the best scores are 0 or 1, and moves between those reach where gradients do not lead.
         half = None if time_limit is None else time_limit / 2
         binary = replace(settings, scores="binary")
-        near = [_Search(network, images, labels, binary, seed, half).run(progress)[1]]
+        near = [Search(network, images, labels, binary, seed, half).run(progress)[1]]
         time_limit = None if time_limit is None else max(time_limit - (time.monotonic() - began), 0.0)
-    search = _Search(network, images, labels, settings, seed, time_limit)
+    search = Search(network, images, labels, settings, seed, time_limit)
     value, scores = search.run(progress, near)
     parts = np.split(scores, np.cumsum(search.gate.sizes)[:-1])
     named = {group.name: part for group, part in zip(network.groups, parts, strict=True)}
     return HeuristicResult(named, value, time.monotonic() - began)
 
 
-class _Search:
+class Search:
+    """A local search over the scores of one program, in torch.
+
+    product, gate: its objective with scores that multiply activations, and with its own gate; random: of the starts.
+    """
+
     def __init__(
         self,
         network: Network,

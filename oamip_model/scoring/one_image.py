@@ -12,8 +12,10 @@ from oamip_model.bounds import Bounds
 from oamip_model.formulation import Settings, build_instance
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
+from oamip_model.scoring.multipliers import ImageMinima, ascend
 from oamip_model.solving import solve_instance
 from oamip_model.solving.image_cuts import Alone
+from oamip_model.solving.registry import get_backend
 
 
 @dataclass(frozen=True)
@@ -54,3 +56,10 @@ class OneImage:
             raise KeyboardInterrupt
         scores = np.concatenate(list(solution.scores.values())) if solution.scores else alone.start
         return -np.inf if solution.bound is None else solution.bound - constant, scores
+
+    def ascend(self, multipliers: Array, start: Array, time_limit: float | None) -> Array:
+        """Multipliers (n, units) whose programs promise more; see :func:`oamip_model.scoring.multipliers.ascend`."""
+        parts = [(self.images[k : k + 1], self.labels[k : k + 1]) for k in range(len(self.images))]
+        seed = self.seed or 0
+        minima = [ImageMinima(self.network, x, y, self.settings, start, seed, time_limit) for x, y in parts]
+        return ascend(minima, multipliers, get_backend(self.solver), time_limit)

@@ -7,9 +7,8 @@ program falls apart into one for each image, which is far easier. What each prov
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -38,12 +37,20 @@ class Alone:
     gap: float
 
 
-ImageProgram: TypeAlias = Callable[[Alone, float | None], tuple[float, Array]]
-"""Called with the program and a time limit: a lower bound of its objective, -inf where there is none, and the best
-scores found (units,). Raises KeyboardInterrupt on Ctrl-C."""
+class ImageProgram(Protocol):
+    """Solves the programs of single images. Both methods raise KeyboardInterrupt on Ctrl-C."""
+
+    def __call__(self, alone: Alone, time_limit: float | None) -> tuple[float, Array]:
+        """A lower bound of the program's objective, -inf where there is none, and the best scores found (units,)."""
+
+    def ascend(self, multipliers: Array, start: Array, time_limit: float | None) -> Array:
+        """Multipliers (n, units) with the same sum, whose programs promise more; start: (units,) known scores."""
+
 
 _WORTH = 200
 """Binaries from which a tree gets cuts, after its first node: in smaller ones branching soon proves more than they."""
+_ASCENT = 0.1
+"""Of the time that is left, that better multipliers may take."""
 _SHARE = 0.9
 """Of the time that is left, that the programs of single images may take."""
 _LEAST = 1e-9
@@ -80,7 +87,10 @@ class ImageCuts:
         multipliers = None if x is None else self.multipliers()
         if x is None or multipliers is None or solve.best is None or solve.objective is None:
             return 0
-        rest = (1.0 - _SHARE) * (solve.left() or 0.0)
+        left = solve.left()
+        rest = (1.0 - _SHARE) * (left or 0.0)
+        limit = None if left is None else _ASCENT * left
+        multipliers = _cleared(self.program.ascend(multipliers, solve.best[solve.s], limit))
         count, proved = 0, -np.inf
         while True:
             began = time.monotonic()

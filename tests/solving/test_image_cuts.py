@@ -10,6 +10,7 @@ import pytest
 import oamip_model as om
 from oamip_model.errors import InputError
 from oamip_model.formulation import Settings
+from oamip_model.scoring import multipliers
 from oamip_model.scoring.one_image import OneImage
 from oamip_model.solving import image_cuts
 from oamip_model.solving.compile import Compiled
@@ -25,6 +26,7 @@ CASES = [("subtractive", "continuous", "cross-entropy", "mean"), ("switch", "bin
 @pytest.fixture(autouse=True)
 def small_programs_too(monkeypatch):
     monkeypatch.setattr(image_cuts, "_WORTH", 0)
+    monkeypatch.setattr(multipliers, "_ITERATIONS", 2)
 
 
 def single(p, settings, solver="highs"):
@@ -84,14 +86,14 @@ def test_a_bound_is_the_least_over_the_scores_of_the_image_alone(problem_of):
     settings = Settings("switch", "hull", "binary", False, "cross-entropy", "mean", 5.0)
     pick = np.random.default_rng(1)
     for image in range(2):
-        multipliers = pick.normal(size=p.units)
+        price = pick.normal(size=p.units)
         values = []
         for bits in p.all_binary():
             x = p.network.replay(p.images[image : image + 1], scores=p.split(bits))
             loss = np.log(np.exp(x - x.max()).sum()) + x.max() - x[0, p.labels[image]]
-            values.append(5.0 * loss + multipliers @ bits)
+            values.append(5.0 * loss + price @ bits)
         ones = np.ones(p.units)
-        alone = image_cuts.Alone(image, multipliers, ones, values[-1], min(values) - 1.0, 1e-4)
+        alone = image_cuts.Alone(image, price, ones, values[-1], min(values) - 1.0, 1e-4)
         bound, scores = single(p, settings)(alone, None)
         assert scores.shape == (p.units,)
         assert bound == pytest.approx(min(values), abs=1.1e-4)
@@ -121,9 +123,9 @@ def test_the_multipliers_of_all_images_make_up_the_costs(problem_of):
     state = SolveState(p.build(**vars(settings)), get_backend("highs"), Options(), 1e-6, None)
     relaxation = Relaxation(state)
     relaxation.minimise()
-    multipliers = image_cuts.ImageCuts(state, relaxation, single(p, settings)).multipliers()
+    found = image_cuts.ImageCuts(state, relaxation, single(p, settings)).multipliers()
     relaxation.close()
-    np.testing.assert_allclose(multipliers.mean(axis=0), state.arrays.cost[state.s], atol=1e-8)
+    np.testing.assert_allclose(found.mean(axis=0), state.arrays.cost[state.s], atol=1e-8)
 
 
 def test_rounds_go_on_while_they_pay(problem_of):
@@ -133,12 +135,15 @@ def test_rounds_go_on_while_they_pay(problem_of):
     state.begin({g.name: np.ones(g.size) for g in p.network.groups})
     relaxation, oracle, asked = Relaxation(state), single(p, settings), []
 
-    def program(alone, limit):
-        bound, scores = oracle(alone, limit)
-        asked.append((alone, bound))
-        return bound, scores
+    class Noted:
+        ascend = oracle.ascend
 
-    count = image_cuts.ImageCuts(state, relaxation, program).add()
+        def __call__(self, alone, limit):
+            bound, scores = oracle(alone, limit)
+            asked.append((alone, bound))
+            return bound, scores
+
+    count = image_cuts.ImageCuts(state, relaxation, Noted()).add()
     relaxation.close()
     assert count == len(asked) == 3 * (len(asked) // 3)
     rounds = [asked[first : first + 3] for first in range(0, count, 3)]
@@ -168,11 +173,15 @@ def test_a_solver_without_duals_gets_none(problem_of):
 def test_interrupted_in_the_program_of_an_image_it_gives_back_what_it_has(problem_of):
     p = problem_of("conv", 4, 2)
 
-    def pressed(*_):
-        raise KeyboardInterrupt
+    class Pressed:
+        def ascend(self, multipliers, start, time_limit):
+            return multipliers
+
+        def __call__(self, alone, time_limit):
+            raise KeyboardInterrupt
 
     whole = om.solve_instance(p.build(relaxation="hull"), search="tree", tolerance=1e-6)
-    found = om.solve_instance(p.build(relaxation="hull"), search="tree", tolerance=1e-6, image_program=pressed)
+    found = om.solve_instance(p.build(relaxation="hull"), search="tree", tolerance=1e-6, image_program=Pressed())
     assert found.interrupted
     assert found.bound <= whole.objective + 1e-9
     assert found.objective >= whole.bound - 1e-9
