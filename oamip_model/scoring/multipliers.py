@@ -97,9 +97,10 @@ def ascend(images: Sequence[ImageMinima], multipliers: Array, backend: Backend, 
     began, best, box = time.monotonic(), multipliers, _BOX * float(np.abs(multipliers.mean(axis=0)).mean())
     reached = _least(images, best, improve=True, first=True)
     for _ in range(_ITERATIONS):
-        if time_limit is not None and time.monotonic() - began > time_limit:
+        left = None if time_limit is None else time_limit - (time.monotonic() - began)
+        if left is not None and left <= 0:
             break
-        step = _step(images, best, box, backend)
+        step = _step(images, best, box, backend, left)
         if step is None:
             break
         moved, promised = step
@@ -122,10 +123,10 @@ def _least(images: Sequence[ImageMinima], multipliers: Array, improve: bool = Fa
 
 
 def _step(
-    images: Sequence[ImageMinima], multipliers: Array, box: float, backend: Backend
+    images: Sequence[ImageMinima], multipliers: Array, box: float, backend: Backend, time_limit: float | None
 ) -> tuple[Array, float] | None:
     """The multipliers that are best in the model, none farther than ``box`` from those given, and its value there;
-    None where the solver failed."""
+    None where the solver failed, or the time was over."""
     count, units = multipliers.shape
     rows: list[sp.csr_array] = []
     limits: list[Array] = []
@@ -146,7 +147,8 @@ def _step(
     reach = np.concatenate([np.full(count, np.inf), np.full(count * units, box)])
     cost = np.concatenate([np.full(count, -1.0 / count), np.zeros(count * units)])
     matrix = sp.csr_array(sp.vstack([*rows, together], format="csr"))
-    found = backend.solve(Arrays(matrix, cost, -reach, reach, lower, upper, np.zeros(len(cost), dtype=bool)), Options())
+    model = Arrays(matrix, cost, -reach, reach, lower, upper, np.zeros(len(cost), dtype=bool))
+    found = backend.solve(model, Options(time_limit=time_limit))
     if found.status is not Status.OPTIMAL or found.x is None or found.objective is None:
         return None
     return multipliers + found.x[count:].reshape(count, units), -found.objective
