@@ -13,6 +13,11 @@ from oamip_model.solving.registry import get_backend
 WEIGHT = 5.0
 
 
+@pytest.fixture(autouse=True)
+def few_iterations(monkeypatch):
+    monkeypatch.setattr(room, "_ITERATIONS", 4)
+
+
 def minima(p, settings, time_limit=None):
     parts = [(p.images[k : k + 1], p.labels[k : k + 1]) for k in range(len(p.images))]
     return [ImageMinima(p.network, x, y, settings, np.ones(p.units), 0, time_limit) for x, y in parts]
@@ -26,7 +31,7 @@ def proved(p, prices):
     return (WEIGHT * losses + bits @ prices.T).min(axis=0).mean()
 
 
-@pytest.mark.parametrize("name", ["dense", "conv", "residual"])
+@pytest.mark.parametrize("name", ["dense", "residual"])
 def test_the_images_prove_more_and_the_sum_stays(problem_of, monkeypatch, name):
     monkeypatch.setattr(room, "_MOVED", 1.0)
     p = problem_of(name, 1, 3)
@@ -41,9 +46,9 @@ def test_the_images_prove_more_and_the_sum_stays(problem_of, monkeypatch, name):
 
 
 def test_only_a_part_of_the_way_is_gone(problem_of, monkeypatch):
-    p = problem_of("dense", 1, 3)
+    p = problem_of("dense", 1, 2)
     settings = Settings("switch", "hull", "binary", False, "cross-entropy", "mean", WEIGHT)
-    begun = np.tile(sparsity_weights(p.network, "mean"), (3, 1))
+    begun = np.tile(sparsity_weights(p.network, "mean"), (2, 1))
     found = {}
     for share in (0.3, 1.0):
         monkeypatch.setattr(room, "_MOVED", share)
