@@ -115,6 +115,18 @@ class Network:
         """Number of logits."""
         return self.layers[-1].size
 
+    def by_group(self, scores: Array) -> dict[str, Array]:
+        """Scores of all units, (units,) group after group, as {group name: (units of it,)}.
+
+        Example:
+            >>> import numpy as np, torch, oamip_model as om
+            >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+            >>> om.read_network(module, input_shape=(4,)).by_group(np.array([1.0, 0.0, 0.5]))
+            {'0': array([1. , 0. , 0.5])}
+        """
+        parts = np.split(scores, np.cumsum([group.size for group in self.groups])[:-1])
+        return {group.name: part for group, part in zip(self.groups, parts, strict=True)}
+
     @cached_property
     def parameters(self) -> int:
         """Number of trained parameters, batch norm folded in."""

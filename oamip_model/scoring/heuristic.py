@@ -89,9 +89,7 @@ def find_scores(
         time_limit = None if time_limit is None else max(time_limit - (time.monotonic() - began), 0.0)
     search = Search(network, images, labels, settings, seed, time_limit)
     value, scores = search.run(progress, near)
-    parts = np.split(scores, np.cumsum(search.gate.sizes)[:-1])
-    named = {group.name: part for group, part in zip(network.groups, parts, strict=True)}
-    return HeuristicResult(named, value, time.monotonic() - began)
+    return HeuristicResult(network.by_group(scores), value, time.monotonic() - began)
 
 
 class Search:

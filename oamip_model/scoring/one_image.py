@@ -20,7 +20,8 @@ from oamip_model.solving.registry import get_backend
 
 @dataclass(frozen=True)
 class OneImage:
-    """Solves the programs of single images of a program; an :data:`oamip_model.solving.image_cuts.ImageProgram`.
+    """Solves the programs of single images of a program; an
+    :class:`oamip_model.solving.image_cuts.ImageProgram`.
 
     images: (n, *input_shape); labels: (n,); bounds: of all the images.
     """
@@ -46,11 +47,9 @@ class OneImage:
         coefficients = [settings.weight, *alone.multipliers.tolist()]
         variables = [*part.t.values(), *part.s.values()]
         part.objective.set_value(LinearExpression(constant=constant, linear_coefs=coefficients, linear_vars=variables))
-        sizes = np.cumsum([group.size for group in self.network.groups])[:-1]
-        names = [group.name for group in self.network.groups]
         solution = solve_instance(
             part, self.solver, tolerance=alone.gap / scale, time_limit=time_limit, threads=self.threads, seed=self.seed,
-            start=dict(zip(names, np.split(alone.start, sizes), strict=True)), search="tree",
+            start=self.network.by_group(alone.start), search="tree",
         )  # fmt: skip
         if solution.interrupted:
             raise KeyboardInterrupt

@@ -182,9 +182,7 @@ class Tree:
             candidates = self.costs.candidates(
                 columns, x[columns], urgency(self.solve.instance, self.solve.compiled, x)[columns]
             )
-            base, most = bound, self.cutoff() - bound
-
-            basis = self.lp.session.basis()
+            base, most, basis = bound, self.cutoff() - bound, self.lp.session.basis()
 
             def rise(column: int, side: int, base: float = base, x: Array = x, basis: object = basis) -> float:
                 whole = float(np.floor(x[column]) + side)

@@ -91,10 +91,7 @@ def check_point(program: Program, x: Array, claimed: float | None) -> dict[str, 
     violation, integrality = exact_violation(arrays, x)
     at = _columns(program.instance)
     o = x[at["o"]].reshape(len(program.labels), -1)
-    flat = np.clip(x[at["s"]], 0.0, 1.0)
-    sizes = np.cumsum([group.size for group in program.network.groups])[:-1]
-    names = [group.name for group in program.network.groups]
-    scores = dict(zip(names, np.split(flat, sizes), strict=True))
+    scores = program.network.by_group(np.clip(x[at["s"]], 0.0, 1.0))
     # The published gate's M is the U+ of a box around the image.
     epsilon = float(recipe.settings().epsilon or 0.0)
     scale = gate_scale(program.network, program.images, recipe.gate, epsilon)
