@@ -98,6 +98,8 @@ class GurobiSession(CheckedSession):
             "MIPGapAbs": ABSOLUTE_GAP,
             "FeasibilityTol": tolerance,
             "IntFeasTol": tolerance,
+            # Bounds are what duals prove, so these are wanted as sharp as they come.
+            "OptimalityTol": 1e-9,
         }
         if given.threads is not None:
             values["Threads"] = int(given.threads)

@@ -112,6 +112,8 @@ class HighsSession(CheckedSession):
             "mip_abs_gap": ABSOLUTE_GAP,
             "primal_feasibility_tolerance": float(tolerance),
             "mip_feasibility_tolerance": float(tolerance),
+            # Bounds are what duals prove, so these are wanted as sharp as they come.
+            "dual_feasibility_tolerance": 1e-9,
             "threads": 0 if given.threads is None else int(given.threads),
         }
         if given.seed is not None:

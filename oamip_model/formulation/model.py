@@ -63,8 +63,6 @@ def abstract_model(
     m.z = pyo.Var(m.STATE, within=pyo.UnitInterval if relaxed else pyo.Binary)
     m.q = pyo.Var(m.CHOICE, within=pyo.UnitInterval if relaxed else pyo.Binary)
     m.o = pyo.Var(m.LOGIT)
-    m.variable_bounds = pyo.BuildAction(rule=_set_bounds)
-
     m.preactivation = MatrixConstraint(rule=gates.preactivation)
     m.relu_lower = MatrixConstraint(rule=gates.relu_lower)
     m.relu_upper = MatrixConstraint(rule=gates.relu_upper)
@@ -95,6 +93,8 @@ def abstract_model(
         m.excess_rows = MatrixConstraint(rule=objective.excess_rows)
     else:
         m.unit_weight = pyo.Param(m.UNIT, within=pyo.NonNegativeReals, doc="share of each unit in the sparsity")
+
+    m.variable_bounds = pyo.BuildAction(rule=_set_bounds)
 
     if loss == "margin":
         m.margin_rows = MatrixConstraint(rule=objective.margin_rows)
@@ -133,6 +133,11 @@ def _set_bounds(model: Any) -> None:
     score_lower = layout.score_lower
     if next(iter(model.s.values())).is_binary():
         score_lower = np.ceil(score_lower - 1e-9)
+    if model.sparsity_kind == "published":
+        # Some optimum has a threshold among the I_l, and a bounded column is worth more than a free one to a proof.
+        terms = [(model.size[g], model.divisor[g]) for g in model.GROUP]
+        model.level[None].setlb(min(-2.0 * size / divisor for size, divisor in terms))
+        model.level[None].setub(max(-size / divisor for size, divisor in terms))
     ranges = (
         (model.s, score_lower, np.ones(len(layout.score_lower))),
         (model.h, layout.act_lower, layout.act_upper),

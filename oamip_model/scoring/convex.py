@@ -19,7 +19,7 @@ from oamip_model.formulation.settings import check_choice
 from oamip_model.network.ops import Array
 from oamip_model.scoring.projection import PROJECTIONS, Tangents, project, project_by_lp
 from oamip_model.solving.protocol import Arrays, Backend, Options, Status
-from oamip_model.solving.registry import get_backend, open_session
+from oamip_model.solving.registry import get_backend, open_session, solve_once
 
 Oracle: TypeAlias = Callable[[Array], tuple[float, Array]]
 """From scores (units,) to the loss and its gradient (units,)."""
@@ -211,7 +211,7 @@ class _Level:
         while not self.finished():
             left = None if self.time_limit is None else self.time_limit - (time.monotonic() - self.began)
             options = Options(time_limit=left, gap=self.tolerance / 4, seed=self.seed)
-            solution = self.backend.solve(self.master(True), options)
+            solution = solve_once(self.backend, self.master(True), options)
             if solution.bound is not None:
                 self.bound = max(self.bound, solution.bound)
             if solution.x is None:

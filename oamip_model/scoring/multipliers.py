@@ -22,6 +22,7 @@ from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
 from oamip_model.scoring.heuristic import Search
 from oamip_model.solving.protocol import Arrays, Backend, Options, Status
+from oamip_model.solving.registry import solve_once
 
 _ITERATIONS = 30
 _MOVED = 0.3
@@ -148,7 +149,7 @@ def _step(
     cost = np.concatenate([np.full(count, -1.0 / count), np.zeros(count * units)])
     matrix = sp.csr_array(sp.vstack([*rows, together], format="csr"))
     model = Arrays(matrix, cost, -reach, reach, lower, upper, np.zeros(len(cost), dtype=bool))
-    found = backend.solve(model, Options(time_limit=time_limit))
+    found = solve_once(backend, model, Options(time_limit=time_limit))
     if found.status is not Status.OPTIMAL or found.x is None or found.objective is None:
         return None
     return multipliers + found.x[count:].reshape(count, units), -found.objective

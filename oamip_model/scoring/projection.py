@@ -11,6 +11,7 @@ from threadpoolctl import ThreadpoolController
 
 from oamip_model.network.ops import Array
 from oamip_model.solving.protocol import Arrays, Backend, Options, Status
+from oamip_model.solving.registry import solve_once
 
 PROJECTIONS = ("euclid", "lp")
 _BLAS = ThreadpoolController()
@@ -79,7 +80,7 @@ def project_by_lp(
         np.concatenate([-nothing, centre, np.full(len(b), -np.inf)]), np.concatenate([centre, nothing, b]),
         np.zeros(units + 1, dtype=bool),
     )  # fmt: skip
-    solution = backend.solve(program, Options(seed=seed))
+    solution = solve_once(backend, program, Options(seed=seed))
     if solution.status is not Status.OPTIMAL or solution.x is None:
         return None
     return _checked(np.clip(solution.x[:-1], 0.0, 1.0), centre, a, b)

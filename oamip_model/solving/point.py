@@ -19,11 +19,16 @@ def complete_point(compiled: Compiled, scores: Array, base: Array | None = None)
     base: (columns,) a point that gives the variables which are not the program's own their values, 0 if not given.
 
     In the sound gates it is feasible for every score in [0, 1]; in the published gate for scores of 1, otherwise
-    perhaps not, since its bounds do not hold there (FORMULATION.md 2).
+    perhaps not, since its bounds do not hold there.
     """
-    model = compiled.model
+    return complete_points(compiled, scores[:, None], base)[:, 0]
+
+
+def complete_points(compiled: Compiled, scores: Array, base: Array | None = None) -> Array:
+    """The points (columns, k) with these scores (units, k), as :func:`complete_point` makes each of them."""
+    model, count = compiled.model, scores.shape[1]
     layout: Layout = model.layout.value
-    a, h = np.zeros(len(layout.pre)), np.zeros(len(layout.act))
+    a, h = np.zeros((len(layout.pre), count)), np.zeros((len(layout.act), count))
     # Values settle one layer further with each pass, so a pass that changes nothing is the last.
     while True:
         point = np.concatenate([scores, a, h])
@@ -37,24 +42,28 @@ def complete_point(compiled: Compiled, scores: Array, base: Array | None = None)
         if np.array_equal(new_a, a) and np.array_equal(new_h, h):
             break
         a, h = new_a, new_h
-    logits = _value(layout.logits, np.concatenate([scores, a, h]))
-    x = np.zeros(len(compiled.variables)) if base is None else base.copy()
-    parts = {
-        "s": scores, "a": a, "h": h, "o": logits,
-        "z": _states(model.gate, layout.gated, a, scores, len(layout.state)),
-        "q": _choices(layout.pooled, np.concatenate([scores, a, h])),
-    }  # fmt: skip
+    point = np.concatenate([scores, a, h])
+    logits = _value(layout.logits, point)
+    x = np.zeros((len(compiled.variables), count))
+    if base is not None:
+        x[:] = base[:, None]
+    on = _on(model.gate, layout.gated, a, scores)
+    z = np.zeros((len(layout.state), count))
+    z[layout.gated.state[layout.gated.state >= 0]] = on[layout.gated.state >= 0]
+    parts = {"s": scores, "a": a, "h": h, "o": logits, "z": z, "q": _choices(layout.pooled, point)}
     for name, values in parts.items():
         x[compiled.columns(getattr(model, name))] = values
-    if layout.parts is not None:
-        v, w = shares(layout, np.concatenate([scores, a, h]), _on(model.gate, layout.gated, a, scores))
-        x[compiled.columns(model.v)] = v
-        if hasattr(model, "w"):
-            x[compiled.columns(model.w)] = w
-    if model.sparsity_kind == "published":
-        x[compiled.columns(model.level)], x[compiled.columns(model.excess)] = _level(model, scores)
-    if hasattr(model, "t"):
-        x[compiled.columns(model.t)] = losses(model, logits)
+    for k in range(count):
+        if layout.parts is not None:
+            v, w = shares(layout, point[:, k], on[:, k])
+            x[compiled.columns(model.v), k] = v
+            if hasattr(model, "w"):
+                x[compiled.columns(model.w), k] = w
+        if model.sparsity_kind == "published":
+            level, excess = _level(model, scores[:, k])
+            x[compiled.columns(model.level), k], x[compiled.columns(model.excess), k] = level, excess
+        if hasattr(model, "t"):
+            x[compiled.columns(model.t), k] = losses(model, logits[:, k])
     return x
 
 
@@ -68,43 +77,42 @@ def losses(model: Any, logits: Array) -> Array:
 
 
 def _value(expressions: Expressions, point: Array) -> Array:
-    return np.asarray(expressions.matrix @ point + expressions.constant)
+    return np.asarray(expressions.matrix @ point + expressions.constant[:, None])
+
+
+def _scored(g: Gated, scores: Array, without: float) -> Array:
+    """The score of each gated ReLU, (gated, k); ``without`` where it has none."""
+    return np.where((g.score >= 0)[:, None], scores[g.score], without)
 
 
 def _shifted(gate: str, g: Gated, a: Array, scores: Array) -> Array:
     """a' = a - (1 - s) M, or a itself where there is no score or the gate multiplies."""
-    scored = (g.score >= 0) & (gate != "switch")
-    return a[g.pre] - np.where(scored, (1.0 - scores[g.score]) * g.scale, 0.0)
+    if gate == "switch":
+        return a[g.pre]
+    return np.asarray(a[g.pre] - (1.0 - _scored(g, scores, 1.0)) * np.where(g.score >= 0, g.scale, 0.0)[:, None])
 
 
 def _gate(gate: str, g: Gated, a: Array, scores: Array) -> Array:
     h = np.maximum(_shifted(gate, g, a, scores), 0.0)
-    return h * np.where(g.score >= 0, scores[g.score], 1.0) if gate == "switch" else h
+    return h * _scored(g, scores, 1.0) if gate == "switch" else h
 
 
 def _on(gate: str, g: Gated, a: Array, scores: Array) -> Array:
-    """State of each gated ReLU, (gated,); where it has no binary in 3b, its score."""
+    """State of each gated ReLU, (gated, k); where it has no binary in 3b, its score."""
     on = np.where(_shifted(gate, g, a, scores) > 0, 1.0, 0.0)
     if gate == "switch":
         # z <= s, and s = 1 or 0 unless the scores are relaxed as well.
-        on *= np.where(g.score >= 0, scores[g.score], 1.0)
-        on = np.where((g.state < 0) & (g.score >= 0), scores[g.score], on)
+        on *= _scored(g, scores, 1.0)
+        on = np.where(((g.state < 0) & (g.score >= 0))[:, None], _scored(g, scores, 1.0), on)
     return on
 
 
-def _states(gate: str, g: Gated, a: Array, scores: Array, count: int) -> Array:
-    on = _on(gate, g, a, scores)
-    z = np.zeros(count)
-    z[g.state[g.state >= 0]] = on[g.state >= 0]
-    return z
-
-
 def _choices(pooled: Pooled, point: Array) -> Array:
-    q = np.zeros(len(pooled.act))
+    q = np.zeros((len(pooled.act), point.shape[1]))
     entries = _value(pooled.entries, point)
     for act in np.unique(pooled.act):
         rows = np.flatnonzero(pooled.act == act)
-        q[rows[entries[rows].argmax()]] = 1.0
+        q[rows[entries[rows].argmax(axis=0)], np.arange(point.shape[1])] = 1.0
     return q
 
 

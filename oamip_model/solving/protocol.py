@@ -156,7 +156,8 @@ class Solution:
     x: (columns,) the incumbent; objective: its objective, computed by us; bound: the dual bound (a lower bound when
     minimising); nodes: branch-and-bound nodes; seconds: wall clock of the solve; interrupted: stopped by Ctrl-C;
     row_duals: (rows,) of a linear program solved to optimality, where the solver gives them: the derivative of the
-    objective by the active row bound, also when maximising.
+    objective by the active row bound, also when maximising; certified: the bound follows from such duals, rounding
+    included, and is no claim of the solver's.
     """
 
     status: Status
@@ -170,6 +171,7 @@ class Solution:
     message: str = ""
     interrupted: bool = False
     row_duals: Array | None = field(default=None, repr=False)
+    certified: bool = False
 
     @property
     def gap(self) -> float | None:

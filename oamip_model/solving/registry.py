@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from oamip_model.solving.protocol import (
+    Array,
     Arrays,
     Backend,
     Capability,
@@ -16,13 +19,15 @@ from oamip_model.solving.protocol import (
     Options,
     RebuildSession,
     Session,
+    Solution,
     SolverMissingError,
     TreeSession,
     check_options,
 )
+from oamip_model.solving.scaling import Scale, ScaledSession
 
 __all__ = [
-    "GROUP", "SolverInfo", "get_backend", "list_solvers", "open_cost_session", "open_session", "open_tree_session",
+    "GROUP", "SolverInfo", "get_backend", "list_solvers", "open_cost_session", "open_session", "open_tree_session", "solve_once",
 ]  # fmt: skip
 
 GROUP = "oamip_model.backends"
@@ -86,40 +91,40 @@ def list_solvers() -> list[SolverInfo]:
 
 
 def open_session(backend: Backend, arrays: Arrays, options: Options) -> Session:
-    """A session of the backend for these arrays: its own where it has one, else one that passes the model each time.
+    """A session of the backend for these arrays, which are scaled on their way to the solver.
 
-    Raises InputError for an option that the backend cannot honour.
+    It is the backend's own where it has one, else one that passes the whole model each time. Raises InputError for an
+    option that the backend cannot honour.
     """
-    check_options(backend, options)
-    own = getattr(backend, "session", None)
-    if own is None:
-        return RebuildSession(backend, arrays, options)
-    session: Session = own(arrays, options)
-    return session
+    return _scaled(backend, arrays, options, getattr(backend, "session", None))
 
 
 def open_cost_session(backend: Backend, arrays: Arrays, options: Options) -> CostSession:
-    """A session whose costs can be changed: the backend's own where it can do that, else one that passes the model.
-
-    Raises InputError for an option that the backend cannot honour.
-    """
-    if Capability.COST_CHANGE not in backend.capabilities:
-        check_options(backend, options)
-        return RebuildSession(backend, arrays, options)
-    session: CostSession = open_session(backend, arrays, options)  # type: ignore[assignment]
-    return session
+    """A session whose costs can be changed; otherwise as :func:`open_session`."""
+    able = Capability.COST_CHANGE in backend.capabilities
+    return _scaled(backend, arrays, options, getattr(backend, "session", None) if able else None)
 
 
 def open_tree_session(backend: Backend, arrays: Arrays, options: Options) -> TreeSession:
-    """A session for a search tree: the backend's own where it can do that, else one that passes the model each time.
+    """A session for a search tree; otherwise as :func:`open_session`."""
+    able = Capability.BOUND_CHANGE in backend.capabilities
+    return _scaled(backend, arrays, options, getattr(backend, "session", None) if able else None)
 
-    Raises InputError for an option that the backend cannot honour.
-    """
-    if Capability.BOUND_CHANGE not in backend.capabilities:
-        check_options(backend, options)
-        return RebuildSession(backend, arrays, options)
-    session: TreeSession = open_session(backend, arrays, options)  # type: ignore[assignment]
-    return session
+
+def solve_once(backend: Backend, arrays: Arrays, options: Options, start: Array | None = None) -> Solution:
+    """The solution of one program, scaled on its way to the solver."""
+    with closing(open_session(backend, arrays, options)) as session:
+        return session.solve(start)
+
+
+def _scaled(
+    backend: Backend, arrays: Arrays, options: Options, own: Callable[[Arrays, Options], Session] | None
+) -> ScaledSession:
+    check_options(backend, options)
+    scale = Scale.of(arrays)
+    scaled, sizes = scale.program(arrays)
+    inner = RebuildSession(backend, scaled, options) if own is None else own(scaled, options)
+    return ScaledSession(arrays, scale, inner, sizes)
 
 
 def _entries() -> dict[str, EntryPoint]:

@@ -85,6 +85,7 @@ class Relaxation:
         self.parts = [self.compiled.columns(v) for v in (m.s, m.a, m.h)]
         self.lower, self.upper = self.arrays.lower, self.arrays.upper
         self.count = 0
+        self.certified = True
         self.last: Solution | None = None
 
     def set_bounds(self, lower: Array, upper: Array) -> None:
@@ -99,18 +100,23 @@ class Relaxation:
         """
         solution = self._run()
         if solution.status is Status.INFEASIBLE:
-            return None, np.inf
+            return self._nothing(solution)
         if solution.status is not Status.OPTIMAL or solution.x is None:
             # Once more from scratch: a basis that many rows and bounds came and went under can be beyond repair.
             self.reload()
             solution = self._run()
             if solution.status is Status.INFEASIBLE:
-                return None, np.inf
+                return self._nothing(solution)
             if solution.status is not Status.OPTIMAL or solution.x is None:
                 return None, -np.inf
         bound = solution.objective if solution.bound is None else solution.bound
         assert bound is not None
+        self.certified &= solution.certified
         return self.program.point(solution.x), bound
+
+    def _nothing(self, solution: Solution) -> tuple[None, float]:
+        self.certified &= solution.certified
+        return None, np.inf
 
     def _run(self) -> Solution:
         left = self.solve.left()

@@ -91,8 +91,7 @@ class Rounds(SolveState):
         if solution.nodes is not None:
             self.nodes = (self.nodes or 0) + solution.nodes
         if solution.bound is not None:
-            # Bounds of a cutoff may forbid scores beyond it, so that no more than the cutoff itself is proved.
-            self.bound = max(self.bound, min(solution.bound, self.cutoff))
+            self.prove(solution.bound, solution.certified)
             self.first_bound = self.bound if self.rounds == 1 and np.isfinite(self.bound) else self.first_bound
         if solution.x is not None and not (relaxed and self.arrays.is_mip):
             self.consider(solution.x)
@@ -116,8 +115,7 @@ class Rounds(SolveState):
         if point is None:
             return
         self.stopped = f"{solver} claims that the program is infeasible, but a feasible point is known"
-        if self.objective is None:
-            self.best, self.objective, self.best_logits = point, self.arrays.objective(point), point[self.o].copy()
+        self.offer(point[self.s][:, None], point)
 
     def outer(self, session: Session, relaxed: bool) -> None:
         """Rounds of outer approximation: solve, add tangents at the solution, until objective and bound meet."""
@@ -137,7 +135,9 @@ class Rounds(SolveState):
             if (done and not hull_cuts) or self.stopped:
                 return
             needed = missing * weight > _SETTLED * self.tolerance * max(abs(value), 1e-10)
-            stalled = stalled + 1 if self.bound <= before + 1e-12 * max(1.0, abs(before)) else 0
+            stalled = (
+                stalled + 1 if self.bound <= before or np.isclose(self.bound, before, rtol=1e-12, atol=1e-12) else 0
+            )
             if not hull_cuts and (not needed.any() or stalled >= _STALL):
                 if not relaxed:
                     self.stopped = "the outer approximation stalled"

@@ -15,7 +15,8 @@ class InstanceSolution:
     scores: {group: (units,)}; logits: (n, classes) in the program; objective: of the incumbent with its exact loss;
     bound: lower bound of the program's optimum; loss: mean over images, unweighted (None for loss "margin");
     sparsity: the sparsity term; rounds: solves; cuts: rows added, tangents after the first ones and cuts of the
-    relaxation "hull"; solver_seconds: inside the solver; first_bound: of the first solve, before any cut.
+    relaxation "hull"; solver_seconds: inside the solver; first_bound: of the first solve, before any cut; certified: the bound follows from
+    duals of linear programs, rounding included, and is no claim of the solver's.
     """
 
     status: Status
@@ -35,6 +36,7 @@ class InstanceSolution:
     message: str = ""
     interrupted: bool = False
     first_bound: float | None = None
+    certified: bool = False
 
     @property
     def gap(self) -> float | None:

@@ -10,13 +10,19 @@ import numpy as np
 
 from oamip_model.errors import InputError
 from oamip_model.network.ops import Array
+from oamip_model.solving.claims import FEASIBLE, best_of, breach, flips
 from oamip_model.solving.compile import Compiled
 from oamip_model.solving.point import complete_point, losses
 from oamip_model.solving.protocol import ABSOLUTE_GAP, Backend, Options, Solution, Status
 from oamip_model.solving.solution import InstanceSolution
 
-FEASIBLE = 1e-6
-"""A point that a forward pass gives is taken as incumbent if it breaks no row by more than this."""
+_REPLAYED = 1e-4
+"""Largest difference of a logit between a solver's point and the forward pass of its scores, relative to the largest
+logit (at least 1), of a point that is taken as incumbent."""
+_ROUNDING = 1e-6
+"""A bound above a known value by less than this, relative to it, is lowered to it; by more, it is refuted."""
+_FLIPPED = 20
+"""Times at most that the incumbent's single flips are tried, each time from the best of the last."""
 
 
 def by_rounds(instance: Any) -> bool:
@@ -58,13 +64,13 @@ class SolveState:
         self.best: Array | None = None
         self.best_logits: Array | None = None
         self.objective: float | None = None
-        self.bound = -np.inf
+        self.bound = self.certified = -np.inf
         self.first_bound: float | None = None
         self.rounds = self.cuts = 0
         self.nodes: int | None = None
         self.solver_seconds = 0.0
         self.last: Solution | None = None
-        self.stopped = ""
+        self.stopped = self.doubt = ""
 
     def left(self) -> float | None:
         """Seconds that are left, None without a limit."""
@@ -73,10 +79,14 @@ class SolveState:
 
     def gap(self) -> float:
         """The relative gap by now, inf where there is none."""
-        if self.objective is None or not np.isfinite(self.bound):
+        return self.gap_to(self.bound)
+
+    def gap_to(self, bound: float) -> float:
+        """The relative gap between the objective and a bound, inf where there is none."""
+        if self.objective is None or not np.isfinite(bound):
             return np.inf
         # A bound above the objective is no proof of anything but a solver's mistake.
-        difference = abs(self.objective - self.bound)
+        difference = abs(self.objective - bound)
         return 0.0 if difference <= ABSOLUTE_GAP else difference / max(abs(self.objective), 1e-10)
 
     def begin(self, scores: Mapping[str, Array] | None) -> None:
@@ -90,34 +100,89 @@ class SolveState:
             raise InputError(
                 f"start: got {told}, needed are scores of {', '.join(f'{g} ({n},)' for g, n in sizes.items())}"
             )
-        flat = np.clip(np.concatenate([given[g] for g in sizes]), 0.0, 1.0)
-        point = complete_point(self.compiled, np.where(self.arrays.integral[self.s], np.round(flat), flat))
-        if self.arrays.violation(point) <= FEASIBLE:
-            self.best, self.objective, self.best_logits = point, self.arrays.objective(point), point[self.o].copy()
+        self.offer(np.clip(np.concatenate([given[g] for g in sizes]), 0.0, 1.0)[:, None], None)
+
+    def rounded(self, scores: Array) -> Array:
+        """Scores (units, ...) within [0, 1], whole where they are integral."""
+        whole = self.arrays.integral[self.s].reshape(-1, *[1] * (scores.ndim - 1))
+        clipped = np.clip(scores, 0.0, 1.0)
+        return np.asarray(np.where(whole, np.round(clipped), clipped))
+
+    def offer(self, scores: Array, base: Array | None) -> bool:
+        """Take the best forward pass of these scores (units, k) as incumbent where it is better; returns whether it is.
+
+        base: (columns,) values of the variables that are not the program's own.
+        """
+        found = best_of(self.compiled, self.rounded(scores), base)
+        if found is None or (self.objective is not None and found[1] >= self.objective - ABSOLUTE_GAP):
+            return False
+        point, self.objective = found
+        self.best, self.best_logits, self.stale = point, point[self.o].copy(), False
+        return True
 
     def feasible_point(self) -> Array | None:
         """The best point so far, or the trained network itself, every score 1, where that is feasible."""
         if self.best is not None:
             return self.best
-        point = complete_point(self.compiled, np.ones(self.s.stop - self.s.start))
-        return point if self.arrays.violation(point) <= FEASIBLE else None
+        found = best_of(self.compiled, np.ones((self.s.stop - self.s.start, 1)), None)
+        return None if found is None else found[0]
 
     def consider(self, x: Array) -> None:
         """Take a solver's point as incumbent if it is better: as the forward pass of its scores where that is feasible.
 
         The solver's own point satisfies big-M rows within a tolerance only; the forward pass satisfies them exactly.
+        Where the forward pass breaks rows of the user's, or of the published gate, the solver's point is taken if its
+        logits are those of the forward pass.
         """
-        scores = np.clip(x[self.s], 0.0, 1.0)
+        point = self.lifted(x)
         if self.exact:
-            exact = complete_point(self.compiled, np.where(self.arrays.integral[self.s], np.round(scores), scores), x)
-            candidates = [exact, self.lifted(x)] if self.arrays.violation(exact) <= FEASIBLE else [self.lifted(x)]
-        else:
-            candidates = [self.lifted(x)]
-        point = candidates[0]
+            forward = complete_point(self.compiled, self.rounded(x[self.s]), x)
+            if breach(self.arrays, forward[:, None])[0] <= FEASIBLE:
+                point = forward
+            elif not self.replays(x, forward):
+                self.doubt = f"{self.backend.name} gave a point whose scores have other logits in the network"
+                return
         value = self.arrays.objective(point)
         if self.objective is None or self.stale or value < self.objective:
             self.stale = False
-            self.best, self.objective, self.best_logits = point, value, x[self.o].copy()
+            self.best, self.objective, self.best_logits = point, value, point[self.o].copy()
+
+    def replays(self, x: Array, forward: Array) -> bool:
+        """Whether a point has the logits of its forward pass."""
+        largest = max(1.0, float(np.abs(forward[self.o]).max(initial=0.0)))
+        return bool(np.abs(x[self.o] - forward[self.o]).max(initial=0.0) <= _REPLAYED * largest)
+
+    def prove(self, bound: float, certified: bool) -> None:
+        """Take a dual bound; certified: it follows from duals alone, and is no claim of the solver's."""
+        # Bounds of a cutoff may forbid scores beyond it, so that no more than the cutoff itself is proved.
+        bound = min(bound, self.cutoff)
+        self.bound = max(self.bound, bound)
+        if certified:
+            self.certified = max(self.certified, bound)
+
+    def test_claims(self) -> None:
+        """Compare the dual bound with points that are known, and withdraw it where one of them refutes it.
+
+        Known are the forward passes of all scores 1, of all scores 0, and of the incumbent's scores with a single one
+        flipped, again from the best of these until none is better. The best of all is the incumbent from then on.
+        """
+        units = self.s.stop - self.s.start
+        self.offer(np.stack([np.ones(units), np.zeros(units)], axis=1), self.best)
+        for _ in range(_FLIPPED):
+            left = self.left()
+            if self.best is None or (left is not None and left <= 0):
+                break
+            blocks = flips(self.arrays, self.best[self.s].copy(), self.s)
+            if not any([self.offer(block, self.best) for block in blocks]):
+                break
+        if self.objective is None or self.bound <= self.objective:
+            return
+        if self.bound - self.objective > max(_ROUNDING * abs(self.objective), ABSOLUTE_GAP):
+            told = (
+                f"{self.backend.name}: the dual bound {self.bound:.6g} is withdrawn, scores worth {self.objective:.6g}"
+            )
+            self.stopped, self.bound = f"{told} are known", self.certified
+        self.bound = min(self.bound, self.objective)
 
     def lifted(self, x: Array) -> Array:
         """x with the losses that its logits have."""
@@ -149,6 +214,9 @@ class SolveState:
 
     def result(self, interrupted: bool) -> InstanceSolution:
         """What was found, with the best point loaded into the instance."""
+        self.test_claims()
+        if self.objective is not None and self.gap_to(self.certified) <= self.tolerance:
+            self.bound = min(self.certified, self.objective)
         status = self.status(interrupted)
         scores = logits = loss = sparsity = None
         if self.best is not None and self.objective is not None:
@@ -160,12 +228,14 @@ class SolveState:
             if hasattr(self.instance, "t"):
                 loss = float(self.best[self.compiled.columns(self.instance.t)].mean())
                 sparsity = self.objective - pyo_value(self.instance.weight) * loss
-        message = self.stopped or (self.last.message if self.last is not None else "")
+        message = self.stopped or (self.last.message if self.last is not None else "") or self.doubt
+        if not message and status is Status.FEASIBLE:
+            message = "interrupted" if interrupted else "the dual bound is not within the tolerance of the objective"
         bound = float(self.bound) if np.isfinite(self.bound) else None
         return InstanceSolution(
             status, scores, logits, self.objective, bound, loss, sparsity,
             self.rounds, self.cuts, self.nodes, time.monotonic() - self.began, self.solver_seconds,
-            self.backend.name, self.backend.version(), message, interrupted, self.first_bound,
+            self.backend.name, self.backend.version(), message, interrupted, self.first_bound, bound is not None and self.certified >= bound,
         )  # fmt: skip
 
     def status(self, interrupted: bool) -> Status:

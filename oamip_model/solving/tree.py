@@ -16,7 +16,6 @@ import numpy as np
 from oamip_model.network.ops import Array
 from oamip_model.solving.branching import PseudoCosts, urgency
 from oamip_model.solving.image_cuts import ImageCuts, ImageProgram
-from oamip_model.solving.point import complete_point
 from oamip_model.solving.protocol import ABSOLUTE_GAP, Solution, Status
 from oamip_model.solving.relaxation import OutOfTime, Relaxation
 from oamip_model.solving.solution import InstanceSolution
@@ -24,7 +23,6 @@ from oamip_model.solving.state import SolveState
 
 _FRACTION = 1e-6
 """Distance from a whole number up to which an integral column has that value."""
-_FEASIBLE = 1e-6
 _ROOT_ROUNDS, _NODE_ROUNDS, _TANGENT_ROUNDS = 100, 1, 30
 """Rounds of hull cuts at the root and in a node, and rounds in which there are only tangents left to add."""
 _STALL, _STALLED = 0.01, 3
@@ -145,11 +143,7 @@ class Tree:
             bounds.append(self.solve.objective)
         proved = min(bounds)
         if np.isfinite(proved):
-            self._prove(proved)
-
-    def _prove(self, bound: float) -> None:
-        # Bounds of a cutoff may forbid scores beyond it, so that no more than the cutoff itself is proved.
-        self.solve.bound = max(self.solve.bound, min(bound, self.solve.cutoff))
+            self.solve.prove(proved, self.lp.certified)
 
     def _look_at(self, node: _Node) -> _Node | None:
         """Solve a node and branch on it; returns the child to look at next, if it promises enough."""
@@ -252,7 +246,7 @@ class Tree:
             self.lp.drop_idle(_ROOT_AGE if root else _AGE)
             number += 1
             if root:
-                self._prove(best)
+                self.solve.prove(best, self.lp.certified)
                 self.solve.report_tree(1, 0)
 
     def _least(self) -> float:
@@ -263,17 +257,7 @@ class Tree:
 
     def _offer(self, x: Array) -> bool:
         """Take the forward pass of the scores at x as incumbent where it is better; returns whether it was."""
-        solve = self.solve
-        scores = np.clip(x[solve.s], 0.0, 1.0)
-        scores = np.where(solve.arrays.integral[solve.s], np.round(scores), scores)
-        point = complete_point(solve.compiled, scores, x)
-        value = solve.arrays.objective(point)
-        if solve.objective is not None and value >= solve.objective - ABSOLUTE_GAP:
-            return False
-        if solve.arrays.violation(point) > _FEASIBLE:
-            return False
-        solve.best, solve.objective, solve.best_logits = point, value, point[solve.o].copy()
-        return True
+        return self.solve.offer(x[self.solve.s][:, None], x)
 
     def _offer_held(self) -> None:
         """Improve the incumbent by linear programs with its states held, while its scores are not all integral."""

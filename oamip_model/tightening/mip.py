@@ -25,7 +25,7 @@ from oamip_model.solving.protocol import (
     Status,
     append_rows,
 )
-from oamip_model.solving.registry import get_backend
+from oamip_model.solving.registry import get_backend, solve_once
 from oamip_model.tightening.climb import climb
 from oamip_model.tightening.limit import Limit, limited, unreachable
 from oamip_model.tightening.relaxation import Relaxation, cut_behind, relaxation, widened, with_columns
@@ -174,7 +174,7 @@ def _extreme(
     if relu:
         lower[-1], upper[-1] = (lower[-1], min(upper[-1], slack)) if side == 1 else (max(lower[-1], -slack), upper[-1])
     asked = replace(aimed, cost=side * aimed.cost, lower=lower, upper=upper)
-    solution = backend.solve(asked, Options(time_limit=seconds, gap=_GAP))
+    solution = solve_once(backend, asked, Options(time_limit=seconds, gap=_GAP))
     if solution.interrupted:
         raise KeyboardInterrupt
     if solution.status is Status.INFEASIBLE and not relu and limit is not None:
