@@ -13,7 +13,8 @@ import torch
 from oamip_model.errors import InputError
 from oamip_model.network.graph import Graph
 from oamip_model.network.ops import Array, Shape
-from oamip_model.network.torch_reader import export_module, first_line, quiet, read_exported
+from oamip_model.network.pt2_archive import load_program
+from oamip_model.network.torch_reader import check_operators, export_module, first_line, quiet, read_exported
 
 Source: TypeAlias = tuple[Graph, Callable[[Array], Array], int | None]
 """The graph, the source's own forward pass on (n, *input_shape), and the n that it takes (None: any)."""
@@ -44,11 +45,14 @@ def read_pt2(path: Path, input_shape: Shape | None) -> Source:
     """
     try:
         with quiet():
-            program = torch.export.load(path)
+            program = load_program(path)
+    except InputError:
+        raise
     except Exception as error:
         raise InputError(
             f"network: {path} cannot be read as an exported program ({type(error).__name__}: {first_line(error)})"
         ) from error
+    check_operators(program)
     graph = read_exported(program)
     if input_shape is not None and input_shape != graph.input_shape:
         raise InputError(f"input_shape: got {input_shape}, but {path} takes images of shape {graph.input_shape}")

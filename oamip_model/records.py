@@ -1,0 +1,281 @@
+"""JSON records that came from a file: parsed strictly, and checked against the types that declare them.
+
+A declaration is a dataclass, a TypedDict, or any other annotation made of the types below. ``Annotated`` adds a rule
+for the value: :class:`Within`, :class:`Matches`, :data:`INFINITE`, :data:`ONE_KEY` or :data:`OPEN`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+import types
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Required, Union, get_args, get_origin, get_type_hints, is_typeddict
+
+from oamip_model.errors import InputError
+
+LARGEST: Final = 2**28
+"""Bytes of the largest record that is read; the largest that this package writes are below a tenth of it."""
+
+
+@dataclass(frozen=True)
+class Within:
+    """The rule that a number is neither below ``low`` nor above ``high``."""
+
+    low: float = -math.inf
+    high: float = math.inf
+
+
+@dataclass(frozen=True)
+class Matches:
+    """The rule that a text matches a regular expression whole, and how messages call such a text."""
+
+    pattern: str
+    name: str
+
+
+@dataclass(frozen=True)
+class _Flag:
+    name: str
+
+
+INFINITE: Final = _Flag("infinite")
+"""The rule that a number may be infinite. Without it numbers are finite; NaN is never accepted."""
+ONE_KEY: Final = _Flag("one key")
+"""The rule that an object of optional fields has exactly one of them."""
+OPEN: Final = _Flag("open")
+"""The rule that an object may have fields that are not declared, which are left out."""
+
+Share = Annotated[float, Within(0, 1)]
+Count = Annotated[int, Within(0)]
+Number = Annotated[float, INFINITE]
+Seconds = Annotated[float, Within(0)]
+
+
+def read_json(path: Path, where: str) -> Any:
+    """Reads the JSON value that a file holds.
+
+    where: what the file is, as errors begin. Raises InputError where there is no such file, it cannot be read, or it is
+    no JSON as :func:`parse_json` takes it.
+    """
+    try:
+        size = path.stat().st_size
+        if size > LARGEST:
+            raise InputError(f"{where} is too large, {size} bytes; accepted are {LARGEST}")
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{where} is missing, there is no such file") from None
+    except OSError as error:
+        raise InputError(f"{where} cannot be read ({error.strerror})") from None
+    return parse_json(data, where)
+
+
+def read_lines(path: Path, where: str) -> Iterator[tuple[int, bytes]]:
+    """Yields the number of bytes up to the end of each line of a file, and the line, a last one without an end too.
+
+    Raises InputError where the file cannot be read, or a line is too large for a record.
+    """
+    done, number = 0, 0
+    try:
+        with path.open("rb") as file:
+            while line := file.readline(LARGEST + 1):
+                number += 1
+                if len(line) > LARGEST:
+                    raise InputError(f"{where} is too large in line {number}; accepted are {LARGEST} bytes a line")
+                done += len(line)
+                yield done, line
+    except OSError as error:
+        raise InputError(f"{where} cannot be read ({error.strerror})") from None
+
+
+def parse_json(data: bytes, where: str) -> Any:
+    """Parses JSON in UTF-8, without keys that an object has twice.
+
+    Raises InputError for anything else, also for numbers and nesting beyond what Python reads.
+
+    Example:
+        >>> parse_json(b'{"a": 1, "a": 2}', "store: line 1")
+        Traceback (most recent call last):
+        oamip_model.errors.InputError: store: line 1 cannot be read as JSON (the key 'a' occurs twice)
+    """
+    try:
+        return json.loads(data.decode("utf-8"), object_pairs_hook=_unique)
+    except UnicodeDecodeError:
+        reason = "it is not in UTF-8"
+    except RecursionError:
+        reason = "it is nested too deeply"
+    except json.JSONDecodeError as error:
+        reason = str(error)
+    except ValueError as error:
+        reason = "a number has too many digits" if "integer string conversion" in str(error) else str(error)
+    raise InputError(f"{where} cannot be read as JSON ({reason})")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {_shown(twice)} occurs twice")
+    return found
+
+
+def checked(kind: Any, value: Any, where: str) -> Any:
+    """Gives the value of a declared type that a parsed JSON value stands for.
+
+    A dataclass is made from an object, whose fields must be those declared; fields with a default may be missing. A
+    TypedDict stays a dictionary. Lists become tuples where the declaration says so.
+
+    Raises InputError, naming the field, for a value of another type, or one that breaks a rule.
+
+    Example:
+        >>> checked(dict[str, list[Share]], {"fc1": [0.5, 2]}, "scores: a.json")
+        Traceback (most recent call last):
+        oamip_model.errors.InputError: scores: a.json: fc1[1] is 2, accepted is a number from 0 to 1
+    """
+    try:
+        return _check(kind, value, "")
+    except _WrongError as wrong:
+        at = f": {wrong.at.lstrip('.')}" if wrong.at else ""
+        raise InputError(f"{where}{at} {wrong.text}") from None
+    except RecursionError:
+        raise InputError(f"{where} is nested too deeply") from None
+
+
+class _WrongError(Exception):
+    def __init__(self, at: str, text: str) -> None:
+        super().__init__(at, text)
+        self.at, self.text = at, text
+
+
+def _check(kind: Any, value: Any, at: str, rules: tuple[Any, ...] = ()) -> Any:
+    origin = get_origin(kind)
+    if origin is Annotated:
+        return _check(kind.__origin__, value, at, (*rules, *kind.__metadata__))
+    if kind is Any:
+        return value
+    if origin in (Union, types.UnionType):
+        return _check_union(get_args(kind), value, at, rules)
+    if origin is Literal:
+        if not any(value is known or (type(value) is type(known) and value == known) for known in get_args(kind)):
+            raise _WrongError(at, f"is {_shown(value)}, accepted is {' or '.join(map(repr, get_args(kind)))}")
+        return value
+    if dataclasses.is_dataclass(kind) or is_typeddict(kind):
+        return _check_fields(kind, value, at, rules)
+    if origin in (list, tuple, dict):
+        return _check_several(origin, get_args(kind), value, at)
+    return _check_plain(kind, value, at, rules)
+
+
+def _check_union(kinds: tuple[Any, ...], value: Any, at: str, rules: tuple[Any, ...]) -> Any:
+    if value is None and type(None) in kinds:
+        return None
+    kinds = tuple(kind for kind in kinds if kind is not type(None))
+    for kind in kinds[:-1]:
+        try:
+            return _check(kind, value, at, rules)
+        except _WrongError:
+            continue
+    return _check(kinds[-1], value, at, rules)
+
+
+def _check_several(origin: Any, kinds: tuple[Any, ...], value: Any, at: str) -> Any:
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise _WrongError(at, f"is {_shown(value)}, accepted is an object")
+        return {_check(kinds[0], key, f"{at}.{_short(key)}"): _check(kinds[1], entry, f"{at}.{_short(key)}")
+                for key, entry in value.items()}  # fmt: skip
+    if not isinstance(value, list):
+        raise _WrongError(at, f"is {_shown(value)}, accepted is a list")
+    if origin is list or kinds[1:] == (...,):
+        return origin(_check(kinds[0], entry, f"{at}[{k}]") for k, entry in enumerate(value))
+    if len(value) != len(kinds):
+        raise _WrongError(at, f"is a list of {len(value)}, accepted is one of {len(kinds)}")
+    pairs = zip(kinds, value, strict=True)
+    return tuple(_check(kind, entry, f"{at}[{k}]") for k, (kind, entry) in enumerate(pairs))
+
+
+def _check_fields(kind: Any, value: Any, at: str, rules: tuple[Any, ...]) -> Any:
+    if not isinstance(value, dict):
+        raise _WrongError(at, f"is {_shown(value)}, accepted is an object")
+    fields, needed = _fields_of(kind)
+    missing = sorted(needed - value.keys())
+    if missing:
+        raise _WrongError(at, f"has no field {missing[0]}")
+    unknown = [key for key in value if key not in fields]
+    if unknown and OPEN not in rules:
+        raise _WrongError(at, f"has the field {_short(unknown[0])}, which is not known")
+    found = {name: _check(fields[name], value[name], f"{at}.{name}") for name in fields if name in value}
+    if ONE_KEY in rules and len(found) != 1:
+        raise _WrongError(at, f"has {len(found)} fields, accepted is one")
+    return found if is_typeddict(kind) else kind(**found)
+
+
+@cache
+def _fields_of(kind: Any) -> tuple[dict[str, Any], frozenset[str]]:
+    """Types of an object's fields by name, and the names of those that must be there."""
+    hints = get_type_hints(kind, include_extras=True)
+    if is_typeddict(kind):
+        return {name: _without_required(hint) for name, hint in hints.items()}, frozenset(kind.__required_keys__)
+    fields = [entry for entry in dataclasses.fields(kind) if entry.init]
+    none = dataclasses.MISSING
+    needed = frozenset(entry.name for entry in fields if entry.default is none and entry.default_factory is none)
+    return {entry.name: hints[entry.name] for entry in fields}, needed
+
+
+def _without_required(hint: Any) -> Any:
+    return get_args(hint)[0] if get_origin(hint) is Required else hint
+
+
+_PLAIN: dict[Any, tuple[Callable[[Any], bool], str]] = {
+    bool: (lambda v: isinstance(v, bool), "true or false"),
+    int: (lambda v: isinstance(v, int) and not isinstance(v, bool), "a whole number"),
+    float: (lambda v: isinstance(v, int | float) and not isinstance(v, bool), "a number"),
+    str: (lambda v: isinstance(v, str), "a text"),
+    type(None): (lambda v: v is None, "null"),
+}
+
+
+def _check_plain(kind: Any, value: Any, at: str, rules: tuple[Any, ...]) -> Any:
+    fits, name = _PLAIN[kind]
+    good = fits(value)
+    if kind is float and good:
+        try:
+            value = float(value)
+        except OverflowError:
+            good = False
+        else:
+            good = not math.isnan(value) and (math.isfinite(value) or INFINITE in rules)
+    for rule in rules:
+        if isinstance(rule, Within):
+            good = good and rule.low <= value <= rule.high
+            name += f" from {rule.low:g} to {rule.high:g}" if math.isfinite(rule.high) else f" from {rule.low:g} on"
+        elif isinstance(rule, Matches):
+            good = good and re.fullmatch(rule.pattern, value) is not None
+            name = rule.name
+    if not good:
+        raise _WrongError(at, f"is {_shown(value)}, accepted is {name}")
+    return value
+
+
+def _short(key: str) -> str:
+    """A key as messages show it: in one line, and not too long."""
+    text = key if key.isprintable() else repr(key)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else "a list"
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    try:
+        text = repr(value)
+    except ValueError:
+        return "a number of too many digits"
+    return text if len(text) <= 60 else text[:57] + "..."
