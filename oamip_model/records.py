@@ -136,7 +136,7 @@ def checked(kind: Any, value: Any, where: str) -> Any:
     Example:
         >>> checked(dict[str, list[Share]], {"fc1": [0.5, 2]}, "scores: a.json")
         Traceback (most recent call last):
-        oamip_model.errors.InputError: scores: a.json: fc1[1] is 2, accepted is a number from 0 to 1
+        oamip_model.errors.InputError: scores: a.json: fc1[1] is 2.0, accepted is a number from 0 to 1
     """
     try:
         return _check(kind, value, "")

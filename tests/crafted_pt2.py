@@ -142,11 +142,10 @@ def _enum(record: Any, code: str) -> None:
 
 
 def _from_file(record: Any, code: str) -> None:
-    folder = code.partition("mkdir(")[2].rstrip(")").strip("'")
     graph_record = record["graph_module"]["graph"]
-    node = dict(_node(record)) | {"target": "torch.ops.aten.from_file.default", "name": "dead"}
+    node = dict(_node(record)) | {"target": "torch.ops.aten.from_file.default", "name": "dead", "metadata": {}}
     node["outputs"] = [{"as_tensor": {"name": "dead"}}]
-    node["inputs"] = [{"name": "filename", "arg": {"as_string": folder}, "kind": 1},
+    node["inputs"] = [{"name": "filename", "arg": {"as_string": "marker"}, "kind": 1},
                       {"name": "shared", "arg": {"as_bool": True}, "kind": 1},
                       {"name": "size", "arg": {"as_int": 4}, "kind": 1}]  # fmt: skip
     graph_record["tensor_values"]["dead"] = graph_record["tensor_values"]["relu"]

@@ -183,7 +183,7 @@ def _check_numbers(parts: dict[str, bytes], config: str, folder: str, where: str
 def _check_tensor(meta: _Stored, stored: int, what: str) -> None:
     if meta["dtype"] not in _BYTES:
         raise InputError(f"{what} has the type {meta['dtype']}; accepted are real and whole numbers")
-    sizes, strides = ([entry["as_int"] for entry in meta[key]] for key in ("sizes", "strides"))  # type: ignore[literal-required]
+    sizes, strides = ([entry["as_int"] for entry in meta[key]] for key in ("sizes", "strides"))
     count, held = math.prod(sizes), stored // _BYTES[meta["dtype"]]
     if len(sizes) != len(strides) or stored % _BYTES[meta["dtype"]]:
         raise InputError(f"{what} has sizes, strides and bytes that do not fit together")

@@ -235,6 +235,8 @@ SYMBOL: Final = r"s\d{1,9}"
 
 
 class Program(TypedDict):
+    """The record of an exported program."""
+
     graph_module: Annotated[_GraphModule, OPEN]
     opset_version: dict[Literal["aten"], Annotated[int, Within(0, 1000)]]
     range_constraints: dict[Annotated[str, Matches(SYMBOL, "the size of a batch")], Annotated[_Range, OPEN]]
@@ -243,6 +245,8 @@ class Program(TypedDict):
 
 
 class Tree(TypedDict):
+    """One level of how inputs or outputs are nested."""
+
     type: Literal["builtins.tuple", "builtins.list", "builtins.dict"] | None
     context: str | None
     children_spec: list[Any]

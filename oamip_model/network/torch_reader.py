@@ -64,8 +64,8 @@ _OF_CONSTANTS = {
     "_to_copy", "_weight_norm", "arange", "clamp_min", "clone", "contiguous", "copy", "detach", "detach_", "div",
     "dot", "eye", "lift_fresh", "lift_fresh_copy", "linalg_vector_norm", "linspace", "matmul", "mv", "norm",
     "norm_except_dim", "numpy_T", "ones", "ones_like", "outer", "pow", "rsqrt", "softmax", "split", "square",
-    "stack", "sum", "t", "transpose", "true_divide", "type_as", "vdot", "zeros", "zeros_like", "sym_size", "_assert_scalar",
-    "_assert_tensor_metadata", "feature_dropout", "alpha_dropout", "feature_alpha_dropout",
+    "stack", "sum", "t", "transpose", "true_divide", "type_as", "vdot", "zeros", "zeros_like", "sym_size",
+    "_assert_scalar", "_assert_tensor_metadata", "feature_dropout", "alpha_dropout", "feature_alpha_dropout",
 }  # fmt: skip
 """Operators that a program may hold beside accepted ones and torch's core: they work out weights or sizes."""
 
