@@ -33,6 +33,8 @@ Exit codes:
 """
 
 
+_LONGEST = 400
+"""Characters of one word of a message, such as a number that was given, beyond which it is cut short."""
 COMMANDS = "oamip_model.commands"
 """The entry-point group in which a package offers a verb: a click command."""
 
@@ -102,5 +104,6 @@ def main() -> NoReturn:
 
 
 def _failed(message: str, code: int) -> int:
-    click.echo(f"oamip: error: {' '.join(message.split())}", err=True)
+    words = (word if len(word) <= _LONGEST else f"{word[: _LONGEST // 2]}..." for word in message.split())
+    click.echo(f"oamip: error: {' '.join(words)}", err=True)
     return code

@@ -7,7 +7,8 @@ from typing import Any, cast
 
 import click
 
-from oamip_model.cli.options import Count, Verb, check_out, data_options, json_option, network_options
+from oamip_model.cli.numbers import SEED, Count
+from oamip_model.cli.options import Verb, check_out, data_options, json_option, network_options
 from oamip_model.cli.output import print_json
 from oamip_model.cli.score import print_scores, record
 from oamip_model.errors import InputError
@@ -20,7 +21,7 @@ from oamip_model.errors import InputError
 @data_options(split=None)
 @click.option("--images", "n", type=Count(), default="all", show_default=True,
               help="How many images, as many of each class; all: every image.")  # fmt: skip
-@click.option("--seed", default=0, show_default=True, help="Of random, and of the choice of images.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of random, and of the choice of images.")
 @click.option("--out", type=click.Path(path_type=Path), help="Save the scores to this .json file, for `oamip prune`.")
 @json_option
 def baseline(

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from oamip_model.cli.options import Count, Verb, check_out, data_options, json_option, network_options
+from oamip_model.cli.numbers import NOT_NEGATIVE, SECONDS, SEED, Count, Number, Whole
+from oamip_model.cli.options import Verb, check_out, data_options, json_option, network_options
 from oamip_model.cli.output import print_json, print_table
 from oamip_model.errors import InputError
 from oamip_model.formulation.settings import GATES, LOSSES, SPARSITIES, Settings, validity_of
@@ -29,21 +30,26 @@ if TYPE_CHECKING:
 @click.option("--gate", type=click.Choice(GATES), default=Settings.gate, show_default=True,
               help="For which programs: `published` bounds the trained network, the others every score.")  # fmt: skip
 @click.option(
-    "--epsilon", type=float, help="Half width of the box around the images, with --gate published.  [default: 1e-5]"
+    "--epsilon",
+    type=NOT_NEGATIVE,
+    help="Half width of the box around the images, with --gate published.  [default: 1e-5]",
 )
-@click.option("--time-limit", type=float, help="Seconds for each method after interval; the rest keeps looser bounds.")
-@click.option("--jobs", default=1, show_default=True, help="Processes of --method lp and mip.")
+@click.option(
+    "--time-limit", type=SECONDS, help="Seconds for each method after interval; the rest keeps looser bounds."
+)
+@click.option("--jobs", type=Whole(), default=1, show_default=True, help="Processes of --method lp and mip.")
 @click.option("--solver", default="highs", show_default=True,
               help="Of --method lp, which needs duals, and of mip, which needs dual bounds.")  # fmt: skip
-@click.option("--solve-limit", type=float, help="Seconds of each solve of --method mip.")
-@click.option("--cutoff", type=float, help="The objective of scores that are known, as `oamip score` prints it: bounds "
+@click.option("--solve-limit", type=SECONDS, help="Seconds of each solve of --method mip.")
+@click.option("--cutoff", type=Number(),
+              help="The objective of scores that are known, as `oamip score` prints it: bounds "
               "for scores no worse, with --method lp and mip. Of the program with --loss, --weight, --margin and "
               "--sparsity.")  # fmt: skip
 @click.option("--loss", type=click.Choice(LOSSES), help=f"With --cutoff.  [default: {Settings.loss}]")
-@click.option("--weight", type=float, help=f"With --cutoff.  [default: {Settings.weight}]")
-@click.option("--margin", type=float, help=f"With --cutoff.  [default: {Settings.margin}]")
+@click.option("--weight", type=NOT_NEGATIVE, help=f"With --cutoff.  [default: {Settings.weight}]")
+@click.option("--margin", type=NOT_NEGATIVE, help=f"With --cutoff.  [default: {Settings.margin}]")
 @click.option("--sparsity", type=click.Choice(SPARSITIES), help=f"With --cutoff.  [default: {Settings.sparsity}]")
-@click.option("--seed", default=0, show_default=True, help="Of the choice of images.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the choice of images.")
 @click.option("--out", type=click.Path(path_type=Path), help="Save the bounds to this .npz file, for score --bounds.")
 @json_option
 def bounds(

@@ -63,36 +63,6 @@ class Shape(click.ParamType[tuple[int, ...]]):
         return shape
 
 
-class Threshold(click.ParamType[float | str]):
-    """A number, or the word mean."""
-
-    name = "NUMBER|mean"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
-        """The number, or "mean"; the library checks its range."""
-        if value == "mean":
-            return "mean"
-        try:
-            return float(value)
-        except ValueError:
-            self.fail(f"{value!r} is neither a number nor mean", param, ctx)
-
-
-class Count(click.ParamType[int | str]):
-    """A number of images, or the word all."""
-
-    name = "N|all"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
-        """The number, or "all"; the library checks its range."""
-        if value == "all" or isinstance(value, int):
-            return value if isinstance(value, int) else "all"
-        try:
-            return int(value)
-        except ValueError:
-            self.fail(f"{value!r} is neither a whole number nor all", param, ctx)
-
-
 def json_option(function: Function) -> Function:
     """Adds --json."""
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON object, and nothing else.")(function)

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from oamip_model.cli.options import Threshold, Verb, check_out, data_options, json_option, network_options
+from oamip_model.cli.numbers import SHARE_OR_NONE, Threshold
+from oamip_model.cli.options import Verb, check_out, data_options, json_option, network_options
 from oamip_model.cli.output import percent, print_json, print_table
 from oamip_model.errors import InputError
 
@@ -16,7 +17,7 @@ from oamip_model.errors import InputError
 @network_options
 @click.option("--scores", required=True, type=click.Path(path_type=Path), metavar="FILE", help="From `oamip score`.")
 @click.option("--threshold", type=Threshold(), help="Units with a lower score go; mean: lower than their layer's mean.")
-@click.option("--amount", type=float, help="This share of the units goes, those with the lowest scores.")
+@click.option("--amount", type=SHARE_OR_NONE, help="This share of the units goes, those with the lowest scores.")
 @click.option("--scope", type=click.Choice(["layer", "global"]), default="layer", show_default=True,
               help="--amount of each layer, or of all layers together.")  # fmt: skip
 @click.option("--mode", type=click.Choice(["remove", "mask"]), default="remove", show_default=True,

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from oamip_model.cli.options import Count, Verb, check_out, data_options, json_option, network_options
+from oamip_model.cli.numbers import GAP, NOT_NEGATIVE, SECONDS, SEED, SHARE, Count, Whole
+from oamip_model.cli.options import Verb, check_out, data_options, json_option, network_options
 from oamip_model.cli.output import INTERRUPTED, UNPROVED, note, percent, print_json, print_table, progress_bar
 from oamip_model.errors import CheckError, InputError
 from oamip_model.files import check_writable
 from oamip_model.formulation.settings import GATES, LOSSES, RELAXATIONS, SCORES, SPARSITIES, Settings
-from oamip_model.scoring.strategies import DEFAULT_STRATEGY, HEADS, LAYERWISE, SCOPES, STRATEGIES, WHOLE
+from oamip_model.scoring.strategies import DEFAULT_STRATEGY, HEADS, LAYERWISE, MOST_IMAGES, SCOPES, STRATEGIES, WHOLE
 from oamip_model.solving.engines import ENGINES
 from oamip_model.solving.searches import SEARCHES
 from oamip_model.tightening.methods import BOUND_METHODS
@@ -34,12 +35,15 @@ _IMAGES = 10
 @click.option("--strategy", type=click.Choice(STRATEGIES), default=DEFAULT_STRATEGY, show_default=True,
               help=f"One convex program a layer, from any number of images ({', '.join(LAYERWISE)}); or of all layers "
               "one program (joint), or several whose scores are averaged (batches, per-class).")  # fmt: skip
-@click.option("--batch-size", default=10, show_default=True, help="Images of each program of --strategy batches.")
+@click.option(
+    "--batch-size", type=Whole(), default=10, show_default=True, help="Images of each program of --strategy batches."
+)
 @click.option("--head", type=click.Choice(HEADS), default=HEADS[0], show_default=True,
               help="What stands for the layers after the scored one, layer by layer.")  # fmt: skip
-@click.option("--program-images", type=int, help="Images of each mixed-integer program (heads rest and auxiliary). "
+@click.option("--program-images", type=Whole(1, MOST_IMAGES),
+              help="Images of each mixed-integer program (heads rest and auxiliary). "
               "  [default: 50]")  # fmt: skip
-@click.option("--amount", type=float, help="Layer by layer: find the weights for removing this share of the units.")
+@click.option("--amount", type=SHARE, help="Layer by layer: find the weights for removing this share of the units.")
 @click.option(
     "--scope",
     type=click.Choice(SCOPES),
@@ -48,11 +52,15 @@ _IMAGES = 10
     help="--amount of each layer, or of all layers together, by one weight.",
 )
 @click.option(
-    "--sweeps", default=1, show_default=True, help="Forward and backward: rounds over the layers after the first."
+    "--sweeps",
+    type=Whole(0, 100),
+    default=1,
+    show_default=True,
+    help="Forward and backward: rounds over the layers after the first.",
 )
 @click.option(
     "--exchanges",
-    type=int,
+    type=Whole(0, 1000),
     help="Forward and backward, with --amount: rounds in which units that stay are exchanged "
     "for units that go where the network cut so does better.  [default: 50]",
 )
@@ -69,14 +77,24 @@ _IMAGES = 10
 @click.option("--bounds", default="interval", show_default=True, metavar="|".join((*BOUND_METHODS, "FILE")),
               help="How pre-activations are bounded, or with --strategy joint a file of `oamip bounds`.")  # fmt: skip
 @click.option("--loss", type=click.Choice(LOSSES), default=Settings.loss, show_default=True)
-@click.option("--weight", default=Settings.weight, show_default=True, help="Of the loss, against the sparsity.")
-@click.option("--margin", default=Settings.margin, show_default=True, help="Of the losses hinge and margin, in logits.")
-@click.option("--sparsity", type=click.Choice(SPARSITIES), default=Settings.sparsity, show_default=True)
 @click.option(
-    "--epsilon", type=float, help="Half width of the box around the images, with --gate published.  [default: 1e-5]"
+    "--weight", type=NOT_NEGATIVE, default=Settings.weight, show_default=True, help="Of the loss, against the sparsity."
 )
 @click.option(
-    "--tolerance", type=float, help="Relative gap at which a program is solved.  [default: 1e-3; all layers 1e-4]"
+    "--margin",
+    type=NOT_NEGATIVE,
+    default=Settings.margin,
+    show_default=True,
+    help="Of the losses hinge and margin, in logits.",
+)
+@click.option("--sparsity", type=click.Choice(SPARSITIES), default=Settings.sparsity, show_default=True)
+@click.option(
+    "--epsilon",
+    type=NOT_NEGATIVE,
+    help="Half width of the box around the images, with --gate published.  [default: 1e-5]",
+)
+@click.option(
+    "--tolerance", type=GAP, help="Relative gap at which a program is solved.  [default: 1e-3; all layers 1e-4]"
 )
 @click.option("--heuristic/--no-heuristic", default=None,
               help="Begin from scores found by gradients through the network.  [default: in a sound gate with 30 "
@@ -86,14 +104,15 @@ _IMAGES = 10
     default=None,
     help="Of --search tree: cuts from programs of one image each.  [default: yes, from 200 binaries on]",
 )
-@click.option("--time-limit", type=float, help="Seconds for each program, bounds and heuristic included.")
-@click.option("--threads", default=1, show_default=True, help="Threads of the solver.")
-@click.option("--jobs", type=int, help="Programs that are solved at a time, with batches, per-class and decoupled.  "
+@click.option("--time-limit", type=SECONDS, help="Seconds for each program, bounds and heuristic included.")
+@click.option("--threads", type=Whole(), default=1, show_default=True, help="Threads of the solver.")
+@click.option("--jobs", type=Whole(),
+              help="Programs that are solved at a time, with batches, per-class and decoupled.  "
               "[default: 1; with --engine dask the threads of the cluster]")  # fmt: skip
 @click.option("--engine", type=click.Choice(ENGINES), default=ENGINES[0], show_default=True,
               help="Where: in processes of this machine, or in the dask cluster of --scheduler.")  # fmt: skip
 @click.option("--scheduler", metavar="ADDRESS", help="Of a running dask cluster, such as tcp://host:8786.")
-@click.option("--seed", default=0, show_default=True, help="Of the choice of images, and of the solver.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the choice of images, and of the solver.")
 @click.option("--log-file", type=click.Path(path_type=Path), help="Append the solver's log to this file.")
 @click.option("--store", type=click.Path(path_type=Path),
               help="Add each finished program to this file, take from it those that it has, and keep it.  "

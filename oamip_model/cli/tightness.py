@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from oamip_model.cli.options import Count, Verb, check_out, data_options, json_option, shape_option
+from oamip_model.cli.numbers import GAP, NOT_NEGATIVE, SECONDS, SEED, Count, Whole
+from oamip_model.cli.options import Verb, check_out, data_options, json_option, shape_option
 from oamip_model.cli.output import INTERRUPTED, note, number, print_json, print_table, progress_bar
 from oamip_model.errors import InputError
 from oamip_model.formulation.settings import GATES, LOSSES, RELAXATIONS, SCORES, SPARSITIES, Settings
@@ -33,19 +34,32 @@ if TYPE_CHECKING:
 @click.option("--score-type", "scores", type=click.Choice(SCORES), help="[default: binary with --gate switch, "
               "continuous with the others]")  # fmt: skip
 @click.option("--loss", type=click.Choice(LOSSES), default=Settings.loss, show_default=True)
-@click.option("--weight", default=Settings.weight, show_default=True, help="Of the loss, against the sparsity.")
-@click.option("--margin", default=Settings.margin, show_default=True, help="Of the losses hinge and margin, in logits.")
+@click.option(
+    "--weight", type=NOT_NEGATIVE, default=Settings.weight, show_default=True, help="Of the loss, against the sparsity."
+)
+@click.option(
+    "--margin",
+    type=NOT_NEGATIVE,
+    default=Settings.margin,
+    show_default=True,
+    help="Of the losses hinge and margin, in logits.",
+)
 @click.option("--sparsity", type=click.Choice(SPARSITIES), default=Objective.sparsity, show_default=True)
 @click.option("--solver", default="highs", show_default=True, help="A name of `oamip solvers`, or pyomo:NAME.")
-@click.option("--tolerance", default=1e-4, show_default=True, help="Relative gap at which a program is solved.")
-@click.option("--time-limit", type=float, help="Solve the integer programs as well, each with so many seconds for "
+@click.option(
+    "--tolerance", type=GAP, default=1e-4, show_default=True, help="Relative gap at which a program is solved."
+)
+@click.option("--time-limit", type=SECONDS, help="Solve the integer programs as well, each with so many seconds for "
               "bounds, build and solve.")  # fmt: skip
-@click.option("--bounds-limit", type=float, help="Seconds for each method of bounds; the rest keeps looser ones.")
-@click.option("--heuristic-limit", default=10.0, show_default=True, help="Seconds of the heuristic, once a network and "
+@click.option("--bounds-limit", type=SECONDS, help="Seconds for each method of bounds; the rest keeps looser ones.")
+@click.option("--heuristic-limit", type=SECONDS, default=10.0, show_default=True,
+              help="Seconds of the heuristic, once a network and "
               "gate. Programs start from its scores; gaps are to its objective where none finds better.")  # fmt: skip
-@click.option("--threads", default=1, show_default=True, help="Threads of the solver.")
-@click.option("--jobs", default=1, show_default=True, help="Processes of the bounds lp and mip.")
-@click.option("--seed", default=0, show_default=True, help="Of the choice of images, the heuristic and the solver.")
+@click.option("--threads", type=Whole(), default=1, show_default=True, help="Threads of the solver.")
+@click.option("--jobs", type=Whole(), default=1, show_default=True, help="Processes of the bounds lp and mip.")
+@click.option(
+    "--seed", type=SEED, default=0, show_default=True, help="Of the choice of images, the heuristic and the solver."
+)
 @click.option("--store", type=click.Path(path_type=Path), default=Path("tightness.jsonl"), show_default=True,
               help="Add each finished row to this file, and take from it those that it has.")  # fmt: skip
 @click.option("--csv", type=click.Path(path_type=Path), help="Write the rows to this .csv file as well.")

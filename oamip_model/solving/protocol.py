@@ -135,7 +135,10 @@ class Options:
 
     def __post_init__(self) -> None:
         checks = (
-            ("time_limit", self.time_limit, self.time_limit is None or self.time_limit > 0, "a number of seconds > 0"),
+            (
+                "time_limit", self.time_limit,
+                self.time_limit is None or 0 < self.time_limit < math.inf, "a number of seconds > 0",
+            ),
             ("gap", self.gap, self.gap is None or 0 <= self.gap < math.inf, "a relative gap >= 0"),
             ("threads", self.threads, _is_count(self.threads, 1), "a number of threads >= 1"),
             ("seed", self.seed, _is_count(self.seed, 0), "an integer from 0 to 2**31 - 1"),

@@ -19,6 +19,7 @@ from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
 from oamip_model.scoring.run import as_dataset, as_network
 from oamip_model.scoring.store import RunStore, key_of
+from oamip_model.solving.parallel import Workers
 from oamip_model.solving.protocol import Options
 from oamip_model.solving.registry import get_backend
 from oamip_model.solving.solve import check_tolerance
@@ -97,6 +98,7 @@ def tightness(
         if limit is not None and not 0 < limit < np.inf:
             raise InputError(f"{name}: got {limit!r}, accepted is a number of seconds > 0")
     Options(time_limit, tolerance, threads, seed)
+    Workers(jobs)
     version = get_backend(solver).version()
     data = as_dataset(images, labels)
     plain = {name: as_network(network, data, input_shape) for name, network in networks.items()}

@@ -12,6 +12,7 @@ from oamip_benchmarks.bench.cli_common import findings_of, size_option, teller, 
 from oamip_benchmarks.bench.cli_files import check_files, export
 from oamip_benchmarks.bench.cli_report import compare, report
 from oamip_benchmarks.bench.cli_watch import watch
+from oamip_model.cli.numbers import GAP, NOT_NEGATIVE, SECONDS, Whole
 from oamip_model.cli.options import Interrupted, Verb, json_option
 from oamip_model.cli.output import note, number, print_json, print_table, progress_bar
 
@@ -61,16 +62,16 @@ def _line(recipe: Recipe) -> list[str]:
               help="Repeat for several.")  # fmt: skip
 @size_option
 @click.option("--instance", "instances", multiple=True, help="Only these instances; repeat for several.")
-@click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Seeds of each solve, from 0.")
-@click.option("--time-limit", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True,
+@click.option("--seeds", type=Whole(), default=1, show_default=True, help="Seeds of each solve, from 0.")
+@click.option("--time-limit", type=SECONDS, default=60.0, show_default=True,
               help="Seconds of each solve.")  # fmt: skip
-@click.option("--grace", type=click.FloatRange(min=0), default=10.0, show_default=True,
+@click.option("--grace", type=NOT_NEGATIVE, default=10.0, show_default=True,
               help="Seconds beyond the limit before a solve is killed.")  # fmt: skip
-@click.option("--memory", type=click.IntRange(min=256), default=4096, show_default=True, help="Cap of a solve, in MiB.")
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of each solve.")
-@click.option("--tolerance", type=click.FloatRange(min=0, max=1, min_open=True, max_open=True), default=1e-4,
+@click.option("--memory", type=Whole(256), default=4096, show_default=True, help="Cap of a solve, in MiB.")
+@click.option("--threads", type=Whole(), default=1, show_default=True, help="Threads of each solve.")
+@click.option("--tolerance", type=GAP, default=1e-4,
               show_default=True, help="Relative gap that counts as optimal, for every solver.")  # fmt: skip
-@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True,
+@click.option("--jobs", type=Whole(), default=1, show_default=True,
               help="Solves at once; the times of such rows are marked as parallel.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("bench-run"), show_default=True,
               help="Folder of the run; the same command goes on with what is missing in it.")  # fmt: skip

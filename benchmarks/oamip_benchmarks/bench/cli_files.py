@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from oamip_benchmarks.bench.cli_common import size_option
+from oamip_model.cli.numbers import SECONDS
 from oamip_model.cli.options import Interrupted, Verb, json_option
 from oamip_model.cli.output import UNPROVED, note, print_json, print_table, progress_bar
 from oamip_model.errors import CheckError
@@ -26,7 +27,7 @@ _instance_option = click.option(
 @_instance_option
 @click.option("--format", "formats", type=click.Choice(["mps", "lp"]), multiple=True, default=("mps", "lp"),
               show_default=True, help="Repeat for several.")  # fmt: skip
-@click.option("--time-limit", type=click.FloatRange(min=0, min_open=True), default=300.0, show_default=True,
+@click.option("--time-limit", type=SECONDS, default=300.0, show_default=True,
               help="Seconds for the tangents of one instance.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("bench-files"),
               show_default=True, help="Folder of the files, made if it is not there.")  # fmt: skip
@@ -65,7 +66,7 @@ def export(
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="FOLDER")
 @click.option("--solver", "solvers", multiple=True, help="Repeat for several.  [default: all that are installed]")
 @_instance_option
-@click.option("--time-limit", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True,
+@click.option("--time-limit", type=SECONDS, default=60.0, show_default=True,
               help="Seconds of each file and solver.")  # fmt: skip
 @json_option
 def check_files(

@@ -9,6 +9,7 @@ import click
 
 from oamip_benchmarks.bench.cli_common import findings_of, size_option, teller, verdict
 from oamip_benchmarks.bench.cli_report import print_comparison, record_of
+from oamip_model.cli.numbers import SECONDS, Whole
 from oamip_model.cli.options import Interrupted, Verb, json_option
 from oamip_model.cli.output import print_json, progress_bar
 
@@ -17,9 +18,9 @@ from oamip_model.cli.output import print_json, progress_bar
 @click.option("--solver", "solvers", multiple=True, default=("highs",), show_default=True, help="Repeat for several.")
 @size_option
 @click.option("--instance", "instances", multiple=True, help="Only these instances; repeat for several.")
-@click.option("--time-limit", type=click.FloatRange(min=0, min_open=True), default=10.0, show_default=True,
+@click.option("--time-limit", type=SECONDS, default=10.0, show_default=True,
               help="Seconds of each solve.")  # fmt: skip
-@click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Seeds of each solve, from 0.")
+@click.option("--seeds", type=Whole(), default=1, show_default=True, help="Seeds of each solve, from 0.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("bench-watch"),
               show_default=True, help="Folder of the runs.")  # fmt: skip
 @json_option

@@ -11,7 +11,8 @@ import click
 from oamip_benchmarks.experiments.catalogue import STUDIES
 from oamip_benchmarks.experiments.cells import METHODS
 from oamip_benchmarks.experiments.study import Asked, Study
-from oamip_model.cli.options import DATA, Count, Interrupted, Verb, check_out, json_option
+from oamip_model.cli.numbers import SHARE, Count, Number, Whole
+from oamip_model.cli.options import DATA, Interrupted, Verb, check_out, json_option
 from oamip_model.cli.output import note, print_json, print_table, progress_bar
 from oamip_model.training.recipe import Schedule
 
@@ -26,12 +27,10 @@ class _Method(click.Choice[str]):
 
 Option = Callable[[Callable[..., Any]], Callable[..., Any]]
 _METHOD = _Method(METHODS)
-_SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
-_FROM_1 = click.IntRange(min=1)
 # field of Asked: flag, type, whether it is repeated, and what it is.
 _OPTIONS: dict[str, tuple[str, Any, bool, str]] = {
     "methods": ("--method", _METHOD, True, "Ways of scoring: " + ", ".join(METHODS) + "."),
-    "shares": ("--share", _SHARE, True, "Share of each layer's units that goes."),
+    "shares": ("--share", SHARE, True, "Share of each layer's units that goes."),
     "scopes": (
         "--scope",
         click.Choice(["layer", "global"]),
@@ -40,13 +39,13 @@ _OPTIONS: dict[str, tuple[str, Any, bool, str]] = {
     ),
     "images": ("--images", Count(), False, "How many training images score the units, as many of each class."),
     "counts": ("--images", Count(), True, "How many training images score the units."),
-    "tune": ("--tune", click.IntRange(min=0), False, "Epochs of fine-tuning; 0: none."),
+    "tune": ("--tune", Whole(0), False, "Epochs of fine-tuning; 0: none."),
     "tuned": ("--tuned", _METHOD, True, "Methods whose networks are fine-tuned, too."),
-    "weights": ("--weight", click.FloatRange(min=0, min_open=True), True, "Weight of the loss."),
-    "every": ("--every", _FROM_1, False, "Epochs between two prunings."),
+    "weights": ("--weight", Number(0, least_open=True), True, "Weight of the loss."),
+    "every": ("--every", Whole(), False, "Epochs between two prunings."),
     "target": ("--to", str, False, "The data set that is trained on, after scoring on --data."),
-    "per_class": ("--per-class", _FROM_1, False, "Images of each class."),
-    "keep": ("--keep", _SHARE, False, "Share of all units that stays."),
+    "per_class": ("--per-class", Whole(), False, "Images of each class."),
+    "keep": ("--keep", SHARE, False, "Share of all units that stays."),
 }
 
 
@@ -78,17 +77,17 @@ def _options(study: Study) -> list[Option]:
                      help="fc3, fc4, lenet5, dense-H1-H2-..., vgg16-bn or resnet20; repeat for several."),
         click.option("--data", default=DATA, show_default=True, metavar="D",
                      help="A data set's name, or an .npz file with training and test images."),
-        click.option("--seeds", type=_FROM_1, default=3, show_default=True, help="How many, from 0."),
-        click.option("--epochs", type=_FROM_1, help="Of training.  [default: those of the published runs]"),
+        click.option("--seeds", type=Whole(), default=3, show_default=True, help="How many, from 0."),
+        click.option("--epochs", type=Whole(), help="Of training.  [default: those of the published runs]"),
         click.option("--schedule", type=click.Choice(get_args(Schedule)), default=study.schedule,
                      help="Of the learning rate: constant, as in the published runs, or falling to 0 along half a "
                      f"cosine.  [default: {study.schedule or 'constant'}]"),
-        click.option("--training-images", type=_FROM_1, help="How many are trained on.  [default: all]"),
+        click.option("--training-images", type=Whole(), help="How many are trained on.  [default: all]"),
         click.option("--download", is_flag=True, help="Fetch data sets from OpenML that are not here."),
         click.option("--device", default="cpu", show_default=True, metavar="D", help="Of training: cpu, cuda or auto."),
         click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("experiment"),
                      show_default=True, help="Folder of the run."),
-        click.option("--jobs", type=_FROM_1, default=1, show_default=True, help="Cells at a time, one process each."),
+        click.option("--jobs", type=Whole(), default=1, show_default=True, help="Cells at a time, one process each."),
     ]  # fmt: skip
     for name, default in study.options.items():
         flag, kind, multiple, text = _OPTIONS[name]

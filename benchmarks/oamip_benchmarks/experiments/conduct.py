@@ -10,6 +10,7 @@ from pathlib import Path
 from oamip_benchmarks.bench.environment import describe
 from oamip_benchmarks.experiments.cells import Cell, Plain
 from oamip_benchmarks.experiments.engine import Progress, make_folder, run_cells
+from oamip_benchmarks.experiments.scorers import check_images
 from oamip_benchmarks.experiments.study import Asked, Study
 from oamip_benchmarks.experiments.table import Line, summarise, write_cells, write_table
 from oamip_model.errors import InputError
@@ -37,11 +38,12 @@ def conduct(study: Study, asked: Asked, folder: Path, *, jobs: int = 1, progress
     stopped it, with the finished cells kept.
     """
     check_matplotlib("experiment: its figure needs")
+    cells = study.plan(asked)
+    check_images(cells, asked.download)
     make_folder(folder)
     table, cells_table, picture, record = (
         check_writable(folder / f"{study.name}{ending}", "out") for ending in (".csv", "-cells.csv", ".png", SUFFIX)
     )
-    cells = study.plan(asked)
     results, done = run_cells(cells, folder, jobs=jobs, download=asked.download, progress=progress)
     found = [(cell.tags, results[cell.key]) for cell in cells]
     lines = summarise(found, study.rows, study.values)

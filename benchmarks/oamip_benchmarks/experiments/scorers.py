@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import oamip_model as om
-from oamip_benchmarks.experiments.cells import Plain
+from oamip_benchmarks.experiments.cells import Cell, Plain
+from oamip_benchmarks.experiments.sources import training_images
 from oamip_model.data.choose import per_class
 from oamip_model.errors import InputError
+from oamip_model.scoring.store import key_of
 
 if TYPE_CHECKING:
     from oamip_model.data import Dataset
@@ -40,6 +42,23 @@ def make_scores(
     if scores.interrupted:
         raise KeyboardInterrupt
     return scores
+
+
+def check_images(cells: Sequence[Cell], download: bool = False) -> None:
+    """Raise InputError where the images of a setting, or of a rule, cannot be chosen: before anything is trained."""
+    seen = set()
+    for cell in cells:
+        setting, target = cell.options["setting"], cell.options.get("target")
+        rules = [cell.options.get(name) or {} for name in ("rule", "against")]
+        pairs = [(setting, rule.get("of", rule)) for rule in rules] + ([] if target is None else [(target, {})])
+        for known, rule in pairs:
+            chosen = {name: rule[name] for name in ("images", "only", "draw") if name in rule}
+            key = key_of(setting=known, rule=chosen)
+            if key not in seen:
+                seen.add(key)
+                train = training_images(known, download)
+                if "images" in chosen:
+                    _chosen(chosen, train, known["seed"])
 
 
 def _chosen(rule: Plain, train: Dataset, seed: int) -> Dataset:

@@ -82,7 +82,9 @@ def settings(asked: Asked, network: str, data: str | None = None) -> list[Settin
     source = data or asked.data
     train, test = data_of(asked, source)
     om.make_network(network, [int(size) for size in test.images.shape[1:]], test.classes)
-    images = None if asked.training_images is None else min(asked.training_images, train.count)
+    images = asked.training_images
+    if images is not None and images > train.count:
+        raise InputError(f"training_images: got {images}, there are {train.count} of {train.source}")
     for count in (asked.images, *asked.counts):
         if count is not None and count > (images or train.count):
             raise InputError(f"images: got {count}, {images or train.count} are trained on of {train.source}")
@@ -97,7 +99,7 @@ def settings(asked: Asked, network: str, data: str | None = None) -> list[Settin
 
 def data_of(asked: Asked, name: str) -> tuple[Dataset, Dataset]:
     """Training and test images of a data set. Raises InputError where it is not here, or ``download`` has no use."""
-    from oamip_benchmarks.experiments.workshop import load
+    from oamip_benchmarks.experiments.sources import load
     from oamip_model.data.remote import OPENML
 
     if asked.download and not OPENML.keys() & {asked.data, asked.target}:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import functools
 import hashlib
 import json
 import time
@@ -18,7 +17,7 @@ import torch
 import oamip_model as om
 from oamip_benchmarks.experiments.cells import Plain
 from oamip_benchmarks.experiments.scorers import make_scores
-from oamip_model.data.remote import OPENML
+from oamip_benchmarks.experiments.sources import load, training_images
 from oamip_model.errors import InputError
 from oamip_model.files import replacing
 from oamip_model.scoring.store import key_of
@@ -55,10 +54,7 @@ class Workshop:
 
     def data(self, setting: Plain) -> tuple[Dataset, Dataset]:
         """Training images, as many as the setting says, and all test images."""
-        train, test = load(setting["data"], self.download)
-        if setting["images"] is not None and setting["images"] < train.count:
-            train = om.choose_images(train, n=setting["images"], seed=0)
-        return train, test
+        return training_images(setting, self.download), load(setting["data"], self.download)[1]
 
     def initial(self, setting: Plain) -> nn.Module:
         """The setting's network before any training."""
@@ -144,16 +140,6 @@ class Workshop:
 
 def _scores_key(setting: Plain, rule: Plain, of: str) -> str:
     return key_of(setting=setting, rule=rule, of=of)
-
-
-@functools.lru_cache(maxsize=2)
-def load(name: str, download: bool = False) -> tuple[Dataset, Dataset]:
-    """Training and test images of a data set by name, kept for the next cell.
-
-    download: fetch it where it is not here and OpenML has it.
-    """
-    fetch = download and name in OPENML
-    return om.load_dataset(name, split="train", download=fetch), om.load_dataset(name, split="test", download=fetch)
 
 
 def pixels_of(data: tuple[Dataset, Dataset]) -> str:
