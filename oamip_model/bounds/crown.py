@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from oamip_model.bounds.interval import OUTWARD, affine_interval, interval_bounds
 from oamip_model.bounds.linear import Linear, affine_of, box_range, output_of
 from oamip_model.bounds.relax import Functions, affine_functions, max_functions, relu_functions
-from oamip_model.bounds.report import Deadline, layer_report
+from oamip_model.bounds.report import layer_report
 from oamip_model.bounds.types import Bounds, Validity
+from oamip_model.clock import Deadline
 from oamip_model.network.ops import Array, ChannelScale, Dense, Identity
 from oamip_model.network.types import IMAGE, Layer, Network, Term
 

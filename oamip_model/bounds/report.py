@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,18 +44,3 @@ def layer_report(
     decided = int((open_before & (off | on)).sum())
     width = float((high - low).mean())
     return LayerReport(method, layer, int(off.sum()), int(on.sum()), int((~off & ~on).sum()), decided, width, seconds)
-
-
-class Deadline:
-    """A time budget in seconds from now, or none."""
-
-    def __init__(self, seconds: float | None) -> None:
-        self._end = None if seconds is None else time.monotonic() + seconds
-
-    def left(self) -> float | None:
-        """Seconds that are left, at least 0, or None where there is no limit."""
-        return None if self._end is None else max(self._end - time.monotonic(), 0.0)
-
-    def over(self) -> bool:
-        """Whether the time is up."""
-        return self._end is not None and time.monotonic() >= self._end

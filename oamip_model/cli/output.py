@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import click
+
+from oamip_model.clock import telling
 
 INTERRUPTED = 130
 UNPROVED = 3
@@ -60,6 +63,27 @@ def progress_bar(unit: str) -> Iterator[Progress | None]:
             bar.update(task, completed=done, total=total, line=line)
 
         yield move
+
+
+_SILENCE = 15.0
+"""Seconds without a terminal after which a line says what is being done."""
+
+
+@contextmanager
+def signs_of_life(progress: Progress | None) -> Iterator[None]:
+    """Within this block what takes long is told: on the bar, or as a line now and then where there is none."""
+    began = last = time.monotonic()
+
+    def tell(doing: str) -> None:
+        nonlocal last
+        if progress is not None:
+            progress(0, 0, doing)
+        elif time.monotonic() - last >= _SILENCE:
+            last = time.monotonic()
+            note(f"oamip: [{last - began:.0f} s] {doing}")
+
+    with telling(tell):
+        yield
 
 
 def number(value: float | None, digits: int = 6) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,17 @@ import click
 
 from oamip_model.cli.numbers import GAP, NOT_NEGATIVE, SECONDS, SEED, SHARE, Count, Whole
 from oamip_model.cli.options import Verb, check_out, data_options, json_option, network_options
-from oamip_model.cli.output import INTERRUPTED, UNPROVED, note, percent, print_json, print_table, progress_bar
+from oamip_model.cli.output import (
+    INTERRUPTED,
+    UNPROVED,
+    note,
+    percent,
+    print_json,
+    print_table,
+    progress_bar,
+    signs_of_life,
+)
+from oamip_model.clock import Deadline, seconds_left, within
 from oamip_model.errors import CheckError, InputError
 from oamip_model.files import check_writable
 from oamip_model.formulation.settings import GATES, LOSSES, RELAXATIONS, SCORES, SPARSITIES, Settings
@@ -105,6 +116,8 @@ _IMAGES = 10
     help="Of --search tree: cuts from programs of one image each.  [default: yes, from 200 binaries on]",
 )
 @click.option("--time-limit", type=SECONDS, help="Seconds for each program, bounds and heuristic included.")
+@click.option("--total-time-limit", type=SECONDS,
+              help="Seconds for the whole run, reading included, which then ends with what it has.")  # fmt: skip
 @click.option("--threads", type=Whole(), default=1, show_default=True, help="Threads of the solver.")
 @click.option("--jobs", type=Whole(),
               help="Programs that are solved at a time, with batches, per-class and decoupled.  "
@@ -140,6 +153,7 @@ def score(
     Exit code 3 if a program was not solved to --tolerance. Scores of a relaxation, or averaged over programs, are
     labelled so, and end with 0.
     """
+    total = Deadline(asked["total_time_limit"])
     if out is not None:
         check_out(out, network, data, suffixes=(".json",))
     if store is not None:
@@ -155,25 +169,30 @@ def score(
     om.get_backend(asked["solver"])
     if asked["bounds"].endswith(".npz"):
         asked["bounds"] = om.load_bounds(asked["bounds"])
-    plain = om.read_network(network, input_shape)
-    source = om.load_dataset(data, split=split, download=download)
-    plain.check_images(source.images[:1])
-    check_labels(source.labels, plain.classes, where=source.source)
-    images = source
-    if n is None:
-        n = "all" if asked["strategy"] in LAYERWISE and not correct_only else _IMAGES
-    if isinstance(n, int):
-        images = om.choose_images(source, n=n, seed=asked["seed"], correct_for=plain if correct_only else None)
-    elif correct_only:
-        raise InputError("correct_only: goes with a number of images, not with all")
     several = asked["strategy"] != "joint"
     temporary = out.with_name(out.name + ".runs.jsonl") if out is not None and several and store is None else None
     runs = store or temporary
-    with progress_bar("programs") as progress:
+    if n is None:
+        n = "all" if asked["strategy"] in LAYERWISE and not correct_only else _IMAGES
+    with progress_bar("programs") as progress, signs_of_life(progress), within(total), ExitStack() as one_program:
+        # Reading has as long as a program, and a single program has what it leaves.
+        one_program.enter_context(within(Deadline(asked["time_limit"])))
+        plain = om.read_network(network, input_shape)
+        source = om.load_dataset(data, split=split, download=download)
+        plain.check_images(source.images[:1])
+        check_labels(source.labels, plain.classes, where=source.source)
+        images = source
+        if isinstance(n, int):
+            images = om.choose_images(source, n=n, seed=asked["seed"], correct_for=plain if correct_only else None)
+        elif correct_only:
+            raise InputError("correct_only: goes with a number of images, not with all")
+        if several:
+            one_program.close()
+        asked["total_time_limit"] = None if total.seconds is None else seconds_left()
         result = om.score(plain, images, store=runs, progress=progress, **asked)
     if out is not None:
         result.save(out)
-        if temporary is not None and not result.interrupted:
+        if temporary is not None and not (result.interrupted or result.out_of_time):
             temporary.unlink(missing_ok=True)
     if as_json:
         print_json(record(result) | {"out": None if out is None else str(out)})
@@ -184,10 +203,15 @@ def score(
     if result.interrupted:
         note("oamip: interrupted" + (f"; the same command goes on from {runs}" if runs is not None else ""))
         return INTERRUPTED
+    if result.out_of_time:
+        note(
+            "oamip: the total time limit was over"
+            + (f"; the same command goes on from {runs}" if several and runs else "")
+        )
     if any(program.replay is not None and program.replay.passed is False for program in result.programs):
         note("oamip: the replay check failed: the program's logits are not those of the network")
         return CheckError.exit_code
-    return 0 if result.status == "optimal" else UNPROVED
+    return 0 if result.status == "optimal" and not result.out_of_time else UNPROVED
 
 
 def print_scores(result: Scores) -> None:
@@ -214,6 +238,7 @@ def record(result: Scores) -> dict[str, Any]:
         "relaxed",
         "averaged",
         "interrupted",
+        "out_of_time",
     )
     names += ("strategy", "gate", "solver", "version", "source", "network", "options", "seconds")
     layers = {

@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from oamip_model.bounds import Bounds
+from oamip_model.clock import tick
 from oamip_model.formulation.entries import Entries
 from oamip_model.formulation.layout import Expressions, Gated, Index, Layout, Pooled
 from oamip_model.network.ops import Array
@@ -40,6 +41,7 @@ class _Arrangement(Entries):
 
     def run(self) -> Layout:
         for k, layer in enumerate(self.network.layers):
+            tick(f"building layer {layer.name}")
             rows = self.affine(layer)
             if layer.activation == "relu":
                 out = self.relu(k, layer, rows)
@@ -104,7 +106,11 @@ class _Arrangement(Entries):
 
     def products(self, matrix: sp.csr_array, out: Expressions) -> list[sp.csr_array]:
         size = matrix.shape[1]
-        return [_product(matrix, sp.csr_array(out.matrix[i * size : (i + 1) * size])) for i in range(self.n)]
+        found = []
+        for i in range(self.n):
+            tick(f"building the rows of image {i + 1} of {self.n}")
+            found.append(_product(matrix, sp.csr_array(out.matrix[i * size : (i + 1) * size])))
+        return found
 
     def relu(self, k: int, layer: Layer, rows: Expressions) -> Expressions:
         low, high = self.bounds.lower[k].ravel(), self.bounds.upper[k].ravel()

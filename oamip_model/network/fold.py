@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from oamip_model.clock import tick
 from oamip_model.errors import InputError
 from oamip_model.network.graph import Affine, Graph, Node, Value
 from oamip_model.network.ops import Array, ChannelScale, Conv2d, Dense, Identity, MaxPool, Shape
@@ -66,6 +67,7 @@ class _Folder:
         values: dict[Value, _Stored | _Pending] = {IMAGE: _Stored(IMAGE, self.graph.input_shape)}
         for value in live:
             node = self.graph.nodes[value]
+            tick(f"reading layer {node.name}")
             result = self.visit(node, [values[source] for source in node.inputs])
             values[value] = result if uses[value] == 1 else self.store(result)
         self.store(values[self.graph.output])

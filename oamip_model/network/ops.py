@@ -18,8 +18,12 @@ import scipy.sparse as sp
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from oamip_model.clock import tick
+
 Array: TypeAlias = NDArray[np.float64]
 Shape: TypeAlias = tuple[int, ...]
+_WINDOWS = 2**26
+"""Numbers (512 MiB) that the windows of a convolution take at once, unless one image takes more."""
 
 
 class LinearMap(ABC):
@@ -136,6 +140,17 @@ class Conv2d(LinearMap):
         return (self.weight.shape[0], size[0], size[1])
 
     def apply(self, x: Array) -> Array:
+        # As many images at once as keep the windows, which are copied, within a budget.
+        numbers = int(np.prod(self.output_shape(x.shape[1:])[1:])) * int(np.prod(self.weight.shape[1:])) * self.groups
+        step = max(1, _WINDOWS // max(numbers, 1))
+        found = []
+        for start in range(0, len(x), step):
+            if start:
+                tick("a convolution")
+            found.append(self._apply(x[start : start + step]))
+        return found[0] if len(found) == 1 else np.concatenate(found)
+
+    def _apply(self, x: Array) -> Array:
         windows = self._windows(x)
         outputs, inputs = self.weight.shape[0] // self.groups, self.weight.shape[1]
         parts = []

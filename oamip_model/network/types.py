@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from oamip_model.clock import tick
 from oamip_model.errors import InputError
 from oamip_model.network.ops import Array, LinearMap, MaxPool, Shape
 
@@ -62,6 +63,7 @@ class Layer:
 
     def pre_activation(self, inputs: list[Array]) -> Array:
         """The affine map on one input per term, each (n, ...): (n, *pre_shape)."""
+        tick(f"layer {self.name}")
         total = self.bias.reshape((1, -1) + (1,) * (len(self.pre_shape) - 1))
         for term, x in zip(self.terms, inputs, strict=True):
             y = term.map.apply(x.reshape(len(x), *term.input_shape))

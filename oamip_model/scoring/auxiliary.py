@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from oamip_model.clock import tick
 from oamip_model.network import Network, read_network
 from oamip_model.network.ops import Array
 from oamip_model.scoring.layers import TorchLayers
@@ -64,8 +65,9 @@ def train_auxiliary_head(
     seen = np.concatenate(parts)
     rounds = max(_EPOCHS, -(-_STEPS // -(-len(seen) // _BATCH))) if epochs is None else epochs
     result = train(
-        rest, seen, labels, epochs=rounds, batch_size=_BATCH, optimizer="adam", seed=seed, device=str(layers.device)
-    )
+        rest, seen, labels, epochs=rounds, batch_size=_BATCH, optimizer="adam", seed=seed, device=str(layers.device),
+        progress=lambda epoch, _: tick(f"training a head, epoch {epoch} of {rounds}"),
+    )  # fmt: skip
     return AuxiliaryHead(read_network(module, shape), result.accuracy, rounds, seed, int(np.prod(shape)))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from oamip_model.clock import Deadline, seconds_left, unhurried, within
 from oamip_model.network.ops import Array
 from oamip_model.scoring.columns import Oracle, is_affine_after, pattern_columns, rest_columns, shared_columns
 from oamip_model.scoring.convex import ConvexResult, minimise_convex
@@ -31,11 +32,19 @@ def solve_convex_layer(task: LayerTask, progress: Callable[[str], None] | None =
     began = time.monotonic()
     plan, layers = task.plan, task.torch_layers()
     others = tensors(layers, task.others)
-    columns, head, trained = _columns(task, layers, others)
+    first = Deadline(plan.time_limit)
+    with within(first):
+        columns, head, trained = _columns(task, layers, others)
     columns.loss = task.loss
     made = time.monotonic()
     tangents = Tangents()
-    weights, results = _along_weights(task, lambda weight: _program(task, columns, weight, tangents, progress))
+
+    def program(weight: float) -> ConvexResult:
+        # The columns are part of the first program.
+        with within(Deadline(plan.time_limit) if tangents.points else first):
+            return _program(task, columns, weight, tangents, progress)
+
+    weights, results = _along_weights(task, program)
     solved = time.monotonic()
     seconds = {"columns": made - began, "solve": solved - made}
     calls = sum(result.calls for result in results)
@@ -43,9 +52,10 @@ def solve_convex_layer(task: LayerTask, progress: Callable[[str], None] | None =
     def outcome(number: int) -> LayerOutcome:
         result, weight = results[number], weights[number]
         before = time.monotonic()
-        check = _check(task, columns, head, result.scores)
-        # Of a path it is computed by who chooses from it: a pass over all images each.
-        loss = None if plan.path else task.measure(layers, result.scores).loss
+        with unhurried():
+            check = _check(task, columns, head, result.scores)
+            # Of a path it is computed by who chooses from it: a pass over all images each.
+            loss = None if plan.path else task.measure(layers, result.scores).loss
         program = ProgramResult(
             (), result.status.value, result.objective, result.bound, result.gap, result.loss,
             result.objective - weight * result.loss, loss, check, None, calls, len(tangents.level),
@@ -98,7 +108,7 @@ def _program(
     price, offset = task.price()
     return minimise_convex(
         columns, price, weight, offset=offset, solver=plan.solver, binary=plan.binary, tolerance=plan.tolerance,
-        time_limit=plan.time_limit, tangents=tangents, seed=plan.seed,
+        time_limit=seconds_left(), tangents=tangents, seed=plan.seed,
         progress=None if progress is None else lambda line: progress(f"weight {weight:g}, {line}"),
     )  # fmt: skip
 

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oamip_model.bounds import fingerprint_images
+from oamip_model.clock import Deadline, TimeIsUp, unhurried
 from oamip_model.data import Dataset
+from oamip_model.errors import SolverError
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
 from oamip_model.scoring.columns import is_affine_after
@@ -25,6 +27,7 @@ from oamip_model.scoring.store import RunStore, key_of
 from oamip_model.scoring.subproblem import solve_layer
 from oamip_model.scoring.task import LayerTask, Measured, measure
 from oamip_model.solving.parallel import Workers
+from oamip_model.solving.protocol import Status
 from oamip_model.solving.registry import get_backend
 
 Item: TypeAlias = tuple[int, dict[int, Array], Array | None]
@@ -47,7 +50,9 @@ class DecoupledRun:
         store: RunStore,
         progress: Callable[[int, int, str], None] | None = None,
         heads: Mapping[str, Network] | None = None,
+        total: Deadline | None = None,
     ) -> None:
+        self.total_time, self.out_of_time = total or Deadline(), False
         self.heads = dict(heads or {})
         self.network, self.images, self.labels, self.plan = network, images, labels, plan
         self.workers, self.store, self.progress = workers, store, progress
@@ -65,7 +70,8 @@ class DecoupledRun:
         }  # fmt: skip
 
     def run(self) -> bool:
-        """Solve every subproblem; returns whether Ctrl-C stopped it before the end."""
+        """Solve every subproblem; returns whether Ctrl-C stopped it before the end. ``out_of_time`` says whether the
+        total time limit did."""
         plan = self.plan
         try:
             if plan.amount is not None and plan.scope == "global":
@@ -81,13 +87,19 @@ class DecoupledRun:
                 self.exchange()
         except KeyboardInterrupt:
             return True
+        except TimeIsUp:
+            self.out_of_time = True
         return False
 
     def cut_all(self) -> Plan:
         """Score all layers on their own along one path of weights, and keep the weight whose cut of all layers
         together does best on the images; returns the plan of that weight."""
         found: dict[int, LayerOutcome] = {}
-        self.solve(self.steps, found, replace(self.plan, amount=None, path=self.plan.weights))
+        try:
+            self.solve(self.steps, found, replace(self.plan, amount=None, path=self.plan.weights))
+        except (KeyboardInterrupt, TimeIsUp):
+            self.outcomes = found
+            raise
         cuts = [self.cut_of({g: o.path[k].scores for g, o in found.items()}) for k in range(len(self.plan.weights))]
         measured = [self.cost(cut) for cut in cuts]
         best = measured.index(min(measured))
@@ -147,7 +159,7 @@ class DecoupledRun:
                 self.layers, self.images[at], self.labels[at], keep, margin=self.plan.margin,
                 across=self.plan.scope == "global", rounds=rounds, progress=keep_up,
             )  # fmt: skip
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, TimeIsUp):
             if latest:
                 self.take(latest[0])
             raise
@@ -204,12 +216,25 @@ class DecoupledRun:
             else:
                 into[group] = LayerOutcome.from_record(known)
                 self.finished(name, into[group])
+        if left:
+            self.check_time()
         shared = LayerTask(self.network, self.images, self.labels, groups[0], {}, plan, self.heads)
         with closing(self.workers.run(_solve, shared, left, self.tell)) as solved:
             for name, outcome in solved:
-                into[left[name][0]] = outcome
-                self.store.put(keys[name], outcome.record())
+                short = any(one.result.status != Status.OPTIMAL for one in outcome.path or (outcome,))
+                late = short and self.total_time.over()
+                if not late or outcome.result.objective is not None:
+                    into[left[name][0]] = outcome
+                if not late:  # with more time the program may be solved, so it is not kept
+                    self.store.put(keys[name], outcome.record())
                 self.finished(name, outcome)
+                if late or len(into) < len(groups):
+                    self.check_time()
+
+    def check_time(self) -> None:
+        """Raise TimeIsUp where the total time limit is over."""
+        if self.total_time.over():
+            raise TimeIsUp("the total time limit was over")
 
     def finished(self, name: str, outcome: LayerOutcome) -> None:
         """Count and report a subproblem that is solved."""
@@ -242,14 +267,18 @@ def layerwise_scores(
     store: RunStore,
     progress: Callable[[int, int, str], None] | None = None,
     heads: Mapping[str, Network] | None = None,
+    total: Deadline | None = None,
 ) -> Scores:
     """Scores of the strategies "decoupled", "forward" and "backward" for images (n, *input_shape) and labels (n,).
 
-    heads: auxiliary heads that were trained before, by layer. Layers that an interruption left unscored have scores of
-    1. Raises KeyboardInterrupt where it left all.
+    heads: auxiliary heads that were trained before, by layer; total: when the run ends with what it has. Layers that an
+    interruption, or that end, left unscored have scores of 1. Raises KeyboardInterrupt, or SolverError, where it left
+    all.
     """
-    run = DecoupledRun(network, images, labels, plan, workers, store, progress, heads)
+    run = DecoupledRun(network, images, labels, plan, workers, store, progress, heads, total)
     interrupted = run.run()
+    if not run.outcomes and run.out_of_time:
+        raise SolverError(f"{plan.solver}: no scores, the total time limit was over before a layer had any")
     if not run.outcomes:
         raise KeyboardInterrupt
     found = [run.outcomes[g] for g in sorted(run.outcomes)]
@@ -261,12 +290,13 @@ def layerwise_scores(
     kinds = {outcome.head: None for outcome in found}
     full = None
     if any(outcome.result.trained is not None for outcome in found):
-        full = 1.0 - run.measure({}).wrong
+        with unhurried():
+            full = 1.0 - run.measure({}).wrong
     options = asdict(plan) | {"version": found[0].version, "input_shape": list(network.input_shape)}
     return Scores(
         by_layer=scores, strategy=plan.order, gate="switch", solver=found[0].solver, version=found[0].version,
         relaxed=False, programs=tuple(outcome.result for outcome in found), options=options, source=data.source,
         network=network.fingerprint, planned=len(network.groups), interrupted=interrupted, seconds=seconds,
         images=len(images), head=" and ".join(kinds), network_accuracy=full,
-        exchanged=0 if run.exchanged is None else run.exchanged.pairs,
+        exchanged=0 if run.exchanged is None else run.exchanged.pairs, out_of_time=run.out_of_time,
     )  # fmt: skip

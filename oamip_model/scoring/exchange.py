@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from oamip_model.clock import tick
 from oamip_model.network.ops import Array, Conv2d, Dense
 from oamip_model.network.types import Network
 from oamip_model.scoring.layers import TorchLayers
@@ -181,6 +182,7 @@ class _Search:
         gates = self.changed(*units)
         group = min((g for g, _ in units), key=lambda g: self.first[g])
         k = self.first[group]
+        tick("exchanging units")
         self.spent += int(self.behind[k]) * len(self.labels)
         with torch.no_grad():
             r = self.passed[group]

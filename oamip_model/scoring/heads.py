@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from oamip_model.clock import tick
+
 _RATE = 1e-3
 _BATCH = 128
 _EPOCHS = 5
@@ -49,7 +51,8 @@ def train_linear_head(
     bias = torch.zeros(classes, dtype=flat.dtype, device=device, requires_grad=True)
     optimiser = torch.optim.Adam([weight, bias], lr=_RATE)
     targets = torch.as_tensor(labels, device=device)
-    for _ in range(rounds):
+    for epoch in range(rounds):
+        tick(f"training a head, epoch {epoch + 1} of {rounds}")
         for rows in torch.split(torch.randperm(count, generator=draw).to(device), _BATCH):
             optimiser.zero_grad()
             loss = F.cross_entropy(F.linear(flat[rows] * scale, weight, bias), targets[rows])

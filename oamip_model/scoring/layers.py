@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from oamip_model.clock import tick
 from oamip_model.errors import InputError
 from oamip_model.network.ops import Array, AveragePool, ChannelScale, Conv2d, Dense, LinearMap, MaxPool
 from oamip_model.network.types import IMAGE, Layer, Network
@@ -126,6 +127,8 @@ class TorchLayers:
     def batches(self, images: Array, size: int) -> Iterator[tuple[slice, Tensor]]:
         """The images (n, *input_shape) in parts of ``size``, on the device."""
         for start in range(0, len(images), size):
+            if start:
+                tick(f"images {start + 1} to {min(start + size, len(images))} of {len(images)}")
             part = slice(start, min(start + size, len(images)))
             yield part, torch.as_tensor(images[part], dtype=self.dtype, device=self.device)
 

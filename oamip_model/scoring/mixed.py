@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from oamip_model.clock import Deadline, TimeIsUp, within
 from oamip_model.errors import SolverError
 from oamip_model.formulation import Settings
 from oamip_model.network.ops import Array
@@ -21,6 +22,7 @@ from oamip_model.scoring.program import ProgramOutcome, Solver, solve_program
 from oamip_model.scoring.result import ReplayCheck, TrainedHead
 from oamip_model.scoring.tail import Tail, head_tail, named_scores, rest_tail
 from oamip_model.scoring.task import LayerTask, tensors
+from oamip_model.solving.protocol import Status
 
 
 def solve_mixed_layer(task: LayerTask, progress: Callable[[str], None] | None = None) -> LayerOutcome:
@@ -37,7 +39,8 @@ def solve_mixed_layer(task: LayerTask, progress: Callable[[str], None] | None = 
     if is_affine_after(layers, task.group):
         return solve_convex_layer(replace(task, plan=replace(task.plan, head="pattern")), progress)
     began = time.monotonic()
-    head = _head(task, layers)
+    with within(Deadline(task.plan.time_limit)):
+        head = _head(task, layers)
     headed = time.monotonic() - began
     rows = even_rows(task.labels, task.plan.program_images, task.plan.seed)
     part = replace(task, images=task.images[rows], labels=task.labels[rows])
@@ -120,6 +123,8 @@ def _program(
     )
     if outcome.interrupted:
         raise KeyboardInterrupt
+    if outcome.scores is None and outcome.result.status == Status.NO_SOLUTION:
+        raise TimeIsUp(outcome.result.message)
     if outcome.scores is None:
         raise SolverError(f"{outcome.solver}: layer {task.name}: the program ended as {outcome.result.status}")
     return outcome

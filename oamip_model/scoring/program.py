@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oamip_model.bounds import Bounds
+from oamip_model.clock import Deadline, TimeIsUp, seconds_left, tick, unhurried, within
 from oamip_model.formulation import Settings, build_instance, cross_entropy, gate_scale, hinge
 from oamip_model.formulation.settings import validity_of
 from oamip_model.network.ops import Array
@@ -18,6 +19,8 @@ from oamip_model.network.types import Network
 from oamip_model.scoring.one_image import OneImage
 from oamip_model.scoring.result import ProgramResult, ReplayCheck
 from oamip_model.solving import InstanceSolution, gated_logits, solve_instance
+from oamip_model.solving.protocol import Status
+from oamip_model.solving.registry import get_backend
 from oamip_model.tightening import compute_bounds
 
 if TYPE_CHECKING:
@@ -28,8 +31,8 @@ REPLAY_TOLERANCE = 1e-4
 
 WORTH_A_HEURISTIC = {"solver": 30, "tree": 100}
 """Binaries of ReLUs and pooling, by search, below which the search is done before the heuristic is."""
-_HEURISTIC_SHARE = 0.2
-"""Of the time limit, that the heuristic may take."""
+_HEURISTIC_SHARE, _BOUNDS_SHARE = 0.2, 0.25
+"""Of the time that is left, that the heuristic may take, and each method of bounds."""
 
 
 @dataclass(frozen=True)
@@ -79,37 +82,74 @@ def solve_program(
     start: scores {group: (units,)} to begin from, as in :func:`oamip_model.solving.solve_instance`, where no heuristic
     makes them.
     """
+    with within(Deadline(solver.time_limit)):
+        try:
+            return _solve(network, images, labels, indices, settings, bounds, solver, progress, start)
+        except TimeIsUp as up:
+            return _unbuilt(indices, solver, str(up))
+
+
+def _unbuilt(indices: tuple[int, ...], solver: Solver, message: str) -> ProgramOutcome:
+    """The outcome of a program for which there was no time to build it."""
+    result = ProgramResult(
+        indices, Status.NO_SOLUTION.value, None, None, None, None, None, None, None, None, 0, 0, {}, message
+    )
+    return ProgramOutcome(result, None, solver.name, get_backend(solver.name).version())
+
+
+def _solve(
+    network: Network,
+    images: Array,
+    labels: NDArray[np.int64],
+    indices: tuple[int, ...],
+    settings: Settings,
+    bounds: Bounds | str,
+    solver: Solver,
+    progress: Callable[[str], None] | None,
+    start: Mapping[str, Array] | None,
+) -> ProgramOutcome:
+    """The outcome of :func:`solve_program`, which raises TimeIsUp where there is no program in time."""
     began = time.monotonic()
     if isinstance(bounds, str):
-        epsilon = float(settings.epsilon or 0.0)
-        bounds = compute_bounds(network, images, bounds, validity=validity_of(settings.gate), epsilon=epsilon)
+        epsilon, left = float(settings.epsilon or 0.0), seconds_left()
+        bounds = compute_bounds(
+            network, images, bounds, validity=validity_of(settings.gate), epsilon=epsilon,
+            time_limit=None if left is None else _BOUNDS_SHARE * left,
+        )  # fmt: skip
     bounded = time.monotonic()
     instance = build_instance(network, images, labels, **vars(settings), bounds=bounds)
+    tick("building")
     built = time.monotonic()
     found = None
     binaries = len(instance.STATE) + len(instance.CHOICE)
     if solver.heuristic or (solver.heuristic is None and binaries >= WORTH_A_HEURISTIC[solver.search]):
-        found = _heuristic(network, images, labels, settings, solver, began, progress)
+        found = _heuristic(network, images, labels, settings, solver, progress)
         start = found.scores if np.isfinite(found.objective) else None
     searched = time.monotonic()
     single = None
     if solver.image_cuts and len(images) > 1 and bounds.cutoff is None:
         single = OneImage(network, images, labels, settings, bounds, solver.name, solver.threads, solver.seed)
-    solution = solve_instance(
-        instance,
-        solver.name,
-        tolerance=solver.tolerance,
-        time_limit=_left(solver, began),
-        threads=solver.threads,
-        seed=solver.seed,
-        log_file=solver.log_file,
-        start=start,
-        search=solver.search,
-        image_program=single,
-        progress=progress,
-    )
-    solved = time.monotonic()
-    replayed, check = replay_check(network, images, labels, settings, solution)
+    left = seconds_left()
+    if start is None and left is not None:
+        # The trained network itself is something to give back, where the time ends before the first incumbent.
+        start = {group.name: np.ones(group.size) for group in network.groups}
+    with unhurried():
+        # From here on the solve keeps its time by itself, and gives back what it has.
+        solution = solve_instance(
+            instance,
+            solver.name,
+            tolerance=solver.tolerance,
+            time_limit=left,
+            threads=solver.threads,
+            seed=solver.seed,
+            log_file=solver.log_file,
+            start=start,
+            search=solver.search,
+            image_program=single,
+            progress=progress,
+        )
+        solved = time.monotonic()
+        replayed, check = replay_check(network, images, labels, settings, solution)
     seconds = {
         "bounds": bounded - began,
         "build": built - bounded,
@@ -126,24 +166,18 @@ def solve_program(
     return ProgramOutcome(result, solution.scores, solution.solver, solution.version, solution.interrupted)
 
 
-def _left(solver: Solver, began: float) -> float | None:
-    """Seconds that are left of the time limit, never none at all: a solve without any gives back its start."""
-    return None if solver.time_limit is None else max(solver.time_limit - (time.monotonic() - began), 1e-3)
-
-
 def _heuristic(
     network: Network,
     images: Array,
     labels: NDArray[np.int64],
     settings: Settings,
     solver: Solver,
-    began: float,
     progress: Callable[[str], None] | None,
 ) -> HeuristicResult:
     """What the primal heuristic finds, in a share of the time that is left."""
     from oamip_model.scoring.heuristic import find_scores
 
-    left = _left(solver, began)
+    left = seconds_left()
     limit = None if left is None else _HEURISTIC_SHARE * left
     return find_scores(network, images, labels, settings, seed=solver.seed or 0, time_limit=limit, progress=progress)
 

@@ -105,6 +105,7 @@ class Scores:
     options: what was asked for; source: where the images came from; network: fingerprint of the network; planned:
     programs that were asked for, of which an interrupted run has fewer, 0 for a rule without any; seconds: by stage,
     added up over the programs; network_accuracy: of the network on the same images, where heads were trained;
+    out_of_time: a total time limit ended the run before all its programs were solved;
     exchanged: pairs of units that a local search over the whole network exchanged after the layers' programs, so that
     the scores are no longer theirs.
     """
@@ -126,6 +127,7 @@ class Scores:
     head: str | None = None
     network_accuracy: float | None = None
     exchanged: int = 0
+    out_of_time: bool = False
 
     @property
     def averaged(self) -> bool:
@@ -207,6 +209,7 @@ class Scores:
             and not self.layerwise
             and self.gate != "published"
             and not self.interrupted
+            and not self.out_of_time
             and self.status == "optimal"
             and self.replay is not None
             and bool(self.replay.passed)
@@ -237,6 +240,7 @@ class Scores:
             proved = "each layer's program proved optimal within its gap, the network's not"
             proved += ", nor the exchanges" if self.exchanged else ""
         stopped = ", interrupted" if self.interrupted else ""
+        stopped += ", stopped by the total time limit" if self.out_of_time else ""
         return f"{self.status}{stopped}, {gap}, {kind}, {self.images} images ({self.source}), {check}: {proved}"
 
     def save(self, path: str | Path) -> Path:
@@ -281,7 +285,7 @@ def load_scores(path: str | Path) -> Scores:
         names = ["strategy", "gate", "solver", "version", "relaxed", "options", "source", "network"]
         names += ["planned", "interrupted", "seconds", "images", "head"]
         known = {name: record[name] for name in names} | {"network_accuracy": record.get("network_accuracy")}
-        known["exchanged"] = record.get("exchanged", 0)
+        known |= {"exchanged": record.get("exchanged", 0), "out_of_time": record.get("out_of_time", False)}
         scores = Scores(by_layer, programs=programs, **known)
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"scores: {source} is damaged ({type(error).__name__}: {error})") from None

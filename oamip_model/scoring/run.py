@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from numpy.typing import ArrayLike
 
 from oamip_model.bounds import Bounds
+from oamip_model.clock import Deadline, within
 from oamip_model.data import Dataset, check_labels
 from oamip_model.errors import InputError
 from oamip_model.formulation.settings import Settings, check_choice
@@ -20,7 +21,7 @@ from oamip_model.scoring.store import RunStore
 from oamip_model.scoring.strategies import DEFAULT_STRATEGY, HEADS, LAYERWISE, STRATEGIES
 from oamip_model.scoring.whole import Programs, whole_network_scores
 from oamip_model.solving.parallel import Workers
-from oamip_model.solving.protocol import Options
+from oamip_model.solving.protocol import Options, check_seconds
 from oamip_model.solving.registry import get_backend
 from oamip_model.solving.solve import check_search, check_tolerance
 from oamip_model.tightening import BOUND_METHODS
@@ -59,6 +60,7 @@ def score(
     image_cuts: bool | None = None,
     tolerance: float | None = None,
     time_limit: float | None = None,
+    total_time_limit: float | None = None,
     threads: int | None = 1,
     seed: int = 0,
     log_file: str | Path | None = None,
@@ -107,7 +109,8 @@ def score(
     and a loss get cuts from programs of one image each, by a solver that gives duals (HiGHS and Gurobi:
     :mod:`oamip_model.solving.image_cuts`).
     solver: a name of ``oamip solvers``; tolerance: relative gap at which a program counts as solved, 1e-4, and
-    1e-3 layer by layer; time_limit: seconds for each program, bounds and heuristic included; threads, seed, log_file:
+    1e-3 layer by layer; time_limit: seconds for each program, bounds and heuristic included; total_time_limit: seconds
+    for the whole run, exchanges included, which then ends with what it has, and says so; threads, seed, log_file:
     handed to the solver.
     jobs, engine, scheduler: how many programs are solved at a time and where, if none waits for another (batches,
     per-class, decoupled): see :class:`oamip_model.solving.parallel.Workers`. The scores are those of one job.
@@ -141,6 +144,8 @@ def score(
     gap = tolerance if tolerance is not None else (1e-3 if layerwise else 1e-4)
     check_tolerance(gap)
     Options(time_limit, gap, threads, seed)
+    check_seconds("total_time_limit", total_time_limit)
+    total = Deadline(total_time_limit)
     if isinstance(bounds, str):
         check_choice("bounds", bounds, BOUND_METHODS)
     elif strategy != "joint":
@@ -158,7 +163,8 @@ def score(
     if workers.several:
         check_independent(workers, strategy, threads, log_file)
     data = as_dataset(images, labels)
-    plain = as_network(network, data, input_shape)
+    with within(total):
+        plain = as_network(network, data, input_shape)
     x, y = plain.check_images(data.images), check_labels(data.labels, plain.classes)
     get_backend(solver)
     kept = RunStore(store)
@@ -173,12 +179,14 @@ def score(
             program_images=Plan.program_images if program_images is None else program_images,
         )  # fmt: skip
         made = read_heads(plain, heads or {})
-        return layerwise_scores(plain, x, y, data, plan, workers, kept, progress, made)
+        with within(total):
+            return layerwise_scores(plain, x, y, data, plan, workers, kept, progress, made, total)
     log = None if log_file is None else str(log_file)
     cuts = check_image_cuts(image_cuts, search)
     options = Solver(solver, gap, time_limit, threads, seed, log, check_heuristic(heuristic, settings), search, cuts)
     programs = Programs(plain, x, y, data.indices, settings, bounds, options)
-    return whole_network_scores(programs, data.source, strategy, batch_size, workers, kept, progress)
+    with within(total):
+        return whole_network_scores(programs, data.source, strategy, batch_size, workers, kept, progress, total)
 
 
 def read_heads(network: Network, heads: Mapping[str, Network | nn.Module]) -> dict[str, Network]:

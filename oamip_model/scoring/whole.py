@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oamip_model.bounds import Bounds, fingerprint_images
+from oamip_model.clock import Deadline
 from oamip_model.errors import InputError, SolverError
 from oamip_model.formulation import Settings
 from oamip_model.network import Network
@@ -19,6 +20,7 @@ from oamip_model.scoring.program import ProgramOutcome, Solver, solve_program
 from oamip_model.scoring.result import Scores, read_program, total_seconds
 from oamip_model.scoring.store import RunStore, key_of
 from oamip_model.solving.parallel import Workers
+from oamip_model.solving.protocol import Status
 from oamip_model.solving.registry import get_backend
 
 
@@ -46,10 +48,12 @@ def whole_network_scores(
     workers: Workers,
     keep: RunStore,
     progress: Callable[[int, int, str], None] | None = None,
+    total: Deadline | None = None,
 ) -> Scores:
     """The scores of the strategies "joint", "batches" and "per-class".
 
-    The other arguments and the errors are those of :func:`oamip_model.scoring.score`.
+    total: when the run ends with the programs that are solved by then. The other arguments and the errors are those of
+    :func:`oamip_model.scoring.score`.
     """
     groups = split(strategy, programs.y, batch_size)
     plain, settings, options = programs.network, programs.settings, programs.options
@@ -67,14 +71,24 @@ def whole_network_scores(
             progress(len(outcomes), len(groups), line)
 
     left = {name: rows for name, rows in rows_of.items() if name not in outcomes}
+    total = total or Deadline()
+    out_of_time = False
     try:
         with closing(workers.run(_solve, programs, left, tell)) as solved:
             for name, outcome in solved:
-                outcomes[name] = outcome
+                late = total.over() and outcome.result.status != Status.OPTIMAL
+                if outcome.scores is not None or not late or not outcomes:
+                    outcomes[name] = outcome
                 if outcome.interrupted:
+                    break
+                if late:  # not kept: with more time the program may be solved
+                    out_of_time = True
                     break
                 keep.put(keys[name], _record(outcome))
                 tell(f"{name}: {outcome.result.status}")
+                if total.over() and len(outcomes) < len(groups):
+                    out_of_time = True
+                    break
     except KeyboardInterrupt:  # while building, say, where no solver gives back what it has
         if not outcomes:
             raise
@@ -82,7 +96,7 @@ def whole_network_scores(
     told = asked | {"input_shape": list(plain.input_shape)}
     # In the order of the images, whichever was finished first, so that their mean is always the same.
     ordered = [outcomes[name] for name in names if name in outcomes]
-    return collect(plain, ordered, len(groups), strategy, settings, told, source)
+    return collect(plain, ordered, len(groups), strategy, settings, told, source, out_of_time)
 
 
 def _solve(programs: Programs, rows: NDArray[np.int64], tell: Callable[[str], None] | None) -> ProgramOutcome:
@@ -121,13 +135,14 @@ def collect(
     settings: Settings,
     asked: dict[str, Any],
     source: str,
+    out_of_time: bool = False,
 ) -> Scores:
     """The scores of a run: the program's own, or the mean over programs.
 
     Raises SolverError where none has scores, or KeyboardInterrupt where that is because of an interruption.
     """
     stopped = [outcome for outcome in outcomes if outcome.interrupted]
-    interrupted = len(outcomes) < planned or bool(stopped)
+    interrupted = (len(outcomes) < planned and not out_of_time) or bool(stopped)
     found = [outcome.scores for outcome in outcomes if outcome.scores is not None]
     if not found:
         if interrupted:
@@ -150,6 +165,7 @@ def collect(
         interrupted=interrupted,
         seconds=seconds,
         images=sum(len(outcome.result.images) for outcome in outcomes),
+        out_of_time=out_of_time,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_limits
 
+from oamip_model.clock import Deadline, seconds_left, within
 from oamip_model.errors import InputError
 from oamip_model.solving.parallel import TRIES, Tell, lost
 
@@ -38,7 +39,7 @@ def run_in_cluster(
         from distributed import KilledWorker, as_completed
 
         def start(name: str) -> Any:
-            future = client.submit(_work, function, held[0], items[name], pure=False)
+            future = client.submit(_work, function, held[0], items[name], seconds_left(), pure=False)
             names[future.key] = name
             return future
 
@@ -102,12 +103,13 @@ def _send(client: Any, shared: object) -> Any:
     return client.scatter([shared], broadcast=True, hash=False)[0]
 
 
-def _work(function: Callable[[Any, Any, Tell | None], Result], shared: Any, item: Any) -> Result:
-    """What a worker of the cluster runs for one task, with one thread of BLAS and of torch."""
+def _work(function: Callable[[Any, Any, Tell | None], Result], shared: Any, item: Any, seconds: float | None) -> Result:
+    """What a worker of the cluster runs for one task, in the seconds that are left, with one thread of BLAS and of
+    torch."""
     torch = sys.modules.get("torch")
     before = None if torch is None else torch.get_num_threads()
     try:
-        with threadpool_limits(limits=1):
+        with threadpool_limits(limits=1), within(Deadline(seconds)):
             if torch is not None:
                 torch.set_num_threads(1)
             return function(shared, item, None)

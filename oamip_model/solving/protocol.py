@@ -23,7 +23,7 @@ from oamip_model.errors import InputError, SolverError, SolverMissingError
 __all__ = [
     "ABSOLUTE_GAP", "DEFAULT_FEASIBILITY", "DEFAULT_GAP", "Array", "Arrays", "Backend", "Capability", "CostSession",
     "InputError", "Options", "RebuildSession", "Session", "Solution", "SolverError", "SolverMissingError", "Status",
-    "TreeSession", "append_rows", "check_bounds", "check_options",
+    "TreeSession", "append_rows", "check_bounds", "check_options", "check_seconds",
 ]  # fmt: skip
 
 Array: TypeAlias = NDArray[np.float64]
@@ -112,6 +112,12 @@ def append_rows(arrays: Arrays, rows: sp.csr_array, lower: Array, upper: Array) 
     )  # fmt: skip
 
 
+def check_seconds(name: str, given: float | None) -> None:
+    """Raise InputError unless this is a number of seconds above 0, or None for no limit."""
+    if given is not None and not 0 < given < math.inf:
+        raise InputError(f"{name}: got {given}, accepted is a number of seconds > 0")
+
+
 def _is_count(given: object, least: int) -> bool:
     return given is None or (isinstance(given, Integral) and least <= int(given) < 2**31)
 
@@ -134,11 +140,8 @@ class Options:
     feasibility: float | None = None
 
     def __post_init__(self) -> None:
+        check_seconds("time_limit", self.time_limit)
         checks = (
-            (
-                "time_limit", self.time_limit,
-                self.time_limit is None or 0 < self.time_limit < math.inf, "a number of seconds > 0",
-            ),
             ("gap", self.gap, self.gap is None or 0 <= self.gap < math.inf, "a relative gap >= 0"),
             ("threads", self.threads, _is_count(self.threads, 1), "a number of threads >= 1"),
             ("seed", self.seed, _is_count(self.seed, 0), "an integer from 0 to 2**31 - 1"),

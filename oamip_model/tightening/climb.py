@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from oamip_model.bounds import Bounds, Cutoff, interval_bounds
 from oamip_model.bounds.interval import affine_interval
-from oamip_model.bounds.report import Deadline, layer_report
+from oamip_model.bounds.report import layer_report
+from oamip_model.clock import Deadline
 from oamip_model.errors import InputError, OamipError
 from oamip_model.network.ops import Array
 from oamip_model.network.types import IMAGE, Layer, Network

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from oamip_model.bounds import Bounds, Cutoff
 from oamip_model.bounds.crown import gains
 from oamip_model.bounds.interval import OUTWARD
-from oamip_model.bounds.report import Deadline
+from oamip_model.clock import Deadline
 from oamip_model.errors import InputError, SolverError
 from oamip_model.formulation.arrange import arrange
 from oamip_model.formulation.layout import Expressions

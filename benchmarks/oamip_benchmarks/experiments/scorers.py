@@ -48,9 +48,11 @@ def check_images(cells: Sequence[Cell], download: bool = False) -> None:
     """Raise InputError where the images of a setting, or of a rule, cannot be chosen: before anything is trained."""
     seen = set()
     for cell in cells:
-        setting, target = cell.options["setting"], cell.options.get("target")
-        rules = [cell.options.get(name) or {} for name in ("rule", "against")]
-        pairs = [(setting, rule.get("of", rule)) for rule in rules] + ([] if target is None else [(target, {})])
+        setting: Plain = cell.options["setting"]
+        target: Plain | None = cell.options.get("target")
+        rules: list[Plain] = [cell.options.get(name) or {} for name in ("rule", "against")]
+        pairs: list[tuple[Plain, Plain]] = [(setting, rule.get("of", rule)) for rule in rules]
+        pairs += [] if target is None else [(target, {})]
         for known, rule in pairs:
             chosen = {name: rule[name] for name in ("images", "only", "draw") if name in rule}
             key = key_of(setting=known, rule=chosen)

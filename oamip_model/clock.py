@@ -1,0 +1,111 @@
+"""The clock of a run: one deadline, which every loop that may take long looks at.
+
+A deadline holds for all that is called within it, so that reading, bounds, building and solving end at the same time.
+Deadlines nest, and the earliest counts. The same look at the clock gives a sign of life.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from oamip_model.errors import OamipError
+
+_SILENCE = 0.5
+"""Seconds at least between two signs of life."""
+_GRACE = 0.5
+"""Seconds beyond a deadline after which work without a result is given up: small programs are built in it, and so have
+their start to give back."""
+_LEAST = 1e-3
+"""Seconds that a solver gets at least: one without any could not give back its start."""
+
+
+class TimeIsUp(OamipError):
+    """The deadline came before there was anything to give back."""
+
+
+class Deadline:
+    """A point in time, some seconds from now, or never.
+
+    >>> Deadline(None).left() is None, Deadline(0.0).over()
+    (True, True)
+    """
+
+    def __init__(self, seconds: float | None = None) -> None:
+        self.seconds = seconds
+        self._end = None if seconds is None else time.monotonic() + seconds
+
+    def left(self) -> float | None:
+        """Seconds that are left, at least 0, or None where there is no limit."""
+        return None if self._end is None else max(self._end - time.monotonic(), 0.0)
+
+    def over(self, grace: float = 0.0) -> bool:
+        """Whether the time is up, since ``grace`` seconds."""
+        return self._end is not None and time.monotonic() >= self._end + grace
+
+
+class _Voice:
+    """Who is told what is going on, and when that was last."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self.tell, self.last = tell, time.monotonic()
+
+
+_deadlines: ContextVar[tuple[Deadline, ...]] = ContextVar("deadlines", default=())
+_voice: ContextVar[_Voice | None] = ContextVar("voice", default=None)
+
+
+@contextmanager
+def within(deadline: Deadline) -> Iterator[Deadline]:
+    """All that runs in this block ends at the deadline, if not earlier."""
+    token = _deadlines.set((*_deadlines.get(), deadline))
+    try:
+        yield deadline
+    finally:
+        _deadlines.reset(token)
+
+
+@contextmanager
+def unhurried() -> Iterator[None]:
+    """In this block no deadline counts: for what is short, and without which the work before it would be lost."""
+    token = _deadlines.set(())
+    try:
+        yield
+    finally:
+        _deadlines.reset(token)
+
+
+@contextmanager
+def telling(tell: Callable[[str], None] | None) -> Iterator[None]:
+    """In this block ``tell`` is called now and then with what is being done."""
+    token = _voice.set(None if tell is None else _Voice(tell))
+    try:
+        yield
+    finally:
+        _voice.reset(token)
+
+
+def seconds_left() -> float | None:
+    """Seconds until the earliest deadline of this block, at least a thousandth; None without one."""
+    found = [left for deadline in _deadlines.get() if (left := deadline.left()) is not None]
+    return max(min(found), _LEAST) if found else None
+
+
+def tick(doing: str) -> None:
+    """Look at the clock: tell what is being done, and raise TimeIsUp where a deadline of this block is over.
+
+    >>> with within(Deadline(-1.0)):
+    ...     tick("bounds of layer fc1")
+    Traceback (most recent call last):
+    ...
+    oamip_model.clock.TimeIsUp: the time limit of -1 s was over: bounds of layer fc1
+    """
+    voice = _voice.get()
+    if voice is not None and time.monotonic() - voice.last >= _SILENCE:
+        voice.last = time.monotonic()
+        voice.tell(doing)
+    for deadline in _deadlines.get():
+        if deadline.over(_GRACE):
+            raise TimeIsUp(f"the time limit of {deadline.seconds:g} s was over: {doing}")

@@ -1,0 +1,84 @@
+"""Limits on time: every strategy ends with what it has, says so, and goes on from its store."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import oamip_model as om
+from oamip_model.clock import Deadline, TimeIsUp, seconds_left, tick, unhurried, within
+from oamip_model.scoring.strategies import STRATEGIES
+from oamip_model.solving.searches import SEARCHES
+
+RUNS = [(s, {}) for s in STRATEGIES if s != "joint"] + [("joint", {"search": search}) for search in SEARCHES]
+
+
+@pytest.mark.parametrize(("strategy", "more"), RUNS)
+def test_a_tiny_limit_leaves_scores_that_are_not_proved(strategy, more, problem_of):
+    p = problem_of("deep", 1, 4)
+    found = om.score(p.network, p.images, p.labels, strategy=strategy, time_limit=1e-3, tolerance=1e-9, **more)
+    assert set(found.by_layer) == {group.name for group in p.network.groups}
+    assert found.status in ("feasible", "optimal", "no solution")
+    assert not found.interrupted
+    assert not (found.proved and found.status != "optimal")
+
+
+@pytest.mark.parametrize(("strategy", "more"), RUNS)
+def test_a_run_whose_total_time_is_up_says_so_and_goes_on_from_its_store(
+    strategy, more, problem_of, tmp_path, monkeypatch
+):
+    p, store = problem_of("deep", 1, 4), tmp_path / "runs.jsonl"
+    over = [False]
+    monkeypatch.setattr(Deadline, "over", lambda self, grace=0.0: over[0] and self.seconds is not None and grace == 0)
+    asked = {"strategy": strategy, **more} | ({"batch_size": 1} if strategy == "batches" else {})
+    if strategy != "joint":
+        asked["store"] = store
+
+    def stop_after_the_first(done, total, line):
+        over[0] = over[0] or done >= 1
+
+    stopped = om.score(p.network, p.images, p.labels, total_time_limit=100.0, progress=stop_after_the_first, **asked)
+    over[0] = False
+    whole = om.score(p.network, p.images, p.labels, **asked)
+    assert not whole.out_of_time
+    if strategy != "joint" and len(p.network.groups) > 1:
+        assert stopped.out_of_time
+        assert "stopped by the total time limit" in stopped.summary()
+        assert not stopped.interrupted
+        assert not stopped.proved
+        assert om.load_scores(stopped.save(tmp_path / "scores.json")).out_of_time
+    fresh = om.score(p.network, p.images, p.labels, **{k: v for k, v in asked.items() if k != "store"})
+    for name, values in fresh.by_layer.items():
+        np.testing.assert_allclose(whole.by_layer[name], values, atol=1e-6)
+
+
+def test_the_earliest_deadline_counts_and_the_clock_is_looked_at():
+    with within(Deadline(100.0)), within(Deadline(50.0)), within(Deadline()):
+        left = seconds_left()
+        assert left is not None
+        assert left <= 50.0
+        tick("nothing")
+        with within(Deadline(-1.0)):
+            with pytest.raises(TimeIsUp, match=r"^the time limit of -1 s was over: reading$"):
+                tick("reading")
+            with unhurried():
+                tick("finishing")
+                assert seconds_left() is None
+    assert seconds_left() is None
+
+
+@pytest.mark.parametrize("given", [0, -1.0, float("nan"), float("inf")])
+def test_a_total_limit_is_a_number_of_seconds(given, problem_of):
+    p = problem_of("dense")
+    with pytest.raises(om.InputError, match=r"^total_time_limit: got [^\n]*$"):
+        om.score(p.network, p.images, p.labels, total_time_limit=given)
+
+
+def test_reading_and_building_end_at_the_deadline(problem_of):
+    p = problem_of("conv")
+    with within(Deadline(-1.0)):
+        for work in (lambda: om.read_network(p.module, p.network.input_shape),
+                     lambda: om.compute_bounds(p.network, p.images),
+                     lambda: p.build()):  # fmt: skip
+            with pytest.raises(TimeIsUp):
+                work()
