@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
@@ -24,6 +25,37 @@ def check_writable(path: str | Path, option: str = "path") -> Path:
     if not os.access(target.parent, os.W_OK) or (target.exists() and not os.access(target, os.W_OK)):
         raise InputError(f"{option}: {target} cannot be written, permission denied")
     return target
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append a line to a file, on disk when this returns; where that fails, the file is left as it was."""
+    with path.open("ab") as file:
+        before = file.tell()
+        try:
+            file.write(line.encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError:
+            os.ftruncate(file.fileno(), before)
+            raise
+
+
+@contextmanager
+def only_writer(path: Path, option: str) -> Iterator[None]:
+    """Keep a file to this process while the block lasts; the lock dies with the process.
+
+    Raises InputError where another process has it. A file that is made here and stays empty goes at the end.
+    """
+    with path.open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(f"{option}: another run is writing to {path}") from None
+        try:
+            yield
+        finally:
+            if path.exists() and path.stat().st_size == 0:
+                path.unlink()
 
 
 @contextmanager

@@ -2,6 +2,59 @@
 
 from __future__ import annotations
 
-from oamip_model.cli.app import main, run
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import NoReturn
 
 __all__ = ["main", "run"]
+
+INTERRUPTED, TERMINATED = 130, 143
+_terminated = False
+
+
+def run(arguments: Sequence[str]) -> int:
+    """The exit code of ``oamip ARGUMENTS``: see :func:`oamip_model.cli.app.run`."""
+    from oamip_model.cli.app import run as run_verb
+
+    return run_verb(arguments)
+
+
+def main() -> NoReturn:
+    """Run ``oamip`` on the arguments of the process, and leave with its exit code.
+
+    SIGTERM is taken as Ctrl-C, so that what was found is saved. Ctrl-C is told in one line from the first import on.
+    """
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        # File names that are not UTF-8 are printed as they are.
+        sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:
+        sys.stderr.write("oamip: error: interrupted, nothing was saved\n")
+        code = INTERRUPTED
+    # A second signal while Python clears up would end in a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    code = TERMINATED if _terminated and code == INTERRUPTED else code
+    sys.exit(_flushed(code))
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    global _terminated
+    _terminated = True
+    signal.raise_signal(signal.SIGINT)
+
+
+def _flushed(code: int) -> int:
+    """The exit code after all that was printed is written, 1 where that fails, as on a full disk."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):
+            sys.stderr.write(f"oamip: error: standard output cannot be written ({error.strerror})\n")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return code

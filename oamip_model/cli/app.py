@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import entry_points
-from typing import NoReturn
 
 import click
 
@@ -30,6 +28,7 @@ Exit codes:
   4    a solver, or its licence, is missing
   5    a check failed: a replay differs, or two solvers disagree
   130  interrupted
+  143  ended by SIGTERM, which is taken as an interruption
 """
 
 
@@ -93,14 +92,6 @@ def run(arguments: Sequence[str]) -> int:
     except MemoryError:
         return _failed("not enough memory; fewer images, or --strategy batches, need less", OamipError.exit_code)
     return code if isinstance(code, int) else 0
-
-
-def main() -> NoReturn:
-    """Run ``oamip`` on the arguments of the process, and leave with its exit code."""
-    code = run(sys.argv[1:])
-    # A second Ctrl-C while Python clears up would end in a traceback.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sys.exit(code)
 
 
 def _failed(message: str, code: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,22 +40,25 @@ def save_module(module: nn.Module, path: str | Path, input_shape: Sequence[int])
     check_writable(target)
     copy = make_permanent(clean_copy(module)).eval()
     example = example_images(check_shape(input_shape), like=copy)
+    # Into memory first: torch's own writer aborts the process where a disk is full.
+    buffer = io.BytesIO()
     with replacing(target) as temporary:
         try:
             with quiet("torch"):
                 if target.suffix == ".onnx":
                     torch.onnx.export(
-                        copy, (example,), temporary, dynamo=False, input_names=["images"], output_names=["logits"],
+                        copy, (example,), buffer, dynamo=False, input_names=["images"], output_names=["logits"],
                         dynamic_axes={"images": {0: "batch"}, "logits": {0: "batch"}},
                     )  # fmt: skip
                 else:
                     batch = torch.export.Dim("batch")
-                    torch.export.save(torch.export.export(copy, (example,), dynamic_shapes=({0: batch},)), temporary)
+                    torch.export.save(torch.export.export(copy, (example,), dynamic_shapes=({0: batch},)), buffer)
         except Exception as problem:  # torch raises many kinds, all of which mean that this module cannot be exported
             line = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
             raise InputError(
                 f"path: torch cannot export {type(module).__name__} as {target.suffix} ({line})"
             ) from problem
+        temporary.write_bytes(buffer.getbuffer())
         found = expected_logits(read_network(temporary)).difference(copy)
         if found > TOLERANCE:
             raise CheckError(f"path: what was written to {target} differs from the module by {found:.2g}")

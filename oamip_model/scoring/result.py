@@ -252,11 +252,11 @@ class Scores:
         record = asdict(self) | {"format": _FORMAT, "summary": self.summary(), "proved": self.proved, "gap": self.gap}
         record |= {"status": self.status, "objective": self.objective, "bound": self.bound, "averaged": self.averaged}
         if sum(len(s) for s in self.by_layer.values()) > _INLINE:
-            from safetensors.numpy import save_file
+            from safetensors.numpy import save
 
             arrays = target.with_suffix(".safetensors")
             with replacing(arrays) as temporary:
-                save_file({name: np.ascontiguousarray(s) for name, s in self.by_layer.items()}, temporary)
+                temporary.write_bytes(save({name: np.ascontiguousarray(s) for name, s in self.by_layer.items()}))
             record["by_layer"] = {"file": arrays.name, "layers": list(self.by_layer)}
         else:
             record["by_layer"] = {name: s.tolist() for name, s in self.by_layer.items()}

@@ -179,13 +179,13 @@ def score(
             program_images=Plan.program_images if program_images is None else program_images,
         )  # fmt: skip
         made = read_heads(plain, heads or {})
-        with within(total):
+        with within(total), kept.alone():
             return layerwise_scores(plain, x, y, data, plan, workers, kept, progress, made, total)
     log = None if log_file is None else str(log_file)
     cuts = check_image_cuts(image_cuts, search)
     options = Solver(solver, gap, time_limit, threads, seed, log, check_heuristic(heuristic, settings), search, cuts)
     programs = Programs(plain, x, y, data.indices, settings, bounds, options)
-    with within(total):
+    with within(total), kept.alone():
         return whole_network_scores(programs, data.source, strategy, batch_size, workers, kept, progress, total)
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from oamip_model.errors import InputError
-from oamip_model.files import check_writable
+from oamip_model.files import append_line, check_writable, only_writer
 
 _FIRST = b'{"key": "'
 """What every line begins with, so that a line that a kill cut short is told from a file of another kind."""
@@ -39,6 +39,10 @@ class RunStore:
         if self.path is not None and self.path.exists():
             self._read(self.path)
 
+    def alone(self) -> AbstractContextManager[None]:
+        """A block in which no other process may write to the file. Raises InputError where one does."""
+        return nullcontext() if self.path is None else only_writer(self.path, "store")
+
     def _read(self, path: Path) -> None:
         data = path.read_bytes()
         end = data.rfind(b"\n") + 1
@@ -65,10 +69,7 @@ class RunStore:
         self.records[key] = record
         if self.path is None:
             return
-        with self.path.open("a") as file:
-            file.write(json.dumps({"key": key, "record": record}) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        append_line(self.path, json.dumps({"key": key, "record": record}))
 
     def remove(self) -> None:
         """Delete the file: the run is finished and its result is stored elsewhere."""

@@ -106,7 +106,8 @@ def tightness(
         network.check_images(data.images)
         check_labels(data.labels, network.classes)
     study = _Study(plain, data, objective, effort, version, RunStore(store), progress)
-    return study.run(cells)
+    with study.store.alone():
+        return study.run(cells)
 
 
 def _names(networks: Any) -> list[str]:

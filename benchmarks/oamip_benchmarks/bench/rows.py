@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -13,6 +12,7 @@ from typing import Any
 
 from oamip_benchmarks.bench.recipes import Recipe, find_recipe
 from oamip_model.errors import InputError
+from oamip_model.files import append_line
 from oamip_model.scoring.store import key_of
 
 STATUSES = (
@@ -91,10 +91,7 @@ class ResultStore:
     def put(self, row: Row) -> None:
         """Append a row; it is on disk when this returns."""
         self.rows[row["key"]] = row
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row, allow_nan=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        append_line(self.path, json.dumps(row, allow_nan=False))
 
 
 def read_rows(folder: Path) -> list[Row]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import io
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -71,8 +72,10 @@ class Workshop:
                 started = time.perf_counter()
                 self.train(module, train, setting)
                 record = {"state": module.state_dict(), "seconds": time.perf_counter() - started, "setting": setting}
+                buffer = io.BytesIO()  # torch's own writer aborts the process where a disk is full
+                torch.save(record, buffer)
                 with replacing(path) as temporary:
-                    torch.save(record, temporary)
+                    temporary.write_bytes(buffer.getbuffer())
             stored = torch.load(path, weights_only=True)
         module.load_state_dict(stored["state"])
         return Trained(module, om.read_network(module, train.images.shape[1:]), initial, stored["seconds"])
