@@ -1,4 +1,4 @@
-"""Ctrl-C during a solve: noted, so that the solver can be told to stop, instead of raised in the middle of it."""
+"""Ctrl-C, or SIGTERM, during a solve: noted, so that the solver can be told to stop."""
 
 from __future__ import annotations
 
@@ -21,15 +21,22 @@ class Interrupts:
     def __init__(self) -> None:
         self.pressed = False
         self._before: signal._HANDLER = None
+        self._ending: signal._HANDLER = None
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.pressed = True
+        if number == signal.SIGTERM:
+            self._ending.noted()  # type: ignore[union-attr]
 
     def __enter__(self) -> Interrupts:
         if threading.current_thread() is threading.main_thread():
             current = signal.getsignal(signal.SIGINT)
             if current is signal.default_int_handler:
                 self._before = signal.signal(signal.SIGINT, self._note)
+            ending = signal.getsignal(signal.SIGTERM)
+            if hasattr(ending, "noted"):  # a program that takes SIGTERM as Ctrl-C, as the command line does
+                self._ending = ending
+                signal.signal(signal.SIGTERM, self._note)
         return self
 
     def __exit__(
@@ -38,3 +45,6 @@ class Interrupts:
         if self._before is not None:
             signal.signal(signal.SIGINT, self._before)
             self._before = None
+        if self._ending is not None:
+            signal.signal(signal.SIGTERM, self._ending)
+            self._ending = None

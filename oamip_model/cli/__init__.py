@@ -12,7 +12,24 @@ from typing import NoReturn
 __all__ = ["main", "run"]
 
 INTERRUPTED, TERMINATED = 130, 143
-_terminated = False
+
+
+class _Termination:
+    """The handler of SIGTERM, which is taken as Ctrl-C. Whoever waits for a solver notes it instead."""
+
+    def __init__(self) -> None:
+        self.came = False
+
+    def noted(self) -> None:
+        """Remember that the signal came."""
+        self.came = True
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.noted()
+        raise KeyboardInterrupt
+
+
+_termination = _Termination()
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -27,7 +44,7 @@ def main() -> NoReturn:
 
     SIGTERM is taken as Ctrl-C, so that what was found is saved. Ctrl-C is told in one line from the first import on.
     """
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, _termination)
     try:
         # File names that are not UTF-8 are printed as they are.
         sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
@@ -38,14 +55,8 @@ def main() -> NoReturn:
     # A second signal while Python clears up would end in a traceback.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    code = TERMINATED if _terminated and code == INTERRUPTED else code
+    code = TERMINATED if _termination.came and code == INTERRUPTED else code
     sys.exit(_flushed(code))
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    global _terminated
-    _terminated = True
-    signal.raise_signal(signal.SIGINT)
 
 
 def _flushed(code: int) -> int:

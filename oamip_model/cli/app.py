@@ -13,6 +13,7 @@ import oamip_model
 from oamip_model.cli.baseline import baseline
 from oamip_model.cli.bounds import bounds
 from oamip_model.cli.demo import demo
+from oamip_model.cli.output import INTERRUPTED
 from oamip_model.cli.prune import prune
 from oamip_model.cli.score import score
 from oamip_model.cli.solvers import solvers
@@ -89,6 +90,8 @@ def run(arguments: Sequence[str]) -> int:
         return OamipError.exit_code
     except OSError as error:
         return _failed(str(error), OamipError.exit_code)
+    except KeyboardInterrupt:
+        return _failed("interrupted, nothing was saved", INTERRUPTED)
     except MemoryError:
         return _failed("not enough memory; fewer images, or --strategy batches, need less", OamipError.exit_code)
     return code if isinstance(code, int) else 0

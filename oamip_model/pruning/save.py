@@ -46,8 +46,9 @@ def save_module(module: nn.Module, path: str | Path, input_shape: Sequence[int])
         try:
             with quiet("torch"):
                 if target.suffix == ".onnx":
-                    torch.onnx.export(
-                        copy, (example,), buffer, dynamo=False, input_names=["images"], output_names=["logits"],
+                    torch.onnx.export(  # its types know no file in memory, which it takes
+                        copy, (example,), buffer, dynamo=False,  # type: ignore[arg-type]
+                        input_names=["images"], output_names=["logits"],
                         dynamic_axes={"images": {0: "batch"}, "logits": {0: "batch"}},
                     )  # fmt: skip
                 else:

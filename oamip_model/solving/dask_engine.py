@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from threadpoolctl import threadpool_limits
 
 from oamip_model.clock import Deadline, seconds_left, within
-from oamip_model.errors import InputError
+from oamip_model.errors import InputError, SolverError
 from oamip_model.solving.parallel import TRIES, Tell, lost
 
 Shared = TypeVar("Shared")
@@ -59,6 +59,11 @@ def run_in_cluster(
                 losses[name] += 1
                 if losses[name] == TRIES:
                     raise lost(name, TRIES, str(error)) from None
+                if not client.scheduler_info()["workers"]:
+                    raise SolverError(
+                        f"scheduler: all workers of {scheduler} are gone; finished programs are kept where there is a "
+                        "store or --out, and the same command goes on from them when there are workers again"
+                    ) from None
                 held[0] = _send(client, shared)
                 done.add(start(name))
                 continue

@@ -54,7 +54,7 @@ def check_images(cells: Sequence[Cell], download: bool = False) -> None:
         pairs: list[tuple[Plain, Plain]] = [(setting, rule.get("of", rule)) for rule in rules]
         pairs += [] if target is None else [(target, {})]
         for known, rule in pairs:
-            chosen = {name: rule[name] for name in ("images", "only", "draw") if name in rule}
+            chosen: Plain = {name: rule[name] for name in ("images", "only", "draw") if name in rule}
             key = key_of(setting=known, rule=chosen)
             if key not in seen:
                 seen.add(key)
