@@ -30,7 +30,9 @@ def read_onnx(path: Path, input_shape: Shape | None) -> Source:
     """
     try:
         model = onnx.load(path)
-        onnx.checker.check_model(str(path))  # by its path, or files of more than 2 GB are refused
+        # By its path, or files of more than 2 GB are refused; it takes none that is not UTF-8.
+        name = str(path)
+        onnx.checker.check_model(name if name.isprintable() or name.isascii() else model)
         if model.functions:
             model = onnx.inliner.inline_local_functions(model)
     except Exception as error:

@@ -95,3 +95,25 @@ def test_sigterm_ends_a_run_with_its_own_exit_code(files: Any, tmp_path: Path) -
     out, err = running.communicate(timeout=60)
     assert (running.returncode, out, err.count("\n")) == (143, "", 1), err
     assert "goes on" in err
+
+
+def test_file_names_that_are_not_utf_8_work(files: Any, tmp_path: Path) -> None:
+    folder = os.fsencode(tmp_path)
+    net, data, scores = (os.path.join(folder, name) for name in (b"\xff.onnx", b"\xfe.npz", b"\xfd.json"))
+    Path(os.fsdecode(net)).write_bytes(Path(files.net).read_bytes())
+    Path(os.fsdecode(data)).write_bytes(Path(files.data).read_bytes())
+    script = b"from oamip_model.cli import run; import sys; sys.stdout.reconfigure(errors='surrogateescape'); "
+    script += b"sys.exit(max(run(part) for part in ["
+    made = [os.path.join(folder, name) for name in (b"\xfc.onnx", b"\xfb.pt2")]
+    commands = [[b"baseline", b"random", net, b"--out", scores]]
+    commands += [
+        [b"prune", net, b"--scores", scores, b"--data", data, b"--amount", b"0.4", b"--out", out] for out in made
+    ]
+    commands += [[b"baseline", b"random", out] for out in made]
+    lists = repr([[os.fsdecode(word) for word in command] for command in commands]).encode("ascii", "backslashreplace")
+    ended = subprocess.run([sys.executable, "-c", script + lists[1:] + b"))"], capture_output=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr == b""
+    assert b"saved to " + made[1] in ended.stdout
+    missing = subprocess.run([*OAMIP, "score", b"\xfa.onnx"], capture_output=True, check=False)
+    assert (missing.returncode, missing.stderr.count(b"\n")) == (2, 1)
