@@ -52,8 +52,7 @@ class DecoupledRun:
         heads: Mapping[str, Network] | None = None,
         total: Deadline | None = None,
     ) -> None:
-        self.total_time, self.out_of_time = total or Deadline(), False
-        self.heads = dict(heads or {})
+        self.heads, self.total_time, self.out_of_time = dict(heads or {}), total or Deadline(), False
         self.network, self.images, self.labels, self.plan = network, images, labels, plan
         self.workers, self.store, self.progress = workers, store, progress
         self.layers = TorchLayers(network, plan.device)
@@ -70,8 +69,7 @@ class DecoupledRun:
         }  # fmt: skip
 
     def run(self) -> bool:
-        """Solve every subproblem; returns whether Ctrl-C stopped it before the end. ``out_of_time`` says whether the
-        total time limit did."""
+        """Solve every subproblem; returns whether Ctrl-C stopped it. ``out_of_time``: whether the total limit did."""
         plan = self.plan
         try:
             if plan.amount is not None and plan.scope == "global":
