@@ -18,6 +18,8 @@ _SILENCE = 0.5
 _GRACE = 0.5
 """Seconds beyond a deadline after which work without a result is given up: small programs are built in it, and so have
 their start to give back."""
+_MARGIN = 0.25
+"""Seconds before its limit at which a solver may stop."""
 _LEAST = 1e-3
 """Seconds that a solver gets at least: one without any could not give back its start."""
 
@@ -40,6 +42,10 @@ class Deadline:
     def left(self) -> float | None:
         """Seconds that are left, at least 0, or None where there is no limit."""
         return None if self._end is None else max(self._end - time.monotonic(), 0.0)
+
+    def closing(self) -> bool:
+        """Whether the time is up, or so nearly that whoever stopped just now was stopped by it."""
+        return self.over(-_MARGIN)
 
     def over(self, grace: float = 0.0) -> bool:
         """Whether the time is up, since ``grace`` seconds."""

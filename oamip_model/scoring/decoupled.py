@@ -219,14 +219,15 @@ class DecoupledRun:
         shared = LayerTask(self.network, self.images, self.labels, groups[0], {}, plan, self.heads)
         with closing(self.workers.run(_solve, shared, left, self.tell)) as solved:
             for name, outcome in solved:
-                short = any(one.result.status != Status.OPTIMAL for one in outcome.path or (outcome,))
-                late = short and self.total_time.over()
+                states = {one.result.status for one in outcome.path or (outcome,)}
+                late = self.total_time.closing() and states != {Status.OPTIMAL}
                 if not late or outcome.result.objective is not None:
                     into[left[name][0]] = outcome
-                if not late:  # with more time the program may be solved, so it is not kept
-                    self.store.put(keys[name], outcome.record())
                 self.finished(name, outcome)
-                if late or len(into) < len(groups):
+                if late:  # not kept: with more time the program may be solved
+                    raise TimeIsUp("the total time limit was over")
+                self.store.put(keys[name], outcome.record())
+                if len(into) < len(groups):
                     self.check_time()
 
     def check_time(self) -> None:

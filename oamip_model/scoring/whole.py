@@ -76,7 +76,7 @@ def whole_network_scores(
     try:
         with closing(workers.run(_solve, programs, left, tell)) as solved:
             for name, outcome in solved:
-                late = total.over() and outcome.result.status != Status.OPTIMAL
+                late = total.closing() and outcome.result.status != Status.OPTIMAL
                 if outcome.scores is not None or not late or not outcomes:
                     outcomes[name] = outcome
                 if outcome.interrupted:

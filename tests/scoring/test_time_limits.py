@@ -29,7 +29,7 @@ def test_a_run_whose_total_time_is_up_says_so_and_goes_on_from_its_store(
 ):
     p, store = problem_of("deep", 1, 4), tmp_path / "runs.jsonl"
     over = [False]
-    monkeypatch.setattr(Deadline, "over", lambda self, grace=0.0: over[0] and self.seconds is not None and grace == 0)
+    monkeypatch.setattr(Deadline, "over", lambda self, grace=0.0: over[0] and self.seconds is not None and grace <= 0)
     asked = {"strategy": strategy, **more} | ({"batch_size": 1} if strategy == "batches" else {})
     if strategy != "joint":
         asked["store"] = store
