@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
@@ -19,6 +20,7 @@ import numpy as np
 
 from oamip_backends.certificate import dual_bound
 from oamip_backends.common import CheckedRun, Outcome, cut_short, may_be_unbounded
+from oamip_backends.handover import Limits
 from oamip_backends.mps import write_mps
 from oamip_backends.process import run_to_end
 from oamip_model.solving.protocol import (
@@ -36,6 +38,8 @@ from oamip_model.solving.protocol import (
 
 _NUMBER = r"([-+]?[\d.]+(?:[eE][-+]?\d+)?)"
 _NO_BOUND = 1e49  # CBC writes 1e+50 where it has nothing
+_LIMITS = Limits("cbc", dropped=1e-12, largest=1e15, largest_cost=1e16)
+"""Seen with 2.10.3: presolve leaves out coefficients up to 1e-12, and a cost of 1e16 makes a program "infeasible"."""
 _PROVED = 1e-6
 """How far below its objective, relative or absolute below 1, an optimum's dual bound may lie."""
 
@@ -66,6 +70,10 @@ class Cbc:
 
 class _CbcRun(CheckedRun):
     """One call of CBC."""
+
+    def limits(self) -> Limits:
+        """What CBC takes as it is given; of a linear program its duals prove what it says, whatever it left out."""
+        return _LIMITS if self.arrays.is_mip else replace(_LIMITS, dropped=0.0)
 
     def run(self, start: Array | None, relaxed: bool, time_limit: float | None) -> Outcome:
         """Solve and say what CBC said."""
@@ -130,11 +138,14 @@ class _CbcRun(CheckedRun):
             outcome.status = Status.UNBOUNDED
         elif head.startswith("Stopped"):
             outcome.status = Status.FEASIBLE
+            outcome.timed_out = "on time" in head
+            outcome.message = "" if outcome.timed_out else head.split(" - objective")[0]
         elif not head and "best possible" in log:
             outcome.status, outcome.message = Status.NO_SOLUTION, "CBC was stopped before it wrote a solution"
         else:
             outcome.message = outcome.message or f"CBC ended without an answer: {_last_line(log)}"
         if late:
+            outcome.timed_out = True
             cut_short(outcome)
         if outcome.status in (Status.OPTIMAL, Status.FEASIBLE) and "no integer solution" not in head:
             self._read_point(outcome, saved)

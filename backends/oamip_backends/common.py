@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +15,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from oamip_backends.faults import told_by
+from oamip_backends.handover import INFINITE, Limits, refusal, refused_costs
 from oamip_model.solving.protocol import (
     Array,
     Arrays,
@@ -22,6 +24,7 @@ from oamip_model.solving.protocol import (
     InputError,
     Options,
     Solution,
+    SolverError,
     Status,
     append_rows,
     check_bounds,
@@ -34,9 +37,6 @@ BROKEN = 1e-4
 FRACTIONAL = 1e-5
 """An integral column further than this from an integer is fractional."""
 
-INFINITE = 1e20
-"""What solvers take for infinity: a point out there is a ray, not a point."""
-
 _BLOCKS = 8
 """Blocks of added rows that are kept apart; checking a point takes time for each."""
 
@@ -46,7 +46,8 @@ CLEAN = 1e-6
 
 @dataclass
 class Outcome:
-    """What a solver said, before it is checked. ``unclear`` stands for "infeasible or unbounded"."""
+    """What a solver said, before it is checked. ``unclear`` stands for "infeasible or unbounded", ``timed_out`` for a
+    solve that its time limit ended."""
 
     status: Status
     x: Array | None = None
@@ -56,6 +57,7 @@ class Outcome:
     interrupted: bool = False
     row_duals: Array | None = None
     unclear: bool = False
+    timed_out: bool = False
 
 
 def prepare(arrays: Arrays) -> tuple[Arrays, str]:
@@ -174,8 +176,20 @@ def may_be_unbounded(arrays: Arrays) -> bool:
     return bool((((worth < 0) & (arrays.upper == np.inf)) | ((worth > 0) & (arrays.lower == -np.inf))).any())
 
 
+def _say_why(outcome: Outcome, limit: float | None) -> None:
+    """Add to the message of a solve that was stopped what stopped it, and before what."""
+    before = {Status.FEASIBLE: "a proof", Status.NO_SOLUTION: "a feasible point"}.get(outcome.status)
+    if before is None or not (outcome.timed_out or outcome.interrupted):
+        return
+    what = "an interruption" if outcome.interrupted or limit is None else f"the time limit of {limit:g} s"
+    outcome.message = "; ".join(part for part in (f"{what} came before {before}", outcome.message) if part)
+
+
 class CheckedRun(ABC):
     """A program whose solver's answers are checked: a subclass says what the solver said, this class judges.
+
+    A program that the solver would not take as it is (see :meth:`limits`), and whatever its library raises, end as
+    ERROR with a message.
 
     Every incumbent is compared with the rows, the bounds and the integrality. One that breaks them by more than
     BROKEN or FRACTIONAL is not handed on: the status becomes NO_SOLUTION where the solver stopped early, ERROR where
@@ -185,10 +199,41 @@ class CheckedRun(ABC):
 
     def __init__(self, backend: Backend, arrays: Arrays, options: Options) -> None:
         self.arrays, self._fault = prepare(arrays)
+        self._fault_status = Status.INFEASIBLE
         check_options(backend, options)
         self.backend, self.options = backend, options
         self._cuts: list[Arrays] = []
         check_log_file(options.log_file)
+        if not self._fault:
+            self._refuse(refusal(self.limits(), self.arrays))
+
+    def limits(self) -> Limits:
+        """What the solver takes as it is given: everything, unless a subclass says otherwise."""
+        return Limits(self.backend.name)
+
+    def _refuse(self, why: str) -> None:
+        """Never ask the solver again, where there is a reason."""
+        if why:
+            self._fault, self._fault_status = why, Status.ERROR
+
+    def hand_over(self, give: Callable[[], None]) -> None:
+        """Give something to the solver. What goes wrong is the status and the message of the solves after it."""
+        if self._fault:
+            return
+        try:
+            with told_by(self.backend.name):
+                give()
+        except SolverError as error:
+            self._refuse(str(error))
+
+    def _said(self, start: Array | None, relaxed: bool, limit: float | None) -> Outcome:
+        if self._fault:
+            return Outcome(self._fault_status, message=self._fault)
+        try:
+            with told_by(self.backend.name):
+                return self.run(start, relaxed, limit)
+        except SolverError as error:
+            return Outcome(Status.ERROR, message=str(error))
 
     @abstractmethod
     def run(self, start: Array | None, relaxed: bool, time_limit: float | None) -> Outcome:
@@ -199,8 +244,7 @@ class CheckedRun(ABC):
         start = check_start(start, len(self.arrays.cost))
         limit = (self.options if time_limit is None else replace(self.options, time_limit=time_limit)).time_limit
         begin = time.perf_counter()
-        fault = self._fault
-        outcome = Outcome(Status.INFEASIBLE, message=fault) if fault else self.run(start, relaxed, limit)
+        outcome = self._said(start, relaxed, limit)
         if outcome.x is not None and self.arrays.cost.any() and (np.abs(outcome.x) >= INFINITE).any():
             outcome.unclear = True
         if outcome.unclear or outcome.status is Status.UNBOUNDED:
@@ -211,6 +255,7 @@ class CheckedRun(ABC):
             outcome.status = Status.NO_SOLUTION
         elif outcome.status is Status.OPTIMAL:
             outcome.status, outcome.message = Status.ERROR, f"{self.backend.name} claims an optimum without a point"
+        _say_why(outcome, limit)
         objective = None if outcome.x is None else self.arrays.objective(outcome.x)
         bound = outcome.bound if outcome.bound is not None and np.isfinite(outcome.bound) else None
         if outcome.status not in (Status.OPTIMAL, Status.FEASIBLE, Status.NO_SOLUTION):
@@ -255,7 +300,7 @@ class CheckedRun(ABC):
             return Outcome(Status.UNBOUNDED, nodes=outcome.nodes)
         return Outcome(
             Status.ERROR if found.status is Status.ERROR else Status.NO_SOLUTION, nodes=outcome.nodes,
-            interrupted=found.interrupted,
+            interrupted=found.interrupted, timed_out=outcome.timed_out,
             message=f"infeasible or unbounded, and solving without an objective did not settle which: {found.message}",
         )  # fmt: skip
 
@@ -271,6 +316,11 @@ def _stacked(blocks: Sequence[Arrays]) -> Arrays:
 class CheckedSession(CheckedRun):
     """A checked program that stays loaded, so that rows can be added between solves."""
 
+    def __init__(self, backend: Backend, arrays: Arrays, options: Options) -> None:
+        super().__init__(backend, arrays, options)
+        # The widest bounds so far.
+        self._least, self._most = self.arrays.lower, self.arrays.upper
+
     @abstractmethod
     def append(self, rows: sp.csr_array, lower: Array, upper: Array) -> None:
         """Add rows to the loaded model."""
@@ -282,6 +332,7 @@ class CheckedSession(CheckedRun):
     def new_cost(self, cost: Array) -> Array:
         """Checked costs, (columns,), which are those of the program from now on."""
         self.arrays, _ = prepare(replace(self.arrays, cost=np.ascontiguousarray(cost, dtype=np.float64)))
+        self._refuse(refused_costs(self.limits(), self.arrays))
         return self.arrays.cost
 
     def add_rows(self, rows: sp.csr_array, lower: Array, upper: Array) -> None:
@@ -292,18 +343,27 @@ class CheckedSession(CheckedRun):
         block, fault = prepare(
             replace(self.arrays, matrix=rows, row_lower=lower, row_upper=upper, lower=-free, upper=free)
         )
-        self._fault = self._fault or fault
+        if fault and not self._fault:
+            self._fault, self._fault_status = fault, Status.INFEASIBLE
+        if not self._fault:
+            self._refuse(refusal(self.limits(), replace(block, lower=self._least, upper=self._most)))
         if rows.shape[0] and not self._fault:
             self._cuts.append(block)
             if len(self._cuts) > _BLOCKS:
                 self._cuts = [_stacked(self._cuts)]
-            self.append(rows, block.row_lower, block.row_upper)
+            self.hand_over(lambda: self.append(block.matrix, block.row_lower, block.row_upper))
 
     def new_bounds(self, lower: Array, upper: Array) -> None:
         """Take bounds, (columns,) each, which are those of the program from now on. Raises InputError where they
         cross."""
         check_bounds(lower, upper, len(self.arrays.cost))
         self.arrays = replace(self.arrays, lower=lower.copy(), upper=upper.copy())
+        if (lower < self._least).any() or (upper > self._most).any():
+            # What is left out of a row is harmless within the bounds that were known, and perhaps not beyond.
+            self._least, self._most = np.minimum(lower, self._least), np.maximum(upper, self._most)
+            for part in (self.arrays, *self._cuts):
+                if not self._fault:
+                    self._refuse(refusal(self.limits(), replace(part, lower=self._least, upper=self._most)))
 
     def drop(self, keep: NDArray[np.bool_]) -> None:
         """Keep only these of the added rows, (rows added,), in what points are checked against."""

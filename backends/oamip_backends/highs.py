@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import closing
+from dataclasses import replace
 from functools import cache
 from typing import Any, ClassVar
 
@@ -11,7 +12,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from oamip_backends.certificate import dual_bound
 from oamip_backends.common import CheckedSession, Outcome
+from oamip_backends.handover import Limits, leaves_out
 from oamip_backends.interrupts import Interrupts
 from oamip_model.solving.protocol import (
     ABSOLUTE_GAP,
@@ -26,6 +29,7 @@ from oamip_model.solving.protocol import (
     SolverError,
     SolverMissingError,
     Status,
+    append_rows,
 )
 
 COLD_ITERATIONS = 5_000
@@ -35,6 +39,9 @@ with 1.15.1: 21 s in place of more than 7 minutes, where a published program kee
 WARM_ITERATIONS = 5_000
 """Simplex iterations from a basis after which a search tree's linear program is solved anew. Seen with 1.15.1: more
 than 200,000 after a change of one bound, without an end, where most take fewer than 1,000."""
+
+_LIMITS = Limits("highs", dropped=1e-12, largest=1e15, largest_cost=1e20)
+"""1e-12 is the least that its option small_matrix_value takes; seen with 1.15.1, what is not above it is left out."""
 
 # HiGHS keeps one pool of threads per process. Changing its size while a solve runs would pull the pool from under it.
 _pool = threading.Lock()
@@ -47,6 +54,14 @@ _SMALL = 5_000
 """Non-zeros below which Devex pricing is used for solves of few iterations each: there steepest edge takes more time to
 weigh its choices than it saves in iterations. Seen with 1.15.1: 18 % less time with it in trees of small programs, and
 15 % more in those of 10,000 non-zeros."""
+
+PROVED = 1e-6
+"""How far from its objective, relative or absolute below 1, the bound that duals prove may lie."""
+
+
+def _left_out(arrays: Arrays) -> bool:
+    size = np.abs(arrays.matrix.data)
+    return bool(((size <= _LIMITS.dropped) & (size > 0)).any())
 
 
 @cache
@@ -99,8 +114,11 @@ class HighsSession(CheckedSession):
         self._set_options()
         for event in (self._highs.cbSimplexInterrupt, self._highs.cbIpmInterrupt, self._highs.cbMipInterrupt):
             event.subscribe(self._stop_if_pressed)
-        if not self._fault:
-            self._load()
+        self.hand_over(self._load)
+
+    def limits(self) -> Limits:
+        """What HiGHS takes as it is given; of a linear program its duals are asked what they prove of the rest."""
+        return _LIMITS if self.arrays.is_mip else replace(_LIMITS, dropped=0.0)
 
     def _set_options(self) -> None:
         given = self.options
@@ -114,6 +132,7 @@ class HighsSession(CheckedSession):
             "mip_feasibility_tolerance": float(tolerance),
             # Bounds are what duals prove, so these are wanted as sharp as they come.
             "dual_feasibility_tolerance": 1e-9,
+            "small_matrix_value": _LIMITS.dropped,
             "threads": 0 if given.threads is None else int(given.threads),
         }
         if given.seed is not None:
@@ -123,9 +142,16 @@ class HighsSession(CheckedSession):
         for name, value in values.items():
             self._accept(self._highs.setOptionValue(name, value), f"option {name}={value}")
 
-    def _accept(self, status: Any, what: str) -> None:
+    def _accept(self, status: Any, what: str, harmless: bool = False) -> None:
+        """Raise SolverError unless HiGHS took it; a warning counts as taken only where that is known to be harmless.
+
+        Harmless are coefficients that are left out (:mod:`oamip_backends.handover` refuses those that matter), and
+        starts and bases that do not fit, which are hints.
+        """
         if status == self._lib.HighsStatus.kError:
             raise SolverError(f"highs: {what} was refused")
+        if status == self._lib.HighsStatus.kWarning and not harmless:
+            raise SolverError(f"highs: {what} was taken with a warning: something of it was changed or left out")
 
     def _stop_if_pressed(self, event: Any) -> None:
         # HiGHS keeps the answer until the next one, beyond the end of the solve, so "no" has to be said as well.
@@ -140,7 +166,7 @@ class HighsSession(CheckedSession):
             a.matrix.indptr.astype(np.int32), a.matrix.indices.astype(np.int32), a.matrix.data,
             a.integral.astype(np.int32),
         )  # fmt: skip
-        self._accept(status, f"the model of {rows} rows and {columns} columns")
+        self._accept(status, f"the model of {rows} rows and {columns} columns", leaves_out(_LIMITS, a.matrix.data))
 
     def append(self, rows: sp.csr_array, lower: Array, upper: Array) -> None:
         """Add rows; the basis of the last linear program stays, so that dual simplex goes on from it."""
@@ -148,15 +174,13 @@ class HighsSession(CheckedSession):
         status = self._highs.addRows(
             rows.shape[0], lower, upper, rows.nnz, starts, rows.indices.astype(np.int32), rows.data
         )
-        self._accept(status, f"adding {rows.shape[0]} rows")
+        self._accept(status, f"adding {rows.shape[0]} rows", leaves_out(_LIMITS, rows.data))
 
     def set_cost(self, cost: Array) -> None:
         """Replace the costs; the basis stays, so that primal simplex goes on from it."""
         new = self.new_cost(cost)
-        if self._fault:
-            return
-        status = self._highs.changeColsCost(len(new), np.arange(len(new), dtype=np.int32), new)
-        self._accept(status, "changing the costs")
+        every = np.arange(len(new), dtype=np.int32)
+        self.hand_over(lambda: self._accept(self._highs.changeColsCost(len(new), every, new), "changing the costs"))
 
     def set_bounds(self, lower: Array, upper: Array) -> None:
         """Replace the bounds of the columns; the basis stays, so that dual simplex goes on from it."""
@@ -166,19 +190,17 @@ class HighsSession(CheckedSession):
         self._short = True
         before = self.arrays
         self.new_bounds(lower, upper)
-        if self._fault:
-            return
         moved = np.flatnonzero((before.lower != lower) | (before.upper != upper)).astype(np.int32)
-        status = self._highs.changeColsBounds(len(moved), moved, lower[moved], upper[moved])
-        self._accept(status, "changing the bounds")
+        sides = lower[moved], upper[moved]
+        self.hand_over(
+            lambda: self._accept(self._highs.changeColsBounds(len(moved), moved, *sides), "changing the bounds")
+        )
 
     def keep_rows(self, keep: NDArray[np.bool_]) -> None:
         """Drop added rows; slack ones leave the basis as it is."""
         self.drop(keep)
-        if self._fault:
-            return
         gone = (self.arrays.matrix.shape[0] + np.flatnonzero(~keep)).astype(np.int32)
-        self._accept(self._highs.deleteRows(len(gone), gone), f"dropping {len(gone)} rows")
+        self.hand_over(lambda: self._accept(self._highs.deleteRows(len(gone), gone), f"dropping {len(gone)} rows"))
 
     def basis(self) -> object:
         """The basis now, a copy."""
@@ -186,8 +208,8 @@ class HighsSession(CheckedSession):
 
     def set_basis(self, basis: object) -> None:
         """Go on from a basis that :meth:`basis` gave."""
-        if basis is not None and not self._fault:
-            self._accept(self._highs.setBasis(basis), "the basis")
+        if basis is not None:
+            self.hand_over(lambda: self._accept(self._highs.setBasis(basis), "the basis", harmless=True))
 
     def run(self, start: Array | None, relaxed: bool, time_limit: float | None) -> Outcome:
         """Solve and say what HiGHS said."""
@@ -201,7 +223,7 @@ class HighsSession(CheckedSession):
         if start is not None and is_mip:
             point = self._lib.HighsSolution()
             point.col_value = start.tolist()
-            self._accept(self._highs.setSolution(point), "the start")
+            self._accept(self._highs.setSolution(point), "the start", harmless=True)
         with Interrupts() as self._interrupts:
             if is_mip:
                 status = self._run_on_pool()
@@ -291,6 +313,7 @@ class HighsSession(CheckedSession):
             outcome.status = Status.OPTIMAL
         elif model in early:
             outcome.status = Status.FEASIBLE
+            outcome.timed_out = bool(model == kinds.kTimeLimit)
         elif model == kinds.kInfeasible:
             outcome.status = Status.INFEASIBLE
         elif model == kinds.kUnbounded:
@@ -312,6 +335,24 @@ class HighsSession(CheckedSession):
         elif outcome.status is Status.OPTIMAL:
             outcome.bound = float(info.objective_function_value)
             outcome.row_duals = np.array(solution.row_dual) if solution.dual_valid else None
+            if outcome.x is not None and not self.arrays.is_mip:
+                self._prove(outcome)
+
+    def _prove(self, outcome: Outcome) -> None:
+        """Keep the optimum of a linear program that HiGHS left something out of only as far as its duals prove it."""
+        parts = (self.arrays, *self._cuts)
+        if not any(_left_out(part) for part in parts):
+            return
+        program = self.arrays
+        for cut in self._cuts:
+            program = append_rows(program, cut.matrix, cut.row_lower, cut.row_upper)
+        duals = np.zeros(program.matrix.shape[0]) if outcome.row_duals is None else outcome.row_duals
+        assert outcome.x is not None
+        objective = program.objective(outcome.x)
+        outcome.bound = dual_bound(program, program.sense * duals)
+        if not program.sense * (objective - outcome.bound) <= PROVED * max(1.0, abs(objective)):
+            outcome.status = Status.FEASIBLE
+            outcome.message = f"HiGHS claims an optimum of {objective!r}, but its duals prove {outcome.bound!r} only"
 
     def close(self) -> None:
         """Free HiGHS's memory."""

@@ -172,7 +172,7 @@ class _PyomoRun(CheckedRun):
 
     def _read(self, model: Any, results: Any, late: bool) -> Outcome:
         told = str(results.solver.termination_condition)
-        outcome = Outcome(_ENDED.get(told, Status.ERROR))
+        outcome = Outcome(_ENDED.get(told, Status.ERROR), timed_out=told == "maxTimeLimit" or late)
         # Some solvers, CBC among them, call some programs with an unbounded relaxation infeasible.
         outcome.unclear = told == "infeasibleOrUnbounded" or (told == "infeasible" and may_be_unbounded(self.arrays))
         if late and self.arrays.is_mip and "cbc" in self._solver:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from contextlib import closing
 from typing import Any, ClassVar
 
@@ -10,6 +11,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from oamip_backends.common import CheckedSession, Outcome
+from oamip_backends.faults import STANDARD_ERROR, failure
+from oamip_backends.handover import Limits
 from oamip_model.solving.protocol import (
     ABSOLUTE_GAP,
     DEFAULT_FEASIBILITY,
@@ -33,6 +36,11 @@ _ENDED = {
     "terminate": Status.FEASIBLE,
     "memlimit": Status.FEASIBLE,
 }
+
+_LIMITS = Limits("scip", dropped=1e-9, largest=1e15, dropped_cost=1e-9, largest_cost=1e20)
+"""Coefficients up to its epsilon are left out, and those from 1e15 on are "huge values" to it."""
+_MARKS = ("ERROR: ", "WARNING: ")
+"""What SCIP's own lines on standard error hold."""
 
 
 class Scip:
@@ -83,8 +91,16 @@ class ScipSession(CheckedSession):
         self._model: Any = Model()
         self._relaxed = False
         self._set_options()
-        if not self._fault:
-            self._load()
+        self.hand_over(self._load)
+
+    def limits(self) -> Limits:
+        """What SCIP takes as it is given."""
+        return _LIMITS
+
+    def hand_over(self, give: Callable[[], None]) -> None:
+        """See :class:`oamip_backends.common.CheckedRun`; SCIP's lines stay off standard error."""
+        with STANDARD_ERROR.caught(_MARKS):
+            super().hand_over(give)
 
     def _set_options(self) -> None:
         given, model = self.options, self._model
@@ -158,13 +174,36 @@ class ScipSession(CheckedSession):
             for column, value in zip(self._columns, start.tolist(), strict=True):
                 model.setSolVal(point, column, value)
             model.addSol(point, free=True)
-        model.optimize()
-        return self._read(is_mip)
+        with STANDARD_ERROR.caught(_MARKS):
+            try:
+                model.optimize()
+            except Exception as error:  # pyscipopt raises bare Exceptions, such as "SCIP: error in LP solver!"
+                return self._left_over(failure("scip", error))
+            return self._read(is_mip)
+
+    def _left_over(self, message: str) -> Outcome:
+        """What a solve that failed has found: its incumbent, which is checked. Its bound is not believed."""
+        outcome = Outcome(Status.ERROR, message=message)
+        try:
+            outcome.x = self._incumbent()
+        except Exception:  # SCIP may be in a state in which nothing can be asked
+            outcome.x = None
+        if outcome.x is not None:
+            outcome.status = Status.FEASIBLE
+        return outcome
+
+    def _incumbent(self) -> Array | None:
+        if not self._model.getNSols():
+            return None
+        best = self._model.getBestSol()
+        return np.array([self._model.getSolVal(best, column) for column in self._columns])
 
     def _read(self, is_mip: bool) -> Outcome:
         model = self._model
         told = model.getStatus()
-        outcome = Outcome(_ENDED.get(told, Status.ERROR), interrupted=told == "userinterrupt")
+        outcome = Outcome(
+            _ENDED.get(told, Status.ERROR), interrupted=told == "userinterrupt", timed_out=told == "timelimit"
+        )
         outcome.unclear = told == "inforunbd"
         if outcome.status is Status.ERROR and not outcome.unclear:
             outcome.message = f"SCIP ended with status {told}"
@@ -173,9 +212,7 @@ class ScipSession(CheckedSession):
         if outcome.status in (Status.OPTIMAL, Status.FEASIBLE):
             bound = float(model.getDualbound())
             outcome.bound = bound if abs(bound) < model.infinity() else None
-            if model.getNSols():
-                best = model.getBestSol()
-                outcome.x = np.array([model.getSolVal(best, column) for column in self._columns])
+            outcome.x = self._incumbent()
         return outcome
 
     def close(self) -> None:

@@ -1,0 +1,120 @@
+"""What a solver would leave out of a program, or clip, on its way in: refused by name instead."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oamip_model.solving.protocol import Array, Arrays
+
+INFINITE = 1e20
+"""What solvers take for infinity: a finite bound out there would be lost."""
+
+HARMLESS = 1e-8
+"""What is left out of a row, or of the costs, may move it by this much at most, a tenth of the tolerance of a row."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one solver takes as it is given; the rest it drops, clips or refuses.
+
+    dropped, dropped_cost: coefficients of rows and costs up to this size are left out; largest, largest_cost: those
+    from this size on are refused.
+    """
+
+    solver: str
+    dropped: float = 0.0
+    largest: float = np.inf
+    dropped_cost: float = 0.0
+    largest_cost: float = np.inf
+
+
+def leaves_out(limits: Limits, values: Array) -> bool:
+    """Whether the solver leaves out any of these coefficients, zeros among them."""
+    return bool((np.abs(values) <= limits.dropped).any())
+
+
+def refusal(limits: Limits, arrays: Arrays) -> str:
+    """Why the solver cannot be given these arrays as they are, "" where it can.
+
+    A coefficient that it would leave out is harmless where the row can move by no more than HARMLESS for it.
+
+    Example:
+        >>> from scipy.sparse import csr_array
+        >>> row, zero = csr_array([[1.0, 1e-13]]), np.zeros(2)
+        >>> wide = Arrays(row, zero, zero, np.array([1.0, 1e13]), zero[:1], zero[:1] + 1, zero > 0)
+        >>> refusal(Limits("mysolver", dropped=1e-12), wide)
+        'mysolver leaves out coefficients up to 1e-12, and row 0 has 1e-13 in column 1: scale the program'
+    """
+    told = _far_bounds(limits, arrays) or refused_costs(limits, arrays)
+    if told:
+        return told
+    size = np.abs(arrays.matrix.data)
+    at = int(size.argmax()) if len(size) else 0
+    if len(size) and size[at] >= limits.largest:
+        row, column = _place(arrays, at)
+        return (
+            f"{limits.solver} takes coefficients below {limits.largest:g}, and row {row} has "
+            f"{arrays.matrix.data[at]:g} in column {column}: scale the program"
+        )
+    gone = np.flatnonzero((size <= limits.dropped) & (size > 0))
+    if len(gone):
+        effects = size[gone] * _reach(arrays)[arrays.matrix.indices[gone]]
+        rows = np.searchsorted(arrays.matrix.indptr, gone, side="right") - 1
+        total = np.bincount(rows, effects)
+        worst = int(total.argmax())
+        if total[worst] > HARMLESS:
+            first = int(gone[rows == worst][effects[rows == worst].argmax()])
+            row, column = _place(arrays, first)
+            return (
+                f"{limits.solver} leaves out coefficients up to {limits.dropped:g}, and row {row} has "
+                f"{arrays.matrix.data[first]:g} in column {column}: scale the program"
+            )
+    return ""
+
+
+def refused_costs(limits: Limits, arrays: Arrays) -> str:
+    """Why the solver cannot be given these costs as they are, "" where it can."""
+    size = np.abs(arrays.cost)
+    at = int(size.argmax())
+    if size[at] >= limits.largest_cost:
+        return (
+            f"{limits.solver} takes costs below {limits.largest_cost:g}, and column {at} has {arrays.cost[at]:g}: "
+            "scale the program"
+        )
+    gone = np.flatnonzero((size <= limits.dropped_cost) & (size > 0))
+    if len(gone):
+        effects = size[gone] * _reach(arrays)[gone]
+        if effects.sum() > HARMLESS:
+            at = int(gone[effects.argmax()])
+            return (
+                f"{limits.solver} leaves out costs up to {limits.dropped_cost:g}, and column {at} has "
+                f"{arrays.cost[at]:g}: scale the program"
+            )
+    return ""
+
+
+def _place(arrays: Arrays, entry: int) -> tuple[int, int]:
+    row = int(np.searchsorted(arrays.matrix.indptr, entry, side="right")) - 1
+    return row, int(arrays.matrix.indices[entry])
+
+
+def _reach(arrays: Arrays) -> Array:
+    return np.maximum(np.abs(arrays.lower), np.abs(arrays.upper))
+
+
+def _far_bounds(limits: Limits, arrays: Arrays) -> str:
+    sides = (
+        ("column", arrays.lower), ("column", arrays.upper), ("row", arrays.row_lower), ("row", arrays.row_upper),
+    )  # fmt: skip
+    for what, side in sides:
+        far: NDArray[np.bool_] = (np.abs(side) >= INFINITE) & np.isfinite(side)
+        if far.any():
+            at = int(far.argmax())
+            return (
+                f"{limits.solver} takes bounds from {INFINITE:g} on for infinite, and {what} {at} has {side[at]:g}: "
+                "scale the program"
+            )
+    return ""
