@@ -3,10 +3,10 @@
 Run: python -m oamip_benchmarks.scales [--programs 2000] [--seed 0] [--solver highs --solver cbc --solver scip]
      [--gate subtractive --gate switch] [--search solver --search tree] [--kind dense ...] [--largest 8] [--limit 20]
 
-Every program is a tiny network with binary scores, so that all masks can be tried. Its layers are multiplied by factors:
-all by one, or each layer by one of its own. Refuted is a dual bound above the value of some mask, an optimum that a mask
-beats by more than the tolerance, or an objective that its own scores do not have. Printed are each refuted program, and a
-table of how the programs ended; the exit code is 1 where one was refuted.
+Every program is a tiny network with binary scores, so that all masks can be tried. Its layers are multiplied by
+factors: all by one, or each layer by one of its own. A dual bound above the value of some mask is refuted. So is an
+optimum that a mask beats by more than the tolerance, and an objective that its own scores do not have. Printed are each
+refuted program, and a table of how the programs ended; the exit code is 1 where one was refuted.
 """
 
 from __future__ import annotations
@@ -153,9 +153,8 @@ def main() -> int:
         factors = tuple(10.0 ** (np.full(4, power[0]) if one == 0 else power if one == 1 else np.round(power)))
         seed, images = int(pick.integers(2**31)), int(pick.integers(1, 4))
         problem = make_problem(kind, factors, seed, images)
-        what = (
-            f"{number}: {kind} {solver} {gate} {search} factors {[f'{f:.3g}' for f in factors]} seed {seed} x {images}"
-        )
+        shown = " ".join(f"{factor:.3g}" for factor in factors)
+        what = f"{number}: {kind} {solver} {gate} {search} factors {shown} seed {seed} x {images}"
         try:
             found = om.score(
                 problem.network, problem.x, problem.y, strategy="joint", scores="binary", sparsity="mean",

@@ -16,12 +16,12 @@ from oamip_model.solving.point import complete_points
 from oamip_model.solving.protocol import Arrays
 
 FEASIBLE = 1e-6
-"""Largest breach of a row or bound, relative to the terms that are summed in it, of a point that is taken as feasible."""
+"""Largest breach of a row or bound, relative to the terms that are summed in it, by a point taken as feasible."""
 _BATCH = 64
 """Points whose forward passes are done together."""
 _WORK = 2e9
-"""Multiplications that all flips of an incumbent's scores together may take; beyond it, the units with the scores nearest
-to the other side are flipped."""
+"""Multiplications that all flips of an incumbent's scores together may take; beyond it, the scores nearest to the other
+side are flipped."""
 
 
 def breach(arrays: Arrays, x: Array) -> Array:

@@ -27,7 +27,8 @@ from oamip_model.solving.protocol import (
 from oamip_model.solving.scaling import Scale, ScaledSession
 
 __all__ = [
-    "GROUP", "SolverInfo", "get_backend", "list_solvers", "open_cost_session", "open_session", "open_tree_session", "solve_once",
+    "GROUP", "SolverInfo", "get_backend", "list_solvers", "open_cost_session", "open_session", "open_tree_session",
+    "solve_once",
 ]  # fmt: skip
 
 GROUP = "oamip_model.backends"

@@ -15,8 +15,8 @@ class InstanceSolution:
     scores: {group: (units,)}; logits: (n, classes) in the program; objective: of the incumbent with its exact loss;
     bound: lower bound of the program's optimum; loss: mean over images, unweighted (None for loss "margin");
     sparsity: the sparsity term; rounds: solves; cuts: rows added, tangents after the first ones and cuts of the
-    relaxation "hull"; solver_seconds: inside the solver; first_bound: of the first solve, before any cut; certified: the bound follows from
-    duals of linear programs, rounding included, and is no claim of the solver's.
+    relaxation "hull"; solver_seconds: inside the solver; first_bound: of the first solve, before any cut;
+    certified: the bound follows from duals of linear programs, rounding included, and is no claim of the solver's.
     """
 
     status: Status

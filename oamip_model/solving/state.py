@@ -173,7 +173,8 @@ class SolveState:
             if self.best is None or (left is not None and left <= 0):
                 break
             blocks = flips(self.arrays, self.best[self.s].copy(), self.s)
-            if not any([self.offer(block, self.best) for block in blocks]):
+            # Every block is looked at: the best of all is where the next flips begin.
+            if not sum(self.offer(block, self.best) for block in blocks):
                 break
         if self.objective is None or self.bound <= self.objective:
             return
@@ -235,7 +236,8 @@ class SolveState:
         return InstanceSolution(
             status, scores, logits, self.objective, bound, loss, sparsity,
             self.rounds, self.cuts, self.nodes, time.monotonic() - self.began, self.solver_seconds,
-            self.backend.name, self.backend.version(), message, interrupted, self.first_bound, bound is not None and self.certified >= bound,
+            self.backend.name, self.backend.version(), message, interrupted, self.first_bound,
+            bound is not None and self.certified >= bound,
         )  # fmt: skip
 
     def status(self, interrupted: bool) -> Status:
