@@ -110,12 +110,22 @@ class Graph:
     def shift(self, name: str, x: Value, constant: Array) -> Value:
         """x plus a constant of one number, or of one number per channel (in torch's broadcasting)."""
         shape = self.shape(x)
+        if constant.ndim == len(shape) + 1 and constant.shape[0] != 1:
+            raise refuse(
+                name,
+                "addition",
+                f"adds a constant of shape {constant.shape} to {batched(shape)}: its first axis is that of the batch, "
+                "one number for each channel is accepted",
+            )
         per_channel = (shape[0],) + (1,) * (len(shape) - 1)
         values = constant.reshape(constant.shape[1:]) if constant.ndim == len(shape) + 1 else constant
-        if constant.ndim > len(shape) + 1 or (constant.ndim == len(shape) + 1 and constant.shape[0] != 1):
-            raise refuse(name, "addition", f"adds a constant of shape {constant.shape} to {batched(shape)}")
-        if values.size != 1 and values.shape != per_channel:
-            raise refuse(name, "addition", f"adds a constant of shape {constant.shape} to {batched(shape)}")
+        if values.ndim > len(shape) or (values.size != 1 and values.shape != per_channel):
+            raise refuse(
+                name,
+                "addition",
+                f"adds a constant of shape {constant.shape} to {batched(shape)}: one number for each channel is "
+                "accepted",
+            )
         return self.affine(name, x, Identity(), np.broadcast_to(values.reshape(-1), shape[:1]).copy())
 
     def mean(self, name: str, x: Value, axes: set[int], keep: bool) -> Value:

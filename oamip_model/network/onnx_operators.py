@@ -4,73 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from oamip_model.errors import InputError
-from oamip_model.network.graph import Graph, Value, batch_norm, refuse
-from oamip_model.network.ops import Array, AveragePool, Conv2d, Dense, MaxPool, Shape
+from oamip_model.network.graph import Graph, Value, batch_norm
+from oamip_model.network.onnx_call import Call, Constant
+from oamip_model.network.ops import AveragePool, Conv2d, Dense, MaxPool, Shape
 from oamip_model.network.windows import averaging, window_count
-
-
-@dataclass(frozen=True)
-class Constant:
-    """A tensor that does not depend on the image, and the initializer that it comes from ("" for none)."""
-
-    array: NDArray[Any]
-    origin: str = ""
-
-
-@dataclass(frozen=True)
-class Call:
-    """One node: its layer's name, operator, attributes, and inputs (None: left out), for batches of ``batch`` images.
-
-    ``owner`` names the module behind an initializer.
-    """
-
-    name: str
-    operator: str
-    attributes: dict[str, Any]
-    inputs: tuple[Value | Constant | None, ...]
-    batch: int
-    owner: Callable[[Constant], str]
-
-    def error(self, reason: str = "is not supported") -> InputError:
-        """The refusal of this layer."""
-        return refuse(self.name, self.operator, reason)
-
-    def tensor(self, index: int) -> Value:
-        """The input, which must depend on the image."""
-        given = self.inputs[index] if index < len(self.inputs) else None
-        if not isinstance(given, int):
-            raise self.error(f"has no activations as its input {index}")
-        return given
-
-    def constant(self, index: int) -> Constant:
-        """The input, which must be a constant."""
-        given = self.inputs[index] if index < len(self.inputs) else None
-        if not isinstance(given, Constant):
-            raise self.error(f"has an input {index} that depends on the image")
-        return given
-
-    def array(self, index: int) -> Array | None:
-        """The input's numbers, None where it is left out."""
-        if index >= len(self.inputs) or self.inputs[index] is None:
-            return None
-        return np.asarray(self.constant(index).array, dtype=np.float64)
-
-    def integers(self, index: int, attribute: str) -> list[int] | None:
-        """Whole numbers that older versions of an operator keep in an attribute, and newer ones in an input."""
-        if attribute in self.attributes:
-            return [int(n) for n in self.attributes[attribute]]
-        values = self.array(index)
-        return None if values is None else [int(n) for n in values.ravel()]
-
-    def axes(self, graph: Graph, given: list[int]) -> set[int]:
-        """Axes of the input, counted from 0 (the batch)."""
-        return {axis % (len(graph.shape(self.tensor(0))) + 1) for axis in given}
 
 
 def emit(graph: Graph, call: Call) -> Value:
@@ -160,8 +100,10 @@ def _matmul(graph: Graph, call: Call) -> Value:
 
 
 def _batch_norm(graph: Graph, call: Call) -> Value:
-    if call.attributes.get("training_mode"):
+    if call.attributes.get("training_mode") or _is_old_training(call):
         raise call.error("is in training mode; export the model in eval mode")
+    if not call.attributes.get("spatial", 1):
+        raise call.error("has spatial=0, statistics for each position; accepted are those of each channel")
     weight, bias, mean, variance = (np.asarray(call.constant(i).array, dtype=np.float64) for i in range(1, 5))
     map, shift = batch_norm(mean, variance, call.attributes.get("epsilon", 1e-5), weight, bias)
     return graph.affine(call.name, call.tensor(0), map, shift, call.owner(call.constant(1)))
@@ -170,6 +112,8 @@ def _batch_norm(graph: Graph, call: Call) -> Value:
 def _max_pool(graph: Graph, call: Call) -> Value:
     x = call.tensor(0)
     window = _window(graph, call, call.attributes["kernel_shape"])
+    if window.dilation != (1, 1) and str(call.attributes.get("auto_pad", "")).startswith("SAME"):
+        raise call.error("is dilated and pads by SAME, where onnxruntime does not do what ONNX defines")
     ceil = bool(call.attributes.get("ceil_mode", 0))
     output = [
         window_count(length, k, s, pads, d, ceil)
@@ -196,6 +140,8 @@ def _average_pool(graph: Graph, call: Call) -> Value:
 
 def _mean(graph: Graph, call: Call) -> Value:
     given = [2, 3] if call.operator == "GlobalAveragePool" else call.integers(1, "axes")
+    if not given and call.attributes.get("noop_with_empty_axes"):
+        return call.tensor(0)
     axes = call.axes(graph, given or [])
     return graph.mean(call.name, call.tensor(0), axes, bool(call.attributes.get("keepdims", 1)))
 
@@ -205,7 +151,12 @@ def _add(graph: Graph, call: Call) -> Value:
     if isinstance(first, int) and isinstance(second, int):
         return graph.add(call.name, first, second)
     tensor, constant = (0, 1) if isinstance(first, int) else (1, 0)
-    return graph.shift(call.name, call.tensor(tensor), np.asarray(call.constant(constant).array, dtype=np.float64))
+    values = np.asarray(call.constant(constant).array, dtype=np.float64)
+    if call.opset < 7 and "axis" in call.attributes:
+        # Where the constant's axes begin in the tensor; later operators broadcast as numpy does.
+        behind = len(graph.shape(call.tensor(tensor))) + 1 - call.attributes["axis"] - values.ndim
+        values = values.reshape(values.shape + (1,) * max(behind, 0))
+    return graph.shift(call.name, call.tensor(tensor), values)
 
 
 def _reshape(graph: Graph, call: Call) -> Value:
@@ -242,9 +193,15 @@ def _reshape(graph: Graph, call: Call) -> Value:
     return graph.reshape(call.name, x, shape)
 
 
+def _is_old_training(call: Call) -> bool:
+    """Whether a batch norm or dropout trains by what opsets before 7 say: they do unless ``is_test`` is set."""
+    return call.opset < 7 and not call.attributes.get("is_test", 0)
+
+
 def _dropout(graph: Graph, call: Call) -> Value:
     active = call.inputs[2] if len(call.inputs) > 2 else None
-    if active is not None and not (isinstance(active, Constant) and not active.array.any()):
+    trains = active is not None and not (isinstance(active, Constant) and not active.array.any())
+    if trains or _is_old_training(call):
         raise call.error("is active; export the model in eval mode")
     return call.tensor(0)
 

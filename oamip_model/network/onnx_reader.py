@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import numpy_helper
-from onnx.reference import ReferenceEvaluator
 
 from oamip_model.errors import InputError
 from oamip_model.network.graph import Graph, Value, refuse
-from oamip_model.network.onnx_operators import Call, Constant, emit
+from oamip_model.network.onnx_call import Call, Constant
+from oamip_model.network.onnx_operators import emit
+from oamip_model.network.onnx_runs import run_node
 from oamip_model.network.ops import Shape
 from oamip_model.network.types import IMAGE
 
@@ -63,7 +64,8 @@ class _Reader:
         elif all(source is None or isinstance(source, Constant) for source in inputs):
             self._evaluate(node, name, [source for source in inputs if isinstance(source, Constant)])
         else:
-            call = Call(name, node.op_type, attributes, inputs, self.batch, lambda c: self._owner(c, name))
+            opset = self.opsets.get(node.domain, self.opsets.get("", self.opsets.get("ai.onnx", 1)))
+            call = Call(name, node.op_type, attributes, inputs, self.batch, opset, lambda c: self._owner(c, name))
             self.values[node.output[0]] = emit(self.graph, call)
 
     def _evaluate(self, node: onnx.NodeProto, name: str, sources: list[Constant]) -> None:
@@ -72,7 +74,7 @@ class _Reader:
             raise refuse(name, node.op_type)
         given = {source: self.values[source].array for source in node.input if source}  # type: ignore[union-attr]
         try:
-            results = ReferenceEvaluator(node, opsets=self.opsets).run(None, given)
+            results = run_node(node, self.opsets, given)
         except Exception as error:
             raise refuse(name, node.op_type, f"cannot be worked out ({type(error).__name__})") from error
         origin = next((source.origin for source in sources if source.origin), "")

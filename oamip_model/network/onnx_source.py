@@ -1,29 +1,20 @@
-"""ONNX files: from the file to its operator graph and a forward pass to check it against."""
+"""ONNX files: from the file to its operator graph and to programs that run it, to check what was read."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
 
-import numpy as np
 import onnx
-from onnx import TensorProto, numpy_helper
-from onnx.reference import ReferenceEvaluator
 
 from oamip_model.errors import InputError
-from oamip_model.network.graph import Graph
+from oamip_model.network.judge import Source
 from oamip_model.network.onnx_reader import read_model
-from oamip_model.network.ops import Array, Shape
-
-Source: TypeAlias = tuple[Graph, Callable[[Array], Array], int | None]
-"""The graph, the source's own forward pass on (n, *input_shape), and the n that it takes (None: any)."""
-
-_FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16}
+from oamip_model.network.onnx_runs import FLOATS, judges_of
+from oamip_model.network.ops import Shape
 
 
 def read_onnx(path: Path, input_shape: Shape | None) -> Source:
-    """The graph of an .onnx file, and its forward pass by the reference implementation of ONNX, in double precision.
+    """The graph of an .onnx file, and the programs that run it.
 
     Raises InputError where the file cannot be read, has several inputs or outputs, leaves more than the batch open
     without ``input_shape``, or takes images of another shape.
@@ -42,13 +33,7 @@ def read_onnx(path: Path, input_shape: Shape | None) -> Source:
         ) from error
     image = _image(model, path)
     shape, batch = _shape(image, path, input_shape)
-    graph = read_model(model, image.name, shape, batch or 2)
-    evaluator = ReferenceEvaluator(_in_double(model))
-
-    def run(images: Array) -> Array:
-        return np.asarray(evaluator.run(None, {image.name: images})[0], dtype=np.float64)
-
-    return graph, run, batch
+    return Source(read_model(model, image.name, shape, batch or 2), judges_of(model, image.name), batch)
 
 
 def _image(model: onnx.ModelProto, path: Path) -> onnx.ValueInfoProto:
@@ -61,7 +46,7 @@ def _image(model: onnx.ModelProto, path: Path) -> onnx.ValueInfoProto:
         raise InputError(f"network: {path} gives {len(model.graph.output)} outputs; accepted is one tensor of logits")
     if model.graph.sparse_initializer:
         raise InputError(f"network: {path} holds sparse weights; accepted are dense ones")
-    if inputs[0].type.tensor_type.elem_type not in _FLOATS:
+    if inputs[0].type.tensor_type.elem_type not in FLOATS:
         raise InputError(f"network: {path} takes an input that does not hold floating-point numbers")
     return inputs[0]
 
@@ -81,21 +66,3 @@ def _shape(image: onnx.ValueInfoProto, path: Path, given: Shape | None) -> tuple
     if len(given) != len(fixed) or any(size not in (None, n) for size, n in zip(fixed, given, strict=True)):
         raise InputError(f"input_shape: got {given}, but {path} takes images of shape {stored}")
     return given, batch
-
-
-def _in_double(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy of the model in double precision, so that the check is not about rounding."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    tensors = list(copy.graph.initializer)
-    for node in copy.graph.node:
-        for entry in node.attribute:
-            if entry.type == onnx.AttributeProto.TENSOR:
-                tensors.append(entry.t)
-            elif node.op_type == "Cast" and entry.name == "to" and entry.i in _FLOATS:
-                entry.i = TensorProto.DOUBLE
-    for tensor in tensors:
-        if tensor.data_type in _FLOATS:
-            name = tensor.name
-            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float64), name))
-    return copy

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from oamip_model.errors import CheckError, InputError
+from oamip_model.errors import InputError
 from oamip_model.network.fold import fold
-from oamip_model.network.graph import Graph, batched
+from oamip_model.network.graph import batched
 from oamip_model.network.groups import assign_groups
-from oamip_model.network.ops import Array, Shape
+from oamip_model.network.judge import Source, check_replay
+from oamip_model.network.ops import Shape
 from oamip_model.network.types import Network
 
 if TYPE_CHECKING:
     import torch
-
-TOLERANCE = 1e-5
-"""Largest difference of a logit between what was read and its source, relative to the largest logit (if above 1)."""
 
 
 def read_network(source: torch.nn.Module | str | Path, input_shape: Sequence[int] | None = None) -> Network:
@@ -49,20 +47,20 @@ def read_network(source: torch.nn.Module | str | Path, input_shape: Sequence[int
         if path.suffix == ".pt2":
             from oamip_model.network.torch_source import read_pt2
 
-            graph, run, batch = read_pt2(path, shape)
+            found = read_pt2(path, shape)
         elif path.suffix == ".onnx":
             from oamip_model.network.onnx_source import read_onnx
 
-            graph, run, batch = read_onnx(path, shape)
+            found = read_onnx(path, shape)
         else:
             raise InputError(f"network: {path} is a {path.suffix or 'nameless'} file; accepted are .pt2 and .onnx")
         name = str(path)
     else:
         from oamip_model.network.torch_source import read_module
 
-        graph, run, batch = read_module(source, shape)
+        found = read_module(source, shape)
         name = type(source).__name__
-    return _checked(graph, run, batch, name)
+    return _checked(found, name)
 
 
 def check_shape(input_shape: Sequence[int]) -> Shape:
@@ -76,27 +74,13 @@ def check_shape(input_shape: Sequence[int]) -> Shape:
     return tuple(int(n) for n in shape)
 
 
-def _checked(graph: Graph, run: Callable[[Array], Array], batch: int | None, name: str) -> Network:
-    """The network of a graph, replayed against its source.
-
-    run: the source's own forward pass, on ``batch`` images at once (None: any number of them)
-    """
+def _checked(source: Source, name: str) -> Network:
+    """The network of a source's graph, replayed against the source."""
+    graph = source.graph
     output = graph.shape(graph.output)
     if len(output) == 0 or max(output) != int(np.prod(output)):
         raise InputError(f"network: its output has shape {batched(output)}; accepted is one vector of logits per image")
     layers, groups = assign_groups(fold(graph))
     network = Network(graph.input_shape, layers, groups, name)
-    # Not two, the batch that the graph was traced with: a batch size that was taken for a constant comes out here.
-    size = batch or 3
-    images = np.random.default_rng(0).uniform(-1.0, 1.0, (size * -(-3 // size), *graph.input_shape))
-    images[::2] = np.abs(images[::2])
-    wanted = np.concatenate([run(part) for part in np.split(images, len(images) // size)]).reshape(len(images), -1)
-    if not np.isfinite(wanted).all():
-        raise InputError("network: its logits are NaN or infinite on random images with pixels from -1 to 1")
-    difference = np.abs(wanted - network.replay(images)).max() / max(1.0, np.abs(wanted).max())
-    if not difference <= TOLERANCE:
-        raise CheckError(
-            f"network: what was read from {name} differs from it by {difference:.2g} (relative) on random images, "
-            f"more than {TOLERANCE:g}: please report this network"
-        )
+    check_replay(network, source)
     return network

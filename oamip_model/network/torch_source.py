@@ -5,19 +5,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 import torch
 
 from oamip_model.errors import InputError
-from oamip_model.network.graph import Graph
+from oamip_model.network.judge import Judge, Source
 from oamip_model.network.ops import Array, Shape
 from oamip_model.network.pt2_archive import load_program
 from oamip_model.network.torch_reader import check_operators, export_module, first_line, quiet, read_exported
-
-Source: TypeAlias = tuple[Graph, Callable[[Array], Array], int | None]
-"""The graph, the source's own forward pass on (n, *input_shape), and the n that it takes (None: any)."""
 
 
 def read_module(module: torch.nn.Module, input_shape: Shape | None) -> Source:
@@ -35,7 +31,7 @@ def read_module(module: torch.nn.Module, input_shape: Shape | None) -> Source:
     if input_shape is None:
         input_shape = _infer_shape(module)
     graph = read_exported(export_module(module, input_shape))
-    return graph, _forward_of(module, graph.input_shape), None
+    return Source(graph, [Judge("torch", _forward_of(module, graph.input_shape))], None)
 
 
 def read_pt2(path: Path, input_shape: Shape | None) -> Source:
@@ -59,7 +55,8 @@ def read_pt2(path: Path, input_shape: Shape | None) -> Source:
     images = next(node for node in program.graph.nodes if node.name == program.graph_signature.user_inputs[0])
     example = images.meta["val"]
     batch = example.shape[0]
-    return graph, _forward(program.module(), example.dtype, example.device), batch if isinstance(batch, int) else None
+    judge = Judge("torch", _forward(program.module(), example.dtype, example.device))
+    return Source(graph, [judge], batch if isinstance(batch, int) else None)
 
 
 def _infer_shape(module: torch.nn.Module) -> Shape:

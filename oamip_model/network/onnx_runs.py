@@ -1,0 +1,99 @@
+"""Forward passes of ONNX models by other programs: onnxruntime, and the reference implementation of ONNX, mended."""
+
+from __future__ import annotations
+
+import functools
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from oamip_model.network.judge import Judge
+from oamip_model.network.onnx_mended import MENDED
+from oamip_model.network.ops import Array
+
+FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16}
+
+
+def judges_of(model: onnx.ModelProto, image: str) -> list[Judge]:
+    """onnxruntime in single precision, where it is installed, and the mended reference in double precision."""
+
+    @functools.cache
+    def double() -> onnx.ModelProto:
+        return _converted(model, TensorProto.DOUBLE)
+
+    @functools.cache
+    def session() -> Any:
+        return _session(_converted(model, TensorProto.FLOAT))
+
+    def by_runtime(images: Array) -> Array:
+        return np.asarray(session().run(None, {image: images.astype(np.float32)})[0], dtype=np.float64)
+
+    def by_reference(images: Array) -> Array:
+        return np.asarray(run_reference(double(), {image: images})[0], dtype=np.float64)
+
+    if find_spec("onnxruntime") is None:
+        advice = "; with the package onnxruntime installed it may be checked"
+        return [Judge("the reference implementation of ONNX", by_reference, advice=advice)]
+    return [
+        Judge("onnxruntime", by_runtime, single=True),
+        Judge("the reference implementation of ONNX", by_reference),
+    ]
+
+
+def _session(model: onnx.ModelProto) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # errors come as exceptions, and its lines would go past Python to standard error
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def run_reference(model: onnx.ModelProto, inputs: dict[str, NDArray[Any]]) -> list[Any]:
+    """Outputs of the model by the reference implementation of ONNX, mended where it does not do what ONNX says."""
+    return list(ReferenceEvaluator(model, new_ops=list(MENDED)).run(None, inputs))
+
+
+def run_node(node: onnx.NodeProto, opsets: dict[str, int], inputs: dict[str, NDArray[Any]]) -> list[Any]:
+    """Outputs of a single node, as its operator is defined in these opsets."""
+    # As a model: for a node alone the reference implementation takes the newest operator, whatever opset it is given.
+    graph = onnx.helper.make_graph(
+        [node],
+        "node",
+        [
+            onnx.helper.make_tensor_value_info(name, onnx.helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+            for name, array in inputs.items()
+        ],
+        [onnx.helper.make_empty_tensor_value_info(name) for name in node.output if name],
+    )
+    imports = [onnx.helper.make_opsetid(domain, version) for domain, version in opsets.items()]
+    return run_reference(onnx.helper.make_model(graph, opset_imports=imports), inputs)
+
+
+def _converted(model: onnx.ModelProto, kind: int) -> onnx.ModelProto:
+    """A copy of the model with all its floating-point numbers of one kind."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    tensors = list(copy.graph.initializer)
+    for node in copy.graph.node:
+        for entry in node.attribute:
+            if entry.type == onnx.AttributeProto.TENSOR:
+                tensors.append(entry.t)
+            elif node.op_type == "Cast" and entry.name == "to" and entry.i in FLOATS:
+                entry.i = kind
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(kind)
+    for tensor in tensors:
+        if tensor.data_type in FLOATS:
+            name = tensor.name
+            with np.errstate(over="ignore"):
+                tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(dtype), name))
+    for value in (*copy.graph.input, *copy.graph.output):
+        if value.type.tensor_type.elem_type in FLOATS:
+            value.type.tensor_type.elem_type = kind
+    del copy.graph.value_info[:]
+    return copy
