@@ -42,8 +42,7 @@ def instance_data(
     y = check_labels(labels, network.classes)
     if len(y) != len(x):
         raise InputError(f"labels: got {len(y)} labels for {len(x)} images")
-    if not network.groups:
-        raise InputError("network: no layer carries a score (no affine layer is followed by a ReLU before the output)")
+    network.check_scored()
     epsilon = float(settings.epsilon or 0.0)
     validity = validity_of(settings.gate)
     if isinstance(bounds, str):

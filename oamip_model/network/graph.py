@@ -172,7 +172,8 @@ def batch_norm(
 ) -> tuple[ChannelScale, Array]:
     """Batch norm in eval mode as a scale and a bias per channel."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        scale = (1.0 if weight is None else weight) / np.sqrt(variance + eps)
+        # In single precision, as ONNX files keep it, so that a module and its file fold to the same weights.
+        scale = (1.0 if weight is None else weight) / np.sqrt(variance + float(np.float32(eps)))
         return ChannelScale(scale), (0.0 if bias is None else bias) - mean * scale
 
 

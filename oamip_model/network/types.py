@@ -117,6 +117,21 @@ class Network:
         """Number of logits."""
         return self.layers[-1].size
 
+    def check_scored(self, loss: bool = True) -> Network:
+        """The network itself, where some layer carries a score.
+
+        loss: also make sure that it has two logits or more, without which a loss over classes is a constant. Raises
+        InputError where either is missing.
+        """
+        if not self.groups:
+            raise InputError(
+                "network: no layer carries a score; one does where an affine layer before the output is followed by a "
+                "ReLU, and its units are read behind that ReLU alone, with nothing added to them in between"
+            )
+        if loss and self.classes < 2:
+            raise InputError("network: it has one logit; a loss over classes needs two or more")
+        return self
+
     def by_group(self, scores: Array) -> dict[str, Array]:
         """Scores of all units, (units,) group after group, as {group name: (units of it,)}.
 

@@ -84,6 +84,7 @@ def baseline_scores(
     pixels = None if given is None else check_pixels(cast("ArrayLike", given))
     if not isinstance(network, Network):
         network = read_network(network, None if pixels is None else pixels.shape[1:])
+    network.check_scored(loss=method in _WITH_LABELS)
     started = time.perf_counter()
     count = 0
     options: dict[str, Any] = {"method": method, "input_shape": list(network.input_shape)}

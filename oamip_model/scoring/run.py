@@ -223,9 +223,12 @@ def as_dataset(images: Dataset | ArrayLike, labels: ArrayLike | None) -> Dataset
 def as_network(
     network: Network | nn.Module | str | Path, data: Dataset, input_shape: Sequence[int] | None = None
 ) -> Network:
-    """The network as plain data; a module without a given input shape takes the shape of the images."""
+    """The network as plain data; a module without a given input shape takes the shape of the images.
+
+    Raises InputError where no layer of it carries a score, or where it has one logit only.
+    """
     if isinstance(network, Network):
-        return network
-    if isinstance(network, str | Path):
-        return read_network(network, input_shape)
-    return read_network(network, data.images.shape[1:] if input_shape is None else input_shape)
+        return network.check_scored()
+    if input_shape is None and not isinstance(network, str | Path):
+        input_shape = data.images.shape[1:]
+    return read_network(network, input_shape).check_scored()

@@ -108,6 +108,7 @@ def choose_units(
 
 def check_scores(scores: AnyScores, network: Network) -> dict[str, Array]:
     """The scores of every group as arrays, {group: (units,)}. Raises InputError where they do not fit the network."""
+    network.check_scored(loss=False)
     fingerprint = getattr(scores, "network", None)
     if fingerprint is not None and fingerprint != network.fingerprint:
         raise InputError(
@@ -119,8 +120,9 @@ def check_scores(scores: AnyScores, network: Network) -> dict[str, Array]:
             f"scores: got {type(scores).__name__}, a Scores result or a mapping from layer to scores is needed"
         )
     names = [group.name for group in network.groups]
-    if not names:
-        raise InputError("prune: the network has no layer with scores (an affine layer with a ReLU, not the last)")
+    if fingerprint is not None and len(by_layer) == len(names) and set(by_layer) != set(names):
+        # The same network from another file, which names its layers otherwise: they come in the same order.
+        by_layer = dict(zip(names, by_layer.values(), strict=True))
     for name in by_layer:
         if name not in names:
             raise InputError(f"scores: unknown layer {name!r}, this network scores {', '.join(names)}")

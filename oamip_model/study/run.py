@@ -154,7 +154,9 @@ class _Study:
         known = self.known(cell) if cell.gate != "published" else None
         bounds, seconds = self.bounded(cell, known)
         scores = known["scores"] if known is not None and known["objective"] is not None else None
-        start = None if scores is None else {name: np.asarray(values) for name, values in scores.items()}
+        # By place, not by name: an equal network of another file may name its layers otherwise.
+        groups = [group.name for group in network.groups]
+        start = None if scores is None else dict(zip(groups, map(np.asarray, scores.values()), strict=True))
         x, y = self.arrays(network)
         return measure(
             cell, settings, network, x, y, bounds, seconds, start, self.effort, lambda line: self.tell(cell, line),

@@ -171,5 +171,5 @@ def test_bad_scores_are_refused_in_one_line(scores: Any, message: str) -> None:
 
 def test_network_without_scores_is_refused() -> None:
     network = read_network(nn.Sequential(nn.Linear(3, 2)).eval(), (3,))
-    with pytest.raises(InputError, match="no layer with scores"):
+    with pytest.raises(InputError, match="no layer carries a score"):
         choose_units({}, network, threshold=0.5)
