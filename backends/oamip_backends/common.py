@@ -56,6 +56,7 @@ class Outcome:
     message: str = ""
     interrupted: bool = False
     row_duals: Array | None = None
+    ray: Array | None = None
     unclear: bool = False
     timed_out: bool = False
 
@@ -264,6 +265,7 @@ class CheckedRun(ABC):
             outcome.status, self.backend.name, self.backend.version(), outcome.x, objective, bound, outcome.nodes,
             time.perf_counter() - begin, outcome.message, outcome.interrupted,
             outcome.row_duals if outcome.status is Status.OPTIMAL else None,
+            ray=outcome.ray if outcome.status is Status.INFEASIBLE else None,
         )  # fmt: skip
 
     def _judge(self, outcome: Outcome, relaxed: bool) -> None:

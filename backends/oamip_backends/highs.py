@@ -316,6 +316,7 @@ class HighsSession(CheckedSession):
             outcome.timed_out = bool(model == kinds.kTimeLimit)
         elif model == kinds.kInfeasible:
             outcome.status = Status.INFEASIBLE
+            outcome.ray = None if is_mip else self._ray()
         elif model == kinds.kUnbounded:
             outcome.status = Status.UNBOUNDED
         elif model == kinds.kUnboundedOrInfeasible:
@@ -325,6 +326,11 @@ class HighsSession(CheckedSession):
         if outcome.status in (Status.OPTIMAL, Status.FEASIBLE):
             self._read_point(outcome, info, is_mip)
         return outcome
+
+    def _ray(self) -> Array | None:
+        status, there, values = self._highs.getDualRay()
+        fits = status == self._lib.HighsStatus.kOk and there
+        return np.array(values, dtype=np.float64) if fits else None
 
     def _read_point(self, outcome: Outcome, info: Any, is_mip: bool) -> None:
         solution = self._highs.getSolution()

@@ -235,6 +235,7 @@ def record(result: Scores) -> dict[str, Any]:
         "sparsity",
         "heuristic",
         "proved",
+        "proof",
         "relaxed",
         "averaged",
         "interrupted",

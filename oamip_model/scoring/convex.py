@@ -33,7 +33,8 @@ class ConvexResult:
     """scores (units,), loss at them, objective = price @ scores + weight * loss, its lower bound, and what it took.
 
     calls: of the oracle; projections: that were made, of which ``failed`` did not pass their check, so that the
-    master's own point was taken; variables, rows: of the last master.
+    master's own point was taken; variables, rows: of the last master; certified: the bound follows from the duals of a
+    master.
     """
 
     scores: Array
@@ -50,6 +51,7 @@ class ConvexResult:
     failed: int = 0
     variables: int = 0
     rows: int = 0
+    certified: bool = False
 
     @property
     def gap(self) -> float:
@@ -123,6 +125,7 @@ class _Level:
         self.limit, self.seed, self.projection = 500, 0, "euclid"
         self.calls = self.projections = self.failed = 0
         self.bound = -np.inf
+        self.certified = False
         self.objective = np.inf
         self.loss = np.inf
         self.best = np.ones(len(price))
@@ -141,6 +144,10 @@ class _Level:
         self.calls += 1
         self.cuts.add(point, value, gradient)
         self.consider(point, value)
+
+    def prove(self, bound: float, certified: bool) -> None:
+        if bound > self.bound:
+            self.bound, self.certified = bound, certified
 
     def gap(self) -> float:
         return (self.objective - self.bound) / max(abs(self.objective), 1e-10)
@@ -178,7 +185,7 @@ class _Level:
                     solution = session.solve()
                 if solution.status is not Status.OPTIMAL or solution.bound is None or solution.x is None:
                     raise SolverError(f"{self.backend.name}: the master program ended as {solution.status.value}")
-                self.bound = max(self.bound, solution.bound)
+                self.prove(solution.bound, solution.certified)
                 if self.finished():
                     return
                 point = self.nearest()
@@ -213,7 +220,7 @@ class _Level:
             options = Options(time_limit=left, gap=self.tolerance / 4, seed=self.seed)
             solution = solve_once(self.backend, self.master(True), options)
             if solution.bound is not None:
-                self.bound = max(self.bound, solution.bound)
+                self.prove(solution.bound, solution.certified)
             if solution.x is None:
                 self.stopped = f"the master program ended as {solution.status.value}"
                 return
@@ -228,5 +235,5 @@ class _Level:
         return ConvexResult(
             self.best, self.loss, self.objective, self.bound, status, self.calls, time.monotonic() - self.began,
             self.backend.name, self.backend.version(), self.stopped, self.projections, self.failed,
-            len(self.price) + 1, len(self.cuts.level),
+            len(self.price) + 1, len(self.cuts.level), self.certified,
         )  # fmt: skip

@@ -60,7 +60,7 @@ def solve_convex_layer(task: LayerTask, progress: Callable[[str], None] | None =
             (), result.status.value, result.objective, result.bound, result.gap, result.loss,
             result.objective - weight * result.loss, loss, check, None, calls, len(tangents.level),
             seconds | {"replay": time.monotonic() - before}, result.message, weight, task.name, result.variables,
-            result.rows, trained,
+            result.rows, trained, certified=result.certified,
         )  # fmt: skip
         return LayerOutcome(result.scores, task.cut(result.scores), program, result.solver, result.version, head)
 

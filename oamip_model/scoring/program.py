@@ -162,6 +162,7 @@ def _solve(
         indices, solution.status.value, solution.objective, solution.bound, solution.gap, solution.loss,
         solution.sparsity, replayed, check, solution.nodes, solution.rounds, solution.cuts, seconds, solution.message,
         heuristic=found.objective if found is not None and np.isfinite(found.objective) else None,
+        certified=solution.certified,
     )  # fmt: skip
     return ProgramOutcome(result, solution.scores, solution.solver, solution.version, solution.interrupted)
 

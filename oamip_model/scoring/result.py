@@ -60,7 +60,8 @@ class ProgramResult:
     weight: of the loss, where the program had one of its own; images: their positions in the source (layer by layer:
     among the images given, and left out where all are taken). Of a layer's program also: layer: the score group;
     variables, rows: of the last master; trained: the head, where one was trained. heuristic: objective of the scores
-    that the primal heuristic found, where it was asked for and found any.
+    that the primal heuristic found, where it was asked for and found any. certified: the dual bound follows from duals
+    of linear programs, rounding included; otherwise it is a claim of the solver's, tested against known points.
     """
 
     images: tuple[int, ...]
@@ -83,6 +84,12 @@ class ProgramResult:
     rows: int | None = None
     trained: TrainedHead | None = None
     heuristic: float | None = None
+    certified: bool = False
+
+    @property
+    def proof(self) -> str:
+        """How the dual bound is known: "certified" from duals, "claimed" by the solver, or "none"."""
+        return "none" if self.bound is None else "certified" if self.certified else "claimed"
 
 
 def total_seconds(programs: Iterable[ProgramResult]) -> dict[str, float]:
@@ -215,13 +222,19 @@ class Scores:
             and bool(self.replay.passed)
         )
 
+    @property
+    def proof(self) -> str:
+        """The weakest of the programs' proofs of their dual bounds: "certified", "claimed" or "none"."""
+        order = ["certified", "claimed", "none"]
+        return max((p.proof for p in self.programs), key=order.index, default="none")
+
     def summary(self) -> str:
         """One line that states what these scores are: status, gap, relaxed or integer, averaged or not, images,
         replay."""
         if self.planned == 0:
             seen = f"{self.images} images ({self.source})" if self.images else "no images"
             return f"no program was solved: scores by the rule {self.strategy}, {seen}: nothing is proved"
-        gap = "gap unknown" if self.gap is None else f"gap {self.gap:.2g}"
+        gap = "gap unknown" if self.gap is None else f"gap {self.gap:.2g} ({self.proof})"
         kind = "relaxed ReLU states" if self.relaxed else "integer ReLU states"
         if self.layerwise:
             kind = f"{len(self.by_layer)} layers scored one by one ({self.strategy}, head {self.head})"
@@ -235,7 +248,7 @@ class Scores:
         if self.replay is not None:
             verdict = {True: "passed", False: "FAILED", None: "does not apply to a relaxation"}[self.replay.passed]
             check = f"replay check {verdict} (logits differ by {self.replay.logits:.2g})"
-        proved = "proved optimal" if self.proved else "not proved optimal for the network"
+        proved = f"proved optimal ({self.proof})" if self.proved else "not proved optimal for the network"
         if self.layerwise and self.status == "optimal":
             proved = "each layer's program proved optimal within its gap, the network's not"
             proved += ", nor the exchanges" if self.exchanged else ""
@@ -250,6 +263,7 @@ class Scores:
         """
         target = Path(path)
         record = asdict(self) | {"format": _FORMAT, "summary": self.summary(), "proved": self.proved, "gap": self.gap}
+        record |= {"proof": self.proof}
         record |= {"status": self.status, "objective": self.objective, "bound": self.bound, "averaged": self.averaged}
         if sum(len(s) for s in self.by_layer.values()) > _INLINE:
             from safetensors.numpy import save

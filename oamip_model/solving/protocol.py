@@ -163,7 +163,8 @@ class Solution:
     minimising); nodes: branch-and-bound nodes; seconds: wall clock of the solve; interrupted: stopped by Ctrl-C;
     row_duals: (rows,) of a linear program solved to optimality, where the solver gives them: the derivative of the
     objective by the active row bound, also when maximising; certified: the bound follows from such duals, rounding
-    included, and is no claim of the solver's.
+    included, and is no claim of the solver's; ray: (rows,) multipliers of the rows of an infeasible linear program that
+    show why there is no point, where the solver gives them.
     """
 
     status: Status
@@ -178,6 +179,7 @@ class Solution:
     interrupted: bool = False
     row_duals: Array | None = field(default=None, repr=False)
     certified: bool = False
+    ray: Array | None = field(default=None, repr=False)
 
     @property
     def gap(self) -> float | None:

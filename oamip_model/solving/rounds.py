@@ -98,7 +98,7 @@ class Rounds(SolveState):
         if solution.interrupted:
             raise KeyboardInterrupt
         if solution.status is not Status.OPTIMAL:
-            self.stopped = solution.status.value
+            self.stopped = solution.message or solution.status.value
         if solution.status is Status.INFEASIBLE and self.cutoff < np.inf:
             self.stopped = f"infeasible within the bounds, which hold up to an objective of {self.cutoff:g} only"
         elif solution.status is Status.INFEASIBLE:
@@ -135,9 +135,8 @@ class Rounds(SolveState):
             if (done and not hull_cuts) or self.stopped:
                 return
             needed = missing * weight > _SETTLED * self.tolerance * max(abs(value), 1e-10)
-            stalled = (
-                stalled + 1 if self.bound <= before or np.isclose(self.bound, before, rtol=1e-12, atol=1e-12) else 0
-            )
+            still = self.bound <= before or np.isclose(self.bound, before, rtol=1e-12, atol=1e-12)
+            stalled = stalled + 1 if still else 0
             if not hull_cuts and (not needed.any() or stalled >= _STALL):
                 if not relaxed:
                     self.stopped = "the outer approximation stalled"

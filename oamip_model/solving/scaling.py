@@ -142,12 +142,20 @@ class ScaledSession:
         found = replace(found, x=x, objective=objective, row_duals=duals)
         linear = relaxed or not self._arrays.is_mip
         proved = self._proved(duals) if found.status is Status.OPTIMAL and linear and duals is not None else np.inf
+        if linear and found.status is Status.INFEASIBLE and found.ray is not None:
+            return replace(found, certified=self._has_no_point(found.ray / np.concatenate(self._sizes)))
         return replace(found, bound=proved, certified=True) if np.isfinite(proved) else found
 
     def _proved(self, duals: Array) -> float:
         a = self._arrays
         value = weak_duality(a.sense * a.cost, self._low, self._high, self._blocks, a.sense * duals)
         return float(a.sense * value + a.offset)
+
+    def _has_no_point(self, ray: Array) -> bool:
+        """Whether these multipliers of the rows prove that no point satisfies them (Farkas' lemma)."""
+        nothing = np.zeros_like(self._arrays.cost)
+        ways = (weak_duality(nothing, self._low, self._high, self._blocks, sign * ray) for sign in (1.0, -1.0))
+        return any(value > 0 for value in ways)
 
     def add_rows(self, rows: sp.csr_array, lower: Array, upper: Array) -> None:
         """See :class:`oamip_model.solving.protocol.Session`."""

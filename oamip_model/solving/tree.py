@@ -126,6 +126,8 @@ class Tree:
             return
         x, _ = self._solve_node({}, root=True)
         if x is not None and cuts.add():
+            # What a program of one image proved is, without its linear programs, a claim to this tree.
+            self.lp.certified = False
             self._solve_node({}, root=True)
 
     def cutoff(self) -> float:

@@ -8,7 +8,6 @@ from oamip_model.lazy import lazy_names
 
 if TYPE_CHECKING:
     from oamip_model.tightening.compute import compute_bounds as compute_bounds
-    from oamip_model.tightening.lp import certified as certified
     from oamip_model.tightening.lp import lp_bounds as lp_bounds
     from oamip_model.tightening.methods import BOUND_METHODS as BOUND_METHODS
     from oamip_model.tightening.mip import mip_bounds as mip_bounds
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 _HOMES = {
     "BOUND_METHODS": "methods",
     "compute_bounds": "compute",
-    "certified": "lp",
     "lp_bounds": "lp",
     "mip_bounds": "mip",
 }

@@ -19,7 +19,8 @@ from oamip_model.formulation.arrange import arrange
 from oamip_model.formulation.layout import Expressions
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
-from oamip_model.solving.protocol import Arrays, Options, Status
+from oamip_model.solving.certificates import safe_bound
+from oamip_model.solving.protocol import Options, Status
 from oamip_model.solving.registry import get_backend, open_cost_session
 from oamip_model.tightening.climb import climb
 from oamip_model.tightening.limit import Limit, limited, unreachable
@@ -127,7 +128,7 @@ def _optimised(
                     continue
                 if solution.row_duals is None:
                     raise InputError(f"solver: {solution.solver} gives no duals of linear programs, which lp needs")
-                value = certified(replace(program.arrays, cost=sign * cost), solution.row_duals)
+                value = safe_bound(replace(program.arrays, cost=sign * cost), solution.row_duals)
                 constant = targets.constant[row]
                 value -= OUTWARD * (abs(value) + abs(constant))
                 found[row] = sign * (value + sign * constant)
@@ -159,27 +160,3 @@ def limited_relaxation(
     matrix = sp.csr_array((np.ones(len(rows)), (rows, found[rows])), shape=shape)
     targets = Expressions(matrix, np.zeros(len(at)))
     return limited(replace(program, targets=targets), network, limit, logits)
-
-
-def certified(arrays: Arrays, duals: Array) -> float:
-    """A lower bound of the linear program ``arrays`` (a minimisation) that holds for any row duals (rows,).
-
-    Weak duality: cost @ x = (cost - matrix.T @ y) @ x + y @ (matrix @ x), the first part at least its least value over
-    the columns' box, the second at least y times the row bound on the side of y's sign; a y that points to a side
-    without a bound counts as 0. Rounding is covered by a share of the magnitudes that are summed. Every column must be
-    bounded.
-
-    Example:
-        >>> from scipy.sparse import csr_array
-        >>> row, cost, zero = csr_array([[1.0, 1.0]]), np.array([1.0, 2.0]), np.zeros(2)
-        >>> arrays = Arrays(row, cost, zero, np.ones(2), np.array([1.5]), np.array([np.inf]), np.zeros(2, bool))
-        >>> [round(certified(arrays, np.array([y])), 6) for y in (2.0, 1.0, 0.5)]
-        [2.0, 1.5, 0.75]
-    """
-    y = np.where(np.isfinite(np.where(duals > 0, arrays.row_lower, arrays.row_upper)), duals, 0.0)
-    side = np.where(y > 0, arrays.row_lower, np.where(y < 0, arrays.row_upper, 0.0))
-    reduced = arrays.cost - arrays.matrix.T @ y
-    value = float(y @ side) + float(np.minimum(reduced * arrays.lower, reduced * arrays.upper).sum())
-    most = np.maximum(np.abs(arrays.lower), np.abs(arrays.upper))
-    size = np.abs(y) @ np.abs(side) + np.abs(arrays.cost) @ most + np.abs(y) @ (abs(arrays.matrix) @ most)
-    return value - OUTWARD * float(size)
