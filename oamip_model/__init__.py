@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from oamip_model.pruning import retrain as retrain
     from oamip_model.pruning import save_module as save_module
     from oamip_model.pruning import to_module as to_module
+    from oamip_model.refit import Refit as Refit
+    from oamip_model.refit import RefitReport as RefitReport
+    from oamip_model.refit import refit_network as refit_network
     from oamip_model.scoring import Scores as Scores
     from oamip_model.scoring import load_scores as load_scores
     from oamip_model.scoring import score as score
@@ -62,6 +65,7 @@ _HOMES = {
     "fine_tune": "pruning", "prune": "pruning",
     "prune_while_training": "pruning", "prune_with_report": "pruning", "retrain": "pruning", "save_module": "pruning",
     "to_module": "pruning",
+    "Refit": "refit", "RefitReport": "refit", "refit_network": "refit",
     "Scores": "scoring", "load_scores": "scoring", "score": "scoring",
     "compile_arrays": "solving", "get_backend": "solving", "list_solvers": "solving", "solve_instance": "solving",
     "compute_bounds": "tightening",

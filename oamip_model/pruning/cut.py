@@ -18,8 +18,13 @@ from oamip_model.network.types import Network
 from oamip_model.pruning.check import TOLERANCE, expected_logits
 from oamip_model.pruning.mask import NotWiredError, masked_copy
 from oamip_model.pruning.rebuild import term_modules, to_module
+from oamip_model.pruning.refitted import with_weights
 from oamip_model.pruning.remove import smaller_copy, tie_again
 from oamip_model.pruning.report import PruneReport
+from oamip_model.refit.options import AnyRefit, as_refit
+from oamip_model.refit.report import RefitReport
+from oamip_model.refit.run import refit_network
+from oamip_model.refit.stream import AnyImages
 from oamip_model.scoring.select import Amount, AnyScores, Scope, Selection, Threshold, choose_units
 
 Mode: TypeAlias = Literal["remove", "mask"]
@@ -36,6 +41,8 @@ def prune(
     mode: Mode = "remove",
     input_shape: Sequence[int] | None = None,
     network: Network | None = None,
+    refit: AnyRefit | None = None,
+    images: AnyImages | None = None,
 ) -> nn.Module:
     """A new module without the units of low score; the arguments and errors of :func:`prune_with_report`.
 
@@ -58,6 +65,8 @@ def prune(
         mode=mode,
         input_shape=input_shape,
         network=network,
+        refit=refit,
+        images=images,
     )[0]
 
 
@@ -71,6 +80,8 @@ def prune_with_report(
     mode: Mode = "remove",
     input_shape: Sequence[int] | None = None,
     network: Network | None = None,
+    refit: AnyRefit | None = None,
+    images: AnyImages | None = None,
 ) -> tuple[nn.Module, PruneReport]:
     """A new module without the units of low score, and what was removed. The module given is not changed.
 
@@ -79,18 +90,59 @@ def prune_with_report(
     :func:`~.select.choose_units`. mode: "remove" makes the module physically smaller (Torch-Pruning); "mask" keeps its
     shapes and zeroes the units by torch.nn.utils.prune, so that fine-tuning leaves them zero. input_shape: shape of one
     image, where neither ``scores`` (in its options) nor ``network`` nor the file tells it. network: the module's
-    network, if it has been read before.
+    network, if it has been read before. refit: a level, or an :class:`oamip_model.Refit`, by which the weights that are
+    left are fitted to the trained network; images: that it is done from, without labels: an array (n, ...), a Dataset
+    or a torch DataLoader. The report says what the refit did.
 
     Removed units give 0, bias and batch norm included: the result is compared with the network without these units on
-    random images, to 1e-5. A module whose layers cannot be cut in place (functional layers, a flattening with
-    fixed sizes) is rebuilt by :func:`~.rebuild.to_module`, as files and networks are; the report says so.
+    random images, to 1e-5 (with a refit, with the refitted network). A module whose layers cannot be cut in place
+    (functional layers, a flattening with fixed sizes) is rebuilt by :func:`~.rebuild.to_module`, as files and networks
+    are; the report says so.
 
     Raises InputError for bad arguments, and where ``network`` is not the module's; CheckError where the result differs.
     """
     if mode not in get_args(Mode):
         raise InputError(f"mode: got {mode!r}, it is {' or '.join(get_args(Mode))}")
+    if refit is not None and images is None:
+        raise InputError("images: a refit needs some, without labels")
+    if refit is None and images is not None:
+        raise InputError("images: got some, but without a refit they have no use")
+    asked = None if refit is None else as_refit(refit)
     network = _network_of(module, network, scores, None if input_shape is None else check_shape(input_shape))
     selection = choose_units(scores, network, threshold=threshold, amount=amount, scope=scope)
+    if asked is not None:
+        assert images is not None
+        return _refitted(module, network, selection, mode, refit_network(network, selection.keep, images, asked))
+    return _pruned(module, network, selection, mode)
+
+
+def _refitted(
+    module: nn.Module | Network | str | Path,
+    network: Network,
+    selection: Selection,
+    mode: Mode,
+    found: tuple[Network, RefitReport],
+) -> _Result:
+    """The module with the refitted network's weights, pruned."""
+    after, told = found
+    before = _count(module if isinstance(module, nn.Module) else to_module(network))
+    reason = ""
+    if isinstance(module, nn.Module):
+        try:
+            with torch.inference_mode(False):
+                module = with_weights(module, network, after)
+        except NotWiredError as problem:
+            module, reason = after, str(problem)
+    elif isinstance(module, Network):
+        module = after
+    else:
+        module, reason = after, "it was read from a file"
+    result, report = _pruned(module, after, selection, mode)
+    return result, replace(report, parameters_before=before, refit=told, reason=reason or report.reason)
+
+
+def _pruned(module: nn.Module | Network | str | Path, network: Network, selection: Selection, mode: Mode) -> _Result:
+    """The module without the units that go, made smaller in place where that can be, and its report."""
     # Torch-Pruning traces by autograd, which inference mode would switch off for good.
     with torch.inference_mode(False):
         in_place, reason = None, "a network was given, not a module"

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from oamip_model.refit.report import RefitReport
+
 
 @dataclass(frozen=True)
 class PruneReport:
@@ -18,7 +20,8 @@ class PruneReport:
     with convolutions with groups. With mode "mask", those that removal would leave so.
     parameters_before, parameters_after: of the module, weights in and out of each unit and biases counted; with mode
     "mask", after is that of the module that removal would give.
-    rebuilt: the module was made anew from the network, and ``reason`` says why.
+    rebuilt: the module was made anew from the network, and ``reason`` says why. refit: what a refit did, if there was
+    one.
     """
 
     mode: str
@@ -30,6 +33,7 @@ class PruneReport:
     parameters_after: int
     rebuilt: bool
     reason: str = ""
+    refit: RefitReport | None = None
 
     @property
     def units_share(self) -> float:
@@ -64,4 +68,6 @@ class PruneReport:
             text += f"; zeroed, but still in the weights because the layer cannot be cut there: {zeros}"
         if self.rebuilt:
             text += f"; the module was rebuilt from the network: {self.reason}"
+        if self.refit is not None:
+            text += f"; {self.refit.summary()}"
         return text

@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from oamip_model.network.ops import Array
-from oamip_model.scoring.layers import TorchLayers
 from oamip_model.scoring.losses import Loss, cross_entropy
 from oamip_model.scoring.representation import Representation
+from oamip_model.torchnet.layers import TorchLayers
 
 
 class Oracle(ABC):

@@ -14,12 +14,12 @@ from oamip_model.network.ops import Array
 from oamip_model.scoring.columns import Oracle, is_affine_after, pattern_columns, rest_columns, shared_columns
 from oamip_model.scoring.convex import ConvexResult, minimise_convex
 from oamip_model.scoring.heads import train_linear_head
-from oamip_model.scoring.layers import TorchLayers
 from oamip_model.scoring.plan import LayerOutcome
 from oamip_model.scoring.projection import Tangents
 from oamip_model.scoring.representation import Representation
 from oamip_model.scoring.result import ProgramResult, ReplayCheck, TrainedHead
 from oamip_model.scoring.task import LayerTask, tensors
+from oamip_model.torchnet.layers import TorchLayers
 
 _CLOSER = 4
 """Weights between those of the path that are tried, to get to the amount."""

@@ -18,7 +18,6 @@ from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
 from oamip_model.scoring.columns import is_affine_after
 from oamip_model.scoring.exchange import Exchanged, affordable_images, exchange_units, scores_of
-from oamip_model.scoring.layers import TorchLayers
 from oamip_model.scoring.losses import loss_by_name
 from oamip_model.scoring.plan import LayerOutcome, Plan
 from oamip_model.scoring.result import Scores, total_seconds
@@ -29,6 +28,7 @@ from oamip_model.scoring.task import LayerTask, Measured, measure
 from oamip_model.solving.parallel import Workers
 from oamip_model.solving.protocol import Status
 from oamip_model.solving.registry import get_backend
+from oamip_model.torchnet.layers import TorchLayers
 
 Item: TypeAlias = tuple[int, dict[int, Array], Array | None]
 """A group, the masks of the other groups, and the scores of the group at which its head is linearised."""

@@ -20,9 +20,9 @@ from torch import Tensor
 from oamip_model.clock import tick
 from oamip_model.network.ops import Array, Conv2d, Dense
 from oamip_model.network.types import Network
-from oamip_model.scoring.layers import TorchLayers
 from oamip_model.scoring.losses import hinge
 from oamip_model.scoring.task import tensors
+from oamip_model.torchnet.layers import TorchLayers
 
 LEAST_IMAGES, MOST_IMAGES = 1_000, 30_000
 """Images that the search looks at; with fewer it would fit them rather than what they stand for, and is left out."""

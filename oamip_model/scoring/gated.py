@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from oamip_model.formulation import Settings, gate_scale, sparsity_weights
 from oamip_model.network.ops import Array
 from oamip_model.network.types import IMAGE, Network
-from oamip_model.scoring.layers import TorchLayers
+from oamip_model.torchnet.layers import TorchLayers
 
 PENALTY = 100.0
 """Weight of what a margin is missed by, in the loss "margin", whose rows have no weight of their own."""

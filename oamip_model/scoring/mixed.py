@@ -16,13 +16,13 @@ from oamip_model.network.ops import Array
 from oamip_model.scoring.auxiliary import AuxiliaryHead, given_head, train_auxiliary_head
 from oamip_model.scoring.columns import is_affine_after
 from oamip_model.scoring.convex_layer import solve_convex_layer
-from oamip_model.scoring.layers import TorchLayers
 from oamip_model.scoring.plan import LayerOutcome
 from oamip_model.scoring.program import ProgramOutcome, Solver, solve_program
 from oamip_model.scoring.result import ReplayCheck, TrainedHead
 from oamip_model.scoring.tail import Tail, head_tail, named_scores, rest_tail
 from oamip_model.scoring.task import LayerTask, tensors
 from oamip_model.solving.protocol import Status
+from oamip_model.torchnet.layers import TorchLayers
 
 
 def solve_mixed_layer(task: LayerTask, progress: Callable[[str], None] | None = None) -> LayerOutcome:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from oamip_model.network.ops import Array
-from oamip_model.scoring.layers import TorchLayers, spread_by_unit
+from oamip_model.torchnet.layers import TorchLayers, spread_by_unit
 
 FEATURES = 4096
 """Features of one image above which a convolution's activations are averaged: 64 channels of 8x8."""

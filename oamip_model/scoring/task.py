@@ -15,10 +15,10 @@ from oamip_model.clock import unhurried
 from oamip_model.network.norms import unit_norms
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
-from oamip_model.scoring.layers import TorchLayers
 from oamip_model.scoring.losses import Loss, loss_by_name
 from oamip_model.scoring.plan import LayerOutcome, Plan
 from oamip_model.scoring.select import removal_count, removal_order
+from oamip_model.torchnet.layers import TorchLayers
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,9 +15,9 @@ from torch.nn import functional as F
 import oamip_model as om
 from oamip_model.scoring import decoupled
 from oamip_model.scoring.columns import is_affine_after, pattern_columns, rest_columns
-from oamip_model.scoring.layers import TorchLayers
 from oamip_model.scoring.store import RunStore
 from oamip_model.scoring.task import LayerTask
+from oamip_model.torchnet.layers import TorchLayers
 
 
 class Residual(nn.Module):

@@ -13,7 +13,7 @@ from oamip_model.formulation import hinge
 from oamip_model.pruning import choose_units
 from oamip_model.scoring import decoupled, exchange
 from oamip_model.scoring.exchange import Exchanged, affordable_images, exchange_units
-from oamip_model.scoring.layers import TorchLayers
+from oamip_model.torchnet.layers import TorchLayers
 
 KINDS = ["dense", "deep", "conv", "residual", "relu-pool", "norm"]
 

@@ -13,8 +13,8 @@ from torch import nn
 import oamip_model as om
 from oamip_model.scoring.columns import Columns, SharedColumns, shared_columns
 from oamip_model.scoring.heads import train_linear_head
-from oamip_model.scoring.layers import TorchLayers
 from oamip_model.scoring.representation import Representation
+from oamip_model.torchnet.layers import TorchLayers
 
 
 @pytest.fixture(scope="module")

@@ -55,7 +55,7 @@ class TorchLayers:
         outputs = dict(enumerate(known or []))
         last = len(self.network.layers) - 1 if upto is None else upto
         for k in range(len(outputs), last + 1):
-            outputs[k] = self._layer(k, images, scores, outputs)
+            outputs[k] = self.layer(k, images, scores, outputs)
         return list(outputs.values())
 
     def output(self, images: Tensor, scores: Mapping[int, Tensor], k: int | None = None) -> Tensor:
@@ -66,13 +66,13 @@ class TorchLayers:
         last = len(self.network.layers) - 1 if k is None else k
         outputs: dict[int, Tensor] = {}
         for made, freed in self._schedule(last):
-            outputs[made] = self._layer(made, images, scores, outputs)
+            outputs[made] = self.layer(made, images, scores, outputs)
             for gone in freed:
                 del outputs[gone]
         return outputs[last]
 
-    def _layer(self, k: int, images: Tensor, scores: Mapping[int, Tensor], outputs: Mapping[int, Tensor]) -> Tensor:
-        """Output of layer k from the outputs that it reads."""
+    def layer(self, k: int, images: Tensor, scores: Mapping[int, Tensor], outputs: Mapping[int, Tensor]) -> Tensor:
+        """Output of layer k, (n, *shape), from images and those outputs, by layer, that it reads."""
         layer = self.network.layers[k]
         inputs = [images if term.source == IMAGE else outputs[term.source] for term in layer.terms]
         h = self.activate(layer, self.pre_activation(layer, inputs))

@@ -1,0 +1,119 @@
+"""Least squares of the layers that read cut units, from the first layer to the last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from oamip_model.refit.channels import full_weight, with_full_weight
+from oamip_model.refit.moments import Design, System, moments
+from oamip_model.refit.options import Refit
+from oamip_model.refit.walk import Walk
+
+
+@dataclass(frozen=True)
+class LayerFit:
+    """How far one layer is from the trained network's pre-activations, on the rows that were summed.
+
+    columns, outputs: of its weights; rows: images and positions; before, after: squared error of the weights as trained
+    and as refitted, as a share of the pre-activations' squared distance from their means; residual: of the normal
+    equations, relative to their right side, 0 where that is 0.
+    """
+
+    layer: str
+    columns: int
+    outputs: int
+    rows: int
+    before: float
+    after: float
+    residual: float
+
+
+def fit_layers(walk: Walk, options: Refit, progress: Callable[[LayerFit], None] | None = None) -> tuple[LayerFit, ...]:
+    """Refit, in the walk's network, each layer that reads cut units. Returns how well each fits."""
+    found = []
+    for k in range(len(walk.current.layers)):
+        design = Design(walk.slim, k)
+        if not design.readers:
+            continue
+        systems = moments(
+            design, walk, walk.inputs(k), walk.stream.count, rows=options.rows, seed=options.seed
+        )  # fmt: skip
+        found.append(refit_layer(walk, design, systems, options.ridge))
+        if progress is not None:
+            progress(found[-1])
+    return tuple(found)
+
+
+def refit_layer(walk: Walk, design: Design, systems: Iterable[System], ridge: float) -> LayerFit:
+    """Give a layer of the walk's network the weights that its moments say."""
+    layer = walk.current.layers[design.k]
+    change = torch.zeros_like(design.weights(walk))
+    bias = layer.bias.copy()
+    before = after = scale = right = left = 0.0
+    rows = 0
+    for system in systems:
+        solved = solve(system, ridge)
+        columns = torch.as_tensor(system.columns, device=change.device)[:, None]
+        change[columns, torch.as_tensor(system.outputs, device=change.device)] = solved.change
+        bias[system.outputs] += solved.constant.cpu().numpy()
+        before, after, scale = before + solved.before, after + solved.after, scale + system.variance
+        left, right = left + solved.residual**2, right + solved.size**2
+        rows = system.count
+    maps = {}
+    weights = (design.weights(walk) + change).T.cpu().numpy()
+    for index, number in enumerate(design.terms):
+        map = layer.terms[number].map
+        part = weights[:, design.starts[index] : design.starts[index + 1]]
+        maps[number] = with_full_weight(map, part.reshape(full_weight(map).shape))
+    walk.refit(design.k, maps, bias)
+    scale = scale if scale > 0 else 1.0
+    return LayerFit(
+        layer.name, change.shape[0], change.shape[1], rows, before / scale, after / scale,
+        (left / right) ** 0.5 if right > 0 else 0.0,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Solved:
+    """The change of weights (columns, outputs) and of constants (outputs,) that least squares ask for.
+
+    before, after: squared error without and with them; residual, size: norms of the residual and of the right side of
+    the normal equations.
+    """
+
+    change: Tensor
+    constant: Tensor
+    before: float
+    after: float
+    residual: float
+    size: float
+
+
+def solve(system: System, ridge: float) -> Solved:
+    """The minimum of the squared error plus ridge * d * ||change||^2.
+
+    d is the mean of the centred moments' diagonal entries above 0. The constants cost nothing. The squared error never
+    exceeds that of no change.
+    """
+    xx, xe, ee = system.centred
+    before = float(system.ee.sum())
+    # Columns of zeros, which masked units leave, do not count: with them removed the minimum is the same.
+    used = xx.diagonal()[xx.diagonal() > 0]
+    d = float(used.mean()) if len(used) else 0.0
+    if d <= 0:  # every column is constant
+        change = torch.zeros_like(xe)
+        constant = system.e / system.count
+        return Solved(change, constant, before, float(ee.sum()), 0.0, 0.0)
+    matrix = xx + ridge * d * torch.eye(len(xx), dtype=xx.dtype, device=xx.device)
+    factor = torch.linalg.cholesky(matrix)
+    change = torch.cholesky_solve(xe, factor)
+    constant = system.e / system.count - (system.x / system.count) @ change
+    after = float(ee.sum() - 2 * (change * xe).sum() + (change * (xx @ change)).sum())
+    residual = matrix @ change - xe
+    return Solved(
+        change, constant, before, max(after, 0.0), float(torch.linalg.norm(residual)), float(torch.linalg.norm(xe))
+    )

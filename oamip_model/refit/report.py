@@ -1,0 +1,74 @@
+"""What a refit did, level by level, and what of it is proved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from oamip_model.refit.least_squares import LayerFit
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How the cut network does on the refit's images after a level; "removal" is before the first one.
+
+    loss: mean divergence from the trained network's softmax, in nats; agreement: share of images that get the class
+    which the trained network gives them; accuracy: share that get their label's class, None without labels; seconds:
+    of the level.
+    """
+
+    name: str
+    loss: float
+    agreement: float
+    accuracy: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class RefitReport:
+    """What a refit did.
+
+    level: that was asked for; images, source: that it was from; trained_accuracy: of the network before the cut, on
+    these images, None without labels; stages: removal, and each level; layers: the least squares, in their order.
+    """
+
+    level: str
+    images: int
+    source: str
+    trained_accuracy: float | None
+    stages: tuple[Stage, ...]
+    layers: tuple[LayerFit, ...]
+
+    @property
+    def residual(self) -> float:
+        """Largest relative residual of the layers' normal equations."""
+        return max((layer.residual for layer in self.layers), default=0.0)
+
+    def summary(self) -> str:
+        """Two sentences: agreement or accuracy after each level, and what is proved.
+
+        Example:
+            >>> stages = (Stage("removal", 0.5, 0.7, None, 0.0), Stage("least-squares", 0.1, 0.9, None, 0.2))
+            >>> print(RefitReport("least-squares", 60, "images given as arrays", None, stages, ()).summary())
+            refit from 60 images (images given as arrays), agreement with the trained network: removal 70.0 %, ...
+        """
+        parts = [f"{stage.name} {_percent(stage.accuracy, stage.agreement)}" for stage in self.stages]
+        measure = "agreement with the trained network"
+        if self.trained_accuracy is not None:
+            measure = f"accuracy on them (trained network {100 * self.trained_accuracy:.1f} %)"
+        proved = (
+            f"each of {len(self.layers)} layers has its least squares to a relative residual of {self.residual:.1g}"
+        )
+        text = f"refit from {self.images} images ({self.source}), {measure}: {', '.join(parts)}"
+        return f"{text}; proved: {proved}; not proved: anything about the network or other images"
+
+    def record(self) -> dict[str, Any]:
+        """The report in plain types, for JSON."""
+        from dataclasses import asdict
+
+        return asdict(self) | {"residual": self.residual, "summary": self.summary()}
+
+
+def _percent(accuracy: float | None, agreement: float) -> str:
+    return f"{100 * (agreement if accuracy is None else accuracy):.1f} %"

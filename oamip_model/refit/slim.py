@@ -1,0 +1,286 @@
+"""A network without its cut units as plain data of smaller arrays, and the way back to arrays of the first size."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oamip_model.network.ops import Array, AveragePool, ChannelScale, Conv2d, Dense, Identity, LinearMap
+from oamip_model.network.types import IMAGE, Layer, Network, Term
+from oamip_model.refit.channels import Indices, channel_groups, full_weight, grouped, ungrouped, with_full_weight
+
+Flags = NDArray[np.bool_]
+
+
+class _NotUniformError(Exception):
+    """A channel goes in one place and stays in another, so that it cannot be taken out. Never leaves the file."""
+
+
+@dataclass(frozen=True, eq=False)
+class Slim:
+    """A network whose cut units are gone, with the places that the rest has in the full network.
+
+    full: the network as it was; network: the smaller one, without score groups where ``gates`` is empty; gates: masks
+    (units,) by group index that the smaller network still needs, none unless a cut channel cannot be taken out; stays:
+    by layer, the channels (first axis of the pre-activation) that are left; rows, columns: by (layer, term), for dense
+    maps the rows and columns of the weight that are left, for convolutions the output and input channels.
+    """
+
+    full: Network
+    network: Network
+    gates: dict[int, Array]
+    stays: tuple[Indices, ...]
+    rows: dict[tuple[int, int], Indices]
+    columns: dict[tuple[int, int], Indices]
+
+    def widen(self, changed: Network) -> Network:
+        """The full network with the weights of ``changed``, which is the smaller one with some weights replaced.
+
+        Weights of cut units are zero in a changed layer where they were read, and as they were where they are made.
+        """
+        layers = []
+        for k, (full, before, after) in enumerate(
+            zip(self.full.layers, self.network.layers, changed.layers, strict=True)
+        ):
+            bias = full.bias
+            if after.bias is not before.bias:
+                bias = bias.copy()
+                bias[self.stays[k]] = after.bias
+            terms = []
+            for number, term in enumerate(full.terms):
+                if after.terms[number].map is not before.terms[number].map:
+                    place = (self.rows[k, number], self.columns[k, number])
+                    term = replace(term, map=_widened(term.map, after.terms[number].map, *place))
+                terms.append(term)
+            layers.append(replace(full, bias=bias, terms=tuple(terms)))
+        return replace(self.full, layers=tuple(layers))
+
+    def reads_cut(self, layer: int, term: int) -> bool:
+        """Whether the term's weights read units that are cut."""
+        if (layer, term) not in self.columns:
+            return False
+        if self.gates:
+            return _gated_before(self.full, layer, term, self.gates)
+        return len(self.columns[layer, term]) < _inputs(self.full.layers[layer].terms[term].map)
+
+
+def slim_network(network: Network, keep: Mapping[str, NDArray[np.bool_]]) -> Slim:
+    """The network without the units that are not kept; keep: {group: (units,) True where the unit stays}.
+
+    Example:
+        >>> import torch, oamip_model as om
+        >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+        >>> slim = slim_network(om.read_network(module, (4,)), {"0": np.array([True, False, True])})
+        >>> [term.map.weight.shape for layer in slim.network.layers for term in layer.terms]
+        [(2, 4), (2, 2)]
+    """
+    masks = {g: np.asarray(keep[group.name], dtype=bool) for g, group in enumerate(network.groups)}
+    try:
+        gone = _gone(network, masks)
+        return _slim(network, gone)
+    except _NotUniformError:
+        gates = {g: mask.astype(np.float64) for g, mask in masks.items() if not mask.all()}
+        nothing = [np.zeros(layer.pre_shape[0], dtype=bool) for layer in network.layers]
+        whole = _slim(network, nothing)
+        return replace(whole, network=network, gates=gates)
+
+
+def frozen_terms(network: Network) -> set[tuple[int, int]]:
+    """Terms, as (layer, term), whose weights no refit may change.
+
+    These read the image with nothing but linear maps in between, or share their weights with another layer.
+    """
+    names = Counter(term.name for layer in network.layers for term in layer.terms if term.name)
+    behind: list[bool] = []
+    found = set()
+    for k, layer in enumerate(network.layers):
+        sources = [term.source != IMAGE and behind[term.source] for term in layer.terms]
+        behind.append(layer.activation != "none" or any(sources))
+        for number, term in enumerate(layer.terms):
+            weighted = isinstance(term.map, Dense | Conv2d)
+            if not weighted or not sources[number] or (term.name and names[term.name] > 1):
+                found.add((k, number))
+    return found
+
+
+def _inputs(map: LinearMap) -> int:
+    assert isinstance(map, Dense | Conv2d)
+    return int(map.weight.shape[1]) * (map.groups if isinstance(map, Conv2d) else 1)
+
+
+def _widened(full: LinearMap, slim: LinearMap, rows: Indices, columns: Indices) -> LinearMap:
+    weight = full_weight(full).copy()
+    weight[rows] = 0.0
+    weight[np.ix_(rows, columns)] = full_weight(slim)
+    return with_full_weight(full, weight)
+
+
+def _by_channel(flags: Flags, channels: int) -> Flags:
+    """Flags of activations by channel; raises where a channel's activations differ."""
+    rows = flags.reshape(channels, -1)
+    if (rows != rows[:, :1]).any():
+        raise _NotUniformError
+    return rows[:, 0]
+
+
+def _spread(flags: Flags, size: int) -> Flags:
+    return np.repeat(flags, size // len(flags))
+
+
+def _gone(network: Network, masks: Mapping[int, Flags]) -> list[Flags]:
+    """Which channels of each layer are cut, or only lead to cut ones."""
+    layers = network.layers
+    gone = [np.zeros(layer.pre_shape[0], dtype=bool) for layer in layers]
+    for k, layer in enumerate(layers):
+        if layer.group is not None and layer.units is not None:
+            gone[k] = _by_channel(~masks[layer.group][layer.units], layer.pre_shape[0])
+    before = -1
+    while before != sum(int(flags.sum()) for flags in gone):
+        before = sum(int(flags.sum()) for flags in gone)
+        for k, layer in enumerate(layers):
+            if k < len(layers) - 1:
+                gone[k] = gone[k] | _constant_zero(layer, gone)
+        for k in range(len(layers) - 2, -1, -1):
+            gone[k] = gone[k] | _unread(network, k, gone)
+    for k, layer in enumerate(layers):
+        for term in layer.terms:
+            if term.source != IMAGE and isinstance(term.map, Identity | ChannelScale | AveragePool):
+                _check_passed_on(layer, term, layers[term.source], gone[term.source], gone[k])
+    return gone
+
+
+def _check_passed_on(layer: Layer, term: Term, source: Layer, read: Flags, made: Flags) -> None:
+    given = _by_channel(_spread(read, source.size), term.input_shape[0])
+    wanted = _by_channel(_spread(made, int(np.prod(layer.pre_shape))), term.input_shape[0])
+    if (given != wanted).any():
+        raise _NotUniformError
+
+
+def _constant_zero(layer: Layer, gone: list[Flags]) -> Flags:
+    """Channels whose terms all read cut units, and that have no bias."""
+    size = int(np.prod(layer.pre_shape))
+    zero = _spread(np.asarray(layer.bias == 0), size)
+    for term in layer.terms:
+        if term.source == IMAGE:
+            return np.zeros(layer.pre_shape[0], dtype=bool)
+        reads = gone[term.source]
+        flat = _spread(reads, int(np.prod(term.input_shape)))
+        if isinstance(term.map, Conv2d) and term.map.groups > 1:
+            by_group = np.asarray(_channels_of(flat, term.input_shape[0]).reshape(term.map.groups, -1).all(axis=1))
+            zero = zero & _spread(by_group, size)
+        elif isinstance(term.map, Identity | ChannelScale | AveragePool):
+            zero = zero & _spread(_channels_of(flat, term.input_shape[0]), size)
+        else:
+            return np.zeros(layer.pre_shape[0], dtype=bool)
+    return _channels_of(zero, layer.pre_shape[0])
+
+
+def _channels_of(flags: Flags, channels: int) -> Flags:
+    return np.asarray(flags.reshape(channels, -1).all(axis=1))
+
+
+def _unread(network: Network, k: int, gone: list[Flags]) -> Flags:
+    """Channels of layer k that only cut ones read."""
+    layer = network.layers[k]
+    free = np.ones(layer.size, dtype=bool)
+    if not any(term.source == k for other in network.layers for term in other.terms):
+        return np.zeros(layer.pre_shape[0], dtype=bool)
+    for reader, other in enumerate(network.layers):
+        for term in other.terms:
+            if term.source != k:
+                continue
+            if isinstance(term.map, Identity | ChannelScale | AveragePool):
+                flat = _spread(gone[reader], int(np.prod(other.pre_shape)))
+                passed = _channels_of(flat, term.input_shape[0])
+                free = free & _spread(passed, layer.size)
+            elif isinstance(term.map, Conv2d) and term.map.groups > 1:
+                rows = _channels_of(_spread(gone[reader], int(np.prod(other.pre_shape))), len(term.map.weight))
+                by_group = np.asarray(rows.reshape(term.map.groups, -1).all(axis=1))
+                free = free & _spread(by_group, layer.size)
+            else:
+                return np.zeros(layer.pre_shape[0], dtype=bool)
+    return _channels_of(free, layer.pre_shape[0])
+
+
+def _slim(network: Network, gone: list[Flags]) -> Slim:
+    rows: dict[tuple[int, int], Indices] = {}
+    columns: dict[tuple[int, int], Indices] = {}
+    layers = []
+    for k, layer in enumerate(network.layers):
+        left = np.flatnonzero(~gone[k])
+        terms = []
+        for number, term in enumerate(layer.terms):
+            reads = np.ones(int(np.prod(term.input_shape)), dtype=bool)
+            if term.source != IMAGE:
+                reads = ~_spread(gone[term.source], network.layers[term.source].size)
+            makes = _spread(~gone[k], int(np.prod(layer.pre_shape)))
+            cut, place = _cut_term(term, reads, makes)
+            if place is not None:
+                rows[k, number], columns[k, number] = place
+            terms.append(cut)
+        bias = layer.bias if len(left) == len(layer.bias) else layer.bias[left]
+        layers.append(
+            Layer(
+                layer.name, tuple(terms), bias, (len(left), *layer.pre_shape[1:]), layer.activation, layer.pool
+            )
+        )  # fmt: skip
+    smaller = Network(network.input_shape, tuple(layers), (), network.source)
+    stays = tuple(np.flatnonzero(~flags) for flags in gone)
+    return Slim(network, smaller, {}, stays, rows, columns)
+
+
+def _cut_term(term: Term, reads: Flags, makes: Flags) -> tuple[Term, tuple[Indices, Indices] | None]:
+    """The term for what is left of its inputs and outputs (flat flags), and its weight's rows and columns."""
+    map = term.map
+    if isinstance(map, Dense):
+        place = (np.flatnonzero(makes), np.flatnonzero(reads))
+        if not reads.all() or not makes.all():
+            map = Dense(np.ascontiguousarray(map.weight[np.ix_(*place)]))
+        return replace(term, map=map, input_shape=(len(place[1]),)), place
+    channels = np.flatnonzero(_by_channel(reads, term.input_shape[0]))
+    shape = (len(channels), *term.input_shape[1:])
+    if isinstance(map, Conv2d):
+        rows = np.flatnonzero(_by_channel(makes, len(map.weight)))
+        if not reads.all() or not makes.all():
+            map = _cut_convolution(map, rows, channels)
+        return replace(term, map=map, input_shape=shape), (rows, channels)
+    if isinstance(map, ChannelScale) and len(channels) < len(map.scale):
+        map = ChannelScale(map.scale[channels])
+    return replace(term, map=map, input_shape=shape), None
+
+
+def _cut_convolution(map: Conv2d, rows: Indices, columns: Indices) -> Conv2d:
+    """The convolution from and to these channels, with groups where equal ones are left."""
+    weight = ungrouped(map)[np.ix_(rows, columns)]
+    of_rows, of_columns = channel_groups(map)
+    made = np.bincount(of_rows[rows], minlength=map.groups)
+    read = np.bincount(of_columns[columns], minlength=map.groups)
+    used = made > 0
+    even = len(set(made[used])) == 1 and len(set(read[used])) == 1 and not read[~used].any() and read[used].all()
+    if not even:
+        return replace(map, weight=np.ascontiguousarray(weight), groups=1)
+    return replace(map, weight=grouped(weight, int(used.sum())), groups=int(used.sum()))
+
+
+def _gated_before(network: Network, layer: int, term: int, gates: Mapping[int, Array]) -> bool:
+    """Whether one of the layers that the term reads, with no weights in between, is gated by one of the masks."""
+    waiting = [network.layers[layer].terms[term].source]
+    while waiting:
+        k = waiting.pop()
+        if k == IMAGE:
+            continue
+        read = network.layers[k]
+        if read.group in gates:
+            return True
+        waiting += list(_passed_on(read))
+    return False
+
+
+def _passed_on(layer: Layer) -> Iterator[int]:
+    for term in layer.terms:
+        if not isinstance(term.map, Dense | Conv2d) or (isinstance(term.map, Conv2d) and term.map.groups > 1):
+            yield term.source

@@ -1,0 +1,100 @@
+"""Images for a refit, read in batches as often as they are needed, whatever they are held in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from oamip_model.data import Dataset, check_labels, check_pixels
+from oamip_model.errors import InputError
+from oamip_model.network.ops import Array
+from oamip_model.network.types import Network
+
+if TYPE_CHECKING:
+    from torch.utils.data import DataLoader
+
+AnyImages: TypeAlias = "Dataset | ArrayLike | DataLoader[Any]"
+Batch: TypeAlias = tuple[Array, NDArray[np.int64] | None]
+"""Images (n, *input_shape), and their labels (n,) where there are any."""
+
+
+@dataclass(frozen=True, eq=False)
+class ImageStream:
+    """Images of one network in batches. It can be read any number of times.
+
+    given: arrays (images, labels or None), or a loader; count: images of one reading; source: what they are, in words;
+    batch_size: of arrays, a loader has its own.
+    """
+
+    network: Network
+    given: tuple[Array, NDArray[np.int64] | None] | Iterable[Any]
+    count: int
+    source: str
+    batch_size: int
+
+    def __iter__(self) -> Iterator[Batch]:
+        if isinstance(self.given, tuple):
+            images, labels = self.given
+            for start in range(0, len(images), self.batch_size):
+                part = slice(start, start + self.batch_size)
+                yield self.network.check_images(images[part]), None if labels is None else labels[part]
+            return
+        for item in self.given:
+            yield _checked(self.network, item)
+
+
+def image_stream(network: Network, images: AnyImages, batch_size: int = 500) -> ImageStream:
+    """The images of an array (n, ...), a Dataset or a torch DataLoader as a stream.
+
+    A loader gives tensors of images, or tuples that begin with one; a second entry of whole numbers is the labels.
+
+    Raises InputError where there are no images, they do not fit the network, or they could be read only once.
+
+    Example:
+        >>> import torch, oamip_model as om
+        >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+        >>> network = om.read_network(module, input_shape=(4,))
+        >>> loader = torch.utils.data.DataLoader(torch.ones(5, 4), batch_size=2)
+        >>> [len(batch) for batch, labels in image_stream(network, loader)]
+        [2, 2, 1]
+    """
+    if isinstance(images, Dataset):
+        network.check_images(images.images[:1])
+        marks = check_labels(images.labels, network.classes, where=images.source)
+        return ImageStream(network, (images.images, marks), images.count, images.source, batch_size)
+    if hasattr(images, "__array__") or isinstance(images, list | tuple):
+        pixels = check_pixels(cast("ArrayLike", images))
+        network.check_images(pixels[:1])
+        return ImageStream(network, (pixels, None), len(pixels), "images given as arrays", batch_size)
+    if isinstance(images, Iterator) or not isinstance(images, Iterable):
+        raise InputError(
+            f"images: got {type(images).__name__}, accepted are an array, a Dataset or a torch DataLoader, which can "
+            "be read several times"
+        )
+    count = sum(len(_checked(network, item)[0]) for item in images)
+    if count == 0:
+        raise InputError("images: the loader gives none, at least one is needed")
+    return ImageStream(network, images, count, f"images of a {type(images).__name__}", batch_size)
+
+
+def _checked(network: Network, item: Any) -> Batch:
+    parts = list(item) if isinstance(item, list | tuple) else [item]
+    if not parts or not hasattr(parts[0], "__array__"):
+        raise InputError(
+            f"images: the loader gives a {type(item).__name__}, accepted are tensors of images, or tuples that begin "
+            "with one"
+        )
+    images = network.check_images(check_pixels(parts[0]))
+    if len(parts) < 2 or not hasattr(parts[1], "__array__"):
+        return images, None
+    given = np.asarray(parts[1])
+    if given.ndim != 1 or given.dtype.kind not in "iu":
+        return images, None
+    labels = check_labels(given, network.classes)
+    if len(labels) != len(images):
+        raise InputError(f"images: the loader gives {len(images)} images with {len(labels)} labels")
+    return images, labels

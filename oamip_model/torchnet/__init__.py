@@ -1,0 +1,1 @@
+"""A network's forward pass in torch, which scores and refits are computed with."""
