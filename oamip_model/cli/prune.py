@@ -7,10 +7,11 @@ from typing import Any
 
 import click
 
-from oamip_model.cli.numbers import SHARE_OR_NONE, Threshold
+from oamip_model.cli.numbers import SHARE_OR_NONE, Count, Threshold
 from oamip_model.cli.options import Verb, check_out, data_options, json_option, network_options
 from oamip_model.cli.output import percent, print_json, print_table
 from oamip_model.errors import InputError
+from oamip_model.refit.options import LEVELS
 
 
 @click.command(cls=Verb)
@@ -22,6 +23,10 @@ from oamip_model.errors import InputError
               help="--amount of each layer, or of all layers together.")  # fmt: skip
 @click.option("--mode", type=click.Choice(["remove", "mask"]), default="remove", show_default=True,
               help="Make layers smaller, or set their units to zero.")  # fmt: skip
+@click.option("--refit", type=click.Choice(LEVELS),
+              help="Fit the weights that are left to the trained network on the training images of --data, or on all "
+              "images of a source without splits, without labels.")  # fmt: skip
+@click.option("--images", type=Count(), help="How many of them, as many of each class.  [default: all]")
 @data_options(split="test")
 @click.option("--out", type=click.Path(path_type=Path), help="Save the network to this .onnx or .pt2 file.")
 @json_option
@@ -32,6 +37,8 @@ def prune(
     split: Any,
     download: bool,
     input_shape: tuple[int, ...] | None,
+    refit: str | None,
+    images: int | str | None,
     out: Path | None,
     as_json: bool,
     **rule: Any,
@@ -39,6 +46,8 @@ def prune(
     """Remove the units of low score from the network NET, an .onnx or .pt2 file, and compare accuracies."""
     if (rule["threshold"] is None) == (rule["amount"] is None):
         raise InputError("exactly one of --threshold and --amount is needed")
+    if images is not None and refit is None:
+        raise InputError("images: only --refit has a use for them")
     if out is not None:
         check_out(out, network, scores, data, suffixes=(".onnx", ".pt2"))
 
@@ -48,6 +57,10 @@ def prune(
     plain = om.read_network(network, input_shape)
     test = om.load_dataset(data, split=split, download=download)
     plain.check_images(test.images[:1])
+    if refit is not None:
+        used = om.load_dataset(data, download=download)
+        rule["images"] = om.choose_images(used, n=images) if isinstance(images, int) else used
+        rule["refit"] = refit
     before = om.accuracy(plain, test.images, test.labels)
     module, report = om.prune_with_report(network, known, network=plain, **rule)
     after = om.accuracy(module, test.images, test.labels)
@@ -66,6 +79,7 @@ def prune(
             "parameters_before": report.parameters_before, "parameters_after": report.parameters_after,
             "layers": layers, "forced": [list(unit) for unit in report.forced],
             "zeroed": {name: gone.tolist() for name, gone in report.zeroed.items()},
+            "refit": None if report.refit is None else report.refit.record(),
             "summary": report.summary(), "scores": known.summary(), "proved": known.proved,
         })  # fmt: skip
         return 0

@@ -8,7 +8,8 @@ from typing import TypeAlias
 
 from oamip_model.errors import InputError
 
-LEVELS = ("least-squares",)
+LEVELS = ("least-squares", "output", "outgoing")
+"""Each level begins with those before it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,9 +17,13 @@ class Refit:
     """How the weights that are left after a cut are fitted to the trained network. No labels are used.
 
     level: "least-squares" fits, from the first layer to the last, each layer that reads cut units to its
-    pre-activations in the trained network.
+    pre-activations in the trained network; "output" then fits the last layer to the trained network's softmax;
+    "outgoing" then trains the weights of all layers but the first to it.
     ridge: price of a change of weights in the least squares, as a share of the mean square of the inputs.
     rows: images and positions for each column of a layer's inputs; convolutions take that many positions at random.
+    tolerance: gap, in nats a image, at which the output layer's convex program is solved.
+    passes: over the images at most, by "outgoing"; learning_rate: of its first pass; held_out: share of the images that
+    decide which of its passes are kept.
     seed: of all random numbers. device: of torch, "cpu", "cuda" or "auto".
 
     Raises InputError for a value that is out of range.
@@ -27,18 +32,34 @@ class Refit:
     level: str = "least-squares"
     ridge: float = 1e-4
     rows: int = 20
+    tolerance: float = 1e-4
+    passes: int = 20
+    learning_rate: float = 1e-3
+    held_out: float = 0.1
     seed: int = 0
     device: str = "cpu"
 
     def __post_init__(self) -> None:
         if self.level not in LEVELS:
             raise InputError(f"refit: got {self.level!r}, accepted are {', '.join(LEVELS)}")
-        if not _is_number(self.ridge) or not 0 < self.ridge <= 1:
-            raise InputError(f"ridge: got {self.ridge!r}, accepted is a number above 0 and up to 1")
-        for name, least in (("rows", 1), ("seed", 0)):
+        for name, most in (("ridge", 1.0), ("tolerance", math.inf), ("learning_rate", 1.0), ("held_out", 0.5)):
+            value = getattr(self, name)
+            if not _is_number(value) or not 0 < value <= most:
+                accepted = "a number above 0" + (f" and up to {most:g}" if math.isfinite(most) else "")
+                raise InputError(f"{name}: got {value!r}, accepted is {accepted}")
+        for name, least in (("rows", 1), ("passes", 1), ("seed", 0)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise InputError(f"{name}: got {value!r}, accepted is a whole number from {least}")
+
+    def reaches(self, level: str) -> bool:
+        """Whether this level, one of LEVELS, is asked for.
+
+        Example:
+            >>> Refit(level="output").reaches("least-squares"), Refit(level="output").reaches("outgoing")
+            (True, False)
+        """
+        return LEVELS.index(level) <= LEVELS.index(self.level)
 
 
 AnyRefit: TypeAlias = "str | Refit"

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from oamip_model.refit.least_squares import LayerFit
+    from oamip_model.refit.outgoing import OutgoingFit
+    from oamip_model.refit.output import OutputFit
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class RefitReport:
     """What a refit did.
 
     level: that was asked for; images, source: that it was from; trained_accuracy: of the network before the cut, on
-    these images, None without labels; stages: removal, and each level; layers: the least squares, in their order.
+    these images, None without labels; stages: removal, and each level; layers: the least squares, in their order;
+    output, outgoing: of these levels, None where they were not reached.
     """
 
     level: str
@@ -39,6 +42,8 @@ class RefitReport:
     trained_accuracy: float | None
     stages: tuple[Stage, ...]
     layers: tuple[LayerFit, ...]
+    output: OutputFit | None = None
+    outgoing: OutgoingFit | None = None
 
     @property
     def residual(self) -> float:
@@ -60,8 +65,16 @@ class RefitReport:
         proved = (
             f"each of {len(self.layers)} layers has its least squares to a relative residual of {self.residual:.1g}"
         )
+        unproved = "anything about the network or other images"
+        if self.output is not None:
+            proved += f", the output layer is within {self.output.gap:.1g} nats of its optimum"
+        if self.outgoing is not None:
+            proved = f"before the last level {proved}"
+            unproved = (
+                f"the outgoing weights ({self.outgoing.kept} of {self.outgoing.passes} passes kept), or {unproved}"
+            )
         text = f"refit from {self.images} images ({self.source}), {measure}: {', '.join(parts)}"
-        return f"{text}; proved: {proved}; not proved: anything about the network or other images"
+        return f"{text}; proved: {proved}; not proved: {unproved}"
 
     def record(self) -> dict[str, Any]:
         """The report in plain types, for JSON."""

@@ -13,6 +13,8 @@ from oamip_model.errors import InputError
 from oamip_model.network.types import Network
 from oamip_model.refit.least_squares import fit_layers
 from oamip_model.refit.options import AnyRefit, as_refit
+from oamip_model.refit.outgoing import fit_outgoing
+from oamip_model.refit.output import check_output, fit_output
 from oamip_model.refit.report import RefitReport, Stage
 from oamip_model.refit.slim import slim_network
 from oamip_model.refit.stream import AnyImages, ImageStream, image_stream
@@ -49,6 +51,10 @@ def refit_network(
     options = as_refit(refit)
     stream = image_stream(network, images)
     slim = slim_network(network, _masks(network, keep))
+    if options.reaches("output"):
+        check_output(slim)
+    if options.reaches("outgoing") and stream.count < 2:
+        raise InputError(f"images: got {stream.count}, the level outgoing needs at least 2, of which one is held out")
     walk = Walk(network, slim, stream, options.device)
     judge = _Judge(network, stream, options.device)
     stages = [judge.stage("removal", slim.gates, slim.network, 0.0)]
@@ -61,9 +67,18 @@ def refit_network(
     began = time.monotonic()
     layers = fit_layers(walk, options, lambda fit: progress(f"{fit.layer}: {fit.after:.3g}") if progress else None)
     finished("least-squares", began)
+    output, outgoing = None, None
+    if options.reaches("output"):
+        began = time.monotonic()
+        output = fit_output(walk, options)
+        finished("output", began)
+    if options.reaches("outgoing"):
+        began = time.monotonic()
+        outgoing = fit_outgoing(walk, options, progress)
+        finished("outgoing", began)
     report = RefitReport(
-        options.level, stream.count, stream.source, judge.accuracy, tuple(stages), layers
-    )  # fmt: skip
+        options.level, stream.count, stream.source, judge.accuracy, tuple(stages), layers, output, outgoing
+    )
     return slim.widen(walk.current), report
 
 

@@ -3,7 +3,7 @@ with."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -39,6 +39,13 @@ class TorchLayers:
         if id(array) not in self._arrays:
             self._arrays[id(array)] = torch.as_tensor(array, dtype=self.dtype, device=self.device)
         return self._arrays[id(array)]
+
+    def trainable(self, arrays: Sequence[Array]) -> list[Tensor]:
+        """A tensor for each of these weights or biases of the network, which :meth:`run` uses from now on, to train."""
+        for array in arrays:
+            known = torch.tensor(array, dtype=self.dtype, device=self.device)
+            self._arrays[id(array)] = known.requires_grad_()
+        return [self._arrays[id(array)] for array in arrays]
 
     def run(
         self,

@@ -182,6 +182,10 @@ PRUNE: list[tuple[list[str], str]] = [
     (["--amount", "0.5", "--out", "nowhere/small.onnx"], "--out"),
     (["--amount", "0.5", "--scores", "missing.json"], "missing.json"),
     (["--amount", "0.5", "--data", "missing.npz"], "missing.npz"),
+    (["--amount", "0.5", "--refit", "nosuch"], "--refit"),
+    (["--amount", "0.5", "--images", "6"], "--images: only --refit"),
+    (["--amount", "0.5", "--refit", "output", "--images", "few"], "--images"),
+    (["--amount", "0.5", "--refit", "output", "--images", "1000"], "class 0 has"),
 ]
 
 

@@ -50,3 +50,21 @@ def test_the_table(call: Any, files: Any) -> None:
     assert rows == [["before", "9"], ["after", "5"]]
     assert om.load_scores(files.scores).summary() in outcome.out
     assert "test split, 30 images" in outcome.out
+
+
+@pytest.mark.parametrize("level", ["least-squares", "output", "outgoing"])
+def test_a_refit_is_in_the_file_and_the_report(level: str, call: Any, files: Any, tmp_path: Path) -> None:
+    out = tmp_path / "small.onnx"
+    rule = ["--scores", files.scores, "--amount", "0.5", "--data", files.data]
+    told = call("prune", files.net, *rule, "--refit", level, "--images", "60", "--out", out, "--json").json()
+    test = om.load_dataset(files.data, split="test")
+    assert om.accuracy(om.read_network(out), *test) == told["accuracy_after"]
+    assert (told["refit"]["level"], told["refit"]["images"]) == (level, 60)
+    assert "60 images" in told["refit"]["summary"]
+    plain = call("prune", files.net, *rule, "--json").json()
+    assert plain["refit"] is None
+    losses = [stage["loss"] for stage in told["refit"]["stages"]]
+    assert losses[-1] < losses[0]
+    outcome = call("prune", files.net, *rule, "--refit", level)
+    assert "refit from 240 images" in outcome.out
+    assert "proved" in outcome.out

@@ -74,6 +74,10 @@ def test_a_stream_can_be_read_again(network):
         ({"ridge": 0}, "ridge"),
         ({"ridge": 2.0}, "ridge"),
         ({"rows": 0}, "rows"),
+        ({"tolerance": float("nan")}, "tolerance"),
+        ({"passes": 0}, "passes"),
+        ({"learning_rate": -1}, "learning_rate"),
+        ({"held_out": 1.0}, "held_out"),
         ({"seed": 1.5}, "seed"),
     ],
 )

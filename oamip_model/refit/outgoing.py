@@ -1,0 +1,149 @@
+"""All weights but the first trained to the trained network's softmax, in passes that count only where they help."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from oamip_model.network.ops import Array, Conv2d, Dense
+from oamip_model.network.types import Network
+from oamip_model.refit import walk as walks
+from oamip_model.refit.options import Refit
+from oamip_model.refit.slim import frozen_terms
+from oamip_model.refit.walk import Walk
+from oamip_model.torchnet.layers import TorchLayers
+
+_BATCH = 100
+_SLOWER = 0.3
+"""Factor on the rate of learning after a pass that does not help."""
+_LEAST = 1e-2
+"""Share of the first rate of learning below which training ends."""
+
+
+@dataclass(frozen=True)
+class OutgoingFit:
+    """images: that were trained on; held_out: that were not, and decided; passes: that were made; kept: of them;
+    before, after: mean divergence from the trained network's softmax on the images held out, in nats."""
+
+    images: int
+    held_out: int
+    passes: int
+    kept: int
+    before: float
+    after: float
+
+
+def fit_outgoing(walk: Walk, options: Refit, progress: Callable[[str], None] | None = None) -> OutgoingFit:
+    """Train the walk's network to the trained network's softmax; first weights and those of shared layers stay.
+
+    After each pass over the images in random order, by Adam, the divergence on the images held out is computed anew. A
+    pass that does not lower it is undone, and the next one learns at a lower rate.
+    """
+    images, target = _gathered(walk)
+    generator = torch.Generator().manual_seed(options.seed)
+    order = torch.randperm(len(images), generator=generator)
+    count = max(1, min(len(images) - 1, round(options.held_out * len(images))))
+    held, used = order[:count], order[count:]
+    layers = TorchLayers(walk.current, str(walk.cut.device))
+    arrays = _free_arrays(walk)
+    weights = layers.trainable(arrays)
+    gates = {g: torch.as_tensor(m, dtype=layers.dtype, device=layers.device) for g, m in walk.slim.gates.items()}
+    best = before = _divergence(layers, gates, images, target, held)
+    kept, made, slower = 0, 0, 1.0
+    state = [w.detach().clone() for w in weights]
+    optimizer = torch.optim.Adam(weights, options.learning_rate)
+    for number in range(options.passes):
+        falls = 0.5 * (1 + math.cos(math.pi * number / options.passes))
+        rate = options.learning_rate * slower * falls
+        if slower < _LEAST:
+            break
+        for entry in optimizer.param_groups:
+            entry["lr"] = rate
+        made += 1
+        shuffled = used[torch.randperm(len(used), generator=generator)]
+        for part in torch.split(shuffled, _BATCH):
+            at = part.to(images.device)
+            logits = layers.output(images[at], gates).flatten(1)
+            loss = torch.nn.functional.cross_entropy(logits, target[at].to(logits.dtype))
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        found = _divergence(layers, gates, images, target, held)
+        if progress is not None:
+            progress(f"pass {made}: divergence {found:.4g} on images held out, best {best:.4g}")
+        if found < best:
+            best, kept = found, kept + 1
+            state = [w.detach().clone() for w in weights]
+            continue
+        slower *= _SLOWER
+        with torch.no_grad():
+            for weight, known in zip(weights, state, strict=True):
+                weight.copy_(known)
+        optimizer = torch.optim.Adam(weights, options.learning_rate)
+    _put(walk, arrays, state)
+    return OutgoingFit(len(used), len(held), made, kept, before, best)
+
+
+@torch.no_grad()
+def _gathered(walk: Walk) -> tuple[Tensor, Tensor]:
+    """The images, as many as may be held, and the trained network's softmax of each."""
+    images: list[Tensor] = []
+    target: list[Tensor] = []
+    room = walks.HELD
+    for pixels, _ in walk.stream:
+        x = torch.as_tensor(pixels, dtype=walk.trained.dtype, device=walk.trained.device)
+        room -= x.numel()
+        if room < 0 and images:
+            break
+        images.append(x)
+        target.append(torch.softmax(walk.trained.output(x, {}).flatten(1).double(), dim=1))
+    return torch.cat(images), torch.cat(target)
+
+
+@torch.no_grad()
+def _divergence(layers: TorchLayers, gates: dict[int, Tensor], images: Tensor, target: Tensor, which: Tensor) -> float:
+    total = 0.0
+    for part in torch.split(which, 500):
+        at = part.to(images.device)
+        log = torch.log_softmax(layers.output(images[at], gates).flatten(1).double(), dim=1)
+        total += float((target[at] * (torch.log(target[at].clamp_min(1e-300)) - log)).sum())
+    return total / len(which)
+
+
+def _free_arrays(walk: Walk) -> list[Array]:
+    """Weights that may change, and the biases of layers where all weights may."""
+    frozen = frozen_terms(walk.slim.full)
+    found: list[Array] = []
+    for k, layer in enumerate(walk.current.layers):
+        weighted = [n for n, term in enumerate(layer.terms) if isinstance(term.map, Dense | Conv2d)]
+        if not weighted or any((k, n) in frozen for n in weighted):
+            continue
+        if walk.slim.gates and any(isinstance(t.map, Conv2d) and t.map.groups > 1 for t in layer.terms):
+            continue
+        if any(_weight(walk.current, k, n).shape[0] != len(layer.bias) for n in weighted):
+            continue
+        found += [_weight(walk.current, k, n) for n in weighted]
+        found.append(layer.bias)
+    return found
+
+
+def _weight(network: Network, k: int, number: int) -> Array:
+    map = network.layers[k].terms[number].map
+    assert isinstance(map, Dense | Conv2d)
+    return map.weight
+
+
+def _put(walk: Walk, arrays: list[Array], values: list[Tensor]) -> None:
+    new = {id(a): v.double().cpu().numpy() for a, v in zip(arrays, values, strict=True)}
+    for k, layer in enumerate(walk.current.layers):
+        if id(layer.bias) in new:
+            maps = {
+                n: replace(term.map, weight=new[id(term.map.weight)])
+                for n, term in enumerate(layer.terms)
+                if isinstance(term.map, Dense | Conv2d)
+            }
+            walk.refit(k, maps, new[id(layer.bias)])

@@ -1,0 +1,110 @@
+"""The last layer fitted to the trained network's softmax: a convex program, solved to a certified gap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.optimize import minimize
+from torch import Tensor
+
+from oamip_model.errors import InputError
+from oamip_model.network.ops import Array, Dense
+from oamip_model.refit.moments import Design
+from oamip_model.refit.options import Refit
+from oamip_model.refit.slim import Slim
+from oamip_model.refit.walk import Walk
+
+
+@dataclass(frozen=True)
+class OutputFit:
+    """before, after: mean divergence from the trained network's softmax, in nats, plus the price of the change of
+    weights; gap: proved distance of ``after`` from the minimum; calls: evaluations of the objective."""
+
+    before: float
+    after: float
+    gap: float
+    calls: int
+
+
+def check_output(slim: Slim) -> None:
+    """Raise InputError where the last layer is not a dense map that can be fitted."""
+    last = len(slim.full.layers) - 1
+    design = Design(slim, last)
+    if not design.terms or design.conv or slim.full.layers[last].activation != "none":
+        raise InputError(
+            f"refit: layer {slim.full.layers[last].name}, which gives the logits, is not a dense layer behind a ReLU; "
+            "accepted here is the level least-squares"
+        )
+
+
+def fit_output(walk: Walk, options: Refit) -> OutputFit:
+    """Give the last layer of the walk's network the weights that fit the trained network's softmax best.
+
+    Minimises the mean cross-entropy to it plus ridge / 2 * ||V||^2, V the change of weights for inputs that are centred
+    and divided by their root mean square, and of constants. The objective is strongly convex with constant ridge, so
+    it is within ||gradient||^2 / (2 * ridge) of its minimum.
+    """
+    last = len(walk.current.layers) - 1
+    design = Design(walk.slim, last)
+    features, base, target = _gathered(walk, design, last)
+    mean = features.mean(0)
+    z = features - mean
+    size = float(z.square().mean().sqrt()) or 1.0
+    z = torch.cat([z / size, torch.ones(len(z), 1, dtype=z.dtype, device=z.device)], dim=1)
+    entropy = float(-(target * torch.log(target.clamp_min(1e-300))).sum(1).mean())
+    shape = (z.shape[1], base.shape[1])
+    # Where the inputs are white the search takes few steps; the objective and its proof stay as they are.
+    second = z.T @ z / len(z) + options.ridge * torch.eye(shape[0], dtype=z.dtype, device=z.device)
+    white = torch.linalg.inv(torch.linalg.cholesky(second)).T
+
+    def objective(change: Tensor) -> tuple[float, Tensor]:
+        log = torch.log_softmax(base + z @ change, dim=1)
+        value = -(target * log).sum(1).mean() - entropy + options.ridge / 2 * change.square().sum()
+        return float(value), z.T @ (log.exp() - target) / len(z) + options.ridge * change
+
+    def flat(point: Array) -> tuple[float, Array]:
+        value, slope = objective(white @ torch.as_tensor(point.reshape(shape), dtype=z.dtype, device=z.device))
+        return value, (white.T @ slope).cpu().numpy().ravel()
+
+    before = objective(torch.zeros(shape, dtype=z.dtype, device=z.device))[0]
+    point, calls, gap = np.zeros(shape).ravel(), 0, np.inf
+    change = torch.zeros(shape, dtype=z.dtype, device=z.device)
+    after = before
+    for exact in (1e-4, 1e-5, 1e-6, 1e-7, 1e-8):
+        found = minimize(flat, point, jac=True, method="L-BFGS-B", options={"gtol": exact, "ftol": 0.0, "maxiter": 500})
+        point, calls = found.x, calls + int(found.nfev)
+        change = white @ torch.as_tensor(point.reshape(shape), dtype=z.dtype, device=z.device)
+        after, slope = objective(change)
+        gap = float(slope.square().sum()) / (2 * options.ridge)
+        if gap <= options.tolerance:
+            break
+    _put(walk, design, last, change, mean, size)
+    return OutputFit(before, after, gap, calls)
+
+
+@torch.no_grad()
+def _gathered(walk: Walk, design: Design, last: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Inputs of the last layer's weights, logits as they are, and the trained network's softmax, for all images."""
+    features, base, target = [], [], []
+    for inputs in walk.inputs(last):
+        features.append(design.read(inputs.cut, None)[:, 0])
+        logits = walk.cut.pre_activation(walk.current.layers[last], inputs.cut)
+        trained = walk.trained.pre_activation(walk.trained.network.layers[last], inputs.trained)
+        base.append(logits.flatten(1).double())
+        target.append(torch.softmax(trained.flatten(1).double(), dim=1))
+    return torch.cat(features), torch.cat(base), torch.cat(target)
+
+
+def _put(walk: Walk, design: Design, last: int, change: Tensor, mean: Tensor, size: float) -> None:
+    layer = walk.current.layers[last]
+    weights = change[:-1] / size
+    bias = layer.bias + (change[-1] - mean @ weights).cpu().numpy()
+    maps = {}
+    for index, number in enumerate(design.terms):
+        part = weights[design.starts[index] : design.starts[index + 1]].T.cpu().numpy()
+        map = layer.terms[number].map
+        assert isinstance(map, Dense)
+        maps[number] = Dense(map.weight + part)
+    walk.refit(last, maps, bias)
