@@ -24,7 +24,16 @@ from oamip_model.clock import Deadline, seconds_left, within
 from oamip_model.errors import CheckError, InputError
 from oamip_model.files import check_writable
 from oamip_model.formulation.settings import GATES, LOSSES, RELAXATIONS, SCORES, SPARSITIES, Settings
-from oamip_model.scoring.strategies import DEFAULT_STRATEGY, HEADS, LAYERWISE, MOST_IMAGES, SCOPES, STRATEGIES, WHOLE
+from oamip_model.scoring.strategies import (
+    DEFAULT_STRATEGY,
+    ELIMINATION,
+    HEADS,
+    LAYERWISE,
+    MOST_IMAGES,
+    SCOPES,
+    STRATEGIES,
+    WHOLE,
+)
 from oamip_model.solving.engines import ENGINES
 from oamip_model.solving.searches import SEARCHES
 from oamip_model.tightening.methods import BOUND_METHODS
@@ -44,8 +53,9 @@ _IMAGES = 10
 @click.option("--correct-only", is_flag=True, help="Only images that the network classifies correctly.")
 @click.option("--solver", default="highs", show_default=True, help="A name of `oamip solvers`, or pyomo:NAME.")
 @click.option("--strategy", type=click.Choice(STRATEGIES), default=DEFAULT_STRATEGY, show_default=True,
-              help=f"One convex program a layer, from any number of images ({', '.join(LAYERWISE)}); or of all layers "
-              "one program (joint), or several whose scores are averaged (batches, per-class).")  # fmt: skip
+              help=f"One convex program a layer, from any number of images ({', '.join(LAYERWISE)}); no program, but "
+              f"units one by one for `oamip prune --refit` ({ELIMINATION}); or of all layers one program "
+              "(joint), or several whose scores are averaged (batches, per-class).")  # fmt: skip
 @click.option(
     "--batch-size", type=Whole(), default=10, show_default=True, help="Images of each program of --strategy batches."
 )
@@ -169,11 +179,11 @@ def score(
     om.get_backend(asked["solver"])
     if asked["bounds"].endswith(".npz"):
         asked["bounds"] = om.load_bounds(asked["bounds"])
-    several = asked["strategy"] != "joint"
+    several = asked["strategy"] not in ("joint", ELIMINATION)
     temporary = out.with_name(out.name + ".runs.jsonl") if out is not None and several and store is None else None
     runs = store or temporary
     if n is None:
-        n = "all" if asked["strategy"] in LAYERWISE and not correct_only else _IMAGES
+        n = "all" if asked["strategy"] in (*LAYERWISE, ELIMINATION) and not correct_only else _IMAGES
     with progress_bar("programs") as progress, signs_of_life(progress), within(total), ExitStack() as one_program:
         # Reading has as long as a program, and a single program has what it leaves.
         one_program.enter_context(within(Deadline(asked["time_limit"])))
@@ -211,7 +221,8 @@ def score(
     if any(program.replay is not None and program.replay.passed is False for program in result.programs):
         note("oamip: the replay check failed: the program's logits are not those of the network")
         return CheckError.exit_code
-    return 0 if result.status == "optimal" and not result.out_of_time else UNPROVED
+    done = result.status == "optimal" or asked["strategy"] == ELIMINATION
+    return 0 if done and not result.out_of_time else UNPROVED
 
 
 def print_scores(result: Scores) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from oamip_model.errors import InputError
 from oamip_model.formulation.settings import Settings, check_choice
-from oamip_model.scoring.strategies import AVERAGED, LAYERWISE, MIXED_HEADS, MOST_IMAGES, SCOPES, WHOLE
+from oamip_model.scoring.strategies import AVERAGED, ELIMINATION, LAYERWISE, MIXED_HEADS, MOST_IMAGES, SCOPES, WHOLE
 from oamip_model.solving.parallel import Workers
 
 _DEFAULTS: dict[str, Any] = {
@@ -16,7 +16,8 @@ _DEFAULTS: dict[str, Any] = {
     "threads": 1, "log_file": None, "head": "pattern", "amount": None, "scope": "layer", "sweeps": 1,
     "exchanges": None, "device": "cpu",
     "weight": 5.0, "bounds": "interval", "relaxation": "big-m", "program_images": None, "heads": None,
-    "heuristic": None, "search": "solver", "image_cuts": None,
+    "heuristic": None, "search": "solver", "image_cuts": None, "solver": "highs", "scores": "continuous",
+    "sparsity": "published", "tolerance": None, "time_limit": None, "store": None,
 }  # fmt: skip
 _OF_WHOLE = ("gate", "relaxed", "epsilon", "batch_size", "threads", "log_file", "heuristic", "search", "image_cuts")
 _OF_LAYERS = ("head", "amount", "scope", "sweeps", "exchanges", "device", "program_images", "heads")
@@ -43,6 +44,10 @@ def check_used(strategy: str, head: str, loss: str, amount: float | None, given:
 
     if loss == "cross-entropy":
         refuse(["margin"], f"loss {loss} has no use for it")
+    if strategy == ELIMINATION:
+        used = ("amount", "exchanges", "device")
+        refuse([name for name in values if name not in used], f"strategy {strategy} solves no program")
+        return
     if strategy not in LAYERWISE:
         refuse(_OF_LAYERS, f"strategy {strategy} has no use for it, only {', '.join(LAYERWISE)}")
         if strategy != "batches":

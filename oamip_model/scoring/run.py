@@ -18,7 +18,7 @@ from oamip_model.scoring.given import check_heuristic, check_image_cuts, check_i
 from oamip_model.scoring.program import Solver
 from oamip_model.scoring.result import Scores
 from oamip_model.scoring.store import RunStore
-from oamip_model.scoring.strategies import DEFAULT_STRATEGY, HEADS, LAYERWISE, STRATEGIES
+from oamip_model.scoring.strategies import DEFAULT_STRATEGY, ELIMINATION, HEADS, LAYERWISE, STRATEGIES
 from oamip_model.scoring.whole import Programs, whole_network_scores
 from oamip_model.solving.parallel import Workers
 from oamip_model.solving.protocol import Options, check_seconds
@@ -80,7 +80,9 @@ def score(
     first to last or last to first, with the layers before already cut, then ``sweeps`` times again with all others cut;
     "decoupled", every layer on its own. Or programs of all layers, from about 10 images: "joint", one for all images;
     "batches", one for each ``batch_size`` images in turn, scores averaged; "per-class", one for each class, scores
-    averaged.
+    averaged. Or without a program: "elimination", units of each layer one by one, those first that the least squares
+    refit of :func:`oamip_model.prune` misses least (:mod:`oamip_model.scoring.eliminated`): it takes amount, device,
+    seed and exchanges (pairs of a layer's units that are swapped at most, 20 unless given), and no labels.
     head, amount, scope, device: of the strategies layer by layer. head: "pattern", the rest of the network with each
     image's ReLU states held, which is exact in the last layer; "linear", a trained affine map; or, with mixed-integer
     programs from ``program_images`` of the images (50 unless given, at most 200), "rest", the rest of the network
@@ -157,11 +159,21 @@ def score(
         "program_images": program_images, "heads": heads, "heuristic": heuristic,
         "search": search, "image_cuts": image_cuts,
     }  # fmt: skip
+    if strategy == ELIMINATION:
+        given |= {"solver": solver, "scores": scores, "sparsity": sparsity, "tolerance": tolerance}
+        given |= {"time_limit": time_limit, "store": store}
     check_used(strategy, head, loss, amount, given)
     check_numbers(amount, scope, sweeps, exchanges, program_images)
     workers = Workers(jobs, engine, scheduler)
     if workers.several:
         check_independent(workers, strategy, threads, log_file)
+    if strategy == ELIMINATION:
+        from oamip_model.scoring.eliminated import SWAPS, elimination_scores
+
+        swaps = SWAPS if exchanges is None else exchanges
+        return elimination_scores(
+            network, images, amount, swaps=swaps, device=device, seed=seed, input_shape=input_shape, progress=progress
+        )
     data = as_dataset(images, labels)
     with within(total):
         plain = as_network(network, data, input_shape)

@@ -6,10 +6,13 @@ AVERAGED = ("batches", "per-class")
 LAYERWISE = ("decoupled", "forward", "backward")
 """One program for each layer, convex and from all images unless the head has ReLUs."""
 
+ELIMINATION = "elimination"
+"""Units go one by one, those first that a least squares refit misses least: no program, and nothing is proved."""
+
 WHOLE = ("joint", *AVERAGED)
 """Programs of all layers at once, with the gates, losses and relaxations of the formulation."""
 
-STRATEGIES = (*LAYERWISE, *WHOLE)
+STRATEGIES = (*LAYERWISE, ELIMINATION, *WHOLE)
 DEFAULT_STRATEGY = "forward"
 SCOPES = ("layer", "global")
 """What an amount is a share of: each layer's units, or those of all layers."""

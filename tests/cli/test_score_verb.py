@@ -212,3 +212,17 @@ def test_ctrl_c_saves_what_there_is(call: Any, files: Any, tmp_path: Path) -> No
     assert call(*stopped.args).code == 0
     assert not om.load_scores(tmp_path / "s.json").interrupted
     assert not (tmp_path / "s.json.runs.jsonl").exists()
+
+
+def test_elimination_needs_no_solver_and_ends_with_0(call: Any, files: Any, tmp_path: Path) -> None:
+    out = tmp_path / "scores.json"
+    rule = ["--strategy", "elimination", "--amount", "0.5"]
+    outcome = call("score", files.net, "--data", files.data, *rule, "--out", out)
+    assert outcome.code == 0, outcome
+    assert "nothing is proved" in outcome.out
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
+    assert om.load_scores(out).images == 240
+    pruned = call(
+        "prune", files.net, "--scores", out, "--amount", "0.5", "--data", files.data, "--refit", "output", "--json"
+    )
+    assert pruned.json()["units_after"] == 5

@@ -1,0 +1,145 @@
+"""Masks for the least squares that follow: units taken out group by group, the layers before cut and refitted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oamip_model.network.norms import unit_norms
+from oamip_model.network.ops import AveragePool, ChannelScale, Conv2d, Dense, Identity
+from oamip_model.network.types import IMAGE, Layer, Network, Term
+from oamip_model.refit.least_squares import refit_layer
+from oamip_model.refit.moments import Design, System, moments
+from oamip_model.refit.options import Refit
+from oamip_model.refit.slim import slim_network
+from oamip_model.refit.stream import ImageStream
+from oamip_model.refit.sweep import Eliminated, eliminate
+from oamip_model.refit.walk import Walk
+
+Owners = NDArray[np.int64]
+
+
+def eliminate_units(
+    network: Network,
+    stream: ImageStream,
+    gone: Mapping[str, int],
+    options: Refit,
+    *,
+    swaps: int = 20,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> dict[str, Eliminated]:
+    """Which units of each group stay, {group: result}, so that least squares can stand for the others.
+
+    gone: {group: number of units that go}. A group is decided where it is read first, from the inputs of all layers
+    that read it, with the groups before it cut and their readers refitted. A group whose readers no refit changes goes
+    by weight norms.
+    """
+    keep = {group.name: np.ones(group.size, dtype=bool) for group in network.groups}
+    walk = Walk(network, slim_network(network, keep), stream, options.device)
+    owners = _owners(network)
+    readers = _readers(network, owners)
+    found: dict[str, Eliminated] = {}
+    for k in range(len(network.layers)):
+        for g, group in enumerate(network.groups):
+            if group.name in found or not any(_reads(network, owners, k, n, g) for n in range(_terms(network, k))):
+                continue
+            systems = []
+            for r in readers.get(g, []):
+                systems += _systems(walk, options, owners, k, r, g)
+            stay = max(1, group.size - gone[group.name])
+            if systems:
+                found[group.name] = eliminate(systems, group.size, stay, options.ridge, swaps)
+            else:
+                found[group.name] = _by_norms(unit_norms(network)[group.name], stay)
+            keep[group.name] = found[group.name].keep
+            walk.recut(keep)
+            if progress is not None:
+                progress(len(found), len(network.groups), f"{group.name}: error {found[group.name].error:.3g}")
+        design = Design(walk.slim, k)
+        if design.readers:
+            count = stream.count
+            refit_layer(
+                walk, design, moments(design, walk, walk.inputs(k), count, rows=options.rows, seed=options.seed),
+                options.ridge,
+            )  # fmt: skip
+    return {group.name: found[group.name] for group in network.groups}
+
+
+def _by_norms(norms: NDArray[np.float64], stay: int) -> Eliminated:
+    order = np.argsort(norms, kind="stable")
+    keep = np.zeros(len(norms), dtype=bool)
+    keep[order[len(order) - stay :]] = True
+    return Eliminated(keep, order, np.full(len(norms), np.nan), float("nan"), 0)
+
+
+def _systems(
+    walk: Walk, options: Refit, owners: list[Owners], k: int, r: int, g: int
+) -> list[tuple[System, NDArray[np.int64]]]:
+    """The least squares of layer r, with the unit of the group that each column reads (-1: none of it)."""
+    design = Design(walk.slim, r)
+    batches = walk.inputs(k, None if r == k else r)
+    summed = moments(design, walk, batches, walk.stream.count, rows=options.rows, seed=options.seed)
+    unit = np.full(int(design.starts[-1]), -1, dtype=np.int64)
+    for number in design.terms:
+        at = np.flatnonzero(design.channels[:, 0] == number)
+        term = walk.trained.network.layers[r].terms[number]
+        read = _read_units(term, owners[term.source], g)[design.channels[at, 1]]
+        unit[at] = read
+    return [(system, unit[system.columns]) for system in summed if (unit[system.columns] >= 0).any()]
+
+
+def _readers(network: Network, owners: list[Owners]) -> dict[int, list[int]]:
+    """The layers whose refitted weights read each group, first to last; not those whose units are the group's own."""
+    whole = slim_network(network, {group.name: np.ones(group.size, dtype=bool) for group in network.groups})
+    found: dict[int, list[int]] = {}
+    for r, layer in enumerate(network.layers):
+        design = Design(whole, r)
+        for g in range(len(network.groups)):
+            own = any(isinstance(t.map, Conv2d) and t.map.groups > 1 for t in layer.terms) and layer.group == g
+            if not own and any(_reads(network, owners, r, number, g) for number in design.terms):
+                found.setdefault(g, []).append(r)
+    return found
+
+
+def _terms(network: Network, k: int) -> int:
+    return len(network.layers[k].terms)
+
+
+def _reads(network: Network, owners: list[Owners], k: int, number: int, g: int) -> bool:
+    """Whether a term's weights read a unit of the group."""
+    term = network.layers[k].terms[number]
+    if term.source == IMAGE or not isinstance(term.map, Dense | Conv2d):
+        return False
+    return bool((_read_units(term, owners[term.source], g) >= 0).any())
+
+
+def _read_units(term: Term, owners: Owners, g: int) -> Owners:
+    """The group's unit that each input channel of a term is, -1 for others: for a dense map, of each entry."""
+    by_channel = owners.reshape(term.input_shape[0], -1, 2)[:, 0]
+    return np.where(by_channel[:, 0] == g, by_channel[:, 1], -1)
+
+
+def _owners(network: Network) -> list[Owners]:
+    """Group and unit of each activation of each layer, (size, 2), -1 where it is no unit's."""
+    found: list[Owners] = []
+    for layer in network.layers:
+        if layer.group is not None and layer.units is not None:
+            found.append(np.stack([np.full(layer.size, layer.group), layer.units], axis=1))
+        else:
+            found.append(_passed_on(layer, found))
+    return found
+
+
+def _passed_on(layer: Layer, owners: list[Owners]) -> Owners:
+    nothing = np.full((layer.size, 2), -1, dtype=np.int64)
+    for term in layer.terms:
+        if term.source == IMAGE:
+            continue
+        passes = isinstance(term.map, Identity | ChannelScale | AveragePool)
+        passes = passes or (isinstance(term.map, Conv2d) and 1 < term.map.groups == len(term.map.weight))
+        if passes:
+            first = owners[term.source].reshape(term.input_shape[0], -1, 2)[:, 0]
+            return np.repeat(first, layer.size // len(first), axis=0)
+    return nothing

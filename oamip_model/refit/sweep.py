@@ -1,0 +1,172 @@
+"""Backward elimination of units in least squares, by rank-b downdates, and swaps of one unit for another.
+
+All systems that read a group are kept swept: with S the units that are in, the matrix is -(G_SS)^-1 on S, the Schur
+complement of G_SS elsewhere, and the right side holds the weights on S and the residuals' moments elsewhere. So what a
+unit costs to lose, and what it gains by coming back, is the same expression of its own block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from oamip_model.network.ops import Array
+from oamip_model.refit.moments import System
+
+_GAIN = 1e-9
+"""Share of the targets' variance that a swap must gain: rounding shows no smaller one."""
+_TRIED = 3
+"""Units that are tried for a way back in, those that gain most, before swaps end."""
+
+
+@dataclass(frozen=True)
+class Eliminated:
+    """Which units of a group stay, and what every number of them costs.
+
+    keep: (units,) True where a unit stays; order: units in the order in which they went, the last of all at the end;
+    errors: (units,) squared error of the refitted readers with 1, 2, ... units, before swaps, as shares of the targets'
+    variances, added up over readers (ridge included); error: of ``keep``, swaps included; swaps: that were made.
+    """
+
+    keep: NDArray[np.bool_]
+    order: NDArray[np.int64]
+    errors: Array
+    error: float
+    swaps: int
+
+
+class Swept:
+    """The swept matrices of several least squares that read the same units, all of which are in at first.
+
+    systems: each with the unit of each of its columns, -1 for columns that always stay; ridge: as in
+    :func:`~.least_squares.solve`, but towards weights of 0.
+    """
+
+    def __init__(self, systems: Sequence[tuple[System, NDArray[np.int64]]], units: int, ridge: float) -> None:
+        self.units, self.inside = units, np.ones(units, dtype=bool)
+        self.parts = [_Part(system, owners, ridge) for system, owners in systems if system.variance > 0]
+        self.error = sum(part.error for part in self.parts)
+
+    def values(self) -> Array:
+        """What each unit that is in costs to lose, and what each that is out gains by coming back, (units,)."""
+        total = np.zeros(self.units)
+        for part in self.parts:
+            np.add.at(total, part.owners, part.values())
+        return total
+
+    def flip(self, unit: int) -> None:
+        """Take a unit out, or back in."""
+        value = sum(part.flip(unit, not self.inside[unit]) for part in self.parts)
+        self.error += value if self.inside[unit] else -value
+        self.inside[unit] = not self.inside[unit]
+
+    def copy(self) -> Swept:
+        """The same, to be changed apart."""
+        twin = Swept([], self.units, 1.0)
+        twin.inside, twin.error = self.inside.copy(), self.error
+        twin.parts = [part.copy() for part in self.parts]
+        return twin
+
+
+class _Part:
+    def __init__(self, system: System | None, owners: NDArray[np.int64], ridge: float) -> None:
+        if system is None:
+            return
+        xx, xe, ee = system.centred
+        trained = xx @ system.weight
+        target = xe + trained
+        used = xx.diagonal()[xx.diagonal() > 0]
+        d = float(used.mean()) if len(used) else 1.0
+        matrix = xx + ridge * d * torch.eye(len(xx), dtype=xx.dtype, device=xx.device)
+        factor = torch.linalg.cholesky(matrix)
+        self.right = torch.cholesky_solve(target, factor)
+        self.matrix = -torch.cholesky_inverse(factor)
+        self.scale = 1.0 / system.variance
+        # ||T||^2 - <B, W>. T, without terms that are not refitted, is what is missing plus the inputs times the weights.
+        total = float(ee.sum() + 2 * (system.weight * xe).sum() + (system.weight * trained).sum())
+        self.error = max(0.0, self.scale * (total - float((target * self.right).sum())))
+        self.owners = np.unique(owners[owners >= 0])
+        found = [np.flatnonzero(owners == unit) for unit in self.owners]
+        places = zip(self.owners.tolist(), found, strict=True)
+        self.columns = {unit: torch.as_tensor(at, device=xx.device) for unit, at in places}
+        self.sizes: dict[int, tuple[NDArray[np.int64], Tensor]] = {}
+        for size in {len(at) for at in found}:
+            which = np.array([n for n, at in enumerate(found) if len(at) == size])
+            self.sizes[size] = (which, torch.as_tensor(np.stack([found[n] for n in which]), device=xx.device))
+
+    def copy(self) -> _Part:
+        twin = _Part(None, np.zeros(0, np.int64), 1.0)
+        twin.__dict__.update(self.__dict__)
+        twin.matrix, twin.right = self.matrix.clone(), self.right.clone()
+        return twin
+
+    def values(self) -> Array:
+        found = np.zeros(len(self.owners))
+        for which, at in self.sizes.values():
+            blocks, right = self.matrix[at[:, :, None], at[:, None, :]], self.right[at]
+            found[which] = (right * torch.linalg.solve(blocks, right)).sum((1, 2)).abs().cpu().numpy()
+        return self.scale * found
+
+    def flip(self, unit: int, enters: bool) -> float:
+        if unit not in self.columns:
+            return 0.0
+        at = self.columns[unit]
+        pivot = torch.linalg.inv(self.matrix[at][:, at])
+        side, right = self.matrix[:, at].clone(), self.right[at].clone()
+        value = float((right * (pivot @ right)).sum().abs())
+        scaled = side @ pivot
+        self.matrix -= scaled @ side.T
+        self.right -= scaled @ right
+        sign = 1.0 if enters else -1.0
+        self.matrix[:, at] = sign * scaled
+        self.matrix[at] = sign * scaled.T
+        self.matrix[at[:, None], at] = -pivot
+        self.right[at] = sign * (pivot @ right)
+        return self.scale * value
+
+
+def eliminate(
+    systems: Sequence[tuple[System, NDArray[np.int64]]], units: int, stay: int, ridge: float, swaps: int
+) -> Eliminated:
+    """Take out the unit that costs least until one is left; at ``stay`` units, swap pairs while the error falls.
+
+    systems, ridge: as for :class:`Swept`; swaps: at most.
+    """
+    swept = Swept(systems, units, ridge)
+    order, errors = [], np.zeros(units)
+    errors[-1] = swept.error
+    at_stay = swept.copy() if stay == units else None
+    while swept.inside.sum() > 1:
+        values = np.where(swept.inside, swept.values(), np.inf)
+        order.append(int(values.argmin()))
+        swept.flip(order[-1])
+        left = int(swept.inside.sum())
+        errors[left - 1] = swept.error
+        if left == stay:
+            at_stay = swept.copy()
+    order.append(int(swept.inside.argmax()))
+    assert at_stay is not None
+    done = 0
+    while done < swaps and 0 < stay < units and _swap(at_stay):
+        done += 1
+    return Eliminated(at_stay.inside, np.array(order), np.maximum(errors, 0.0), max(at_stay.error, 0.0), done)
+
+
+def _swap(swept: Swept) -> bool:
+    """Make the first swap that lowers the error, of those tried; returns whether there was one."""
+    before = swept.error
+    gains = np.where(swept.inside, -np.inf, swept.values())
+    for into in np.argsort(-gains, kind="stable")[: min(_TRIED, int((~swept.inside).sum()))]:
+        swept.flip(int(into))
+        costs = np.where(swept.inside, swept.values(), np.inf)
+        out = int(costs.argmin())
+        if out != into and swept.error + costs[out] < before - _GAIN:
+            swept.flip(out)
+            return True
+        swept.flip(int(into))
+    return False

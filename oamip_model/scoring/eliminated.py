@@ -1,0 +1,82 @@
+"""Scores by elimination: units that least squares can stand for go first."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import oamip_model
+from oamip_model.data import Dataset
+from oamip_model.errors import InputError
+from oamip_model.network import Network, read_network
+from oamip_model.refit.elimination import eliminate_units
+from oamip_model.refit.options import Refit
+from oamip_model.refit.stream import AnyImages, image_stream
+from oamip_model.refit.sweep import Eliminated
+from oamip_model.scoring.result import Scores
+from oamip_model.scoring.select import removal_count
+
+if TYPE_CHECKING:
+    from torch import nn
+
+SWAPS = 20
+"""Pairs of units of a group that are swapped at most, unless told otherwise."""
+
+
+def elimination_scores(
+    network: Network | nn.Module | str | Path,
+    images: AnyImages,
+    amount: float | None,
+    *,
+    swaps: int = SWAPS,
+    device: str = "cpu",
+    seed: int = 0,
+    input_shape: Sequence[int] | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Scores:
+    """Scores by whose rank this share of each layer's units goes so that a least squares refit loses little.
+
+    No labels are used, and nothing is proved: backward elimination and swaps are heuristics. Units rank by when they
+    went, those that stay above the others. ``options["errors"]`` holds, by layer, the squared error of the refitted
+    layers that read it with 1, 2, ... units, as shares of their targets' variances, before swaps; ``options["error"]``
+    that of the units that stay; both are None for a layer that no refit follows, whose units go by weight norms.
+
+    Raises InputError without an amount between 0 and 1, or where images do not fit.
+    """
+    if amount is None:
+        raise InputError("amount: strategy elimination needs the share of each layer's units that is to go")
+    given = images.images if isinstance(images, Dataset) else images
+    if not isinstance(network, Network):
+        shape = input_shape
+        if shape is None and not isinstance(network, str | Path) and hasattr(given, "shape"):
+            shape = given.shape[1:]
+        network = read_network(network, shape)
+    began = time.perf_counter()
+    stream = image_stream(network, images)
+    asked = Refit(seed=seed, device=device)
+    gone = {group.name: removal_count(amount, group.size) for group in network.groups}
+    found = eliminate_units(network, stream, gone, asked, swaps=swaps, progress=progress)
+    options: dict[str, Any] = {
+        "amount": amount, "swaps": swaps, "ridge": asked.ridge, "rows": asked.rows, "seed": seed,
+        "input_shape": list(network.input_shape),
+        "errors": {name: None if np.isnan(e.errors).any() else e.errors.tolist() for name, e in found.items()},
+        "error": {name: None if np.isnan(e.error) else e.error for name, e in found.items()},
+        "swapped": {name: e.swaps for name, e in found.items()},
+    }  # fmt: skip
+    return Scores(
+        by_layer={name: _ranked(result) for name, result in found.items()}, strategy="elimination", gate="none",
+        solver="none", version=oamip_model.__version__, relaxed=False, programs=(), options=options,
+        source=stream.source, network=network.fingerprint, planned=0,
+        seconds={"elimination": time.perf_counter() - began}, images=stream.count,
+    )  # fmt: skip
+
+
+def _ranked(found: Eliminated) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Scores in [0, 1] by when units went, those that stay above one half."""
+    place = np.empty(len(found.order))
+    place[found.order] = (np.arange(len(found.order)) + 1.0) / len(found.order)
+    return np.asarray(0.49 * place + 0.51 * found.keep)

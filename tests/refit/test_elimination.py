@@ -1,0 +1,87 @@
+"""The strategy elimination: masks for the refit that follows, on networks of every kind, and as scores."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from pruning.conftest import NETWORKS, build
+
+import oamip_model as om
+from oamip_model.refit.elimination import eliminate_units
+from oamip_model.refit.stream import image_stream
+
+
+@pytest.mark.parametrize("kind", sorted(NETWORKS))
+def test_it_keeps_as_many_units_as_it_is_told(kind):
+    network = om.read_network(*build(kind))
+    images = np.random.default_rng(0).normal(size=(60, *network.input_shape))
+    scores = om.score(network, images, strategy="elimination", amount=0.4)
+    keep = om.choose_units(scores, network, amount=0.4).keep
+    for group in network.groups:
+        values = scores.by_layer[group.name]
+        assert (values > 0.5).sum() == keep[group.name].sum()
+        assert (keep[group.name] == (values > 0.5)).all()
+        errors = scores.options["errors"][group.name]
+        if errors is None:
+            assert kind == "shared"
+        else:
+            assert len(errors) == group.size
+            assert (np.diff(errors) <= 1e-12).all()
+            assert scores.options["error"][group.name] <= errors[int(keep[group.name].sum()) - 1] + 1e-9
+    assert not scores.proved
+    assert "nothing is proved" in scores.summary()
+
+
+def test_refitted_layers_lose_less_than_by_random_masks():
+    network = om.read_network(*build("residual"))
+    images = np.random.default_rng(0).normal(size=(200, *network.input_shape))
+    losses = []
+    for scores in (
+        om.score(network, images, strategy="elimination", amount=0.5),
+        *(om.baseline_scores(network, "random", seed=seed) for seed in range(5)),
+    ):
+        keep = om.choose_units(scores, network, amount=0.5).keep
+        losses.append(om.refit_network(network, keep, images)[1].stages[-1].loss)
+    assert losses[0] < np.mean(losses[1:])
+
+
+def test_the_first_group_is_judged_by_the_layer_that_reads_it():
+    network = om.read_network(*build("mlp"))
+    images = np.random.default_rng(0).normal(size=(500, 6))
+    found = eliminate_units(network, image_stream(network, images), {"0": 3, "2": 0}, om.Refit())
+    _, report = om.refit_network(network, {name: e.keep for name, e in found.items()}, images)
+    # The same but for the ridge, which pulls to 0 there and to the trained weights here.
+    assert report.layers[0].after == pytest.approx(found["0"].error, rel=0.05, abs=1e-4)
+
+
+def test_scores_are_saved_with_their_errors(tmp_path):
+    network = om.read_network(*build("mlp"))
+    loader = torch.utils.data.DataLoader(torch.as_tensor(np.random.default_rng(0).normal(size=(60, 6))), batch_size=20)
+    scores = om.score(network, loader, strategy="elimination", amount=0.5, exchanges=3)
+    again = om.load_scores(scores.save(tmp_path / "scores.json"))
+    assert again.options["errors"] == scores.options["errors"]
+    assert again.options["swaps"] == 3
+    assert again.images == 60
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({}, "amount: strategy elimination needs"),
+        ({"amount": 1.5}, "amount"),
+        ({"amount": 0.5, "solver": "cbc"}, "solver"),
+        ({"amount": 0.5, "scope": "global"}, "scope"),
+        ({"amount": 0.5, "head": "linear"}, "head"),
+        ({"amount": 0.5, "gate": "switch", "scores": "binary"}, "gate"),
+        ({"amount": 0.5, "time_limit": 5.0}, "time_limit"),
+        ({"amount": 0.5, "weight": 2.0}, "weight"),
+        ({"amount": 0.5, "store": "x.jsonl"}, "store"),
+        ({"amount": 0.5, "jobs": 2}, "jobs"),
+        ({"amount": 0.5, "device": "cuda:99"}, "device"),
+    ],
+)
+def test_options_without_a_use_are_refused(options, told):
+    network = om.read_network(*build("mlp"))
+    with pytest.raises(om.InputError, match=told):
+        om.score(network, np.zeros((3, 6)), strategy="elimination", **options)
