@@ -87,7 +87,7 @@ class _Part:
         self.right = torch.cholesky_solve(target, factor)
         self.matrix = -torch.cholesky_inverse(factor)
         self.scale = 1.0 / system.variance
-        # ||T||^2 - <B, W>. T, less the terms that are not refitted, is what is missing plus inputs times weights.
+        # ||T||^2 - <B, W>. T, without terms that stay, is what is missing plus the inputs times the weights.
         total = float(ee.sum() + 2 * (system.weight * xe).sum() + (system.weight * trained).sum())
         self.error = max(0.0, self.scale * (total - float((target * self.right).sum())))
         self.owners = np.unique(owners[owners >= 0])

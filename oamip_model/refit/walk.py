@@ -16,8 +16,8 @@ from oamip_model.refit.slim import Slim, slim_network
 from oamip_model.refit.stream import ImageStream
 from oamip_model.torchnet.layers import TorchLayers
 
-HELD = 2**29
-"""Numbers (in single precision: 2 GiB) that outputs kept between layers may take; with more they are computed anew."""
+HELD = 3 * 2**28
+"""Numbers (in single precision: 3 GiB) that outputs kept between layers may take; with more they are computed anew."""
 
 Outputs = dict[int, Tensor]
 
