@@ -125,7 +125,7 @@ class ScaledSession:
     """
 
     def __init__(self, arrays: Arrays, scale: Scale, inner: Session, sizes: Array) -> None:
-        self._arrays, self._scale, self._inner = arrays, scale, inner
+        self._arrays, self._scale, self.inner = arrays, scale, inner
         self._blocks = [Rows.of(arrays.matrix, arrays.row_lower, arrays.row_upper)]
         self._sizes = [sizes]
         self._low, self._high = scale.low, scale.high
@@ -133,7 +133,7 @@ class ScaledSession:
     def solve(self, start: Array | None = None, *, relaxed: bool = False, time_limit: float | None = None) -> Solution:
         """See :class:`oamip_model.solving.protocol.Session`."""
         given = None if start is None else np.asarray(start, dtype=np.float64) / self._scale.units
-        found = self._inner.solve(given, relaxed=relaxed, time_limit=time_limit)
+        found = self.inner.solve(given, relaxed=relaxed, time_limit=time_limit)
         x = None
         if found.x is not None:
             x = np.clip(found.x * self._scale.units, self._arrays.lower, self._arrays.upper)
@@ -161,20 +161,20 @@ class ScaledSession:
         """See :class:`oamip_model.solving.protocol.Session`."""
         rows = sp.csr_array(rows)
         matrix, low, high, sizes = self._scale.rows(rows, lower, upper)
-        self._inner.add_rows(matrix, low, high)
+        self.inner.add_rows(matrix, low, high)
         self._blocks.append(Rows.of(rows, lower, upper))
         self._sizes.append(sizes)
 
     def set_cost(self, cost: Array) -> None:
         """See :class:`oamip_model.solving.protocol.CostSession`."""
         cost = np.asarray(cost, dtype=np.float64)
-        self._inner.set_cost(cost * self._scale.units)  # type: ignore[attr-defined]
+        self.inner.set_cost(cost * self._scale.units)  # type: ignore[attr-defined]
         self._arrays = replace(self._arrays, cost=cost)
 
     def set_bounds(self, lower: Array, upper: Array) -> None:
         """See :class:`oamip_model.solving.protocol.TreeSession`."""
         units = self._scale.units
-        self._inner.set_bounds(lower / units, upper / units)  # type: ignore[attr-defined]
+        self.inner.set_bounds(lower / units, upper / units)  # type: ignore[attr-defined]
         self._arrays = replace(self._arrays, lower=lower.copy(), upper=upper.copy())
         self._low, self._high = (
             np.where(np.isfinite(own), own, implied)
@@ -183,7 +183,7 @@ class ScaledSession:
 
     def keep_rows(self, keep: NDArray[np.bool_]) -> None:
         """See :class:`oamip_model.solving.protocol.TreeSession`."""
-        self._inner.keep_rows(keep)  # type: ignore[attr-defined]
+        self.inner.keep_rows(keep)  # type: ignore[attr-defined]
         at = np.flatnonzero(keep)
         added = Rows.joined(self._blocks[1:]) if len(self._blocks) > 1 else None
         if added is not None:
@@ -192,12 +192,12 @@ class ScaledSession:
 
     def basis(self) -> object:
         """See :class:`oamip_model.solving.protocol.TreeSession`."""
-        return self._inner.basis()  # type: ignore[attr-defined]
+        return self.inner.basis()  # type: ignore[attr-defined]
 
     def set_basis(self, basis: object) -> None:
         """See :class:`oamip_model.solving.protocol.TreeSession`."""
-        self._inner.set_basis(basis)  # type: ignore[attr-defined]
+        self.inner.set_basis(basis)  # type: ignore[attr-defined]
 
     def close(self) -> None:
         """See :class:`oamip_model.solving.protocol.Session`."""
-        self._inner.close()
+        self.inner.close()

@@ -135,7 +135,7 @@ def test_two_packages_with_one_name(offered):
 def test_a_backend_without_a_session_is_given_the_model_each_time(offered):
     offered(plain="here:Plain")
     session = open_session(get_backend("plain"), empty_program(), Options())
-    assert isinstance(session, RebuildSession)
+    assert isinstance(session.inner, RebuildSession)
     assert session.solve().objective == 0.0
 
 
