@@ -175,6 +175,8 @@ class _PyomoRun(CheckedRun):
         outcome = Outcome(_ENDED.get(told, Status.ERROR), timed_out=told == "maxTimeLimit" or late)
         # Some solvers, CBC among them, call some programs with an unbounded relaxation infeasible.
         outcome.unclear = told == "infeasibleOrUnbounded" or (told == "infeasible" and may_be_unbounded(self.arrays))
+        # GLPK's reader in Pyomo says "other" of some unbounded programs (seen with GLPK 5.0).
+        outcome.unclear |= told == "other" and may_be_unbounded(self.arrays) and bool(self.arrays.cost.any())
         if late and self.arrays.is_mip and "cbc" in self._solver:
             cut_short(outcome)
         if outcome.status is Status.ERROR and not outcome.unclear:

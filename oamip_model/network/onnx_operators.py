@@ -106,7 +106,8 @@ def _batch_norm(graph: Graph, call: Call) -> Value:
         raise call.error("has spatial=0, statistics for each position; accepted are those of each channel")
     weight, bias, mean, variance = (np.asarray(call.constant(i).array, dtype=np.float64) for i in range(1, 5))
     map, shift = batch_norm(mean, variance, call.attributes.get("epsilon", 1e-5), weight, bias)
-    return graph.affine(call.name, call.tensor(0), map, shift, call.owner(call.constant(1)))
+    # Exporters store equal weights once, and those of untrained batch norms are all 1: that ties no units.
+    return graph.affine(call.name, call.tensor(0), map, shift, call.name)
 
 
 def _max_pool(graph: Graph, call: Call) -> Value:

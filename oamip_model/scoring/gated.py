@@ -66,7 +66,7 @@ class GatedObjective(TorchLayers):
                     outputs[k] = self.activate(layer, found[k])
         return found
 
-    def _layer(self, k: int, images: Tensor, scores: Mapping[int, Tensor], outputs: Mapping[int, Tensor]) -> Tensor:
+    def layer(self, k: int, images: Tensor, scores: Mapping[int, Tensor], outputs: Mapping[int, Tensor]) -> Tensor:
         """Output of layer k for every score vector and image, (vectors x images, *shape)."""
         layer = self.network.layers[k]
         copies = len(images) // self.count

@@ -59,7 +59,7 @@ def test_bad_input_is_told_in_one_line_and_nothing_is_written(call: Any, files: 
         (["random", files.net, "--scores", files.scores], "--scores: critical needs a file"),
         (["critical", files.net, "--scores", "missing.json"], "--scores: there is no file missing.json"),
         (["critical", files.net, "--scores", other], "--scores: they belong to another network"),
-        (["random", files.net, "--seed", "-1"], "--seed: got -1"),
+        (["random", files.net, "--seed", "-1"], "'--seed': -1 is not in the range"),
         (["apoz", files.net], "images: got shape"),
         (["apoz", files.net, "--data", "missing.npz"], "missing.npz"),
         (["apoz", files.net, "--data", files.data, "--images", "few"], "'few' is neither a whole number nor all"),

@@ -110,9 +110,9 @@ class Forgetful(Highs):
         session, left = super().session(arrays, options), [self.at_most]
         real = session.solve
 
-        def solve(*arguments: Any) -> Any:
+        def solve(*arguments: Any, **options: Any) -> Any:
             left[0] -= 1
-            return real(*arguments) if left[0] >= 0 else Solution(Status.ERROR, self.name, "")
+            return real(*arguments, **options) if left[0] >= 0 else Solution(Status.ERROR, self.name, "")
 
         session.solve = solve
         return session

@@ -93,7 +93,8 @@ def test_a_result_keeps_the_heuristics_incumbent_where_the_solver_has_no_time(pr
     settings, limited = Settings(sparsity="mean"), Solver(time_limit=1e-3, heuristic=True)
     outcome = solve_program(p.network, p.images, p.labels, (0, 1), settings, "interval", limited)
     result = outcome.result
-    assert result.heuristic == pytest.approx(result.objective, abs=1e-9)
+    # Single flips of the incumbent are tried where the search ends, and may find better scores.
+    assert result.objective <= result.heuristic + 1e-9
     assert result.status == "feasible"
     assert result.replay is not None
     assert result.replay.passed
