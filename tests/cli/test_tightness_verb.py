@@ -35,7 +35,8 @@ def test_the_same_command_measures_nothing_twice(files: Any, call: Any, tmp_path
 
 @pytest.mark.parametrize(("arguments", "culprit"), [
     (["--gate", "guess"], "--gate"), (["--bounds", "guess"], "--bounds"), (["--images", "0"], "--images"),
-    (["--time-limit", "-1"], "'--time-limit': -1.0 is not in the range"), (["--solver", "nobody"], "--solver: got 'nobody'"),
+    (["--time-limit", "-1"], "'--time-limit': -1.0 is not in the range"),
+    (["--solver", "nobody"], "--solver: got 'nobody'"),
     (["--csv", "rows.txt"], "--csv: rows.txt is not a name ending in .csv"),
     (["--plot", "gaps.csv"], "--plot: gaps.csv is not a name ending in .png or .pdf or .svg"),
     (["--store", "rows.json"], "--store: rows.json is not a name ending in .jsonl"),
