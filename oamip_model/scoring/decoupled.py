@@ -138,9 +138,11 @@ class DecoupledRun:
             return
         told = self.base_key | {"keep": {g: m.tolist() for g, m in keep.items()}, "count": count, "rounds": rounds}
         key = key_of(exchange="wrong + hinge", margin=self.plan.margin, scope=self.plan.scope, **told)
-        known = self.store.get(key)
+        known = self.store.read(
+            key, lambda r: Exchanged({int(g): np.asarray(m) for g, m in r["keep"].items()}, *r["found"])
+        )
         if known is not None:
-            self.take(Exchanged({int(g): np.asarray(m) for g, m in known["keep"].items()}, *known["found"]))
+            self.take(known)
             return
         latest: list[Exchanged] = []
 
@@ -208,11 +210,11 @@ class DecoupledRun:
             at = self.linearised_at(group)
             told = self.base_key | asdict(plan) | {"at": None if at is None else at.tolist()}
             keys[name] = key_of(**told, group=name, others={g: m.tolist() for g, m in others.items()})
-            known = self.store.get(keys[name])
+            known = self.store.read(keys[name], LayerOutcome.from_record)
             if known is None:
                 left[name] = (group, others, at)
             else:
-                into[group] = LayerOutcome.from_record(known)
+                into[group] = known
                 self.finished(name, into[group])
         if left:
             self.check_time()

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from oamip_model.network.ops import Array
-from oamip_model.scoring.result import ProgramResult, read_program
+from oamip_model.scoring.reading import read_program
+from oamip_model.scoring.result import ProgramResult
 
 PATH = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 """Weights that are tried, from the least to the most, where the share of units to remove is given."""
@@ -87,6 +88,6 @@ class LayerOutcome:
     def from_record(cls, record: dict[str, Any]) -> LayerOutcome:
         """The outcome that :meth:`record` gave."""
         return cls(
-            np.asarray(record["scores"]), np.asarray(record["keep"]), read_program(record["result"]),
+            np.asarray(record["scores"]), np.asarray(record["keep"]), read_program(record["result"], "store"),
             record["solver"], record["version"], record["head"], tuple(map(cls.from_record, record["path"])),
         )  # fmt: skip

@@ -11,12 +11,13 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from oamip_model.errors import InputError
 from oamip_model.files import replacing
 from oamip_model.scoring.strategies import AVERAGED, LAYERWISE
 
 Array: TypeAlias = NDArray[np.float64]
-_FORMAT = "oamip-scores-1"
+FORMAT = "oamip-scores-1"
+STATUSES = ("optimal", "feasible", "no solution", "unbounded", "infeasible", "error")
+"""How a program can have ended, the best first."""
 _INLINE = 20_000
 """More scores than this go to a safetensors file beside the JSON."""
 _MUCH_WORSE = 0.10
@@ -160,8 +161,7 @@ class Scores:
     @property
     def status(self) -> str:
         """The worst status of the programs; "no program" for a simple rule."""
-        order = ["optimal", "feasible", "no solution", "unbounded", "infeasible", "error"]
-        return max((p.status for p in self.programs), key=order.index, default="no program")
+        return max((p.status for p in self.programs), key=STATUSES.index, default="no program")
 
     def _together(self, name: str) -> float | None:
         values = [getattr(p, name) for p in self.programs]
@@ -262,7 +262,7 @@ class Scores:
         Raises InputError where the file cannot be written.
         """
         target = Path(path)
-        record = asdict(self) | {"format": _FORMAT, "summary": self.summary(), "proved": self.proved, "gap": self.gap}
+        record = asdict(self) | {"format": FORMAT, "summary": self.summary(), "proved": self.proved, "gap": self.gap}
         record |= {"proof": self.proof}
         record |= {"status": self.status, "objective": self.objective, "bound": self.bound, "averaged": self.averaged}
         if sum(len(s) for s in self.by_layer.values()) > _INLINE:
@@ -277,56 +277,3 @@ class Scores:
         with replacing(target) as temporary:
             temporary.write_text(json.dumps(record, indent=1) + "\n")
         return target
-
-
-def load_scores(path: str | Path) -> Scores:
-    """Read what :meth:`Scores.save` wrote.
-
-    Raises InputError where the file is missing, is not a scores file, or holds scores outside [0, 1].
-    """
-    source = Path(path)
-    try:
-        record = json.loads(source.read_text())
-    except FileNotFoundError:
-        raise InputError(f"scores: there is no file {source}") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"scores: {source} cannot be read as JSON ({error})") from None
-    if not isinstance(record, dict) or record.get("format") != _FORMAT:
-        raise InputError(f"scores: {source} is not a scores file of this package (format {_FORMAT})")
-    try:
-        by_layer = _read_layers(record["by_layer"], source)
-        programs = tuple(read_program(p) for p in record["programs"])
-        names = ["strategy", "gate", "solver", "version", "relaxed", "options", "source", "network"]
-        names += ["planned", "interrupted", "seconds", "images", "head"]
-        known = {name: record[name] for name in names} | {"network_accuracy": record.get("network_accuracy")}
-        known |= {"exchanged": record.get("exchanged", 0), "out_of_time": record.get("out_of_time", False)}
-        scores = Scores(by_layer, programs=programs, **known)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"scores: {source} is damaged ({type(error).__name__}: {error})") from None
-    for name, values in scores.by_layer.items():
-        if values.ndim != 1 or not np.isfinite(values).all() or (values < 0).any() or (values > 1).any():
-            raise InputError(f"scores: layer {name} of {source} has scores outside [0, 1]")
-    return scores
-
-
-def _read_layers(stored: dict[str, Any], source: Path) -> dict[str, Array]:
-    if set(stored) == {"file", "layers"} and isinstance(stored["file"], str):
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
-        beside = source.with_name(stored["file"])
-        try:
-            arrays = load_file(beside)
-        except (OSError, SafetensorError) as error:
-            raise InputError(
-                f"scores: {beside}, which holds the scores of {source}, cannot be read ({error})"
-            ) from None
-        return {name: np.asarray(arrays[name], dtype=np.float64) for name in stored["layers"]}
-    return {name: np.asarray(values, dtype=np.float64) for name, values in stored.items()}
-
-
-def read_program(record: dict[str, Any]) -> ProgramResult:
-    """The result that was stored as a JSON record by :func:`dataclasses.asdict`."""
-    replay = None if record["replay"] is None else ReplayCheck(**record["replay"])
-    trained = None if record.get("trained") is None else TrainedHead(**record["trained"])
-    return ProgramResult(**record | {"images": tuple(record["images"]), "replay": replay, "trained": trained})

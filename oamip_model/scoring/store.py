@@ -5,15 +5,28 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from oamip_model.errors import InputError
 from oamip_model.files import append_line, check_writable, only_writer
+from oamip_model.records import checked, parse_json
+
+T = TypeVar("T")
 
 _FIRST = b'{"key": "'
 """What every line begins with, so that a line that a kill cut short is told from a file of another kind."""
+
+
+@dataclass(frozen=True)
+class _Line:
+    """One line of a store."""
+
+    key: str
+    record: dict[str, Any]
 
 
 def key_of(**parts: Any) -> str:
@@ -46,13 +59,14 @@ class RunStore:
     def _read(self, path: Path) -> None:
         data = path.read_bytes()
         end = data.rfind(b"\n") + 1
-        lines = data[:end].decode(errors="replace").splitlines()
+        lines = data[:end].splitlines()
         for number, line in enumerate(lines, 1):
             try:
-                entry = json.loads(line)
-                self.records[entry["key"]] = entry["record"]
-            except (json.JSONDecodeError, KeyError, TypeError):
-                raise InputError(f"store: line {number} of {path} is not a record of finished solves") from None
+                entry = checked(_Line, parse_json(line, "it"), "it")
+            except InputError as error:
+                told = f"store: line {number} of {path} is not a record of finished solves ({error})"
+                raise InputError(told) from None
+            self.records[entry.key] = entry.record
         rest = data[end:]
         if rest[: len(_FIRST)] != _FIRST[: len(rest)]:
             raise InputError(f"store: line {len(lines) + 1} of {path} is not a record of finished solves")
@@ -64,12 +78,25 @@ class RunStore:
         """The record of a finished solve, None where there is none."""
         return self.records.get(key)
 
+    def read(self, key: str, make: Callable[[dict[str, Any]], T]) -> T | None:
+        """What ``make`` makes of the record of a finished solve, None where there is none.
+
+        Raises InputError where the record is not one that ``make`` can read.
+        """
+        record = self.get(key)
+        try:
+            return None if record is None else make(record)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+            raise InputError(f"store: the record {key} of {self.path} is damaged ({reason})") from None
+
     def put(self, key: str, record: dict[str, Any]) -> None:
         """Keep a record; it is on disk when this returns."""
-        self.records[key] = record
-        if self.path is None:
-            return
-        append_line(self.path, json.dumps({"key": key, "record": record}))
+        line = json.dumps({"key": key, "record": record})
+        # As it would be read again, whether it goes to a file or not.
+        self.records[key] = json.loads(line)["record"]
+        if self.path is not None:
+            append_line(self.path, line)
 
     def remove(self) -> None:
         """Delete the file: the run is finished and its result is stored elsewhere."""

@@ -17,7 +17,8 @@ from oamip_model.formulation import Settings
 from oamip_model.network import Network
 from oamip_model.network.ops import Array
 from oamip_model.scoring.program import ProgramOutcome, Solver, solve_program
-from oamip_model.scoring.result import Scores, read_program, total_seconds
+from oamip_model.scoring.reading import read_program, read_values
+from oamip_model.scoring.result import Scores, total_seconds
 from oamip_model.scoring.store import RunStore, key_of
 from oamip_model.solving.parallel import Workers
 from oamip_model.solving.protocol import Status
@@ -63,8 +64,8 @@ def whole_network_scores(
     names = [f"program {number} of {len(groups)}" for number in range(1, len(groups) + 1)]
     rows_of = dict(zip(names, groups, strict=True))
     keys = {name: _key(programs, rows, asked) for name, rows in rows_of.items()}
-    stored = {name: keep.get(key) for name, key in keys.items()}
-    outcomes = {name: _outcome_from(record) for name, record in stored.items() if record is not None}
+    stored = {name: keep.read(key, _outcome_from) for name, key in keys.items()}
+    outcomes = {name: outcome for name, outcome in stored.items() if outcome is not None}
 
     def tell(line: str) -> None:
         if progress is not None:
@@ -195,5 +196,5 @@ def _record(outcome: ProgramOutcome) -> dict[str, Any]:
 
 def _outcome_from(record: dict[str, Any]) -> ProgramOutcome:
     stored = record["scores"]
-    scores: dict[str, Array] | None = None if stored is None else {k: np.asarray(v) for k, v in stored.items()}
-    return ProgramOutcome(read_program(record["result"]), scores, record["solver"], record["version"])
+    scores = None if stored is None else read_values(stored, "store: scores")
+    return ProgramOutcome(read_program(record["result"], "store"), scores, record["solver"], record["version"])
