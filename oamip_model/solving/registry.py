@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -114,8 +113,7 @@ def open_tree_session(backend: Backend, arrays: Arrays, options: Options) -> Tre
 
 def solve_once(backend: Backend, arrays: Arrays, options: Options, start: Array | None = None) -> Solution:
     """The solution of one program, scaled on its way to the solver."""
-    with closing(open_session(backend, arrays, options)) as session:
-        return session.solve(start)
+    return _scaled(backend, arrays, options, None).solve(start)
 
 
 def _scaled(
