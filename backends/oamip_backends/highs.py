@@ -130,8 +130,6 @@ class HighsSession(CheckedSession):
             "mip_abs_gap": ABSOLUTE_GAP,
             "primal_feasibility_tolerance": float(tolerance),
             "mip_feasibility_tolerance": float(tolerance),
-            # Bounds are what duals prove, so these are wanted as sharp as they come.
-            "dual_feasibility_tolerance": 1e-9,
             "small_matrix_value": _LIMITS.dropped,
             "threads": 0 if given.threads is None else int(given.threads),
         }
@@ -215,6 +213,8 @@ class HighsSession(CheckedSession):
         """Solve and say what HiGHS said."""
         self._set_relaxed(relaxed)
         is_mip = self.arrays.is_mip and not relaxed
+        # A linear program's bound is what its duals prove, so these are wanted as sharp as they come.
+        self._accept(self._highs.setOptionValue("dual_feasibility_tolerance", 1e-7 if is_mip else 1e-9), "duals")
         # The clock of a Highs object runs on from solve to solve. A linear program's limit is measured on it, but a
         # mixed-integer program's limit on a clock of its own.
         spent = 0.0 if is_mip else float(self._highs.getRunTime())

@@ -164,17 +164,19 @@ class SolveState:
         """Compare the dual bound with points that are known, and withdraw it where one of them refutes it.
 
         Known are the forward passes of all scores 1, of all scores 0, and of the incumbent's scores with a single one
-        flipped, again from the best of these until none is better. The best of all is the incumbent from then on.
+        flipped, again from the best of these while that gains more than the tolerance. The best of all is the incumbent
+        from then on.
         """
         units = self.s.stop - self.s.start
         self.offer(np.stack([np.ones(units), np.zeros(units)], axis=1), self.best)
         for _ in range(_FLIPPED):
-            left = self.left()
-            if self.best is None or (left is not None and left <= 0):
+            left, before = self.left(), self.objective
+            if self.best is None or before is None or (left is not None and left <= 0):
                 break
-            blocks = flips(self.arrays, self.best[self.s].copy(), self.s)
             # Every block is looked at: the best of all is where the next flips begin.
-            if not sum(self.offer(block, self.best) for block in blocks):
+            for block in list(flips(self.arrays, self.best[self.s].copy(), self.s)):
+                self.offer(block, self.best)
+            if before - self.objective <= self.tolerance * abs(before):
                 break
         if self.objective is None or self.bound <= self.objective:
             return
