@@ -21,6 +21,8 @@ DROPPED = 1e-9
 _INFINITE = 1e20
 """What solvers take for infinity."""
 _PASSES = 50
+_BLOCKS = 8
+"""Blocks of added rows that are kept apart; a safe bound takes time for each."""
 _PLAIN = 1e-3, 1e3
 """Rows over integral columns whose largest coefficient is in this range stay as they are."""
 
@@ -164,6 +166,9 @@ class ScaledSession:
         self.inner.add_rows(matrix, low, high)
         self._blocks.append(Rows.of(rows, lower, upper))
         self._sizes.append(sizes)
+        if len(self._blocks) > _BLOCKS:
+            self._blocks = [self._blocks[0], Rows.joined(self._blocks[1:])]
+            self._sizes = [self._sizes[0], np.concatenate(self._sizes[1:])]
 
     def set_cost(self, cost: Array) -> None:
         """See :class:`oamip_model.solving.protocol.CostSession`."""
