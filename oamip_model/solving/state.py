@@ -176,7 +176,7 @@ class SolveState:
             # Every block is looked at: the best of all is where the next flips begin.
             for block in list(flips(self.arrays, self.best[self.s].copy(), self.s)):
                 self.offer(block, self.best)
-            if before - self.objective <= self.tolerance * abs(before):
+            if self.objective is None or before - self.objective <= self.tolerance * abs(before):
                 break
         if self.objective is None or self.bound <= self.objective:
             return
