@@ -80,7 +80,7 @@ def test_claims_at_unusual_scales_are_right_or_not_made(scale, gate, search):
     network = om.read_network(chain(1, scale), input_shape=(3,))
     found = om.score(
         network, images, labels, strategy="joint", scores="binary", sparsity="mean", gate=gate, search=search,
-        time_limit=20,
+        time_limit=2,
     )  # fmt: skip
 
     def value(bits):
