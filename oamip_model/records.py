@@ -11,7 +11,7 @@ import json
 import math
 import re
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -54,7 +54,6 @@ OPEN: Final = _Flag("open")
 Share = Annotated[float, Within(0, 1)]
 Count = Annotated[int, Within(0)]
 Number = Annotated[float, INFINITE]
-Seconds = Annotated[float, Within(0)]
 
 
 def read_json(path: Path, where: str) -> Any:
@@ -73,24 +72,6 @@ def read_json(path: Path, where: str) -> Any:
     except OSError as error:
         raise InputError(f"{where} cannot be read ({error.strerror})") from None
     return parse_json(data, where)
-
-
-def read_lines(path: Path, where: str) -> Iterator[tuple[int, bytes]]:
-    """Yields the number of bytes up to the end of each line of a file, and the line, a last one without an end too.
-
-    Raises InputError where the file cannot be read, or a line is too large for a record.
-    """
-    done, number = 0, 0
-    try:
-        with path.open("rb") as file:
-            while line := file.readline(LARGEST + 1):
-                number += 1
-                if len(line) > LARGEST:
-                    raise InputError(f"{where} is too large in line {number}; accepted are {LARGEST} bytes a line")
-                done += len(line)
-                yield done, line
-    except OSError as error:
-        raise InputError(f"{where} cannot be read ({error.strerror})") from None
 
 
 def parse_json(data: bytes, where: str) -> Any:

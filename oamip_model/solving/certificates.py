@@ -112,6 +112,8 @@ def weak_duality(cost: Array, lower: Array, upper: Array, blocks: Sequence[Rows]
     gained, size, sums, magnitude = share * gained, share * size, share * sums, share * magnitude
     reduced, error = cost - gained, _error(cost, size, entries)
     low, high = reduced - error, reduced + error
+    if ((low < 0) & np.isinf(upper)).any() or ((high > 0) & np.isinf(lower)).any():
+        return -np.inf
     with np.errstate(invalid="ignore"):  # 0 times an infinite bound, which no reduced cost points to
         corners = np.stack([low * lower, high * lower, low * upper, high * upper])
     terms = np.nanmin(np.where(np.isfinite(corners), corners, np.nan), axis=0)
