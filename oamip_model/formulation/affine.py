@@ -32,7 +32,8 @@ def logits(model: Any) -> MatrixRows:
 def relu_held(model: Any) -> MatrixRows:
     """What is left of the rows where the bounds decide a ReLU, and do not hold for every score.
 
-    In the published gate L <= a <= 0 if off and 0 <= h <= U+ if on; with a cutoff a <= 0 if off and a >= 0 if on.
+    In the published gate L <= a <= 0 if off and 0 <= h <= U+ if on (mathematics:gate-pub-4); with a cutoff a <= 0 if
+    off and a >= 0 if on (mathematics:gate-sub-7).
     """
     held = model.layout.value.held
     rows = MatrixRows.of(held.names, held.lower - held.rows.constant, held.upper - held.rows.constant)
@@ -40,14 +41,17 @@ def relu_held(model: Any) -> MatrixRows:
 
 
 def pool_lower(model: Any) -> MatrixRows:
-    """o >= h_j for every window entry that can be the maximum (3e); the output o is a variable h of its own."""
+    """o >= h_j for every window entry that can be the maximum (mathematics:pool-1).
+
+    The output o is a variable h of its own.
+    """
     pooled = model.layout.value.pooled
     rows = MatrixRows.of(model.layout.value.choice, pooled.entries.constant).plus(model.h, pooled.act)
     return merged(plus_expressions(rows, model, pooled.entries, -1.0))
 
 
 def pool_upper(model: Any) -> MatrixRows:
-    """o <= h_j + (Umax_{-j} - L_j)(1 - q_j) (3e)."""
+    """o <= h_j + (Umax_{-j} - L_j)(1 - q_j) (mathematics:pool-2)."""
     pooled = model.layout.value.pooled
     big_m: Array = pooled.big_m
     rows = MatrixRows.of(model.layout.value.choice, upper=pooled.entries.constant + big_m).plus(model.h, pooled.act)
@@ -55,7 +59,7 @@ def pool_upper(model: Any) -> MatrixRows:
 
 
 def pool_choice(model: Any) -> MatrixRows:
-    """One entry of each window is the maximum: the sum of its q is 1 (3e)."""
+    """One entry of each window is the maximum: the sum of its q is 1 (mathematics:pool-3)."""
     pooled = model.layout.value.pooled
     outputs, row = np.unique(pooled.act, return_inverse=True)
     rows = MatrixRows.of(names_of(model.layout.value, outputs), 1.0, 1.0)

@@ -1,4 +1,4 @@
-"""Cuts of the relaxation ``hull``: the convex hull of one gated ReLU over the box of its inputs (FORMULATION.md 4).
+"""Cuts of the relaxation ``hull``: the convex hull of one gated ReLU over the box of its inputs (mathematics:hull-1).
 
 Source: Anderson, Huchette, Ma, Tjandraatmadja, Vielma 2020, doi 10.1007/s10107-020-01474-5, for a ReLU; here for the
 two sound gates.

@@ -1,4 +1,4 @@
-"""The rows and terms of the objective: weight * loss + sparsity."""
+"""The rows and terms of the objective: weight * loss + sparsity (mathematics:objective-1)."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def tangents(model: Any, points: Array, images: NDArray[np.int64], first: int = 
 
 
 def first_tangents(model: Any) -> MatrixRows:
-    """Tangents at the trained network's logits, the start of the outer approximation."""
+    """Tangents at the trained network's logits, the start of the outer approximation (mathematics:gap-1)."""
     points = np.asarray(model.trained_logits.value)
     return tangents(model, points, np.arange(len(points)))
 
 
 def image_cuts(model: Any, images: NDArray[np.int64], multipliers: Array, bounds: Array) -> MatrixRows:
-    """Rows weight * t_n + P_n s >= b_n of some images n, (k,), which share the scores s and nothing else.
+    """Rows weight * t_n + P_n s >= b_n of some images n, (k,) (mathematics:tree-3).
 
     multipliers: P, (k, units); bounds: b, (k,), lower bounds of the left side over the program of image n alone, so
     that the rows hold whatever P is. With P from the duals of the linear relaxation they are what a Lagrangian

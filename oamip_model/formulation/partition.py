@@ -1,4 +1,4 @@
-"""Rows of the relaxations ``partition-P``: the inputs of a gated ReLU in P groups (FORMULATION.md 4).
+"""Rows of the relaxations ``partition-P``: the inputs of a gated ReLU in P groups (mathematics:part-1).
 
 Source: Tsay, Kronqvist, Thebelt, Misener 2021, arXiv 2102.04373; there for a ReLU, here for the two sound gates, whose
 score is a group of its own. With one group everything is written in the variables that are there.
@@ -70,20 +70,20 @@ def _state(model: Any, rows: MatrixRows, at: Index, coefficients: Array) -> Matr
 
 
 def part_off(model: Any) -> MatrixRows:
-    """v <= A - low (1 - z), for the sum A of a group's terms."""
+    """v <= A - low (1 - z), for the sum A of a group's terms (mathematics:part-1)."""
     p = parts_of(model.layout.value)
     rows = MatrixRows.of(p.names, upper=-p.low).plus(model.v, np.arange(len(p.row)))
     return merged(_state(model, plus_expressions(rows, model, p.sums, -1.0), p.row, -p.low))
 
 
 def part_on(model: Any) -> MatrixRows:
-    """v <= high z."""
+    """v <= high z (mathematics:part-2)."""
     p = parts_of(model.layout.value)
     return _state(model, MatrixRows.of(p.names, upper=0.0).plus(model.v, np.arange(len(p.row))), p.row, -p.high)
 
 
 def relu_parts(model: Any) -> MatrixRows:
-    """h <= sum of v + b z, b the pre-activation's constant."""
+    """h <= sum of v + b z, b the pre-activation's constant (mathematics:part-3)."""
     p = parts_of(model.layout.value)
     at, part = np.unique(p.row, return_inverse=True)
     return at_most_parts(model, at, part, np.zeros(len(at)))

@@ -70,7 +70,7 @@ class Registry(Generic[T]):
         return made
 
     def registered(self) -> tuple[T, ...]:
-        """The objects that :meth:`register` was given."""
+        """The objects that :meth:`register` was given, which processes that work for this one need too."""
         return tuple(self._registered.values())
 
     def _fit(self, thing: Any, wanted: str | None) -> T:

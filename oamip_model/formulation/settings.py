@@ -38,7 +38,7 @@ def validity_of(gate: str) -> Validity:
 
 @dataclass(frozen=True)
 class Settings:
-    """The choices that fix a program, apart from the network and the images (FORMULATION.md 2, 3, 5).
+    """The choices that fix a program, apart from the network and the images (mathematics:objective-1).
 
     gate: a name of :func:`oamip_model.formulation.gates.gate_names`; relaxation: "big-m" | "partition-1" |
     "partition-2" | "partition-4" | "partition-8" | "hull", if the gate has it; scores: "continuous" | "binary";

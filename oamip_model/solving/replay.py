@@ -1,4 +1,4 @@
-"""The network with scores, by a forward pass in numpy: what a solution of the program has to agree with."""
+"""The network with scores, by a forward pass in numpy: what a solution has to agree with (mathematics:replay-1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a cutoff on the objective says about one image and the scores, as rows of a program of bounds."""
+"""A cutoff on the objective, as rows of a program of bounds (mathematics:bounds-6)."""
 
 from __future__ import annotations
 

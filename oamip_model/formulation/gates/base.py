@@ -40,9 +40,11 @@ class Relus:
 class Gate(ABC):
     """How a score s in [0, 1] acts on the activation h = max(0, a) of its unit, and how that is written in rows.
 
-    A score of 1 leaves the unit as trained and a score of 0 is the unit removed, in every gate; what a fractional score
-    means is the gate's own. A subclass states :meth:`output`, and the rows: by :meth:`shift`, :meth:`off` and
-    :meth:`slack`, and further ones by :meth:`score_rows`. Their variables are s, a, h and the ReLU state z.
+    A score of 1 leaves the unit as trained and a score of 0 is the unit removed, in every gate (mathematics:score-1);
+    what a fractional score means is the gate's own. So the rows that are here are exact for every gate with binary
+    scores, and a subclass for those states :meth:`output` alone. One for continuous scores states the coefficients of
+    the rows as well (:meth:`shift`, :meth:`off`, :meth:`slack`), what it makes of a constant (:meth:`decided`), and
+    perhaps further rows (:meth:`score_rows`). Their variables are s, a, h and the ReLU state z.
 
     name: for users; scores: the kinds of scores whose integer program is exact, the usual one first, of "binary" and
     "continuous"; relaxations: those that its rows have; validity: what the bounds L and U must hold for, "every score"
@@ -128,25 +130,28 @@ class Gate(ABC):
         return {"relu_lower": self.relu_lower, "relu_upper": self.relu_upper, "relu_state": relu_state}
 
     def score_rows(self, groups: int) -> dict[str, Rule]:
-        """The rules of further rows, which only ReLUs with a score have.
+        """The rules of further rows, which only ReLUs with a score have: h <= U+ s.
 
         groups: of a partition of the inputs, 1 for the relaxation "hull", 0 for "big-m".
         """
-        return {}
+        return {"relu_score": every_score}
 
     def part_rows(self) -> dict[str, Rule]:
         """The rules of the rows that a partition into two groups or more has besides those of every gate."""
         return {}
 
     def relu_lower(self, model: Any) -> MatrixRows:
-        """h >= a - (1 - s) K."""
+        """h >= a - (1 - s) K (mathematics:gate-sub-3, mathematics:gate-switch-2, mathematics:gate-pub-1)."""
         layout, g, _ = gated_of(model)
         slack = self.slack(g)
         rows = MatrixRows.of(names_of(layout, g.act), -slack)
         return rows.plus(model.h, g.act).plus(model.a, g.pre, -1.0).plus(model.s, g.score, -slack)
 
     def relu_upper(self, model: Any) -> MatrixRows:
-        """h <= a - (1 - s) M - B (1 - z); where there is no z, s is the state."""
+        """h <= a - (1 - s) M - B (1 - z); where there is no z, s is the state.
+
+        See mathematics:gate-sub-4, mathematics:gate-switch-3, mathematics:gate-switch-6 and mathematics:gate-pub-2.
+        """
         layout, g, scored = gated_of(model)
         keep = np.flatnonzero((g.state >= 0) | (scored & self.capped))
         shift, off = self.shift(g)[keep], self.off(g)[keep]
@@ -162,15 +167,20 @@ def gated_of(model: Any) -> tuple[Layout, Gated, Mask]:
 
 
 def relu_state(model: Any) -> MatrixRows:
-    """h <= U+ z."""
+    """h <= U+ z (mathematics:gate-sub-5, mathematics:gate-switch-4, mathematics:gate-pub-3)."""
     layout, g, _ = gated_of(model)
     keep = np.flatnonzero(g.state >= 0)
     rows = MatrixRows.of(names_of(layout, g.act[keep]), upper=0.0)
     return rows.plus(model.h, g.act[keep]).plus(model.z, g.state[keep], -g.upper[keep])
 
 
+def every_score(model: Any) -> MatrixRows:
+    """h <= U+ s for every gated ReLU with a score."""
+    return relu_score(model, np.flatnonzero(gated_of(model)[2]))
+
+
 def relu_score(model: Any, at: Index) -> MatrixRows:
-    """h <= U+ s for the gated ReLUs ``at``."""
+    """h <= U+ s for the gated ReLUs ``at`` (mathematics:gate-sub-6, mathematics:gate-switch-6)."""
     layout, g, _ = gated_of(model)
     rows = MatrixRows.of(names_of(layout, g.act[at]), upper=0.0)
     return rows.plus(model.h, g.act[at]).plus(model.s, g.score[at], -g.upper[at])

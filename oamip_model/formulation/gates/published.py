@@ -16,7 +16,7 @@ from oamip_model.network.ops import Array
 
 
 class Published(Subtractive):
-    """h >= 0, h <= z U+, h >= a - (1 - s) U+, h <= a - (1 - z) L - (1 - s) U+."""
+    """h >= 0, h <= z U+, h >= a - (1 - s) U+, h <= a - (1 - z) L - (1 - s) U+ (mathematics:gate-pub-1..6)."""
 
     name = "published"
     relaxations = ("big-m",)

@@ -1,7 +1,7 @@
 """The gate that subtracts: h = max(0, a - (1 - s) M), for continuous and for binary scores.
 
-M says what a fractional score means. It is U+ of the interval bounds that hold for every score, however tight the
-bounds of a program are.
+M says what a fractional score means (mathematics:gate-sub-2). It is U+ of the interval bounds that hold for every
+score, however tight the bounds of a program are.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from oamip_model.formulation.gates.base import Gate, Mask, Relus, gated_of, relu_score
+from oamip_model.formulation.gates.base import Gate, Mask, Relus, gated_of
 from oamip_model.formulation.layout import Gated
 from oamip_model.formulation.partition import at_most_parts, parts_of
 from oamip_model.formulation.relaxations import RELAXATIONS
@@ -25,7 +25,7 @@ _ROUNDING = 1e-9
 
 
 class Subtractive(Gate):
-    """h = max(0, a'), a' = a - (1 - s) M: z is the sign of a', which lies in [L - M, U]."""
+    """h = max(0, a'), a' = a - (1 - s) M: z is the sign of a', in [L - M, U] (mathematics:gate-sub-1..6)."""
 
     name = "subtractive"
     scores = ("continuous", "binary")
@@ -73,19 +73,15 @@ class Subtractive(Gate):
         """h <= U+ s, which holds because M >= U+; with groups two faces of the hull over the box of (a, s) instead."""
         if groups:
             return {"relu_score": hull_score, "relu_shift": relu_shift}
-        return {"relu_score": _every_score}
+        return super().score_rows(groups)
 
     def part_rows(self) -> dict[str, Rule]:
         """h <= sum of v + b z - M (z - s)."""
         return {"relu_parts_score": relu_parts_score}
 
 
-def _every_score(model: Any) -> MatrixRows:
-    return relu_score(model, np.flatnonzero(gated_of(model)[2]))
-
-
 def relu_shift(model: Any) -> MatrixRows:
-    """h <= a - L (1 - z), valid because a' <= a: of the hull over the box of (a, s), big-M lacks this face."""
+    """h <= a - L (1 - z), a face of the hull over the box of (a, s) that big-M lacks (mathematics:part-5)."""
     layout, g, scored = gated_of(model)
     at = np.flatnonzero(scored)
     rows = MatrixRows.of(names_of(layout, g.act[at]), upper=-g.lower[at]).plus(model.h, g.act[at])
@@ -93,7 +89,7 @@ def relu_shift(model: Any) -> MatrixRows:
 
 
 def hull_score(model: Any) -> MatrixRows:
-    """h <= M s - (M - U) z, which with h <= U z implies h <= U s."""
+    """h <= M s - (M - U) z, which with h <= U z implies h <= U s (mathematics:part-6)."""
     layout, g, scored = gated_of(model)
     at = np.flatnonzero(scored)
     rows = MatrixRows.of(names_of(layout, g.act[at]), upper=0.0).plus(model.h, g.act[at])
@@ -101,7 +97,7 @@ def hull_score(model: Any) -> MatrixRows:
 
 
 def relu_parts_score(model: Any) -> MatrixRows:
-    """h <= sum of v + b z - M (z - s)."""
+    """h <= sum of v + b z - M (z - s) (mathematics:part-4)."""
     layout, g, _ = gated_of(model)
     p = parts_of(layout)
     scored = np.isin(np.arange(len(p.row)), p.kept)

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 class Switch(Gate):
     """h = s max(0, a): 0 <= h <= U+ z, z <= s, h >= a - U+ (1 - s), h <= a - L (1 - z).
 
-    At scores of 0 and 1 these are the rows of every gate, so that a subclass for binary scores needs no others.
+    See mathematics:gate-switch-1..6. They are exact for every gate with binary scores, and tighter than those of
+    :class:`Gate`, so that a subclass for binary scores has all relaxations.
     """
 
     name = "switch"
@@ -60,7 +61,7 @@ def _stateless_score(model: Any) -> MatrixRows:
 
 
 def state_score(model: Any) -> MatrixRows:
-    """z <= s."""
+    """z <= s (mathematics:gate-switch-5)."""
     layout, g, scored = gated_of(model)
     keep = np.flatnonzero(scored & (g.state >= 0))
     rows = MatrixRows.of(names_of(layout, g.act[keep]), upper=0.0)
@@ -68,7 +69,7 @@ def state_score(model: Any) -> MatrixRows:
 
 
 def relu_kept(model: Any) -> MatrixRows:
-    """h >= L s where L > 0."""
+    """h >= L s where L > 0 (mathematics:part-10)."""
     layout, g, scored = gated_of(model)
     at = np.flatnonzero(scored & (g.lower > 0))
     rows = MatrixRows.of(names_of(layout, g.act[at]), 0.0).plus(model.h, g.act[at])
@@ -76,7 +77,7 @@ def relu_kept(model: Any) -> MatrixRows:
 
 
 def kept_off(model: Any) -> MatrixRows:
-    """w >= A - high (1 - s), for the sum A of a group's terms."""
+    """w >= A - high (1 - s), for the sum A of a group's terms (mathematics:part-7)."""
     layout, g, _ = gated_of(model)
     p = parts_of(layout)
     k, high = p.kept, p.high[p.kept]
@@ -86,7 +87,7 @@ def kept_off(model: Any) -> MatrixRows:
 
 
 def kept_on(model: Any) -> MatrixRows:
-    """w >= low s."""
+    """w >= low s (mathematics:part-8)."""
     layout, g, _ = gated_of(model)
     p = parts_of(layout)
     rows = MatrixRows.of([p.names[i] for i in p.kept.tolist()], 0.0).plus(model.w, np.arange(len(p.kept)))
@@ -94,7 +95,7 @@ def kept_on(model: Any) -> MatrixRows:
 
 
 def relu_kept_parts(model: Any) -> MatrixRows:
-    """h >= sum of w + b s, b the pre-activation's constant."""
+    """h >= sum of w + b s, b the pre-activation's constant (mathematics:part-9)."""
     layout, g, _ = gated_of(model)
     p = parts_of(layout)
     at, part = np.unique(p.row[p.kept], return_inverse=True)

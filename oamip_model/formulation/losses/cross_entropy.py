@@ -94,11 +94,11 @@ def tangent(points: Array, labels: NDArray[np.int64]) -> tuple[Array, Array]:
     """Tangents of the cross-entropy near logits ``points`` (k, classes) with labels (k,): gradients g (k, classes) and
     constants c (k,), such that the loss at logits o is at least g @ o + c.
 
-    For any weights p >= 0 that add up to 1, log sum_c exp(o_c) >= p @ o + H(p), H the entropy (the conjugate of the
-    convex function on the left), with equality where p is the softmax of o. Here p is that of a point without its
-    weights below 1e-9, which makes a tangent that is valid everywhere and falls short at the point by less than
-    classes * 1e-9. Solvers cannot do with coefficients that small: HiGHS drops them, so that the row is no longer
-    valid, and CBC scales by them and calls points optimal that are not.
+    See mathematics:loss-ce-2. For any weights p >= 0 that add up to 1, log sum_c exp(o_c) >= p @ o + H(p), H the
+    entropy (the conjugate of the convex function on the left), with equality where p is the softmax of o. Here p is
+    that of a point without its weights below 1e-9, which makes a tangent that is valid everywhere and falls short at
+    the point by less than classes * 1e-9. Solvers cannot do with coefficients that small: HiGHS drops them, so that the
+    row is no longer valid, and CBC scales by them and calls points optimal that are not.
 
     Example:
         >>> gradient, constant = tangent(np.array([[0.0, 0.0], [40.0, 0.0]]), np.array([0, 0]))

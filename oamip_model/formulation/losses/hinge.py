@@ -98,7 +98,7 @@ def other_classes(model: Any) -> tuple[list[tuple[int, int]], sp.csr_array]:
 
 
 def hinge_rows(model: Any) -> MatrixRows:
-    """t >= m + o_c - o_y for every other class c."""
+    """t >= m + o_c - o_y for every other class c (mathematics:loss-hinge-1)."""
     names, lead = other_classes(model)
     rows = MatrixRows.of(names, lower=float(model.margin.value))
     return rows.plus(model.t, np.array([n for n, _ in names], dtype=np.int64)).plus_matrix(model.o, lead)

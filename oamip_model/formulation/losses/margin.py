@@ -20,6 +20,6 @@ class Margin(Hinge):
 
 
 def margin_rows(model: Any) -> MatrixRows:
-    """o_y - o_c >= m for every other class c."""
+    """o_y - o_c >= m for every other class c (mathematics:loss-margin-1)."""
     names, lead = other_classes(model)
     return MatrixRows.of(names, lower=float(model.margin.value)).plus_matrix(model.o, lead)

@@ -127,7 +127,7 @@ def published_sparsity(sums: list[float], sizes: list[int], divisors: list[int])
 
 
 def excess_rows(model: Any) -> MatrixRows:
-    """v_l >= I_l - t, which with v_l >= 0 writes the sum of the largest I_l as (n-1) t + sum v_l."""
+    """v_l >= I_l - t, which with v_l >= 0 states the published sparsity (mathematics:sparsity-4)."""
     groups = list(model.GROUP)
     divisors = np.array([model.divisor[g] for g in groups], dtype=np.float64)
     sizes = np.array([model.size[g] for g in groups], dtype=np.float64)
