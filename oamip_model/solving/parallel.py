@@ -26,6 +26,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from oamip_model.clock import Deadline, seconds_left, within
 from oamip_model.errors import InputError, SolverError
+from oamip_model.formulation.extensions import adopt, extensions
 from oamip_model.solving.engines import ENGINES
 
 Shared = TypeVar("Shared")
@@ -116,7 +117,7 @@ def _run_in_processes(
     def start(slot: int) -> None:
         if waiting:
             name = waiting.popleft()
-            running[pools[slot].submit(_work, function, path, items[name], seconds_left())] = (slot, name)
+            running[pools[slot].submit(_work, function, path, items[name], seconds_left(), extensions())] = (slot, name)
 
     def open_pool() -> Any:
         return ProcessPoolExecutor(1, initializer=_end_with, initargs=(os.getpid(),), env=_ONE_THREAD)
@@ -166,8 +167,15 @@ def _shared_folder() -> Iterator[Path]:
         resource_tracker.unregister(folder, "folder")
 
 
-def _work(function: Callable[[Any, Any, Tell | None], Result], path: str, item: Any, seconds: float | None) -> Result:
-    """What a worker process runs for one task, in the seconds that are left."""
+def _work(
+    function: Callable[[Any, Any, Tell | None], Result],
+    path: str,
+    item: Any,
+    seconds: float | None,
+    known: tuple[tuple[Any, ...], ...],
+) -> Result:
+    """What a worker process runs for one task, in the seconds that are left; known: what its parent has registered."""
+    adopt(known)
     with within(Deadline(seconds)):
         return function(_load(path), item, None)
 

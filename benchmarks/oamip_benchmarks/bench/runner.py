@@ -21,7 +21,8 @@ from oamip_benchmarks.bench.supervise import Ended, require_psutil, single_threa
 from oamip_benchmarks.bench.trace import Trace, log_trace, primal_dual_integral
 from oamip_model.errors import InputError
 from oamip_model.files import replacing
-from oamip_model.formulation.settings import RELAXATIONS, check_choice
+from oamip_model.formulation.relaxations import RELAXATIONS
+from oamip_model.formulation.settings import check_choice
 from oamip_model.solving.protocol import Options, check_options
 from oamip_model.solving.registry import get_backend
 from oamip_model.tightening.methods import BOUND_METHODS
