@@ -53,6 +53,7 @@ class Cbc:
         Capability.CUT_ROUNDS,
         Capability.COST_CHANGE,
         Capability.BOUND_CHANGE,
+        Capability.INTERIOR_POINT,
     }
 
     def check(self) -> None:

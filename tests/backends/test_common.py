@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from oamip_backends.common import CheckedRun, Outcome, breach, cut_short, tidy
+from oamip_backends.checks import breach, tidy
+from oamip_backends.common import CheckedRun, Outcome, cut_short
 from oamip_backends.highs import Highs
 
 from oamip_model.solving.protocol import Arrays, InputError, Options, Status
