@@ -147,7 +147,7 @@ class _CbcRun(CheckedRun):
             outcome.message = outcome.message or f"CBC ended without an answer: {_last_line(log)}"
         if late:
             outcome.timed_out = True
-            cut_short(outcome)
+            cut_short(outcome, "CBC")
         if outcome.status in (Status.OPTIMAL, Status.FEASIBLE) and "no integer solution" not in head:
             self._read_point(outcome, saved)
         self._read_bound(outcome, log)

@@ -59,15 +59,16 @@ class Outcome:
     timed_out: bool = False
 
 
-def cut_short(outcome: Outcome) -> None:
-    """Take back a proof that CBC claims although its time was up.
+def cut_short(outcome: Outcome, solver: str) -> None:
+    """Take back a proof that a solver claims although its time was up.
 
     Where the clock stops CBC inside a subtree that it wants to enumerate, it calls the whole search completed, and
-    with it the incumbent optimal, or a program without one infeasible (seen with 2.10.3).
+    with it the incumbent optimal, or a program without one infeasible (seen with 2.10.3). Pyomo reads the basis at
+    which GLPK stopped as if it were the last one.
     """
     if outcome.status in (Status.OPTIMAL, Status.INFEASIBLE):
         outcome.message = (
-            f"CBC claims {outcome.status}, but its time was up, where its claims have been seen to be wrong"
+            f"{solver} claims {outcome.status}, but its time was up, where its claims have been seen to be wrong"
         )
         outcome.status = Status.FEASIBLE if outcome.status is Status.OPTIMAL else Status.NO_SOLUTION
         outcome.unclear = False
