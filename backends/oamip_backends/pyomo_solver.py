@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from oamip_backends.common import CheckedRun, Outcome, cut_short, may_be_unbounded
+from oamip_backends.handover import with_larger_costs
 from oamip_backends.pyomo_programs import Runs, bounded, read_glpk
 from oamip_model.solving.protocol import (
     DEFAULT_GAP,
@@ -113,6 +114,7 @@ class _PyomoRun(CheckedRun):
     def __init__(self, backend: PyomoSolver, arrays: Arrays, options: Options) -> None:
         super().__init__(backend, arrays, options)
         self._solver = backend.solver
+        self._written, self._unit = with_larger_costs(self.arrays)
         if options.feasibility is not None:
             raise InputError(f"feasibility: got {options.feasibility}, but {backend.name} cannot take it")
         empty = np.diff(arrays.matrix.indptr) == 0
@@ -127,7 +129,7 @@ class _PyomoRun(CheckedRun):
         from pyomo.solvers.plugins.solvers.persistent_solver import PersistentSolver
 
         with PauseGC():
-            model = _build(self.arrays)
+            model = _build(self._written)
         with _Quiet():
             solver = SolverFactory(self._solver)
             given = self._give(solver, time_limit)
@@ -210,7 +212,11 @@ class _PyomoRun(CheckedRun):
         if not a.is_mip:
             # What a linear program that was stopped has for a bound is the value of its last basis.
             return objective if outcome.status is Status.OPTIMAL else None
-        least = float(told) if isinstance(told, int | float) and math.isfinite(told) and abs(told) < 1e20 else None
+        least = (
+            float(told) / self._unit
+            if isinstance(told, int | float) and math.isfinite(told) and abs(told) < 1e20
+            else None
+        )
         if least is None:
             return None
         if objective is not None and least > a.sense * (objective - a.offset) + 1e-6 * (1.0 + abs(least)):
