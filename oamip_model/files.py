@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +24,8 @@ def check_writable(path: str | Path, option: str = "path") -> Path:
         raise InputError(f"{option}: {target} is a folder, a file name is needed")
     if not target.parent.is_dir():
         raise InputError(f"{option}: {target} cannot be written, there is no folder {target.parent}")
+    if target.exists() and not target.is_file():
+        raise InputError(f"{option}: {target} is a pipe or a device, a file name is needed")
     if not os.access(target.parent, os.W_OK) or (target.exists() and not os.access(target, os.W_OK)):
         raise InputError(f"{option}: {target} cannot be written, permission denied")
     return target
@@ -40,13 +44,20 @@ def append_line(path: Path, line: str) -> None:
             raise OSError(error.errno, error.strerror, str(path)) from None
 
 
+def drop_unfinished(path: Path, whole: int) -> None:
+    """Cut a file of lines after its first ``whole`` bytes, where a kill left the beginning of another line."""
+    if path.stat().st_size > whole:
+        with path.open("r+b") as file:
+            file.truncate(whole)
+
+
 @contextmanager
 def only_writer(path: Path, option: str) -> Iterator[None]:
     """Keep a file to this process while the block lasts; the lock dies with the process.
 
     Raises InputError where another process has it. A file that is made here and stays empty goes at the end.
     """
-    with path.open("ab") as file:
+    with check_writable(path, option).open("ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -56,6 +67,27 @@ def only_writer(path: Path, option: str) -> Iterator[None]:
         finally:
             if path.exists() and path.stat().st_size == 0:
                 path.unlink()
+
+
+@contextmanager
+def lock_file(path: Path, option: str) -> Iterator[int]:
+    """The descriptor of an empty file that is there to be locked, made where it is missing.
+
+    Raises InputError for a link, which could lead anywhere, and for anything else that is no file.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        handle = os.open(path, flags, 0o666)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise InputError(f"{option}: {path} is a link, a folder or a device, accepted is a file") from None
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise InputError(f"{option}: {path} is a pipe or a device, accepted is a file")
+        yield handle
+    finally:
+        os.close(handle)
 
 
 @contextmanager
