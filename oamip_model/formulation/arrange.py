@@ -121,8 +121,9 @@ class _Arrangement(Entries):
             score = np.tile(layer.units + self.first_unit[layer.group], self.n)
         scored = score >= 0
         scale = np.maximum(high if published else self.sound.upper[k].ravel(), 0.0)
-        # A constant is open in the published gate where the box around it reaches over 0, and in 3a where M is larger
-        # than it: where terms cancel, or bounds tighter than those behind M turned everything before it off.
+        # A constant is open in the published gate where the box around it reaches over 0, and in ``subtractive`` where
+        # M is larger than it: where terms cancel, or bounds tighter than those behind M turned everything before it
+        # off.
         if published:
             decided = fixed & ((high <= 0) | (low >= 0))
         elif self.gate == "subtractive":

@@ -21,7 +21,7 @@ from oamip_model.network.types import Network
 
 
 def gate_scale(network: Network, images: ArrayLike, gate: str, epsilon: float = 0.0) -> tuple[Array, ...]:
-    """The score scale M of every layer, (n, pre-activations) each (FORMULATION.md 3a).
+    """The score scale M of every layer, (n, pre-activations) each (mathematics:gate-sub-2).
 
     U+ of the score-aware interval bounds in the sound gates, of the trained network's in ``published``. It says what a
     fractional score means, so it does not depend on how tight the bounds of the program are.

@@ -1,5 +1,6 @@
-"""The rows of gated ReLUs and of max pooling (FORMULATION.md 2, 3). Each function is the rule of one constraint.
+"""The rows of gated ReLUs and of max pooling, one function for each constraint.
 
+The gates are those of mathematics:gate-pub-1..4, mathematics:gate-sub-1..7 and mathematics:gate-switch-1..6.
 A layout's arrays stand for the symbols of that page: ``g.lower`` L, ``g.upper`` U, ``g.scale`` M, and columns of h,
 a, s, z.
 """
@@ -59,7 +60,10 @@ def _names(layout: Layout, act: NDArray[np.int64]) -> list[tuple[int, str, int]]
 
 
 def relu_lower(model: Any) -> MatrixRows:
-    """h >= a - (1 - s) M, with M = U+ in the gate ``switch`` and M = 0 where there is no score."""
+    """h >= a - (1 - s) M (mathematics:gate-sub-3, mathematics:gate-switch-2, mathematics:gate-pub-1).
+
+    M is U+ in the gate ``switch`` and 0 where there is no score.
+    """
     layout, g, scored = _gated(model)
     scale = np.where(scored, g.upper if model.gate == "switch" else g.scale, 0.0)
     rows = MatrixRows.of(_names(layout, g.act), -scale)
@@ -69,7 +73,8 @@ def relu_lower(model: Any) -> MatrixRows:
 def relu_held(model: Any) -> MatrixRows:
     """What is left of the rows where the bounds decide a ReLU, and do not hold for every score.
 
-    In the published gate L <= a <= 0 if off and 0 <= h <= U+ if on; with a cutoff a <= 0 if off and a >= 0 if on.
+    In the published gate L <= a <= 0 if off and 0 <= h <= U+ if on (mathematics:gate-pub-4); with a cutoff a <= 0 if
+    off and a >= 0 if on (mathematics:gate-sub-7).
     """
     held = model.layout.value.held
     rows = MatrixRows.of(held.names, held.lower - held.rows.constant, held.upper - held.rows.constant)
@@ -77,9 +82,11 @@ def relu_held(model: Any) -> MatrixRows:
 
 
 def relu_upper(model: Any) -> MatrixRows:
-    """h <= a' - (L - M)(1 - z), with a' = a - (1 - s) M (3a; M = 0 without a score, and in 3b, where a' = a).
+    """h <= a' - (L - M)(1 - z), with a' = a - (1 - s) M (mathematics:gate-sub-4).
 
-    The published gate has L in the place of L - M (section 2). Where 3b needs no state, s is the state.
+    M is 0 without a score, and in the gate ``switch``, where a' = a (mathematics:gate-switch-3).
+    The published gate has L in the place of L - M (mathematics:gate-pub-2). Where ``switch`` needs no state, s is the
+    state (mathematics:gate-switch-6).
     """
     layout, g, scored = _gated(model)
     keep = np.flatnonzero((g.state >= 0) | (scored & (model.gate == "switch")))
@@ -92,7 +99,7 @@ def relu_upper(model: Any) -> MatrixRows:
 
 
 def relu_state(model: Any) -> MatrixRows:
-    """h <= U+ z."""
+    """h <= U+ z (mathematics:gate-sub-5, mathematics:gate-switch-4, mathematics:gate-pub-3)."""
     layout, g, _ = _gated(model)
     keep = np.flatnonzero(g.state >= 0)
     rows = MatrixRows.of(_names(layout, g.act[keep]), upper=0.0)
@@ -100,7 +107,7 @@ def relu_state(model: Any) -> MatrixRows:
 
 
 def relu_score(model: Any) -> MatrixRows:
-    """h <= U+ s in 3a, where M >= U+ makes it valid, and in 3b, where it is needed only if s is the state."""
+    """h <= U+ s (mathematics:gate-sub-6, where M >= U+ makes it valid; mathematics:gate-switch-6)."""
     layout, g, scored = _gated(model)
     keep = np.flatnonzero(scored & ((g.state < 0) | (model.gate == "subtractive")))
     rows = MatrixRows.of(_names(layout, g.act[keep]), upper=0.0)
@@ -108,7 +115,7 @@ def relu_score(model: Any) -> MatrixRows:
 
 
 def state_score(model: Any) -> MatrixRows:
-    """z <= s (3b)."""
+    """z <= s (mathematics:gate-switch-5)."""
     layout, g, scored = _gated(model)
     keep = np.flatnonzero(scored & (g.state >= 0))
     rows = MatrixRows.of(_names(layout, g.act[keep]), upper=0.0)
@@ -116,14 +123,17 @@ def state_score(model: Any) -> MatrixRows:
 
 
 def pool_lower(model: Any) -> MatrixRows:
-    """o >= h_j for every window entry that can be the maximum (3e); the output o is a variable h of its own."""
+    """o >= h_j for every window entry that can be the maximum (mathematics:pool-1).
+
+    The output o is a variable h of its own.
+    """
     pooled = model.layout.value.pooled
     rows = MatrixRows.of(model.layout.value.choice, pooled.entries.constant).plus(model.h, pooled.act)
     return merged(plus_expressions(rows, model, pooled.entries, -1.0))
 
 
 def pool_upper(model: Any) -> MatrixRows:
-    """o <= h_j + (Umax_{-j} - L_j)(1 - q_j) (3e)."""
+    """o <= h_j + (Umax_{-j} - L_j)(1 - q_j) (mathematics:pool-2)."""
     pooled = model.layout.value.pooled
     big_m: Array = pooled.big_m
     rows = MatrixRows.of(model.layout.value.choice, upper=pooled.entries.constant + big_m).plus(model.h, pooled.act)
@@ -131,7 +141,7 @@ def pool_upper(model: Any) -> MatrixRows:
 
 
 def pool_choice(model: Any) -> MatrixRows:
-    """One entry of each window is the maximum: the sum of its q is 1 (3e)."""
+    """One entry of each window is the maximum: the sum of its q is 1 (mathematics:pool-3)."""
     pooled = model.layout.value.pooled
     outputs, row = np.unique(pooled.act, return_inverse=True)
     rows = MatrixRows.of(_names(model.layout.value, outputs), 1.0, 1.0)

@@ -1,4 +1,4 @@
-"""Cuts of the relaxation ``hull``: the convex hull of one gated ReLU over the box of its inputs (FORMULATION.md 4).
+"""Cuts of the relaxation ``hull``: the convex hull of one gated ReLU over the box of its inputs (mathematics:hull-1).
 
 Source: Anderson, Huchette, Ma, Tjandraatmadja, Vielma 2020, doi 10.1007/s10107-020-01474-5, for a ReLU; here for the
 two sound gates.
@@ -31,7 +31,7 @@ class HullCuts:
 
     The family, with terms w x of the inputs, each in [low, high], and a part c in [0, 1] of each of them:
 
-        h <= sum c w x - (sum c low) (1 - z) + (b + sum (1 - c) high) z   [ + c_s M (s - z) in 3a ]
+        h <= sum c w x - (sum c low) (1 - z) + (b + sum (1 - c) high) z   [ + c_s M (s - z) in ``subtractive`` ]
 
     With whole c it is that of Anderson et al., and by linearity any c is as good. At a given z the right side is least
     if c takes the inputs whose position (w x - low) / (high - low) in their range is below z. A state is in the rows of
@@ -39,10 +39,10 @@ class HullCuts:
     least right side is greatest, the position of some input. With a part of this input taken, z has the coefficient 0
     there: the rows are of s, a and h only, and are the hull's projection.
 
-    With bounds L, U of the pre-activation that are tighter than the box, sum c low may be raised to
-    L - b - sum (1 - c) high, and sum (1 - c) high lowered to U - b - sum c low (c is chosen without regard to that, so
-    only in the box is separation exact). In 3b z is at most s, and the same family mirrored bounds h from below, with s
-    in the place of z: the lower envelope of s a.
+    With bounds L, U of the pre-activation that are tighter than the box, sum c low may be raised to L - b - sum (1 - c)
+    high, and sum (1 - c) high lowered to U - b - sum c low (c is chosen without regard to that, so only in the box is
+    separation exact). In ``switch`` z is at most s, and the same family mirrored bounds h from below, with s in the
+    place of z: the lower envelope of s a.
     """
 
     def __init__(self, model: Any) -> None:
@@ -89,7 +89,7 @@ class HullCuts:
         value = weight * point[x.column]
         score = np.where(self.scored, point[np.where(self.scored, g.score, 0)], 1.0)
         free = (g.state >= 0) & (sign > 0)
-        # The score as one more input, of weight M in 3a.
+        # The score as one more input, of weight M in ``subtractive``.
         taken, taken_score = self._taken(value - low, high - low, score, b + self._total(high), free)
 
         low_in, high_out = self._total(taken * low), self._total((1.0 - taken) * high)

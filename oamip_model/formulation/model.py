@@ -1,4 +1,4 @@
-"""The abstract model of OAMIP: sets, parameters, variables, constraints and objective (FORMULATION.md 1 to 5)."""
+"""The abstract model of OAMIP: sets, parameters, variables, constraints and objective (mathematics:model-1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rows and terms of the objective: weight * loss + sparsity (FORMULATION.md 5)."""
+"""The rows and terms of the objective: weight * loss + sparsity (mathematics:objective-1)."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def tangent(points: Array, labels: NDArray[np.int64]) -> tuple[Array, Array]:
     """Tangents of the cross-entropy near logits ``points`` (k, classes) with labels (k,): gradients g (k, classes) and
     constants c (k,), such that the loss at logits o is at least g @ o + c.
 
-    For any weights p >= 0 that add up to 1, log sum_c exp(o_c) >= p @ o + H(p), H the entropy (the conjugate of the
-    convex function on the left), with equality where p is the softmax of o. Here p is that of a point without its
-    weights below 1e-9, which makes a tangent that is valid everywhere and falls short at the point by less than
-    classes * 1e-9. Solvers cannot do with coefficients that small: HiGHS drops them, so that the row is no longer
-    valid, and CBC scales by them and calls points optimal that are not.
+    See mathematics:loss-ce-2. For any weights p >= 0 that add up to 1, log sum_c exp(o_c) >= p @ o + H(p), H the
+    entropy (the conjugate of the convex function on the left), with equality where p is the softmax of o. Here p is
+    that of a point without its weights below 1e-9, which makes a tangent that is valid everywhere and falls short at
+    the point by less than classes * 1e-9. Solvers cannot do with coefficients that small: HiGHS drops them, so that the
+    row is no longer valid, and CBC scales by them and calls points optimal that are not.
 
     Example:
         >>> gradient, constant = tangent(np.array([[0.0, 0.0], [40.0, 0.0]]), np.array([0, 0]))
@@ -84,13 +84,13 @@ def tangents(model: Any, points: Array, images: NDArray[np.int64], first: int = 
 
 
 def first_tangents(model: Any) -> MatrixRows:
-    """Tangents at the trained network's logits, the start of the outer approximation."""
+    """Tangents at the trained network's logits, the start of the outer approximation (mathematics:gap-1)."""
     points = np.asarray(model.trained_logits.value)
     return tangents(model, points, np.arange(len(points)))
 
 
 def image_cuts(model: Any, images: NDArray[np.int64], multipliers: Array, bounds: Array) -> MatrixRows:
-    """Rows weight * t_n + P_n s >= b_n of some images n, (k,), which share the scores s and nothing else.
+    """Rows weight * t_n + P_n s >= b_n of some images n, (k,) (mathematics:tree-3).
 
     multipliers: P, (k, units); bounds: b, (k,), lower bounds of the left side over the program of image n alone, so
     that the rows hold whatever P is. With P from the duals of the linear relaxation they are what a Lagrangian
@@ -117,7 +117,7 @@ def _margins(model: Any) -> tuple[list[tuple[int, int]], NDArray[np.int64], NDAr
 
 
 def hinge_rows(model: Any) -> MatrixRows:
-    """t >= m + o_c - o_y for every other class c."""
+    """t >= m + o_c - o_y for every other class c (mathematics:loss-hinge-1)."""
     names, right, other = _margins(model)
     rows = MatrixRows.of(names, lower=pyo.value(model.margin)).plus(
         model.t, np.array([n for n, _ in names], dtype=np.int64)
@@ -126,7 +126,7 @@ def hinge_rows(model: Any) -> MatrixRows:
 
 
 def margin_rows(model: Any) -> MatrixRows:
-    """o_y - o_c >= m for every other class c."""
+    """o_y - o_c >= m for every other class c (mathematics:loss-margin-1)."""
     names, right, other = _margins(model)
     return MatrixRows.of(names, lower=pyo.value(model.margin)).plus_matrix(
         model.o, _difference(right, other, len(model.o))
@@ -153,7 +153,7 @@ def published_sparsity(sums: list[float], sizes: list[int], divisors: list[int])
 
 
 def excess_rows(model: Any) -> MatrixRows:
-    """v_l >= I_l - t, which with v_l >= 0 writes the sum of the largest I_l as (n-1) t + sum v_l."""
+    """v_l >= I_l - t, which with v_l >= 0 states the published sparsity (mathematics:sparsity-4)."""
     groups = list(model.GROUP)
     divisors = np.array([model.divisor[g] for g in groups], dtype=np.float64)
     sizes = np.array([model.size[g] for g in groups], dtype=np.float64)

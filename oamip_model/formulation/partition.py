@@ -1,4 +1,4 @@
-"""Rows of the relaxations ``partition-P``: the inputs of a gated ReLU in P groups (FORMULATION.md 4).
+"""Rows of the relaxations ``partition-P``: the inputs of a gated ReLU in P groups (mathematics:part-1).
 
 Source: Tsay, Kronqvist, Thebelt, Misener 2021, arXiv 2102.04373; there for a ReLU, here for the two sound gates, whose
 score is a group of its own. With one group everything is written in the variables that are there.
@@ -75,7 +75,7 @@ def _state(model: Any, rows: MatrixRows, at: Index, coefficients: Array) -> Matr
 
 
 def relu_shift(model: Any) -> MatrixRows:
-    """h <= a - L (1 - z), valid in 3a because a' <= a: of the hull over the box of (a, s), big-M lacks this face."""
+    """h <= a - L (1 - z), a face of the hull over the box of (a, s) that big-M lacks (mathematics:part-5)."""
     layout: Layout = model.layout.value
     g = layout.gated
     at = np.flatnonzero(g.score >= 0)
@@ -84,7 +84,7 @@ def relu_shift(model: Any) -> MatrixRows:
 
 
 def relu_score(model: Any) -> MatrixRows:
-    """h <= M s - (M - U) z, which with h <= U z implies h <= U s (3a)."""
+    """h <= M s - (M - U) z, which with h <= U z implies h <= U s (mathematics:part-6)."""
     layout: Layout = model.layout.value
     g = layout.gated
     at = np.flatnonzero(g.score >= 0)
@@ -93,7 +93,7 @@ def relu_score(model: Any) -> MatrixRows:
 
 
 def relu_kept(model: Any) -> MatrixRows:
-    """h >= L s where L > 0 (3b)."""
+    """h >= L s where L > 0 (mathematics:part-10)."""
     layout: Layout = model.layout.value
     g = layout.gated
     at = np.flatnonzero((g.score >= 0) & (g.lower > 0))
@@ -106,27 +106,27 @@ def _parts(model: Any) -> tuple[Layout, Parts]:
 
 
 def part_off(model: Any) -> MatrixRows:
-    """v <= A - low (1 - z), for the sum A of a group's terms."""
+    """v <= A - low (1 - z), for the sum A of a group's terms (mathematics:part-1)."""
     _, p = _parts(model)
     rows = MatrixRows.of(p.names, upper=-p.low).plus(model.v, np.arange(len(p.row)))
     return merged(_state(model, plus_expressions(rows, model, p.sums, -1.0), p.row, -p.low))
 
 
 def part_on(model: Any) -> MatrixRows:
-    """v <= high z."""
+    """v <= high z (mathematics:part-2)."""
     _, p = _parts(model)
     return _state(model, MatrixRows.of(p.names, upper=0.0).plus(model.v, np.arange(len(p.row))), p.row, -p.high)
 
 
 def relu_parts(model: Any) -> MatrixRows:
-    """h <= sum of v + b z, b the pre-activation's constant."""
+    """h <= sum of v + b z, b the pre-activation's constant (mathematics:part-3)."""
     layout, p = _parts(model)
     at, part = np.unique(p.row, return_inverse=True)
     return _at_most_parts(model, layout, at, part, np.zeros(len(at)))
 
 
 def relu_parts_score(model: Any) -> MatrixRows:
-    """h <= sum of v + b z - M (z - s) (3a)."""
+    """h <= sum of v + b z - M (z - s) (mathematics:part-4)."""
     layout, p = _parts(model)
     scored = np.isin(np.arange(len(p.row)), p.kept)
     at, inverse = np.unique(p.row[scored], return_inverse=True)
@@ -145,7 +145,7 @@ def _at_most_parts(model: Any, layout: Layout, at: Index, part: Index, scale: Ar
 
 
 def kept_off(model: Any) -> MatrixRows:
-    """w >= A - high (1 - s) (3b)."""
+    """w >= A - high (1 - s) (mathematics:part-7)."""
     layout, p = _parts(model)
     k, high = p.kept, p.high[p.kept]
     rows = MatrixRows.of([p.names[i] for i in k.tolist()], -high).plus(model.w, np.arange(len(k)))
@@ -154,14 +154,14 @@ def kept_off(model: Any) -> MatrixRows:
 
 
 def kept_on(model: Any) -> MatrixRows:
-    """w >= low s (3b)."""
+    """w >= low s (mathematics:part-8)."""
     layout, p = _parts(model)
     rows = MatrixRows.of([p.names[i] for i in p.kept.tolist()], 0.0).plus(model.w, np.arange(len(p.kept)))
     return rows.plus(model.s, layout.gated.score[p.row[p.kept]], -p.low[p.kept])
 
 
 def relu_kept_parts(model: Any) -> MatrixRows:
-    """h >= sum of w + b s (3b)."""
+    """h >= sum of w + b s (mathematics:part-9)."""
     layout, p = _parts(model)
     g = layout.gated
     at, part = np.unique(p.row[p.kept], return_inverse=True)

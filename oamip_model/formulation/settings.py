@@ -40,7 +40,7 @@ def groups_of(relaxation: str) -> int:
 
 
 def validity_of(gate: str) -> Validity:
-    """What the bounds of a gate's program must hold for: the published gate's only for the trained network (section 2).
+    """What the bounds of a gate's program must hold for (mathematics:bounds-1, mathematics:gate-pub-6).
 
     Example:
         >>> validity_of("published"), validity_of("switch")
@@ -51,7 +51,7 @@ def validity_of(gate: str) -> Validity:
 
 @dataclass(frozen=True)
 class Settings:
-    """The choices that fix a program, apart from the network and the images (FORMULATION.md 2, 3, 5).
+    """The choices that fix a program, apart from the network and the images (mathematics:objective-1).
 
     gate: "published" | "subtractive" | "switch"; relaxation: "big-m" | "partition-1" | "partition-2" |
     "partition-4" | "partition-8" | "hull"; scores: "continuous" | "binary"; relaxed: ReLU

@@ -1,6 +1,6 @@
 """Decoupled subproblems whose logits are affine in one layer's scores: one column per unit for each image.
 
-With g[n, c, u] what unit u adds to logit c of image n, the logits are g @ s + base (FORMULATION.md 6). Their number
+With g[n, c, u] what unit u adds to logit c of image n, the logits are g @ s + base (mathematics:layer-1). Their number
 does not depend on the size of the picture, and the loss and its gradient are one pass over the columns.
 """
 

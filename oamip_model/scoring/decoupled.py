@@ -1,4 +1,4 @@
-"""Decoupled scoring: one program a layer, from every image, with a certified gap each (FORMULATION.md 6)."""
+"""Decoupled scoring: one program a layer, from every image, with a certified gap each (mathematics:layer-1)."""
 
 from __future__ import annotations
 

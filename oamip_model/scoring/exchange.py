@@ -1,8 +1,9 @@
 """Exchanges of a unit that stays for one that goes, by what the whole network cut so gets wrong.
 
-Each layer's program sees the other layers as they are cut when it is solved. What is left to gain between layers is
-looked for afterwards by a local search over the masks. It proves nothing. What it lowers is the share of images
-classified wrongly plus the mean hinge loss: either alone follows a few images, or sees no small steps.
+See mathematics:exchange-1..2. Each layer's program sees the other layers as they are cut when it is solved. What is
+left to gain between layers is looked for afterwards by a local search over the masks. It proves nothing. What it lowers
+is the share of images classified wrongly plus the mean hinge loss: either alone follows a few images, or sees no small
+steps.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ PENALTY = 100.0
 
 
 class GatedObjective(TorchLayers):
-    """weight * loss + sparsity of score vectors (k, units), all of them in one pass (FORMULATION.md 3a, 3b, 5).
+    """weight * loss + sparsity of score vectors (k, units), all of them in one pass (mathematics:objective-1).
 
     network, images (n, *input_shape), labels (n,), settings: of the program; of the gates "subtractive" and "switch".
     product: whether scores multiply activations whatever the gate is, which changes nothing at scores of 0 and 1, and

@@ -1,6 +1,6 @@
 """The primal heuristic: scores by projected gradient through the network, and moves of single scores.
 
-What it finds (FORMULATION.md 6) is an upper bound of the optimum, and a start for the solver; it proves nothing.
+What it finds (mathematics:heur-1) is an upper bound of the optimum, and a start for the solver; it proves nothing.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ def score(
     store: str | Path | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Scores:
-    """Importance scores of a trained network's units, and what was proved about them (FORMULATION.md 1 to 5).
+    """Importance scores of a trained network's units, and what was proved about them (mathematics:objective-1).
 
     network: a :class:`Network`, a torch module in eval mode, or a .pt2 or .onnx file; images: (n, *input_shape) with
     labels (n,), or a :class:`oamip_model.data.Dataset` alone.

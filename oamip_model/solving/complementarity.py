@@ -1,7 +1,8 @@
 """A search tree's linear programs without the columns of ReLU states: of two columns of each ReLU, one is to be 0.
 
-With d = h - a', where a' is the gated pre-activation, a ReLU is h, d >= 0 and h d = 0. State 1 is d = 0, state 0 is
-h = 0, so that a tree branches on bounds of h and d, and the programs need neither z nor, mostly, a.
+See mathematics:tree-1..2. With d = h - a', where a' is the gated pre-activation, a ReLU is h, d >= 0 and h d = 0. State
+1 is d = 0, state 0 is h = 0, so that a tree branches on bounds of h and d, and the programs need neither z nor, mostly,
+a.
 """
 
 from __future__ import annotations

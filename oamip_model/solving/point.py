@@ -98,7 +98,7 @@ def _gate(gate: str, g: Gated, a: Array, scores: Array) -> Array:
 
 
 def _on(gate: str, g: Gated, a: Array, scores: Array) -> Array:
-    """State of each gated ReLU, (gated, k); where it has no binary in 3b, its score."""
+    """State of each gated ReLU, (gated, k); where it has no binary in ``switch``, its score."""
     on = np.where(_shifted(gate, g, a, scores) > 0, 1.0, 0.0)
     if gate == "switch":
         # z <= s, and s = 1 or 0 unless the scores are relaxed as well.

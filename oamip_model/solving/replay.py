@@ -1,4 +1,4 @@
-"""The network with scores, by a forward pass in numpy: what a solution of the program has to agree with."""
+"""The network with scores, by a forward pass in numpy: what a solution has to agree with (mathematics:replay-1)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def gated_logits(
     """Logits (n, classes) of the network whose units pass h = max(0, a - (1 - s) M), or s max(0, a) in gate "switch".
 
     scores: {group: (units,)}; scale: M of each layer, that of :func:`oamip_model.formulation.gate_scale` if not given.
-    For scores of 0 and 1 both gates are the network with the units of score 0 removed (FORMULATION.md 3).
+    For scores of 0 and 1 both gates are the network with the units of score 0 removed (mathematics:score-1).
 
     Example:
         >>> import numpy as np, torch, oamip_model as om

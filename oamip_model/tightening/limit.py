@@ -1,4 +1,4 @@
-"""What a cutoff on the objective says about one image and the scores, as rows of a program of bounds."""
+"""A cutoff on the objective, as rows of a program of bounds (mathematics:bounds-6)."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Sparsity(NamedTuple):
 
 
 def sparsity_of(network: Network, kind: str) -> Sparsity:
-    """The sparsity ``kind`` of a network's scores (FORMULATION.md 5)."""
+    """The sparsity ``kind`` of a network's scores (mathematics:sparsity-1..4)."""
     groups = network.groups
     units = sum(group.size for group in groups)
     if kind != "published":

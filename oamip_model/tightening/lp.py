@@ -37,7 +37,7 @@ def lp_bounds(
     time_limit: float | None = None,
     cutoff: Cutoff | None = None,
 ) -> Bounds:
-    """Bounds over the linear relaxation of the scored network (FORMULATION.md 4), never looser than ``start``.
+    """Bounds over the linear relaxation of the scored network (mathematics:bounds-4), never looser than ``start``.
 
     images: (n, *input_shape); start: bounds of the same network and images, for every score and without a box. Layer by
     layer, what is open is minimised and maximised over :func:`oamip_model.tightening.relaxation.relaxation` with the

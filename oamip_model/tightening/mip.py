@@ -81,8 +81,8 @@ def mip_bounds(
 def integer_program(network: Network, image: Array, bounds: Bounds, sound: Bounds, layer: int) -> Relaxation:
     """The program behind layer ``layer`` for one image (1, *input_shape) with a binary state z for each open ReLU.
 
-    Its points hold the graphs of both sound gates at every score in [0, 1], so that its bounds are valid for either. z
-    is the sign of the pre-activation a itself, which no score moves:
+    See mathematics:bounds-5. Its points hold the graphs of both sound gates at every score in [0, 1], so that its
+    bounds are valid for either. z is the sign of the pre-activation a itself, which no score moves:
 
         h >= 0,  h >= a - (1 - s) M,  h <= U s,  h <= U z,  h <= a - L (1 - z)
 

@@ -38,7 +38,8 @@ def relaxation(network: Network, image: Array, bounds: Bounds, sound: Bounds, la
 
         h >= 0,  h >= a - (1 - s) M,  h <= U s,  h <= U (a - L) / (U - L)  or, with L >= 0,  h <= a - L (1 - s)
 
-    Projecting z out of the rows of FORMULATION.md 3a gives less: there the last row is that over a - (1 - s) M.
+    Projecting z out of the rows of the gate gives less: there the last row is that over a - (1 - s) M
+    (mathematics:bounds-4).
     """
     return assembled(arrange(*cut_behind(network, image, bounds, sound, layer), "subtractive"))
 

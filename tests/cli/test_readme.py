@@ -41,9 +41,3 @@ def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert verb is not None, line
         with verb.make_context(name, arguments, parent=context):
             pass
-
-
-def test_links() -> None:
-    for page in (README, *README.parent.glob("docs/*.md")):
-        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
-            assert target.startswith("https://") or (page.parent / target).exists(), (page, target)
