@@ -97,7 +97,9 @@ class ScoreGroup:
 
 @dataclass(frozen=True)
 class Network:
-    """A trained ReLU network: images of ``input_shape`` go through ``layers`` in order, the last one gives the logits.
+    """A trained ReLU network: images go through its layers in order, and the last one gives the logits.
+
+    ``print(network)`` is a table of the layers.
 
     Example:
         >>> import torch, oamip_model as om
@@ -111,6 +113,11 @@ class Network:
     layers: tuple[Layer, ...]
     groups: tuple[ScoreGroup, ...]
     source: str = ""
+
+    def __str__(self) -> str:
+        from oamip_model.network.table import layer_table
+
+        return layer_table(self)
 
     @property
     def classes(self) -> int:
