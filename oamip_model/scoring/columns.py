@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from oamip_model.network.ops import Array
-from oamip_model.scoring.losses import Loss, cross_entropy
+from oamip_model.scoring.losses import SummedLoss, summed_loss
 from oamip_model.scoring.representation import Representation
 from oamip_model.torchnet.layers import TorchLayers
 
@@ -30,7 +30,7 @@ class Oracle(ABC):
     """
 
     labels: Tensor
-    loss: Loss = staticmethod(cross_entropy)
+    loss: SummedLoss = summed_loss("cross-entropy")
     chunk = 5000
 
     @abstractmethod
