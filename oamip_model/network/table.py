@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from oamip_model.network.count import count_parameters
-from oamip_model.network.types import IMAGE, Layer, Network, Shape
+from oamip_model.network.ops import Shape
+from oamip_model.network.types import IMAGE, Layer, Network
 
 _HEADS = ("layer", "reads", "maps", "activation", "output", "parameters", "scored units")
 _RIGHT = {5, 6}

@@ -83,8 +83,9 @@ class Workers:
 
         items: by a name, which errors state; tell: called with lines of text, by tasks in this process only. A task
         whose worker was killed is started again, last, at most ``TRIES`` times in all; the others go on. When the
-        iterator is closed, or Ctrl-C is pressed, the worker processes are ended. Raises what a task raised, SolverError
-        for a task that lost its workers, InputError where the cluster cannot be used.
+        iterator is closed, or Ctrl-C is pressed, the worker processes are ended. Raises what a task raised; once all
+        others are done, SolverError for the first task that lost its workers; InputError where the cluster cannot be
+        used.
         """
         if not items:
             return
@@ -123,6 +124,7 @@ def _run_in_processes(
 
     waiting, losses = deque(items), Counter[str]()
     running: dict[Future[Result], tuple[int, str]] = {}
+    failed: SolverError | None = None
     pools: list[Any] = []
     with _shared_folder() as folder:
         path = str(folder / "shared")
@@ -138,15 +140,18 @@ def _run_in_processes(
                         result = future.result()
                     except BrokenProcessPool as error:
                         losses[name] += 1
-                        if losses[name] == TRIES:
-                            raise lost(name, TRIES, str(error).partition("\n")[0]) from None
-                        waiting.append(name)
+                        if losses[name] < TRIES:
+                            waiting.append(name)
+                        else:
+                            failed = failed or lost(name, TRIES, str(error).partition("\n")[0])
                         pools[slot].shutdown(kill_workers=True)
                         pools[slot] = open_pool()
                         start(slot)
                         continue
                     start(slot)
                     yield name, result
+            if failed is not None:
+                raise failed
         finally:
             for pool in pools:
                 pool.shutdown(kill_workers=True)

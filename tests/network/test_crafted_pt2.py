@@ -18,6 +18,8 @@ import torch
 import oamip_model as om
 from oamip_model.cli import run
 
+pytestmark = pytest.mark.xdist_group("crafted pt2")  # what its fixtures make takes long
+
 SHAPE = (1, 3, 3)
 
 
