@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from oamip_model.clock import tick
 from oamip_model.errors import InputError
-from oamip_model.network.ops import Array, LinearMap, MaxPool, Shape
+from oamip_model.network.ops import Array, ChannelScale, Conv2d, Dense, LinearMap, MaxPool, Shape
 
 Activation: TypeAlias = Literal["none", "relu", "max"]
 IMAGE = -1
@@ -147,10 +147,11 @@ class Network:
 
     @cached_property
     def parameters(self) -> int:
-        """Number of trained parameters, batch norm folded in."""
-        from oamip_model.network.count import count_parameters
-
-        return count_parameters(self.layers)
+        """Number of trained parameters, batch norm folded in; a bias of zeros counts as none."""
+        maps = [term.map for layer in self.layers for term in layer.terms]
+        weights = sum(map.weight.size for map in maps if isinstance(map, Dense | Conv2d))
+        scales = sum(map.scale.size for map in maps if isinstance(map, ChannelScale))
+        return weights + scales + sum(layer.bias.size for layer in self.layers if layer.bias.any())
 
     @cached_property
     def fingerprint(self) -> str:
