@@ -22,6 +22,7 @@ class Norms(Linear):
     name = "norms"
 
     def prices(self, network):
+        """The price of each unit, (units,), group after group."""
         norms = unit_norms(network)
         return np.concatenate([norms[group.name] for group in network.groups])
 
@@ -30,6 +31,7 @@ register_sparsity(Norms)
 
 
 def main() -> None:
+    """Print the scores of one network by the package's mean, and by this sparsity."""
     torch.manual_seed(0)
     module = torch.nn.Sequential(torch.nn.Linear(4, 5), torch.nn.ReLU(), torch.nn.Linear(5, 3)).eval()
     images = np.random.default_rng(0).normal(size=(4, 4))
