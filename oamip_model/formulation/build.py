@@ -15,8 +15,8 @@ from oamip_model.errors import InputError
 from oamip_model.formulation.arrange import arrange
 from oamip_model.formulation.gates import gate_named
 from oamip_model.formulation.model import abstract_model
-from oamip_model.formulation.partition import partition
 from oamip_model.formulation.relaxations import groups_of
+from oamip_model.formulation.relaxations.partition import partition
 from oamip_model.formulation.settings import Settings, validity_of
 from oamip_model.formulation.sparsities import sparsity_named
 from oamip_model.formulation.sparsities.base import Linear

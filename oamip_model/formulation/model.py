@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pyomo.environ as pyo
 
-from oamip_model.formulation import affine, hull, objective, partition
+from oamip_model.formulation import affine, objective
 from oamip_model.formulation.gates import gate_named
 from oamip_model.formulation.gates.base import Gate
 from oamip_model.formulation.losses import loss_named
 from oamip_model.formulation.matrix import MatrixConstraint
-from oamip_model.formulation.relaxations import groups_of
+from oamip_model.formulation.relaxations import groups_of, hull, partition
 from oamip_model.formulation.rows import Rule
 from oamip_model.formulation.settings import Settings
 from oamip_model.formulation.sparsities import sparsity_named
@@ -38,7 +38,7 @@ def abstract_model(
     Arguments are those of :class:`oamip_model.formulation.Settings`; raises InputError for a value that is none.
 
     Example:
-        >>> model = abstract_model(gate="switch", scores="binary")
+        >>> model = abstract_model(scores="binary", loss="hinge")
         >>> model.s.is_indexed(), model.is_constructed()
         (True, False)
     """

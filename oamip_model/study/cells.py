@@ -68,7 +68,7 @@ def cells_of(
     InputError for a name that is none, a name given twice, or where nothing is left to measure.
 
     Example:
-        >>> [cell.bounds for cell in cells_of(["net"], ["subtractive"], ["big-m"], ["interval", "lp-cutoff"])]
+        >>> [cell.bounds for cell in cells_of(["net"], [Settings.gate], ["big-m"], ["interval", "lp-cutoff"])]
         ['interval', 'lp-cutoff']
     """
     given: tuple[tuple[str, Any, Sequence[str]], ...] = (

@@ -13,8 +13,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from oamip_model.formulation.gates import gate_named
-from oamip_model.formulation.inputs import Inputs
 from oamip_model.formulation.layout import Layout
+from oamip_model.formulation.relaxations.inputs import Inputs
 from oamip_model.formulation.rows import MatrixRows
 from oamip_model.network.ops import Array
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from oamip_model.formulation.inputs import Inputs
 from oamip_model.formulation.layout import Expressions, Index, Layout, Parts
+from oamip_model.formulation.relaxations.inputs import Inputs
 from oamip_model.formulation.rows import MatrixRows, merged, names_of, plus_expressions
 from oamip_model.network.ops import Array
 
