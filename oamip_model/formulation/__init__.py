@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from oamip_model.formulation.objective import cross_entropy as cross_entropy
     from oamip_model.formulation.objective import hinge as hinge
     from oamip_model.formulation.objective import published_sparsity as published_sparsity
-    from oamip_model.formulation.settings import Settings as Settings
+    from oamip_model.formulation.settings import Formulation as Formulation
 
 _HOMES = {
     "build_instance": "build", "gate_scale": "build", "instance_data": "build", "sparsity_weights": "build",
     "Layout": "layout", "MatrixConstraint": "matrix", "MatrixRows": "matrix", "abstract_model": "model",
-    "cross_entropy": "objective", "hinge": "objective", "published_sparsity": "objective", "Settings": "settings",
+    "cross_entropy": "objective", "hinge": "objective", "published_sparsity": "objective", "Formulation": "settings",
 }  # fmt: skip
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

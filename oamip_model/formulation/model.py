@@ -9,17 +9,10 @@ import pyomo.environ as pyo
 
 from oamip_model.formulation import gates, hull, objective, partition
 from oamip_model.formulation.matrix import MatrixConstraint
-from oamip_model.formulation.settings import Settings, groups_of
+from oamip_model.formulation.settings import Formulation, groups_of
 
 
-def abstract_model(
-    gate: str = "subtractive",
-    relaxation: str = "big-m",
-    scores: str = "continuous",
-    relaxed: bool = False,
-    loss: str = "cross-entropy",
-    sparsity: str = "published",
-) -> pyo.AbstractModel:
+def abstract_model(formulation: Formulation | None = None) -> pyo.AbstractModel:
     """A ``pyo.AbstractModel`` of the program; :func:`instance_data` makes the data that it is instantiated with.
 
     Sets: IMAGE, CLASS, GROUP, UNIT (group, unit), PRE and ACT (image, layer, activation) of the pre-activations and
@@ -28,14 +21,17 @@ def abstract_model(
     the published sparsity level and excess. The loss "cross-entropy" enters by tangents: the instance has those at the
     trained network's logits, and :func:`oamip_model.solving.solve_instance` adds more until the loss is exact.
 
-    Arguments are those of :class:`oamip_model.formulation.Settings`; raises InputError for a value that is none.
+    formulation: that of :class:`oamip_model.formulation.Formulation` by default; its weight, margin and epsilon are
+    data.
 
     Example:
-        >>> model = abstract_model(gate="switch", scores="binary")
+        >>> model = abstract_model(Formulation(gate="switch", scores="binary"))
         >>> model.s.is_indexed(), model.is_constructed()
         (True, False)
     """
-    Settings(gate, relaxation, scores, relaxed, loss, sparsity)
+    asked = formulation or Formulation()
+    gate, relaxation, scores, relaxed = asked.gate, asked.relaxation, asked.scores, asked.relaxed
+    loss, sparsity = asked.loss, asked.sparsity
     m = pyo.AbstractModel(name="oamip")
     m.gate, m.sparsity_kind = gate, sparsity
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from oamip_model.formulation import Settings, gate_scale, sparsity_weights
+from oamip_model.formulation import Formulation, gate_scale, sparsity_weights
 from oamip_model.network.ops import Array
 from oamip_model.network.types import IMAGE, Network
 from oamip_model.torchnet.layers import TorchLayers
@@ -33,7 +33,7 @@ class GatedObjective(TorchLayers):
         network: Network,
         images: Array,
         labels: NDArray[np.int64],
-        settings: Settings,
+        settings: Formulation,
         *,
         product: bool = False,
         dtype: torch.dtype = torch.float32,
