@@ -11,7 +11,7 @@ import torch
 
 import oamip_model as om
 from oamip_model.bounds import Cutoff
-from oamip_model.formulation import Gate, Settings, Switch, cross_entropy, register_gate
+from oamip_model.formulation import Gate, Formulation, Switch, cross_entropy, register_gate
 from oamip_model.formulation.losses import loss_named
 from oamip_model.formulation.sparsities import sparsity_named
 from oamip_model.scoring.gated import GatedObjective
@@ -115,7 +115,7 @@ def test_torch_and_numpy_agree_on_an_own_gate_and_loss(example, problem_of):
     example("own_gate")
     example("own_loss")
     p = problem_of("conv", 1, 2)
-    settings = Settings(gate="steep", loss="squared-hinge", sparsity="mean", margin=0.5)
+    settings = Formulation(gate="steep", loss="squared-hinge", sparsity="mean", margin=0.5)
     objective = GatedObjective(p.network, p.images, p.labels, settings, dtype=torch.float64)
     flat = np.random.default_rng(0).uniform(0.3, 1, p.units)
     s = torch.tensor(flat[None], requires_grad=True)
@@ -145,7 +145,7 @@ def test_the_optimum_of_an_own_loss_and_sparsity_is_that_of_all_binary_scores(ex
     norms, loss = sparsity_named("norms"), loss_named("squared-hinge")
     best = best_of_all(p, lambda o, y: loss.values(o, y, 0.5), lambda bits: norms.value(p.network, bits))
     assert found.objective == pytest.approx(best, rel=1e-5, abs=1e-6)
-    settings = Settings(gate=gate, **options)
+    settings = Formulation(gate=gate, **options)
     assert find_scores(p.network, p.images, p.labels, settings).objective >= best - 1e-6
 
 
