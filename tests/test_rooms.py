@@ -14,8 +14,8 @@ import oamip_model
 HOUSE = Path(next(iter(oamip_model.__path__)))
 # First to last: a room may import what stands before it. Data and training are beside the way that a network takes.
 ROOMS = [
-    "errors", "clock", "records", "files", "lazy", "network", "data", "training", "bounds", "formulation", "solving",
-    "tightening", "torchnet", "refit", "scoring", "pruning", "page", "study", "demo", "cli",
+    "errors", "clock", "records", "scratch", "files", "lazy", "network", "data", "training", "bounds", "formulation",
+    "solving", "tightening", "torchnet", "refit", "scoring", "pruning", "page", "study", "demo", "cli",
 ]  # fmt: skip
 # Rooms whose place is beside, and which therefore may not be imported by these.
 APART = {"network": {"data", "training"}, "bounds": {"data", "training"}, "formulation": {"training"},
