@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from oamip_model.cli.output import INTERRUPTED
+from oamip_model.cli.output import INTERRUPTED, alive
 from oamip_model.errors import InputError
 from oamip_model.files import alone, check_writable
 
@@ -25,7 +25,8 @@ class Verb(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         try:
-            return super().invoke(ctx)
+            with alive():
+                return super().invoke(ctx)
         except InputError as error:
             name, colon, rest = str(error).partition(":")
             options = [p for p in self.params if isinstance(p, click.Option)]

@@ -171,9 +171,11 @@ def score(
         from oamip_model.scoring.eliminated import SWAPS, elimination_scores
 
         swaps = SWAPS if exchanges is None else exchanges
-        return elimination_scores(
-            network, images, amount, swaps=swaps, device=device, seed=seed, input_shape=input_shape, progress=progress
-        )
+        with within(total):
+            return elimination_scores(
+                network, images, amount, swaps=swaps, device=device, seed=seed, input_shape=input_shape,
+                progress=progress,
+            )  # fmt: skip
     data = as_dataset(images, labels)
     with within(total):
         plain = as_network(network, data, input_shape)
