@@ -99,6 +99,7 @@ class _Reader:
         self.batch = shape[0]
         self.graph = Graph(self._fixed(shape[1:], "input"))
         self.values[image], self.tensors[image] = IMAGE, 0
+        self.graph.single = not any(getattr(t, "dtype", None) is torch.float64 for t in self.constants.values())
 
     def _placeholders(self) -> torch.fx.Node:
         """Bind weights and constants; the one placeholder that is left, the image."""
