@@ -16,7 +16,8 @@ from oamip_model.network.windows import averaging, is_averaging, window_count
 def emit(graph: Graph, call: Call) -> Value:
     """Append the node to the graph. Raises InputError where the operator, or the way it is used, is not accepted."""
     if call.operator not in _OPERATORS:
-        raise call.error()
+        quantised = any(part in call.operator for part in ("Quantize", "QLinear", "Integer"))
+        raise call.error("is quantised" if quantised else "is not supported")
     return _OPERATORS[call.operator](graph, call)
 
 

@@ -124,9 +124,12 @@ class Network:
         InputError where either is missing.
         """
         if not self.groups:
+            from oamip_model.network.unscored import why_unscored
+
             raise InputError(
                 "network: no layer carries a score; one does where an affine layer before the output is followed by a "
                 "ReLU, and its units are read behind that ReLU alone, with nothing added to them in between"
+                + why_unscored(self.layers)
             )
         if loss and self.classes < 2:
             raise InputError("network: it has one logit; a loss over classes needs two or more")
