@@ -17,12 +17,12 @@ def quiet() -> Iterator[None]:
     level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     # The exporter to ONNX prints past Python.
-    prints = torch._C._jit_is_onnx_log_enabled()  # type: ignore[attr-defined]
-    torch._C._jit_set_onnx_log_enabled(False)  # type: ignore[attr-defined]
+    prints = torch._C._jit_is_onnx_log_enabled()
+    torch._C._jit_set_onnx_log_enabled(False)
     try:
         with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        torch._C._jit_set_onnx_log_enabled(prints)  # type: ignore[attr-defined]
+        torch._C._jit_set_onnx_log_enabled(prints)
         logging.disable(level)
