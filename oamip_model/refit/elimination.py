@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from oamip_model.clock import TimeIsUp
 from oamip_model.network.norms import unit_norms
-from oamip_model.network.ops import AveragePool, ChannelScale, Conv2d, Dense, Identity
+from oamip_model.network.ops import ChannelwiseMap, Conv2d, Dense
 from oamip_model.network.types import IMAGE, Layer, Network, Term
 from oamip_model.refit.least_squares import refit_layer
 from oamip_model.refit.moments import Design, System, moments
@@ -157,7 +157,7 @@ def _passed_on(layer: Layer, owners: list[Owners]) -> Owners:
     for term in layer.terms:
         if term.source == IMAGE:
             continue
-        passes = isinstance(term.map, Identity | ChannelScale | AveragePool)
+        passes = isinstance(term.map, ChannelwiseMap)
         passes = passes or (isinstance(term.map, Conv2d) and 1 < term.map.groups == len(term.map.weight))
         if passes:
             first = owners[term.source].reshape(term.input_shape[0], -1, 2)[:, 0]
