@@ -49,14 +49,20 @@ class _Facts(TypedDict):
 
 
 def check_bounds_file(path: str | Path, option: str = "path") -> Path:
-    """The path, after making sure that bounds can be saved there. Raises InputError where they cannot."""
+    """The path, after making sure that bounds can be saved there.
+
+    Raises InputError where they cannot.
+    """
     if Path(path).suffix != ".npz":
         raise InputError(f"{option}: {path} is not a name ending in .npz")
     return check_writable(path, option)
 
 
 def save_bounds(bounds: Bounds, path: str | Path) -> None:
-    """Write bounds to an .npz file, whole or not at all. Raises InputError where that cannot be."""
+    """Write bounds to an .npz file, whole or not at all.
+
+    Raises InputError where that cannot be.
+    """
     target = check_bounds_file(path)
     arrays = {f"{side}_{k}": array for side in SIDES for k, array in enumerate(getattr(bounds, side))}
     facts: dict[str, Any] = {name: getattr(bounds, name) for name in _FACTS}
@@ -68,7 +74,9 @@ def save_bounds(bounds: Bounds, path: str | Path) -> None:
 
 
 def load_bounds(path: str | Path) -> Bounds:
-    """Bounds that :meth:`Bounds.save` wrote. Whether they fit a program is checked when they are used.
+    """Bounds that :meth:`Bounds.save` wrote.
+
+    Whether they fit a program is checked when they are used.
 
     Raises InputError, naming the file, where there is none, or it does not hold bounds as they were saved.
 

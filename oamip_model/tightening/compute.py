@@ -31,7 +31,9 @@ def compute_bounds(
     solve_limit: float | None = None,
     cutoff: Cutoff | None = None,
 ) -> Bounds:
-    """Bounds of every pre-activation for the images (n, *input_shape), by ``method``: one of BOUND_METHODS.
+    """Bounds of every pre-activation for the images, by one of BOUND_METHODS.
+
+    The images have the shape (n, *input_shape).
 
     Each method starts from the one before it and is nowhere looser; see :func:`oamip_model.bounds.interval_bounds`,
     :func:`oamip_model.bounds.crown_bounds`, :func:`oamip_model.tightening.lp_bounds` and
