@@ -14,9 +14,9 @@ from oamip_model.records import Number
 class LayerReport:
     """One ReLU layer after one method of bounds, over all images.
 
-    method: the rung; off, on, unstable: ReLUs that are always off, always on, and open; decided: those among off and on
-    that this rung decided, the ones before having left them open; mean_width: mean of U - L; seconds: spent by this
-    rung on this layer, added up over processes.
+    method: its name; off, on, unstable: ReLUs that are always off, always on, and open; decided: those among off and on
+    that this method decided, the ones before having left them open; mean_width: mean of U - L; seconds: spent by this
+    method on this layer, added up over processes.
     """
 
     method: str
