@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-DONE = ("bounds", "data", "page", "tightening", "torchnet", "training")
+DONE = ("bounds", "data", "page", "refit", "tightening", "torchnet", "training")
 """Rooms whose first lines all keep to the rules; the others follow."""
 MOST = 80
 PRIVATE = re.compile(r"\b(stays?|goes|told|tells|rungs?|harm|what (was|is) found)\b", re.IGNORECASE)

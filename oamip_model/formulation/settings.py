@@ -27,7 +27,9 @@ def check_choice(option: str, given: Any, accepted: Sequence[str]) -> None:
 
 
 def validity_of(gate: str) -> Validity:
-    """What the bounds of a gate's program must hold for: the published gate's only for the trained network.
+    """What the bounds of a gate's program must hold for.
+
+    Those of the published gate must hold for the trained network only.
 
     Example:
         >>> validity_of("published"), validity_of("switch")
@@ -38,7 +40,9 @@ def validity_of(gate: str) -> Validity:
 
 @dataclass(frozen=True)
 class Settings:
-    """The choices that fix a program, apart from the network and the images (mathematics:objective-1).
+    """The choices that fix a program, apart from the network and the images.
+
+    See mathematics:objective-1.
 
     gate: a name of :func:`oamip_model.formulation.gates.gate_names`; relaxation: "big-m" | "partition-1" |
     "partition-2" | "partition-4" | "partition-8" | "hull", if the gate has it; scores: "continuous" | "binary";
@@ -96,6 +100,8 @@ class Settings:
 
     @property
     def is_relaxation(self) -> bool:
-        """Whether the program bounds the network's best scores from below only, and its logits need not be real
-        ones."""
+        """Whether the program only bounds the network's best scores from below.
+
+        Then its logits need not be real ones.
+        """
         return self.relaxed

@@ -1,4 +1,7 @@
-"""Images for a refit, read in batches as often as they are needed, whatever they are held in."""
+"""Images for a refit, in batches, as often as they are needed.
+
+They may be held in arrays, a data set or a loader.
+"""
 
 from __future__ import annotations
 
