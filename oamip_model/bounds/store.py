@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
 
@@ -14,14 +11,9 @@ from oamip_model.arrays import open_arrays
 from oamip_model.bounds.cutoff import Cutoff
 from oamip_model.bounds.report import LayerReport
 from oamip_model.bounds.types import Bounds, Validity
+from oamip_model.bounds.write import SIDES, digest
 from oamip_model.errors import InputError
-from oamip_model.files import check_writable, replacing
-from oamip_model.network.ops import Array
 from oamip_model.records import Within, checked, parse_json
-
-SIDES = ("lower", "upper", "output_lower", "output_upper")
-_FACTS = ("method", "validity", "epsilon", "network", "images")
-_FORMAT = 2
 
 
 class _Cutoff(TypedDict):
@@ -46,31 +38,6 @@ class _Facts(TypedDict):
     images: str
     reports: tuple[LayerReport, ...]
     cutoff: _Cutoff | None
-
-
-def check_bounds_file(path: str | Path, option: str = "path") -> Path:
-    """The path, after making sure that bounds can be saved there.
-
-    Raises InputError where they cannot.
-    """
-    if Path(path).suffix != ".npz":
-        raise InputError(f"{option}: {path} is not a name ending in .npz")
-    return check_writable(path, option)
-
-
-def save_bounds(bounds: Bounds, path: str | Path) -> None:
-    """Write bounds to an .npz file, whole or not at all.
-
-    Raises InputError where that cannot be.
-    """
-    target = check_bounds_file(path)
-    arrays = {f"{side}_{k}": array for side in SIDES for k, array in enumerate(getattr(bounds, side))}
-    facts: dict[str, Any] = {name: getattr(bounds, name) for name in _FACTS}
-    facts |= {"format": _FORMAT, "layers": len(bounds.lower), "values": _digest(arrays)}
-    facts["reports"] = [asdict(report) for report in bounds.reports]
-    facts["cutoff"] = None if bounds.cutoff is None else asdict(bounds.cutoff)
-    with replacing(target) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, facts=np.array(json.dumps(facts)), **arrays)
 
 
 def load_bounds(path: str | Path) -> Bounds:
@@ -103,7 +70,7 @@ def load_bounds(path: str | Path) -> Bounds:
         if sorted(file.names) != sorted([*names, "facts"]):
             raise InputError(f"{where} does not hold four arrays for each of {layers} layers, as they were saved")
         arrays = {name: file.read(name) for name in names}
-    if facts.pop("values") != _digest(arrays):
+    if facts.pop("values") != digest(arrays):
         raise InputError(f"{where} does not hold bounds as they were saved")
     del facts["format"]
     cutoff = facts.pop("cutoff")
@@ -115,10 +82,3 @@ def load_bounds(path: str | Path) -> Bounds:
         ):
             raise InputError(f"{where}: the arrays of layer {k} are not bounds of one number of images each")
     return Bounds(**sides, **facts, cutoff=None if cutoff is None else Cutoff(**cutoff))
-
-
-def _digest(arrays: dict[str, Array]) -> str:
-    digest = hashlib.sha256()
-    for name, array in sorted(arrays.items()):
-        digest.update(repr((name, array.shape, array.dtype.str)).encode() + np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()[:16]

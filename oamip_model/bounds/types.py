@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from oamip_model.bounds.cutoff import Cutoff
 from oamip_model.bounds.report import LayerReport
+from oamip_model.bounds.write import SIDES, write_bounds
 from oamip_model.errors import InputError
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
@@ -50,6 +51,11 @@ class Bounds:
     images: str
     reports: tuple[LayerReport, ...] = ()
     cutoff: Cutoff | None = None
+
+    @property
+    def told(self) -> str:
+        """How they were found, in a line."""
+        return self.method if self.cutoff is None else f"{self.method} up to {self.cutoff.objective!r}"
 
     def constant(self, layer: int) -> NDArray[np.bool_]:
         """Where a layer's pre-activation is one number, whatever the scores are.
@@ -90,9 +96,10 @@ class Bounds:
 
         Raises InputError for another suffix, or a path that cannot be written.
         """
-        from oamip_model.bounds.store import save_bounds
-
-        save_bounds(self, path)
+        facts = {name: getattr(self, name) for name in ("method", "validity", "epsilon", "network", "images")}
+        facts["reports"] = [asdict(report) for report in self.reports]
+        facts["cutoff"] = None if self.cutoff is None else asdict(self.cutoff)
+        write_bounds(path, {side: getattr(self, side) for side in SIDES}, facts)
 
     def check_fit(self, network: Network, images: Array, validity: Validity, epsilon: float) -> None:
         """Raise InputError unless the bounds belong to this network and these images.

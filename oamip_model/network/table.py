@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from oamip_model.network.count import count_parameters
 from oamip_model.network.ops import Shape
 from oamip_model.network.types import IMAGE, Layer, Network
 
@@ -33,7 +32,7 @@ def _row(network: Network, layer: Layer) -> tuple[str, ...]:
     activation = "max pooling" if layer.activation == "max" else layer.activation
     group = None if layer.group is None else network.groups[layer.group]
     units = "" if group is None else f"{group.size} ({group.name})" if group.name != layer.name else str(group.size)
-    parameters = f"{count_parameters([layer]):,}"
+    parameters = f"{layer.parameters:,}"
     return layer.name, " + ".join(reads), " + ".join(maps), activation, _shape(layer.shape), parameters, units
 
 

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from oamip_model.clock import tick
 from oamip_model.errors import InputError
-from oamip_model.network.ops import Array, LinearMap, MaxPool, Shape
+from oamip_model.network.ops import Array, ChannelScale, Conv2d, Dense, LinearMap, MaxPool, Shape
 
 Activation: TypeAlias = Literal["none", "relu", "max"]
 IMAGE = -1
@@ -61,6 +61,14 @@ class Layer:
     def size(self) -> int:
         """Number of activations of one image."""
         return int(np.prod(self.shape))
+
+    @property
+    def parameters(self) -> int:
+        """Number of trained parameters; a bias of zeros counts as none."""
+        maps = [term.map for term in self.terms]
+        weights = sum(map.weight.size for map in maps if isinstance(map, Dense | Conv2d))
+        scales = sum(map.scale.size for map in maps if isinstance(map, ChannelScale))
+        return weights + scales + (self.bias.size if self.bias.any() else 0)
 
     def pre_activation(self, inputs: list[Array]) -> Array:
         """The affine map on one input per term, each (n, ...): (n, *pre_shape)."""
@@ -154,10 +162,8 @@ class Network:
 
     @cached_property
     def parameters(self) -> int:
-        """Number of trained parameters, batch norm folded in."""
-        from oamip_model.network.count import count_parameters
-
-        return count_parameters(self.layers)
+        """Number of trained parameters, batch norm folded in; a bias of zeros counts as none."""
+        return sum(layer.parameters for layer in self.layers)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -22,21 +22,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 from oamip_model.clock import Deadline, seconds_left, within
 from oamip_model.errors import InputError, SolverError
 from oamip_model.formulation.extensions import adopt, extensions
 from oamip_model.scratch import scratch_folder
-from oamip_model.solving.engines import ENGINES
+from oamip_model.solving.engines import ENGINES, TRIES, Tell, lost
 
 Shared = TypeVar("Shared")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Tell: TypeAlias = Callable[[str], None]
 
-TRIES = 3
-"""How often a task is started before it counts as one that kills its workers."""
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 _WATCH_SECONDS = 0.5
 
@@ -103,12 +100,6 @@ class Workers:
         else:
             for name, item in items.items():
                 yield name, function(shared, item, tell)
-
-
-def lost(name: str, times: int, why: str) -> SolverError:
-    """The error of a task that its workers did not survive."""
-    told = " ".join(why.split())
-    return SolverError(f"{name}: its worker was killed {times} times, perhaps for want of memory ({told})")
 
 
 def _run_in_processes(

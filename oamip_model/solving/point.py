@@ -12,7 +12,7 @@ import numpy as np
 from oamip_model.formulation.gates import gate_named
 from oamip_model.formulation.layout import Expressions, Gated, Layout, Pooled
 from oamip_model.formulation.losses import loss_named
-from oamip_model.formulation.partition import shares
+from oamip_model.formulation.relaxations.partition import shares
 from oamip_model.formulation.sparsities import sparsity_named
 from oamip_model.network.ops import Array
 from oamip_model.solving.compile import Compiled

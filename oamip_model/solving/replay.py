@@ -28,8 +28,10 @@ def gated_logits(
         >>> import numpy as np, torch, oamip_model as om
         >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
         >>> network, x = om.read_network(module), np.ones((1, 2))
-        >>> bool(np.allclose(gated_logits(network, x, {"0": np.ones(3)}, "subtractive"), network.replay(x)))
-        True
+        >>> from oamip_model.formulation.gates import gate_names
+        >>> ones = {"0": np.ones(3)}
+        >>> [bool(np.allclose(gated_logits(network, x, ones, name), network.replay(x))) for name in gate_names()]
+        [True, True, True]
     """
     outputs = gated_activations(network, images, scores, gate, scale)
     return outputs[-1].reshape(len(outputs[-1]), -1)

@@ -90,7 +90,7 @@ def test_every_solver_finds_the_same_optimum_in_every_file(exported):
     assert {answer["solver"] for answer in told[CURVED]} == set(readers_here()) >= {"highs"}
     for name in NAMES:
         program = build_program(find_recipe(name))
-        solution = om.solve_instance(program.instance, "highs", tolerance=1e-6)
+        solution = om.solve_instance(program.instance, om.Solver("highs", tolerance=1e-6))
         values = [answer["objective"] for answer in told[name] if answer["status"] == "optimal"]
         assert len(values) == 2 * len(readers_here())
         assert max(values) - min(values) <= 1e-6

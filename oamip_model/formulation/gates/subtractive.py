@@ -14,8 +14,8 @@ import numpy as np
 
 from oamip_model.formulation.gates.base import Gate, Mask, Relus, gated_of
 from oamip_model.formulation.layout import Gated
-from oamip_model.formulation.partition import at_most_parts, parts_of
 from oamip_model.formulation.relaxations import RELAXATIONS
+from oamip_model.formulation.relaxations.partition import at_most_parts, parts_of
 from oamip_model.formulation.rows import MatrixRows, Rule, names_of
 from oamip_model.network.ops import Array
 

@@ -67,18 +67,20 @@ class Loss(ABC):
 
         Logits have the shape (..., classes) and labels (...).
         """
-        from oamip_model.formulation.losses.in_torch import values
+        from oamip_model.formulation.losses.in_torch import through_numpy
 
-        return values(self, logits, labels, margin)
+        return through_numpy(self.values, self.slopes, logits, labels, margin)
 
     def torch_sum(self, logits: Tensor, labels: Tensor, margin: float) -> tuple[float, Tensor]:
         """The sum of the losses and a subgradient (n, classes) in torch.
 
         Logits have the shape (n, classes) and labels (n,).
         """
-        from oamip_model.formulation.losses.in_torch import total
+        import torch
 
-        return total(self, logits, labels, margin)
+        o, y = logits.detach().double().cpu().numpy(), labels.cpu().numpy()
+        slopes = torch.as_tensor(self.slopes(o, y, margin)).to(logits)
+        return float(self.values(o, y, margin).sum()), slopes
 
     def best(self, low: Array, high: Array, labels: Labels) -> Array | None:
         """The logits in [low, high] at which the loss is least, None if unknown.
