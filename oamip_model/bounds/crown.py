@@ -1,4 +1,7 @@
-"""Back-substitution to the box of the scores and the image (CROWN), valid for every score."""
+"""CROWN: back-substitution to the box of the scores and the image.
+
+The bounds hold for every score (mathematics:bounds-3).
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,9 @@ def crown_bounds(
     epsilon: float = 0.0,
     time_limit: float | None = None,
 ) -> Bounds:
-    """Bounds by linear functions of each ReLU, substituted back to the box of the scores and of the images.
+    """Bounds by linear functions of each ReLU (CROWN), substituted back to the box.
+
+    The box is that of the scores and of the images.
 
     Never looser than :func:`interval_bounds`, whose arguments these are; where a score gates several positions or
     several layers, or two layers lie between, usually tighter. After ``time_limit`` seconds the rest keeps its
@@ -278,7 +283,7 @@ class _Crown:
 
 
 def gains(network: Network, k: int) -> bool:
-    """Whether tighter bounds of layer k give anything that the layers after it do not find by themselves."""
+    """Whether tighter bounds of layer k give later layers what they lack otherwise."""
     layer = network.layers[k]
     if _copies(layer):
         return False

@@ -1,5 +1,7 @@
-"""Masks for the least squares that follow: units taken out group by group, the layers before cut and refitted
-(mathematics:elim-1..3)."""
+"""Masks for the least squares that follow (mathematics:elim-1..3).
+
+Units are taken out group by group, with the layers before cut and refitted.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def eliminate_units(
     swaps: int = 20,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> dict[str, Eliminated]:
-    """Which units of each group stay, {group: result}, so that least squares can stand for the others.
+    """Which units of each group are kept, so that least squares mend the rest.
+
+    Returns {group: result}.
 
     gone: {group: number of units that go}. A group is decided where it is read first, from the inputs of all layers
     that read it, with the groups before it cut and their readers refitted. A group whose readers no refit changes goes

@@ -1,4 +1,7 @@
-"""Solves an instance by any backend; cross-entropy by outer approximation, with a certified gap (mathematics:gap-1)."""
+"""The solution of an instance by any backend.
+
+Cross-entropy is approximated from outside, with a certified gap (mathematics:gap-1).
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,9 @@ def solve_instance(
     progress: Callable[[str], None] | None = None,
     interrupted: bool = False,
 ) -> InstanceSolution:
-    """The solution of an instance of :func:`oamip_model.formulation.abstract_model`, within the solver's tolerance.
+    """The solution of an instance, within the tolerance of the solver.
+
+    The instance is one of :func:`oamip_model.formulation.abstract_model`.
 
     The loss "cross-entropy" is approximated from below by tangents, added at each solution until objective and bound
     meet; first on the relaxation, then on the integer program. The relaxation "hull" gets its cuts in the same rounds
