@@ -5,7 +5,7 @@ The command line, the docstrings and the records in results are made from the sa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
@@ -21,18 +21,19 @@ _TOLD = ("told", "fingerprint")
 class Needs:
     """A field that has a use only with some values of another field of its object.
 
-    values: of the other field, None for any that is given; why: what is said of a value that has no use; without it,
-    the other field and its value have no use for it.
+    values: of the other field, or a function that gives them, None for any that is given; why: what is said of a value
+    that has no use; without it, the other field and its value have no use for it.
     """
 
     other: str
-    values: tuple[Any, ...] | None
+    values: tuple[Any, ...] | Callable[[], tuple[Any, ...]] | None
     why: str = ""
 
     def refusal(self, holder: Any) -> str | None:
         """Why the field has no use in this object, None where it has one."""
         value = getattr(holder, self.other)
-        if (value is not None) if self.values is None else (value in self.values):
+        values = self.values() if callable(self.values) else self.values
+        if (value is not None) if values is None else (value in values):
             return None
         return self.why or f"{self.other} {value} has no use for it"
 

@@ -95,6 +95,29 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Named:
+    """A name out of a registry. listed: gives all names; check: raises InputError for a name that is none."""
+
+    listed: Callable[[], tuple[str, ...]]
+    check: Callable[[Any], None]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names, as they are now."""
+        return self.listed()
+
+    @property
+    def accepted(self) -> str:
+        """The names."""
+        return f"are {', '.join(self.names)}"
+
+    def take(self, value: Any) -> str:
+        """The name."""
+        self.check(value)
+        return str(value)
+
+
+@dataclass(frozen=True)
 class Switch:
     """True or False; with ``undecided`` also None."""
 
@@ -145,9 +168,14 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Several:
-    """One or more different ones of some names, kept as a tuple."""
+    """One or more different ones of the names of another kind, kept as a tuple."""
 
-    names: tuple[str, ...]
+    each: Choice | Named
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names, as they are now."""
+        return self.each.names
 
     @property
     def accepted(self) -> str:

@@ -31,10 +31,11 @@ class Bounds:
 
     lower, upper: one array per layer, (n, pre-activations), of the layer's affine map before its activation
     output_lower, output_upper: one array per layer, (n, activations), of what the layer passes on
-    method: how they were found; validity: "every score" holds whatever the scores in [0, 1] are (FORMULATION 3),
-    "trained network" only where all scores are 1 (FORMULATION 2); epsilon: half width of the box around each pixel
+    method: how they were found; validity: "every score" holds whatever the scores in [0, 1] are, "trained network" only
+    where all scores are 1 (mathematics:bounds-1, mathematics:gate-pub-6); epsilon: half width of the box around each
+    pixel
     network, images: fingerprints of what they were computed for
-    reports: what each rung decided in each ReLU layer, in the order in which they ran
+    reports: what each method decided in each ReLU layer, in the order in which they ran
     cutoff: where it is not None, they hold only for scores whose objective is no larger than it
     """
 

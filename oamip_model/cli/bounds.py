@@ -14,6 +14,7 @@ from oamip_model.cli.objects import given, object_options
 from oamip_model.cli.options import Verb, check_out, data_options, json_option, network_options
 from oamip_model.cli.output import print_json, print_table
 from oamip_model.errors import InputError
+from oamip_model.formulation.gates import gate_named
 from oamip_model.formulation.settings import Formulation, validity_of
 from oamip_model.tightening.methods import Tightening
 
@@ -75,7 +76,7 @@ def bounds(
 
     import oamip_model as om
 
-    scores = "binary" if form.get("gate") == "switch" else "continuous"
+    scores = gate_named(form.get("gate", Formulation.gate)).scores[0]
     settings = Formulation(scores=scores, **form)
     plain = om.read_network(network, input_shape)
     source = om.load_dataset(data, split=split, download=download)

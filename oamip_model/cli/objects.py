@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import click
 
 from oamip_model.checks import key_of_field, shown_default, spec_of
-from oamip_model.cli import numbers
-from oamip_model.kinds import Choice, File, Kind, Number, Several, Switch, Whole
+from oamip_model.cli import names, numbers
+from oamip_model.kinds import Choice, File, Kind, Named, Number, Several, Switch, Whole
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 REST = "Options"
@@ -117,8 +117,12 @@ def _click_type(kind: Kind) -> Any:
         return numbers.Number(least, most, least_open=kind.least_open, most_open=kind.most_open)
     if isinstance(kind, Whole):
         return numbers.Whole(kind.least, kind.most)
-    if isinstance(kind, Choice | Several):
+    if isinstance(kind, Choice):
         return click.Choice(kind.names)
+    if isinstance(kind, Named):
+        return names.Named(kind.listed)
+    if isinstance(kind, Several):
+        return _click_type(kind.each)
     return click.Path() if isinstance(kind, File) else click.STRING
 
 

@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from oamip_model.checks import Checked, Needs, check_kinds, option, options
 from oamip_model.errors import InputError
-from oamip_model.kinds import Choice, Number, Switch
+from oamip_model.formulation.gates import GATES, gate_named, gate_names
+from oamip_model.formulation.losses import LOSSES, loss_named, loss_names
+from oamip_model.formulation.relaxations import RELAXATIONS
+from oamip_model.formulation.sparsities import SPARSITIES
+from oamip_model.kinds import Choice, Named, Number, Switch
 
 if TYPE_CHECKING:
     from oamip_model.bounds.types import Validity
 
-GATES = ("published", "subtractive", "switch")
-RELAXATIONS = ("big-m", "partition-1", "partition-2", "partition-4", "partition-8", "hull")
 SCORES = ("continuous", "binary")
-SPARSITIES = ("published", "mean", "parameters")
-LOSSES = ("cross-entropy", "hinge", "margin")
-PUBLISHED_EPSILON = 1e-5
 
 
 def check_choice(option: str, given: Any, accepted: Sequence[str]) -> None:
@@ -27,28 +26,24 @@ def check_choice(option: str, given: Any, accepted: Sequence[str]) -> None:
         raise InputError(f"{option}: got {given!r}, accepted are {', '.join(accepted)}")
 
 
-def groups_of(relaxation: str | None) -> int:
-    """Number of groups of a relaxation ``partition-P``, 1 for ``hull``, which starts from it, and 0 for ``big-m``.
-
-    Example:
-        >>> groups_of("partition-4"), groups_of("hull"), groups_of("big-m")
-        (4, 1, 0)
-    """
-    if relaxation is not None and relaxation.startswith("partition-"):
-        return int(relaxation.removeprefix("partition-"))
-    return 1 if relaxation == "hull" else 0
-
-
 def validity_of(gate: str) -> Validity:
-    """What the bounds of a gate's program must hold for: the published gate's only for the trained network (section 2).
+    """What the bounds of a gate's program must hold for: the published gate's only for the trained network.
 
     Example:
         >>> validity_of("published"), validity_of("switch")
         ('trained network', 'every score')
     """
-    return "trained network" if gate == "published" else "every score"
+    return gate_named(gate).validity
 
 
+def margined() -> tuple[str, ...]:
+    """The losses that a margin has a use for."""
+    return tuple(name for name in loss_names() if loss_named(name).margined)
+
+
+GATE = Named(GATES.names, GATES.check)
+LOSS_KIND = Named(LOSSES.names, LOSSES.check)
+SPARSITY_KIND = Named(SPARSITIES.names, SPARSITIES.check)
 WEIGHT = "Of the loss, against the sparsity."
 LOSS = "What a wrong or narrow classification costs; margin asks for one of every image."
 SPARSITY = "Price of the scores: as published, their mean, or the parameters that they keep."
@@ -58,7 +53,7 @@ NOT_NEGATIVE = Number(0)
 
 @options
 class Formulation(Checked):
-    """The choices that fix a program of all layers, apart from the network and the images.
+    """The choices that fix a program of all layers, apart from the network and the images (mathematics:objective-1).
 
     Example:
         >>> Formulation(gate="switch", scores="binary").epsilon
@@ -66,7 +61,7 @@ class Formulation(Checked):
     """
 
     gate: str = option(
-        default="subtractive", kind=Choice(GATES), flag="--gate",
+        default="subtractive", kind=GATE, flag="--gate",
         help="How a score acts on a unit; the bounds of `published` do not hold for scores below 1.",
     )  # fmt: skip
     relaxation: str | None = option(
@@ -81,11 +76,11 @@ class Formulation(Checked):
         default=False, kind=Switch(), flag="--relaxed",
         help="ReLU states in [0, 1] instead of {0, 1}: a lower bound, and quick.",
     )  # fmt: skip
-    loss: str = option(default="cross-entropy", kind=Choice(LOSSES), flag="--loss", help=LOSS)
-    sparsity: str = option(default="published", kind=Choice(SPARSITIES), flag="--sparsity", help=SPARSITY)
+    loss: str = option(default="cross-entropy", kind=LOSS_KIND, flag="--loss", help=LOSS)
+    sparsity: str = option(default="published", kind=SPARSITY_KIND, flag="--sparsity", help=SPARSITY)
     weight: float = option(default=5.0, kind=NOT_NEGATIVE, flag="--weight", help=WEIGHT)
     margin: float = option(
-        default=1.0, kind=NOT_NEGATIVE, flag="--margin", help=MARGIN, needs=(Needs("loss", ("hinge", "margin")),)
+        default=1.0, kind=NOT_NEGATIVE, flag="--margin", help=MARGIN, needs=(Needs("loss", margined),)
     )
     epsilon: float | None = option(
         default=None, kind=NOT_NEGATIVE, flag="--epsilon", shown="1e-5",
@@ -95,18 +90,21 @@ class Formulation(Checked):
     def __post_init__(self) -> None:
         # What a field needs of another is looked at where a method is made: a study varies the loss alone.
         check_kinds(self)
-        if self.gate == "published" and self.relaxation not in (None, "big-m"):
+        gate = gate_named(self.gate)
+        if self.relaxation is not None and self.relaxation not in gate.relaxations:
             raise InputError(
-                f"relaxation: got {self.relaxation!r}, but the gate published is defined by its rows: accepted is big-m"
+                f"relaxation: got {self.relaxation!r}, but the gate {gate.name} is defined by its rows: accepted is "
+                f"{', '.join(gate.relaxations)}"
             )
         if self.epsilon is None:
-            object.__setattr__(self, "epsilon", PUBLISHED_EPSILON if self.gate == "published" else 0.0)
-        if self.gate != "published" and self.epsilon != 0:
-            raise InputError(f"epsilon: only the gate published has a box around the images, gate {self.gate} has none")
-        if self.gate == "switch" and self.scores == "continuous" and not self.relaxed:
-            raise InputError(
-                "scores: gate switch takes binary scores; continuous ones are a relaxation, asked for by relaxed=True"
-            )
+            object.__setattr__(self, "epsilon", gate.epsilon or 0.0)
+        if gate.epsilon is None and self.epsilon != 0:
+            boxed = ", ".join(name for name in gate_names() if gate_named(name).epsilon is not None)
+            raise InputError(f"epsilon: only the gate {boxed} has a box around the images, gate {gate.name} has none")
+        if self.scores not in gate.scores and not (self.scores == "continuous" and self.relaxed):
+            relaxation = "; continuous ones are a relaxation, asked for by relaxed=True"
+            told = relaxation if self.scores == "continuous" else f", got {self.scores}"
+            raise InputError(f"scores: gate {gate.name} takes {' and '.join(gate.scores)} scores{told}")
 
     def settled(self, relaxation: str = "big-m") -> Formulation:
         """The formulation with this relaxation, where it has none yet.
@@ -126,4 +124,4 @@ class Formulation(Checked):
     @property
     def has_heuristic(self) -> bool:
         """Whether the best scores of the program are those of the network, so that a heuristic can look for them."""
-        return self.gate != "published" and not self.relaxed
+        return gate_named(self.gate).sound and not self.relaxed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Literal, TypeAlias
@@ -97,7 +98,9 @@ class ScoreGroup:
 
 @dataclass(frozen=True)
 class Network:
-    """A trained ReLU network: images of ``input_shape`` go through ``layers`` in order, the last one gives the logits.
+    """A trained ReLU network: images go through its layers in order, and the last one gives the logits.
+
+    ``print(network)`` is a table of the layers.
 
     Example:
         >>> import torch, oamip_model as om
@@ -111,6 +114,11 @@ class Network:
     layers: tuple[Layer, ...]
     groups: tuple[ScoreGroup, ...]
     source: str = ""
+
+    def __str__(self) -> str:
+        from oamip_model.network.table import layer_table
+
+        return layer_table(self)
 
     @property
     def classes(self) -> int:
@@ -199,14 +207,24 @@ class Network:
         outputs = self.activations(images, scores)
         return outputs[-1].reshape(len(outputs[-1]), -1)
 
-    def activations(self, images: ArrayLike, scores: dict[str, NDArray[np.float64]] | None = None) -> list[Array]:
-        """Output of every layer, each (n, *layer.shape); ``scores`` as in :meth:`replay`."""
+    def activations(
+        self,
+        images: ArrayLike,
+        scores: dict[str, NDArray[np.float64]] | None = None,
+        passed: Callable[[int, Array, Array], Array] | None = None,
+    ) -> list[Array]:
+        """Output of every layer, each (n, *layer.shape); ``scores`` as in :meth:`replay`.
+
+        passed: from the number of a scored layer, its pre-activations a and their scores s to what the layer passes on,
+        max(0, a) * s if not given.
+        """
         x = self.check_images(images)
         outputs: list[Array] = []
-        for layer in self.layers:
-            inputs = [x if term.source == IMAGE else outputs[term.source] for term in layer.terms]
-            h = layer.activate(layer.pre_activation(inputs))
-            if scores is not None and layer.group is not None:
-                h = h * scores[self.groups[layer.group].name][layer.units].reshape(layer.shape)
-            outputs.append(h)
+        for k, layer in enumerate(self.layers):
+            a = layer.pre_activation([x if term.source == IMAGE else outputs[term.source] for term in layer.terms])
+            if scores is None or layer.group is None:
+                outputs.append(layer.activate(a))
+                continue
+            s = scores[self.groups[layer.group].name][layer.units].reshape(layer.shape)
+            outputs.append(layer.activate(a) * s if passed is None else passed(k, a, s))
         return outputs

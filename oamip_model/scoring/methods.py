@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from oamip_model.checks import Checked, Needs, check_needs, check_used, option, options
 from oamip_model.errors import InputError
+from oamip_model.formulation.gates import gate_named
+from oamip_model.formulation.losses import LOSSES, loss_named, loss_names
+from oamip_model.formulation.relaxations import RELAXATIONS
 from oamip_model.formulation.settings import (
-    LOSSES,
+    LOSS_KIND,
     MARGIN,
     NOT_NEGATIVE,
-    RELAXATIONS,
     SCORES,
-    SPARSITIES,
+    SPARSITY_KIND,
     WEIGHT,
     Formulation,
+    margined,
 )
 from oamip_model.kinds import Choice, Made, Number, Switch, Whole
 from oamip_model.scoring.strategies import AVERAGED, HEADS, MIXED_HEADS, MOST_IMAGES, SCOPES
@@ -95,13 +98,13 @@ class Layerwise(Method):
     )  # fmt: skip
     weight: float = option(default=5.0, kind=NOT_NEGATIVE, flag="--weight", help=WEIGHT, needs=(_FOUND,))
     loss: str = option(
-        default="cross-entropy", kind=Choice(LOSSES), flag="--loss", help="What a wrong or narrow classification costs."
+        default="cross-entropy", kind=LOSS_KIND, flag="--loss", help="What a wrong or narrow classification costs."
     )
     margin: float = option(
-        default=1.0, kind=NOT_NEGATIVE, flag="--margin", help=MARGIN, needs=(Needs("loss", ("hinge",)),)
+        default=1.0, kind=NOT_NEGATIVE, flag="--margin", help=MARGIN, needs=(Needs("loss", margined),)
     )
     sparsity: str = option(
-        default="published", kind=Choice(SPARSITIES), flag="--sparsity", help="Price of the scores of the layer."
+        default="published", kind=SPARSITY_KIND, flag="--sparsity", help="Price of the scores of the layer."
     )
     scores: str = option(
         default="continuous", kind=Choice(SCORES), flag="--score-type", help="Scores in [0, 1], or in {0, 1}."
@@ -121,8 +124,10 @@ class Layerwise(Method):
     )  # fmt: skip
 
     def __post_init__(self) -> None:
-        if self.loss == "margin":
-            raise InputError(f"loss: got 'margin', but strategy {self.called} takes cross-entropy and hinge")
+        LOSSES.check(self.loss)
+        if not loss_named(self.loss).weighted:
+            accepted = [name for name in loss_names() if loss_named(name).weighted]
+            raise InputError(f"loss: got {self.loss!r}, but strategy {self.called} takes {' and '.join(accepted)}")
         super().__post_init__()
 
 
@@ -238,10 +243,11 @@ class AllLayers(Method):
             raise InputError(
                 "search: got 'tree', but a relaxation with continuous scores is a linear program without one"
             )
-        settled = form.settled("hull" if self.tree is not None and form.gate != "published" else "big-m")
+        hull = self.tree is not None and "hull" in gate_named(form.gate).relaxations
+        settled = form.settled("hull" if hull else "big-m")
         object.__setattr__(self, "formulation", settled)
         if self.heuristic and not form.has_heuristic:
-            kind = "gate published" if form.gate == "published" else "a relaxation"
+            kind = "a relaxation" if gate_named(form.gate).sound else f"gate {form.gate}"
             raise InputError(f"heuristic: got True, but {kind} has none: its best scores are not those of the network")
         if not isinstance(self.bounds, str | Tightening) and self.called in AVERAGED:
             raise InputError(f"bounds: strategy {self.called} makes bounds of its own, accepted is a method's name")

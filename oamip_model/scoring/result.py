@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oamip_model.files import replacing
+from oamip_model.formulation.gates import is_sound
 from oamip_model.scoring.asked import read_method, read_solver
 from oamip_model.scoring.program_result import STATUSES, ProgramResult, ReplayCheck
 from oamip_model.scoring.show import draw_scores, frame_of
@@ -173,7 +174,7 @@ class Scores:
             not self.relaxed
             and not self.averaged
             and not self.layerwise
-            and self.gate != "published"
+            and is_sound(self.gate)
             and not self.interrupted
             and not self.out_of_time
             and self.status == "optimal"

@@ -34,7 +34,7 @@ def score(
     solver: str | Backend | Solver = "highs",
     run: Run | None = None,
 ) -> Scores:
-    """Importance scores of a trained network's units, and what was proved about them.
+    """Importance scores of a trained network's units, and what was proved about them (mathematics:objective-1).
 
     network: a :class:`Network`, a torch module in eval mode, or a .pt2 or .onnx file; images: (n, *input_shape) with
     labels (n,), or a :class:`oamip_model.data.Dataset`, a torch Dataset or a DataLoader alone.

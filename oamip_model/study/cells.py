@@ -7,16 +7,17 @@ from dataclasses import dataclass
 
 from oamip_model.checks import Checked, option, options
 from oamip_model.errors import InputError
+from oamip_model.formulation.gates import gate_named
+from oamip_model.formulation.relaxations import RELAXATIONS
 from oamip_model.formulation.settings import (
-    GATES,
+    GATE,
     LOSS,
-    LOSSES,
+    LOSS_KIND,
     MARGIN,
     NOT_NEGATIVE,
-    RELAXATIONS,
     SCORES,
-    SPARSITIES,
     SPARSITY,
+    SPARSITY_KIND,
     WEIGHT,
     Formulation,
 )
@@ -54,15 +55,15 @@ class Grid(Checked):
     """Which programs a study measures, and what it may spend on their bounds and starts."""
 
     gates: tuple[str, ...] = option(
-        default=("subtractive",), kind=Several(GATES), flag="--gate",
+        default=(Formulation.gate,), kind=Several(GATE), flag="--gate",
         help="This one, and each that is given by another --gate; so for the next two.",
     )  # fmt: skip
     relaxations: tuple[str, ...] = option(
-        default=("big-m", "partition-2", "hull"), kind=Several(RELAXATIONS), flag="--relaxation",
+        default=("big-m", "partition-2", "hull"), kind=Several(Choice(RELAXATIONS)), flag="--relaxation",
         help="Rows of each ReLU.",
     )  # fmt: skip
     bounds: tuple[str, ...] = option(
-        default=("interval", "crown", "lp"), kind=Several(STUDIED_BOUNDS), flag="--bounds",
+        default=("interval", "crown", "lp"), kind=Several(Choice(STUDIED_BOUNDS)), flag="--bounds",
         help="With -cutoff they hold for scores as good as those of the primal heuristic.",
     )  # fmt: skip
     bounds_limit: float | None = option(
@@ -84,14 +85,14 @@ class Objective(Checked):
         default=None, kind=Choice(SCORES), flag="--score-type", shown="binary with --gate switch, continuous with the "
         "others", help="Scores in [0, 1], or in {0, 1}.",
     )  # fmt: skip
-    loss: str = option(default="cross-entropy", kind=Choice(LOSSES), flag="--loss", help=LOSS)
-    sparsity: str = option(default="mean", kind=Choice(SPARSITIES), flag="--sparsity", help=SPARSITY)
+    loss: str = option(default="cross-entropy", kind=LOSS_KIND, flag="--loss", help=LOSS)
+    sparsity: str = option(default="mean", kind=SPARSITY_KIND, flag="--sparsity", help=SPARSITY)
     weight: float = option(default=5.0, kind=NOT_NEGATIVE, flag="--weight", help=WEIGHT)
     margin: float = option(default=1.0, kind=NOT_NEGATIVE, flag="--margin", help=MARGIN)
 
     def settings(self, cell: Cell) -> Formulation:
         """The formulation of a cell's integer program."""
-        scores = self.scores or ("binary" if cell.gate == "switch" else "continuous")
+        scores = self.scores or gate_named(cell.gate).scores[0]
         return Formulation(
             gate=cell.gate, relaxation=cell.relaxation, scores=scores, loss=self.loss, sparsity=self.sparsity,
             weight=self.weight, margin=self.margin,
@@ -110,7 +111,20 @@ def cells_of(networks: Sequence[str], grid: Grid) -> list[Cell]:
         ['interval', 'lp-cutoff']
     """
     every = [Cell(n, g, r, b) for n in networks for b in grid.bounds for g in grid.gates for r in grid.relaxations]
-    cells = [c for c in every if c.gate != "published" or (c.relaxation, c.bounds) == ("big-m", "interval")]
+    cells = [c for c in every if _goes(c)]
     if not cells:
-        raise InputError("gates: the gate published goes with the relaxation big-m and the bounds interval only")
+        told = " and ".join(f"the gate {g} goes with {_accepted(g)}" for g in grid.gates)
+        raise InputError(f"gates: {told} only")
     return cells
+
+
+def _goes(cell: Cell) -> bool:
+    """Whether the gate has the relaxation, and takes the bounds."""
+    gate = gate_named(cell.gate)
+    return cell.relaxation in gate.relaxations and (gate.tightens or cell.bounds == "interval")
+
+
+def _accepted(gate: str) -> str:
+    known = gate_named(gate)
+    bounds = "all bounds" if known.tightens else "the bounds interval"
+    return f"the relaxation {', '.join(known.relaxations)} and {bounds}"

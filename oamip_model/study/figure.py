@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from oamip_model.files import replacing
-from oamip_model.formulation.settings import RELAXATIONS
+from oamip_model.formulation.relaxations import RELAXATIONS
 from oamip_model.page import COLOURS, plain
 from oamip_model.study.cells import STUDIED_BOUNDS
 from oamip_model.study.result import Tightness

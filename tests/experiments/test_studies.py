@@ -22,6 +22,8 @@ import oamip_model as om
 from oamip_model.errors import InputError
 from oamip_model.scoring.asked import as_objects
 
+pytestmark = pytest.mark.xdist_group("studies")  # what its fixtures make takes long
+
 RECIPE = {"optimizer": "rmsprop", "learning_rate": 1e-3, "batch_size": 128, "epochs": 8, "threads": 1}
 SHAPE = (1, 4, 4)
 
