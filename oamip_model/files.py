@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from oamip_model.errors import InputError
+from oamip_model.scratch import owned, sweep
 
 
 def check_writable(path: str | Path, option: str = "path") -> Path:
@@ -70,7 +71,7 @@ def only_writer(path: Path, option: str) -> Iterator[None]:
 
 
 @contextmanager
-def lock_file(path: Path, option: str) -> Iterator[int]:
+def _lock_file(path: Path, option: str) -> Iterator[int]:
     """The descriptor of an empty file that is there to be locked, made where it is missing.
 
     Raises InputError for a link, which could lead anywhere, and for anything else that is no file.
@@ -91,12 +92,41 @@ def lock_file(path: Path, option: str) -> Iterator[int]:
 
 
 @contextmanager
+def alone(path: Path, option: str) -> Iterator[None]:
+    """Keep an output, a file or a folder that is there, to this process while the block lasts.
+
+    A hidden file beside the file, or in the folder, is locked, and goes at the end. The lock dies with the process.
+    Raises InputError where another process has it, or where a link or a device stands in the lock's place.
+    """
+    lock = path / ".lock" if path.is_dir() else path.with_name(f".{path.name}.lock")
+    while True:
+        with _lock_file(lock, option) as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise InputError(f"{option}: another run is writing to {path}") from None
+            # Whoever had it may have removed it between the two calls.
+            if not lock.exists() or not os.path.samestat(os.fstat(handle), lock.stat()):
+                continue
+            try:
+                yield
+            finally:
+                lock.unlink(missing_ok=True)
+            return
+
+
+@contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A temporary path in the same folder, which takes the place of ``path`` when the block ends without an error."""
+    """A temporary path in the same folder, which takes the place of ``path`` when the block ends without an error.
+
+    What killed processes left in the folder in this way goes.
+    """
     target = check_writable(path)
-    handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
-    os.close(handle)
-    temporary = Path(name)
+    sweep(target.parent)
+    name = f".{target.stem}-{owned()}"
+    handle, made = tempfile.mkstemp(prefix=name, suffix=target.suffix, dir=target.parent)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    temporary = Path(made)
     try:
         yield temporary
         umask = os.umask(0)
@@ -109,3 +139,4 @@ def replacing(path: str | Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+        os.close(handle)

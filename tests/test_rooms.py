@@ -15,7 +15,7 @@ import oamip_model
 HOUSE = Path(next(iter(oamip_model.__path__)))
 # First to last: a room may import what stands before it. Data and training are beside the way that a network takes.
 ROOMS = [
-    "errors", "clock", "read", "records", "files", "arrays", "lazy", "network", "data", "training", "bounds",
+    "errors", "clock", "read", "records", "scratch", "files", "arrays", "lazy", "network", "data", "training", "bounds",
     "formulation", "solving", "tightening", "torchnet", "refit", "scoring", "pruning", "page", "study", "demo", "cli",
 ]  # fmt: skip
 # Rooms whose place is beside, and which therefore may not be imported by these.

@@ -10,7 +10,6 @@ import importlib
 import re
 import shutil
 import subprocess
-import tempfile
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +22,7 @@ from oamip_backends.common import CheckedRun, Outcome, cut_short, may_be_unbound
 from oamip_backends.handover import Limits
 from oamip_backends.mps import write_mps
 from oamip_backends.process import run_to_end
+from oamip_model.scratch import scratch_folder
 from oamip_model.solving.protocol import (
     ABSOLUTE_GAP,
     DEFAULT_FEASIBILITY,
@@ -53,6 +53,7 @@ class Cbc:
         Capability.CUT_ROUNDS,
         Capability.COST_CHANGE,
         Capability.BOUND_CHANGE,
+        Capability.INTERIOR_POINT,
     }
 
     def check(self) -> None:
@@ -77,8 +78,7 @@ class _CbcRun(CheckedRun):
 
     def run(self, start: Array | None, relaxed: bool, time_limit: float | None) -> Outcome:
         """Solve and say what CBC said."""
-        with tempfile.TemporaryDirectory(prefix="oamip-cbc-") as name:
-            folder = Path(name)
+        with scratch_folder("cbc") as folder:
             write_mps(self.arrays, folder / "model.mps")
             command = [cbc_binary(), str(folder / "model.mps"), *self._options(time_limit)]
             if start is not None and self.arrays.is_mip:
@@ -146,7 +146,7 @@ class _CbcRun(CheckedRun):
             outcome.message = outcome.message or f"CBC ended without an answer: {_last_line(log)}"
         if late:
             outcome.timed_out = True
-            cut_short(outcome)
+            cut_short(outcome, "CBC")
         if outcome.status in (Status.OPTIMAL, Status.FEASIBLE) and "no integer solution" not in head:
             self._read_point(outcome, saved)
         self._read_bound(outcome, log)

@@ -13,7 +13,7 @@ import numpy as np
 from oamip_model.data import Dataset, choose_images, load_dataset
 from oamip_model.demo.rows import RANDOM_DRAWS, PrunedRow
 from oamip_model.errors import InputError, SolverMissingError
-from oamip_model.files import check_writable
+from oamip_model.files import alone, check_writable
 from oamip_model.network import read_network
 from oamip_model.pruning import baseline_scores, choose_units, prune_with_report, save_module
 from oamip_model.scoring import Scores, score
@@ -85,9 +85,13 @@ def run_demo(out: str | Path, *, progress: Callable[[str], None] | None = None) 
     progress: called with a line before each step. Raises InputError where ``out`` cannot be written, and
     SolverMissingError where no second solver is there.
     """
-    began = time.monotonic()
-    say = progress or (lambda line: None)
     folder = make_folder(out)
+    with alone(folder, "out"):
+        return _run(folder, progress or (lambda line: None))
+
+
+def _run(folder: Path, say: Callable[[str], None]) -> Demo:
+    began = time.monotonic()
     second = second_solver()
     training, test = load_dataset(split="train"), load_dataset(split="test")
 

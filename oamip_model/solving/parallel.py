@@ -9,10 +9,8 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter, deque
@@ -27,6 +25,7 @@ from typing import Any, TypeVar
 from oamip_model.clock import Deadline, seconds_left, within
 from oamip_model.errors import InputError
 from oamip_model.formulation.extensions import adopt, extensions
+from oamip_model.scratch import scratch_folder
 from oamip_model.solving.engines import ENGINES, TRIES, Tell, lost
 
 Shared = TypeVar("Shared")
@@ -149,13 +148,12 @@ def _shared_folder() -> Iterator[Path]:
     """A temporary folder that goes at the end, and where this process is killed too: loky's tracker outlives it."""
     from joblib.externals.loky.backend import resource_tracker
 
-    folder = tempfile.mkdtemp(prefix="oamip-")
-    resource_tracker.register(folder, "folder")
-    try:
-        yield Path(folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        resource_tracker.unregister(folder, "folder")
+    with scratch_folder("tasks") as folder:
+        resource_tracker.register(str(folder), "folder")
+        try:
+            yield folder
+        finally:
+            resource_tracker.unregister(str(folder), "folder")
 
 
 def _work(

@@ -127,6 +127,8 @@ def _optimised(
                     raise SolverError(f"{solution.solver}: a relaxation ended as {solution.status}: {solution.message}")
                 if solution.status is not Status.OPTIMAL:
                     continue
+                if solution.row_duals is None and solution.solver != backend.name:
+                    continue  # another solver contradicted a false claim of this one
                 if solution.row_duals is None:
                     raise InputError(f"solver: {solution.solver} gives no duals of linear programs, which lp needs")
                 value = safe_bound(replace(program.arrays, cost=sign * cost), solution.row_duals)
