@@ -32,7 +32,7 @@ test: $(VENV)/.for-test
 	$(RUN)ruff check .
 	$(RUN)ruff format --check .
 	$(RUN)mypy --strict
-	OMP_NUM_THREADS=1 $(RUN)python -m pytest --numprocesses $(WORKERS) --maxprocesses 4
+	OMP_NUM_THREADS=1 $(RUN)python -m pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadgroup
 
 # Runs are kept in bench-watch/, which make clean leaves alone: they are what later ones are compared with.
 bench: $(VENV)/.for-bench

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +16,9 @@ import oamip_model
 HOUSE = Path(next(iter(oamip_model.__path__)))
 # First to last: a room may import what stands before it. Data and training are beside the way that a network takes.
 ROOMS = [
-    "errors", "clock", "read", "records", "scratch", "files", "arrays", "lazy", "network", "data", "training", "bounds",
-    "formulation", "solving", "tightening", "torchnet", "refit", "scoring", "pruning", "page", "study", "demo", "cli",
+    "errors", "kinds", "checks", "clock", "read", "records", "scratch", "files", "arrays", "lazy", "network", "data",
+    "training", "bounds", "formulation", "solving", "tightening", "torchnet", "refit", "scoring", "pruning", "page",
+    "study", "demo", "cli",
 ]  # fmt: skip
 # Rooms whose place is beside, and which therefore may not be imported by these.
 APART = {"network": {"data", "training"}, "bounds": {"data", "training"}, "formulation": {"training"},
@@ -51,6 +53,17 @@ def test_every_folder_is_a_room_with_a_place():
     folders = {path.parent.name for path in HOUSE.glob("*/__init__.py")}
     assert folders <= set(ROOMS), f"give {folders - set(ROOMS)} a place in ROOMS"
     assert {"network", "bounds", "formulation", "solving", "scoring", "pruning", "cli"} <= folders
+
+
+def test_the_architecture_page_shows_the_rooms_in_this_order():
+    page = (Path(__file__).parents[1] / "docs" / "explanation" / "architecture.md").read_text()
+    picture = page.partition("```mermaid")[2].partition("```")[0]
+    chains = [line.split("-->") for line in picture.splitlines() if "-->" in line]
+    shown = [name.strip() for chain in chains[:-1] for name in chain]
+    listed = re.findall(r"^\| `([a-z]+)` \|", page, flags=re.MULTILINE)
+    wanted = " --> ".join(ROOMS)
+    assert shown == ROOMS, f"the picture in docs/explanation/architecture.md has to show {wanted}"
+    assert listed == ROOMS, f"the table in docs/explanation/architecture.md has to list {wanted}"
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda p: str(p.relative_to(HOUSE)))

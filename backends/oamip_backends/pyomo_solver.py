@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from oamip_backends.common import CheckedRun, Outcome, cut_short, may_be_unbounded
+from oamip_backends.handover import with_larger_costs
 from oamip_backends.pyomo_programs import Runs, bounded, read_glpk
 from oamip_model.scratch import process_folder
 from oamip_model.solving.protocol import (
@@ -114,6 +115,7 @@ class _PyomoRun(CheckedRun):
     def __init__(self, backend: PyomoSolver, arrays: Arrays, options: Options) -> None:
         super().__init__(backend, arrays, options)
         self._solver = backend.solver
+        self._written, self._unit = with_larger_costs(self.arrays)
         if options.feasibility is not None:
             raise InputError(f"feasibility: got {options.feasibility}, but {backend.name} cannot take it")
         empty = np.diff(arrays.matrix.indptr) == 0
@@ -131,7 +133,7 @@ class _PyomoRun(CheckedRun):
         # Where Pyomo writes files for solvers that are programs, so that a killed process leaves none for good.
         TempfileManager.tempdir = TempfileManager.tempdir or str(process_folder("pyomo"))
         with PauseGC():
-            model = _build(self.arrays)
+            model = _build(self._written)
         with _Quiet():
             solver = SolverFactory(self._solver)
             given = self._give(solver, time_limit)
@@ -214,7 +216,11 @@ class _PyomoRun(CheckedRun):
         if not a.is_mip:
             # What a linear program that was stopped has for a bound is the value of its last basis.
             return objective if outcome.status is Status.OPTIMAL else None
-        least = float(told) if isinstance(told, int | float) and math.isfinite(told) and abs(told) < 1e20 else None
+        least = (
+            float(told) / self._unit
+            if isinstance(told, int | float) and math.isfinite(told) and abs(told) < 1e20
+            else None
+        )
         if least is None:
             return None
         if objective is not None and least > a.sense * (objective - a.offset) + 1e-6 * (1.0 + abs(least)):

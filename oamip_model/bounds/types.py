@@ -52,6 +52,11 @@ class Bounds:
     reports: tuple[LayerReport, ...] = ()
     cutoff: Cutoff | None = None
 
+    @property
+    def told(self) -> str:
+        """How they were found, in a line."""
+        return self.method if self.cutoff is None else f"{self.method} up to {self.cutoff.objective!r}"
+
     def constant(self, layer: int) -> NDArray[np.bool_]:
         """Where the pre-activation of a layer is one number, whatever the scores are: (n, pre-activations)."""
         return np.asarray(self.lower[layer] == self.upper[layer])

@@ -14,11 +14,14 @@ from oamip_model.data import Dataset, choose_images, load_dataset
 from oamip_model.demo.rows import RANDOM_DRAWS, PrunedRow
 from oamip_model.errors import InputError, SolverMissingError
 from oamip_model.files import alone, check_writable
+from oamip_model.formulation.settings import Formulation
 from oamip_model.network import read_network
 from oamip_model.pruning import baseline_scores, choose_units, prune_with_report, save_module
 from oamip_model.scoring import Scores, score
+from oamip_model.scoring.methods import Decoupled, Joint
 from oamip_model.scoring.select import AnyScores
 from oamip_model.solving import get_backend
+from oamip_model.solving.options import Solver
 from oamip_model.training import accuracy, make_network, train
 
 if TYPE_CHECKING:
@@ -103,7 +106,7 @@ def _run(folder: Path, say: Callable[[str], None]) -> Demo:
     scores = _published(network, chosen, "highs")
     files.append(scores.save(folder / "scores.json"))
     say("scoring it layer by layer from all training images")
-    layerwise = score(network, training, strategy="decoupled", weight=1.0, time_limit=_LIMIT)
+    layerwise = score(network, training, method=Decoupled(weight=1.0), solver=Solver(time_limit=_LIMIT))
     files.append(layerwise.save(folder / "layer-by-layer-scores.json"))
     say("pruning it")
     full = accuracy(module, *test)
@@ -194,23 +197,17 @@ def _trained(name: str, training: Dataset) -> tuple[nn.Module, Network]:
 
 def _published(network: Network, images: Dataset, solver: str) -> Scores:
     return score(
-        network,
-        images,
-        solver=solver,
-        strategy="joint",
-        gate="published",
-        relaxed=True,
-        weight=5.0,
-        tolerance=TOLERANCE,
-        time_limit=_LIMIT,
+        network, images, method=Joint(Formulation(gate="published", relaxed=True)), solver=_within_limits(solver)
     )
 
 
 def _sound(network: Network, images: Dataset, solver: str) -> Scores:
-    return score(
-        network, images, solver=solver, strategy="joint", gate="switch", scores="binary", sparsity="mean", weight=5.0,
-        tolerance=TOLERANCE, time_limit=_LIMIT,
-    )  # fmt: skip
+    program = Formulation(gate="switch", scores="binary", sparsity="mean")
+    return score(network, images, method=Joint(program), solver=_within_limits(solver))
+
+
+def _within_limits(solver: str) -> Solver:
+    return Solver(solver, tolerance=TOLERANCE, time_limit=_LIMIT)
 
 
 def _pruned(

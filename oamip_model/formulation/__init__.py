@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from oamip_model.formulation.matrix import MatrixConstraint as MatrixConstraint
     from oamip_model.formulation.model import abstract_model as abstract_model
     from oamip_model.formulation.rows import MatrixRows as MatrixRows
-    from oamip_model.formulation.settings import Settings as Settings
+    from oamip_model.formulation.settings import Formulation as Formulation
     from oamip_model.formulation.sparsities import register_sparsity as register_sparsity
     from oamip_model.formulation.sparsities.base import Linear as Linear
     from oamip_model.formulation.sparsities.published import published_sparsity as published_sparsity
@@ -33,7 +33,7 @@ _HOMES = {
     "register_loss": "losses", "Linear": "sparsities.base", "register_sparsity": "sparsities",
     "Layout": "layout", "MatrixConstraint": "matrix", "MatrixRows": "rows", "abstract_model": "model",
     "cross_entropy": "losses.cross_entropy", "hinge": "losses.hinge", "published_sparsity": "sparsities.published",
-    "Settings": "settings",
+    "Formulation": "settings",
 }  # fmt: skip
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

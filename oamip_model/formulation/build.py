@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyomo.environ as pyo
@@ -11,13 +11,14 @@ from pyomo.common.gc_manager import PauseGC
 
 from oamip_model.bounds import Bounds, compute_bounds, interval_bounds
 from oamip_model.data import check_labels
+from oamip_model.data.given import AnyImages, as_dataset, is_array
 from oamip_model.errors import InputError
 from oamip_model.formulation.arrange import arrange
 from oamip_model.formulation.gates import gate_named
 from oamip_model.formulation.model import abstract_model
 from oamip_model.formulation.relaxations import groups_of
 from oamip_model.formulation.relaxations.partition import partition
-from oamip_model.formulation.settings import Settings, validity_of
+from oamip_model.formulation.settings import Formulation, validity_of
 from oamip_model.formulation.sparsities import sparsity_named
 from oamip_model.formulation.sparsities.base import Linear
 from oamip_model.network.ops import Array
@@ -35,7 +36,7 @@ def gate_scale(network: Network, images: ArrayLike, gate: str, epsilon: float = 
 
 
 def instance_data(
-    network: Network, images: ArrayLike, labels: ArrayLike, settings: Settings, bounds: Bounds | str = "interval"
+    network: Network, images: ArrayLike, labels: ArrayLike, settings: Formulation, bounds: Bounds | str = "interval"
 ) -> dict[None, dict[str, Any]]:
     """The data of one instance, in the form that ``AbstractModel.create_instance`` takes.
 
@@ -105,36 +106,30 @@ def sparsity_weights(network: Network, sparsity: str) -> Array:
 
 def build_instance(
     network: Network,
-    images: ArrayLike,
-    labels: ArrayLike,
+    images: AnyImages,
+    labels: ArrayLike | None = None,
+    formulation: Formulation | None = None,
     *,
-    gate: str = Settings.gate,
-    relaxation: str = "big-m",
-    scores: str = "continuous",
-    relaxed: bool = False,
-    loss: str = "cross-entropy",
-    sparsity: str = "published",
-    weight: float = 5.0,
-    margin: float = 1.0,
-    epsilon: float | None = None,
     bounds: Bounds | str = "interval",
 ) -> pyo.ConcreteModel:
     """An ordinary Pyomo model of the program for these images: solve it, write it, print it, add to it.
 
-    images: (n, *input_shape); labels: (n,). The other arguments are those of
-    :class:`oamip_model.formulation.Settings`; ``bounds`` is a method's name or a :class:`oamip_model.bounds.Bounds`.
-    Raises InputError for whatever does not fit.
+    images: (n, *input_shape) with labels (n,), or a :class:`oamip_model.data.Dataset`, a torch Dataset or a
+    DataLoader alone; formulation: that of
+    :class:`oamip_model.formulation.Formulation` by default; bounds: a method's name or a
+    :class:`oamip_model.bounds.Bounds`. Raises InputError for whatever does not fit.
 
     Example:
         >>> import numpy as np, torch, oamip_model as om
         >>> _ = torch.manual_seed(0)
         >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
-        >>> instance = build_instance(om.read_network(module), np.ones((1, 2)), [0], loss="hinge")
+        >>> program = om.Formulation(loss="hinge")
+        >>> instance = build_instance(om.read_network(module), np.ones((1, 2)), [0], program)
         >>> len(instance.s), instance.objective.sense.name
         (3, 'minimize')
     """
-    settings = Settings(gate, relaxation, scores, relaxed, loss, sparsity, weight, margin, epsilon)
+    settings = (formulation or Formulation()).settled()
+    x, y = (cast("Any", images), labels) if is_array(images) and labels is not None else as_dataset(images, labels)
     # Much is made here and nothing of it goes: collections would only look at it again and again.
     with PauseGC():
-        data = instance_data(network, images, labels, settings, bounds)
-        return abstract_model(gate, relaxation, scores, relaxed, loss, sparsity).create_instance(data)
+        return abstract_model(settings).create_instance(instance_data(network, x, y, settings, bounds))

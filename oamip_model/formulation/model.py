@@ -15,18 +15,11 @@ from oamip_model.formulation.losses import loss_named
 from oamip_model.formulation.matrix import MatrixConstraint
 from oamip_model.formulation.relaxations import groups_of, hull, partition
 from oamip_model.formulation.rows import Rule
-from oamip_model.formulation.settings import Settings
+from oamip_model.formulation.settings import Formulation
 from oamip_model.formulation.sparsities import sparsity_named
 
 
-def abstract_model(
-    gate: str = Settings.gate,
-    relaxation: str = "big-m",
-    scores: str = "continuous",
-    relaxed: bool = False,
-    loss: str = "cross-entropy",
-    sparsity: str = "published",
-) -> pyo.AbstractModel:
+def abstract_model(formulation: Formulation | None = None) -> pyo.AbstractModel:
     """A ``pyo.AbstractModel`` of the program; :func:`instance_data` makes the data that it is instantiated with.
 
     Sets: IMAGE, CLASS, GROUP, UNIT (group, unit), PRE and ACT (image, layer, activation) of the pre-activations and
@@ -35,14 +28,17 @@ def abstract_model(
     the published sparsity level and excess. A loss such as "cross-entropy" enters by tangents: the instance has those
     at the trained network's logits, and :func:`oamip_model.solving.solve_instance` adds more until the loss is exact.
 
-    Arguments are those of :class:`oamip_model.formulation.Settings`; raises InputError for a value that is none.
+    formulation: that of :class:`oamip_model.formulation.Formulation` by default; its weight, margin and epsilon are
+    data.
 
     Example:
-        >>> model = abstract_model(scores="binary", loss="hinge")
+        >>> model = abstract_model(Formulation(scores="binary", loss="hinge"))
         >>> model.s.is_indexed(), model.is_constructed()
         (True, False)
     """
-    Settings(gate, relaxation, scores, relaxed, loss, sparsity)
+    asked = formulation or Formulation()
+    gate, relaxation, scores, relaxed = asked.gate, asked.relaxation, asked.scores, asked.relaxed
+    loss, sparsity = asked.loss, asked.sparsity
     m = pyo.AbstractModel(name="oamip")
     m.gate, m.loss_kind, m.sparsity_kind = gate, loss, sparsity
     how, judged, cost = gate_named(gate), loss_named(loss), sparsity_named(sparsity)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from numbers import Real
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from oamip_model.checks import Checked, Needs, check_kinds, option, options
 from oamip_model.errors import InputError
-from oamip_model.formulation.gates import gate_named, gate_names
-from oamip_model.formulation.losses import LOSSES
+from oamip_model.formulation.gates import GATES, gate_named, gate_names
+from oamip_model.formulation.losses import LOSSES, loss_named, loss_names
 from oamip_model.formulation.relaxations import RELAXATIONS
 from oamip_model.formulation.sparsities import SPARSITIES
+from oamip_model.kinds import Choice, Named, Number, Switch
 
 if TYPE_CHECKING:
     from oamip_model.bounds.types import Validity
@@ -36,56 +36,65 @@ def validity_of(gate: str) -> Validity:
     return gate_named(gate).validity
 
 
-@dataclass(frozen=True)
-class Settings:
-    """The choices that fix a program, apart from the network and the images (mathematics:objective-1).
+WEIGHT = "Of the loss, against the sparsity."
+LOSS = "What a wrong or narrow classification costs; margin asks for one of every image."
+SPARSITY = "Price of the scores: as published, their mean, or the parameters that they keep."
+MARGIN = "Of the losses hinge and margin, in logits."
+NOT_NEGATIVE = Number(0)
 
-    gate: a name of :func:`oamip_model.formulation.gates.gate_names`; relaxation: "big-m" | "partition-1" |
-    "partition-2" | "partition-4" | "partition-8" | "hull", if the gate has it; scores: "continuous" | "binary";
-    relaxed: ReLU states in [0, 1] instead of {0, 1}; loss: "cross-entropy" | "hinge" | "margin" or another of
-    :func:`oamip_model.formulation.losses.loss_names`; sparsity: "published" | "mean" |
-    "parameters"; weight: of the loss; margin: m of the losses "hinge" and "margin", in logits; epsilon: half width of
-    the box of the published bounds (1e-5 unless given), 0 in the other gates.
+
+def margined() -> tuple[str, ...]:
+    """The losses that have a margin."""
+    return tuple(name for name in loss_names() if loss_named(name).margined)
+
+
+@options
+class Formulation(Checked):
+    """The choices that fix a program of all layers, apart from the network and the images (mathematics:objective-1).
 
     Example:
-        >>> Settings(gate="switch", scores="binary").epsilon
+        >>> Formulation(gate="switch", scores="binary").epsilon
         0.0
     """
 
-    gate: str = "subtractive"
-    relaxation: str = "big-m"
-    scores: str = "continuous"
-    relaxed: bool = False
-    loss: str = "cross-entropy"
-    sparsity: str = "published"
-    weight: float = 5.0
-    margin: float = 1.0
-    epsilon: float | None = None
+    gate: str = option(
+        default="subtractive", kind=Named(GATES), flag="--gate",
+        help="How a score acts on a unit; the bounds of `published` do not hold for scores below 1.",
+    )  # fmt: skip
+    relaxation: str | None = option(
+        default=None, kind=Choice(RELAXATIONS), flag="--relaxation", help="Rows of each ReLU.",
+        shown="big-m; hull with --search tree",
+    )  # fmt: skip
+    scores: str = option(
+        default="continuous", kind=Choice(SCORES), flag="--score-type",
+        help="Scores in [0, 1], or in {0, 1}: the units of a smaller network.",
+    )  # fmt: skip
+    relaxed: bool = option(
+        default=False, kind=Switch(), flag="--relaxed",
+        help="ReLU states in [0, 1] instead of {0, 1}: a lower bound, and quick.",
+    )  # fmt: skip
+    loss: str = option(default="cross-entropy", kind=Named(LOSSES), flag="--loss", help=LOSS)
+    sparsity: str = option(default="published", kind=Named(SPARSITIES), flag="--sparsity", help=SPARSITY)
+    weight: float = option(default=5.0, kind=NOT_NEGATIVE, flag="--weight", help=WEIGHT)
+    margin: float = option(
+        default=1.0, kind=NOT_NEGATIVE, flag="--margin", help=MARGIN, needs=(Needs("loss", margined),)
+    )
+    epsilon: float | None = option(
+        default=None, kind=NOT_NEGATIVE, flag="--epsilon", shown="1e-5",
+        help="Half width of the box around the images, with --gate published.",
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
-        # Here, so that the command line, which needs the names above for its help, need not load numpy.
-        from oamip_model.bounds.interval import check_epsilon
-
+        # What a field needs of another is looked at where a method is made: a study varies the loss alone.
+        check_kinds(self)
         gate = gate_named(self.gate)
-        check_choice("relaxation", self.relaxation, RELAXATIONS)
-        if self.relaxation not in gate.relaxations:
+        if self.relaxation is not None and self.relaxation not in gate.relaxations:
             raise InputError(
                 f"relaxation: got {self.relaxation!r}, but the gate {gate.name} is defined by its rows: accepted is "
                 f"{', '.join(gate.relaxations)}"
             )
-        check_choice("scores", self.scores, SCORES)
-        LOSSES.check(self.loss)
-        SPARSITIES.check(self.sparsity)
-        if not isinstance(self.relaxed, bool):
-            raise InputError(f"relaxed: got {self.relaxed!r}, accepted are True and False")
-        for name in ("weight", "margin"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < math.inf:
-                raise InputError(f"{name}: got {value!r}, accepted is a finite number >= 0")
-            object.__setattr__(self, name, float(value))
         if self.epsilon is None:
             object.__setattr__(self, "epsilon", gate.epsilon or 0.0)
-        check_epsilon(self.epsilon)
         if gate.epsilon is None and self.epsilon != 0:
             boxed = ", ".join(name for name in gate_names() if gate_named(name).epsilon is not None)
             raise InputError(f"epsilon: only the gate {boxed} has a box around the images, gate {gate.name} has none")
@@ -94,8 +103,22 @@ class Settings:
             told = relaxation if self.scores == "continuous" else f", got {self.scores}"
             raise InputError(f"scores: gate {gate.name} takes {' and '.join(gate.scores)} scores{told}")
 
+    def settled(self, relaxation: str = "big-m") -> Formulation:
+        """The formulation with this relaxation, where it has none yet.
+
+        Example:
+            >>> Formulation().settled("hull").relaxation, Formulation(relaxation="big-m").settled("hull").relaxation
+            ('hull', 'big-m')
+        """
+        return self if self.relaxation is not None else replace(self, relaxation=relaxation)
+
     @property
     def is_relaxation(self) -> bool:
         """Whether the program bounds the network's best scores from below only, and its logits need not be real
         ones."""
         return self.relaxed
+
+    @property
+    def has_heuristic(self) -> bool:
+        """Whether the best scores of the program are those of the network, so that a heuristic can look for them."""
+        return gate_named(self.gate).sound and not self.relaxed

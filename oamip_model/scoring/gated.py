@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from oamip_model.formulation import Settings, gate_scale
+from oamip_model.formulation import Formulation, gate_scale
 from oamip_model.formulation.gates import PRODUCT, gate_named
 from oamip_model.formulation.losses import loss_named
 from oamip_model.formulation.sparsities import sparsity_named
@@ -35,7 +35,7 @@ class GatedObjective(TorchLayers):
         network: Network,
         images: Array,
         labels: NDArray[np.int64],
-        settings: Settings,
+        settings: Formulation,
         *,
         product: bool = False,
         dtype: torch.dtype = torch.float32,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from oamip_model.errors import InputError
-from oamip_model.formulation import Settings
+from oamip_model.formulation import Formulation
 from oamip_model.formulation.gates import PRODUCT, gate_named
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
@@ -51,7 +51,7 @@ def find_scores(
     network: Network,
     images: Array,
     labels: NDArray[np.int64],
-    settings: Settings,
+    settings: Formulation,
     *,
     seed: int = 0,
     time_limit: float | None = None,
@@ -69,12 +69,12 @@ def find_scores(
 
     Example:
         >>> import numpy as np, torch, oamip_model as om
-        >>> from oamip_model.formulation import Settings
+        >>> from oamip_model.formulation import Formulation
         >>> _ = torch.manual_seed(0)
         >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
         >>> network, x, y = om.read_network(module), np.ones((1, 2)), np.array([0])
-        >>> found = find_scores(network, x, y, Settings(sparsity="mean"))
-        >>> best = om.solve_instance(om.build_instance(network, x, y, sparsity="mean"))
+        >>> found = find_scores(network, x, y, Formulation(sparsity="mean"))
+        >>> best = om.solve_instance(om.build_instance(network, x, y, om.Formulation(sparsity="mean")))
         >>> best.bound <= found.objective <= best.objective + 0.01
         True
     """
@@ -104,7 +104,7 @@ class Search:
         network: Network,
         images: Array,
         labels: NDArray[np.int64],
-        settings: Settings,
+        settings: Formulation,
         seed: int,
         time_limit: float | None,
     ) -> None:

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from oamip_model.formulation import Settings
+from oamip_model.formulation import Formulation
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
 from oamip_model.scoring.heuristic import Search
@@ -49,7 +49,7 @@ class ImageMinima:
         network: Network,
         image: Array,
         label: NDArray[np.int64],
-        settings: Settings,
+        settings: Formulation,
         start: Array,
         seed: int,
         time_limit: float | None,

@@ -10,7 +10,8 @@ import numpy as np
 from oamip_model.errors import InputError
 from oamip_model.read import read_bytes
 from oamip_model.records import Count, Number, Share, checked, read_json
-from oamip_model.scoring.result import FORMAT, STATUSES, Array, ProgramResult, ReplayCheck, Scores, TrainedHead
+from oamip_model.scoring.program_result import STATUSES, ProgramResult, ReplayCheck, TrainedHead
+from oamip_model.scoring.result import FORMAT, Array, Scores
 
 _FIELDS: dict[str, Any] = {
     "strategy": str, "gate": str, "solver": str, "version": str, "relaxed": bool, "options": dict[str, Any],

@@ -50,12 +50,16 @@ def run_in_cluster(
         at_once = jobs or max(1, sum(client.nthreads().values()))
         first = [waiting.popleft() for _ in range(min(at_once, len(items)))]
         done = as_completed([start(name) for name in first], loop=client.loop)
+        failed: SolverError | None = None
         for future in done:
             name = names.pop(future.key)
             try:
                 result = future.result()
             except KilledWorker as error:
-                raise lost(name, error.allowed_failures + 1, str(error).partition("\n")[0]) from None
+                failed = failed or lost(name, error.allowed_failures + 1, str(error).partition("\n")[0])
+                if waiting:
+                    done.add(start(waiting.popleft()))
+                continue
             except CancelledError as error:
                 losses[name] += 1
                 if losses[name] == TRIES:
@@ -71,6 +75,8 @@ def run_in_cluster(
             if waiting:
                 done.add(start(waiting.popleft()))
             yield name, result
+        if failed is not None:
+            raise failed
 
 
 def _connect(scheduler: str) -> Any:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from oamip_model.clock import Deadline, seconds_left, within
-from oamip_model.errors import InputError
+from oamip_model.errors import InputError, SolverError
 from oamip_model.formulation.extensions import adopt, extensions
 from oamip_model.scratch import scratch_folder
 from oamip_model.solving.engines import ENGINES, TRIES, Tell, lost
@@ -80,8 +80,9 @@ class Workers:
 
         items: by a name, which errors state; tell: called with lines of text, by tasks in this process only. A task
         whose worker was killed is started again, last, at most ``TRIES`` times in all; the others go on. When the
-        iterator is closed, or Ctrl-C is pressed, the worker processes are ended. Raises what a task raised, SolverError
-        for a task that lost its workers, InputError where the cluster cannot be used.
+        iterator is closed, or Ctrl-C is pressed, the worker processes are ended. Raises what a task raised; once all
+        others are done, SolverError for the first task that lost its workers; InputError where the cluster cannot be
+        used.
         """
         if not items:
             return
@@ -114,6 +115,7 @@ def _run_in_processes(
 
     waiting, losses = deque(items), Counter[str]()
     running: dict[Future[Result], tuple[int, str]] = {}
+    failed: SolverError | None = None
     pools: list[Any] = []
     with _shared_folder() as folder:
         path = str(folder / "shared")
@@ -129,15 +131,18 @@ def _run_in_processes(
                         result = future.result()
                     except BrokenProcessPool as error:
                         losses[name] += 1
-                        if losses[name] == TRIES:
-                            raise lost(name, TRIES, str(error).partition("\n")[0]) from None
-                        waiting.append(name)
+                        if losses[name] < TRIES:
+                            waiting.append(name)
+                        else:
+                            failed = failed or lost(name, TRIES, str(error).partition("\n")[0])
                         pools[slot].shutdown(kill_workers=True)
                         pools[slot] = open_pool()
                         start(slot)
                         continue
                     start(slot)
                     yield name, result
+            if failed is not None:
+                raise failed
         finally:
             for pool in pools:
                 pool.shutdown(kill_workers=True)

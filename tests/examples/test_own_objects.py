@@ -11,7 +11,7 @@ import torch
 
 import oamip_model as om
 from oamip_model.bounds import Cutoff
-from oamip_model.formulation import Gate, Settings, Switch, cross_entropy, register_gate
+from oamip_model.formulation import Formulation, Gate, Switch, cross_entropy, register_gate
 from oamip_model.formulation.losses import loss_named
 from oamip_model.formulation.sparsities import sparsity_named
 from oamip_model.scoring.gated import GatedObjective
@@ -66,7 +66,9 @@ def test_the_optimum_of_an_own_gate_is_that_of_all_binary_scores(example, proble
     register_gate(Square)
     register_gate(TightSquare)
     p = problem_of(kind, 1, 1)
-    found = om.solve_instance(p.build(gate=name, scores="binary", sparsity="mean", weight=WEIGHT), tolerance=1e-6)
+    found = om.solve_instance(
+        p.build(gate=name, scores="binary", sparsity="mean", weight=WEIGHT), om.Solver(tolerance=1e-6)
+    )
     assert found.status == "optimal"
     assert found.objective == pytest.approx(best_of_all(p, cross_entropy, np.mean), rel=1e-5, abs=1e-6)
     scores = {group: np.round(values) for group, values in found.scores.items()}
@@ -78,7 +80,7 @@ def test_a_gate_with_the_rows_of_the_switch_has_its_relaxations_and_the_tree(pro
     register_gate(TightSquare)
     p = problem_of("dense", 1, 2)
     instance = p.build(gate="tight-square", scores="binary", sparsity="mean", weight=WEIGHT, relaxation=relaxation)
-    found = om.solve_instance(instance, tolerance=1e-6, search="tree")
+    found = om.solve_instance(instance, om.Solver(tolerance=1e-6), search="tree")
     assert found.status == "optimal"
     assert found.objective == pytest.approx(best_of_all(p, cross_entropy, np.mean), rel=1e-5, abs=1e-6)
 
@@ -115,7 +117,7 @@ def test_torch_and_numpy_agree_on_an_own_gate_and_loss(example, problem_of):
     example("own_gate")
     example("own_loss")
     p = problem_of("conv", 1, 2)
-    settings = Settings(gate="steep", loss="squared-hinge", sparsity="mean", margin=0.5)
+    settings = Formulation(gate="steep", loss="squared-hinge", sparsity="mean", margin=0.5)
     objective = GatedObjective(p.network, p.images, p.labels, settings, dtype=torch.float64)
     flat = np.random.default_rng(0).uniform(0.3, 1, p.units)
     s = torch.tensor(flat[None], requires_grad=True)
@@ -140,12 +142,12 @@ def test_the_optimum_of_an_own_loss_and_sparsity_is_that_of_all_binary_scores(ex
     example("own_sparsity")
     p = problem_of(kind, 1, 1)
     options = {"loss": "squared-hinge", "sparsity": "norms", "weight": WEIGHT, "margin": 0.5, "scores": "binary"}
-    found = om.solve_instance(p.build(gate=gate, **options), tolerance=1e-6)
+    found = om.solve_instance(p.build(gate=gate, **options), om.Solver(tolerance=1e-6))
     assert found.status == "optimal"
     norms, loss = sparsity_named("norms"), loss_named("squared-hinge")
     best = best_of_all(p, lambda o, y: loss.values(o, y, 0.5), lambda bits: norms.value(p.network, bits))
     assert found.objective == pytest.approx(best, rel=1e-5, abs=1e-6)
-    settings = Settings(gate=gate, **options)
+    settings = Formulation(gate=gate, **options)
     assert find_scores(p.network, p.images, p.labels, settings).objective >= best - 1e-6
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from oamip_model.formulation import Settings
+from oamip_model.formulation import Formulation
 from oamip_model.formulation.gates import gate_named, gate_names
 from oamip_model.formulation.losses import loss_named, loss_names
 from oamip_model.formulation.settings import SCORES
@@ -63,9 +63,9 @@ def test_a_forward_pass_is_a_point_of_the_program_in_every_relaxation(name, kind
 def test_scores_that_a_gate_does_not_take_are_refused_or_called_a_relaxation(name):
     for scores in set(SCORES) - set(gate_named(name).scores):
         with pytest.raises(ValueError, match=f"scores: gate {name} takes"):
-            Settings(gate=name, scores=scores)
+            Formulation(gate=name, scores=scores)
         if scores == "continuous":
-            assert Settings(gate=name, scores=scores, relaxed=True).is_relaxation
+            assert Formulation(gate=name, scores=scores, relaxed=True).is_relaxation
 
 
 @pytest.mark.parametrize("name", LOSSES)

@@ -54,7 +54,7 @@ def add_tangents(instance: Any, tolerance: float = 1e-4, time_limit: float | Non
     for data in binary:
         data.domain = pyo.UnitInterval
     try:
-        found = om.solve_instance(instance, "highs", tolerance=tolerance, time_limit=time_limit)
+        found = om.solve_instance(instance, om.Solver("highs", tolerance=tolerance, time_limit=time_limit))
     finally:
         for data in binary:
             data.domain = pyo.Binary
