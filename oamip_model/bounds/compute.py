@@ -22,7 +22,9 @@ def compute_bounds(
     epsilon: float = 0.0,
     time_limit: float | None = None,
 ) -> Bounds:
-    """Bounds of every pre-activation for the images (n, *input_shape), by ``method``: "interval" or "crown".
+    """Bounds of every pre-activation for the images, by "interval" or "crown".
+
+    The images have the shape (n, *input_shape).
 
     Arguments are those of :func:`oamip_model.bounds.crown_bounds`; interval bounds take no time limit. Raises
     InputError for an unknown method.

@@ -46,7 +46,10 @@ class Cutoff:
             object.__setattr__(self, name, float(getattr(self, name)))
 
     def check_fit(self, labels: NDArray[np.int64], weight: float, loss: str, sparsity: str, margin: float) -> None:
-        """Raise InputError unless this is a cutoff on the objective of the program with these labels and settings."""
+        """Raise InputError unless the cutoff is one of the program with these choices.
+
+        The choices are labels, weight, loss, sparsity and margin.
+        """
         pairs: list[tuple[str, object, object]] = [("loss", self.loss, loss), ("sparsity", self.sparsity, sparsity)]
         if loss != "margin":
             pairs.append(("weight", self.weight, float(weight)))

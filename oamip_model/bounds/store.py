@@ -41,7 +41,9 @@ class _Facts(TypedDict):
 
 
 def load_bounds(path: str | Path) -> Bounds:
-    """Bounds that :meth:`Bounds.save` wrote. Whether they fit a program is checked when they are used.
+    """Bounds that :meth:`Bounds.save` wrote.
+
+    Whether they fit a program is checked when they are used.
 
     Raises InputError, naming the file, where there is none, or it does not hold bounds as they were saved.
 

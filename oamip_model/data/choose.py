@@ -1,4 +1,4 @@
-"""Choosing the images that a program gets: so many, balanced over the classes, by a seed."""
+"""Choosing the images of a program: a number, balanced over classes, by a seed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def choose_images(
     correct_for: Classifier | None = None,
     classes: int | Sequence[int] | None = None,
 ) -> Dataset:
-    """A seeded choice of ``n`` images; ``indices`` are their positions in what they were chosen from.
+    """A seeded choice of ``n`` images.
+
+    Its ``indices`` are the images' positions in what they were chosen from.
 
     images, labels: a :class:`Dataset` alone, or images (n, ...) with labels (n,)
     balanced: the same number from each class (where n is not a multiple of the classes, classes drawn by the seed give

@@ -150,7 +150,9 @@ def check_pixels(images: ArrayLike, where: str = "images") -> Array:
 
 
 def check_labels(labels: ArrayLike, classes: int | None = None, *, where: str = "labels") -> Labels:
-    """The labels as (n,) integers from 0 to ``classes - 1`` (from 0 upwards where ``classes`` is None).
+    """The labels as (n,) integers from 0 to ``classes - 1``.
+
+    Where ``classes`` is None, any integers from 0 upwards are accepted.
 
     Raises InputError, its line starting with ``where``, naming the first label that is not an integer in that range, or
     the shape where it is not (n,).

@@ -26,7 +26,9 @@ _FILE = Path(__file__).with_name("fashion_mnist_2000.npz")
 def load_dataset(
     source: str | Path | tuple[ArrayLike, ArrayLike] = EMBEDDED, *, split: Split | None = None, download: bool = False
 ) -> Dataset:
-    """The images and labels of one data set, with a sentence on where they came from; unpacks into ``images, labels``.
+    """The images and labels of one data set, and a sentence on their source.
+
+    The result unpacks into ``images, labels``.
 
     source: one of
         - "fashion-mnist-2000", which this package carries: 1,500 training and 500 test images of Fashion-MNIST

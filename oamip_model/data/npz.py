@@ -18,7 +18,9 @@ SPLIT = (("x_{}", "y_{}"), ("{}_images", "{}_labels"))
 
 
 def read_npz(path: str | Path) -> dict[str, tuple[NDArray[np.generic], NDArray[np.generic]]]:
-    """Images and labels by split: {"train": ..., "test": ...} (or one of them), or {"": ...} where there is no split.
+    """Images and labels of an .npz file by split.
+
+    They are {"train": ..., "test": ...} (or one of them), or {"": ...} where there is no split.
 
     Accepted keys: images and labels, x and y, or x_train, y_train, x_test, y_test, or train_images, train_labels,
     test_images, test_labels. Pickled objects are refused.

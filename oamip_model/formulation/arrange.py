@@ -1,4 +1,6 @@
-"""Makes a layout: walks through the network and gives a variable only to what bounds and images do not decide.
+"""Makes a layout, with variables only for what bounds and images leave open.
+
+It walks through the network.
 
 Each layer's output is kept as expressions in the variables so far; the next layer's affine map is applied to those. So
 a pre-activation that is constant for an image, a ReLU that is always on or off, and everything affine, cost no

@@ -26,7 +26,9 @@ from oamip_model.network.types import Network
 
 
 def gate_scale(network: Network, images: ArrayLike, gate: str, epsilon: float = 0.0) -> tuple[Array, ...]:
-    """The score scale M of every layer, (n, pre-activations) each (mathematics:gate-sub-2).
+    """The score scale M of every layer (mathematics:gate-sub-2).
+
+    Each has the shape (n, pre-activations).
 
     U+ of the score-aware interval bounds in the sound gates, of the trained network's in ``published``. It says what a
     fractional score means, so it does not depend on how tight the bounds of the program are.
@@ -38,7 +40,7 @@ def gate_scale(network: Network, images: ArrayLike, gate: str, epsilon: float = 
 def instance_data(
     network: Network, images: ArrayLike, labels: ArrayLike, settings: Formulation, bounds: Bounds | str = "interval"
 ) -> dict[None, dict[str, Any]]:
-    """The data of one instance, in the form that ``AbstractModel.create_instance`` takes.
+    """The data of one instance, as ``AbstractModel.create_instance`` takes it.
 
     images: (n, *input_shape); labels: (n,) integers; bounds: a method's name, or bounds computed before for the same
     network, images and gate. Raises InputError for whatever does not fit.
@@ -94,7 +96,9 @@ def instance_data(
 
 
 def sparsity_weights(network: Network, sparsity: str) -> Array:
-    """Weight of each unit's score in a linear sparsity, (units,), first group first; they add up to 1.
+    """Weight of each unit's score in a linear sparsity, (units,).
+
+    The first group comes first. The weights add up to 1.
 
     Raises InputError for a sparsity that is not linear, as the published one is.
     """
@@ -112,7 +116,9 @@ def build_instance(
     *,
     bounds: Bounds | str = "interval",
 ) -> pyo.ConcreteModel:
-    """An ordinary Pyomo model of the program for these images: solve it, write it, print it, add to it.
+    """An ordinary Pyomo model of the program for these images.
+
+    It can be solved, written, printed, and added to.
 
     images: (n, *input_shape) with labels (n,), or a :class:`oamip_model.data.Dataset`, a torch Dataset or a
     DataLoader alone; formulation: that of

@@ -1,4 +1,7 @@
-"""The abstract model of OAMIP: sets, parameters, variables, constraints and objective (mathematics:model-1)."""
+"""The abstract model of OAMIP (mathematics:model-1).
+
+It has sets, parameters, variables, constraints and an objective.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,9 @@ from oamip_model.formulation.sparsities import sparsity_named
 
 
 def abstract_model(formulation: Formulation | None = None) -> pyo.AbstractModel:
-    """A ``pyo.AbstractModel`` of the program; :func:`instance_data` makes the data that it is instantiated with.
+    """A ``pyo.AbstractModel`` of the program.
+
+    :func:`instance_data` makes the data that it is instantiated with.
 
     Sets: IMAGE, CLASS, GROUP, UNIT (group, unit), PRE and ACT (image, layer, activation) of the pre-activations and
     activations that the bounds leave open, STATE of the ReLUs that need a binary, CHOICE of max-pooling entries, LOGIT.

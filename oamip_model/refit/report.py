@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Stage:
-    """How the cut network does on the refit's images after a level; "removal" is before the first one.
+    """How the cut network does on the refit's images after a level.
+
+    The level "removal" is before the first one.
 
     loss: mean divergence from the trained network's softmax, in nats; agreement: share of images that get the class
     which the trained network gives them; accuracy: share that get their label's class, None without labels; seconds:

@@ -30,7 +30,9 @@ def refit_network(
     refit: AnyRefit = "least-squares",
     progress: Callable[[str], None] | None = None,
 ) -> tuple[Network, RefitReport]:
-    """The network with the weights that read cut units refitted, and a report. No labels are used.
+    """The network with the weights that read cut units refitted, and a report.
+
+    No labels are used.
 
     keep: {group: (units,) True where the unit stays}. images: an array (n, ...), a Dataset or a torch DataLoader; its
     labels, if any, are only counted by. refit: a level, or a :class:`~.options.Refit`. progress: called with a line.

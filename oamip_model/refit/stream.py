@@ -1,4 +1,7 @@
-"""Images for a refit, read in batches as often as they are needed, whatever they are held in."""
+"""Images for a refit, in batches, as often as they are needed.
+
+They may be held in arrays, a data set or a loader.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,9 @@ class ImageStream:
 
 
 def image_stream(network: Network, images: AnyImages, batch_size: int = 500) -> ImageStream:
-    """The images of an array (n, ...), a Dataset, or a torch Dataset or DataLoader as a stream.
+    """The images of an array, a Dataset, or a torch loader as a stream.
+
+    An array has the shape (n, ...); a loader is a torch Dataset or DataLoader.
 
     A loader gives tensors of images, or tuples that begin with one; a second entry of whole numbers is the labels.
 

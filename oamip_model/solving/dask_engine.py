@@ -1,4 +1,7 @@
-"""Tasks in a dask cluster that is there already; its workers need this package installed."""
+"""Tasks in a dask cluster that is there already.
+
+Its workers need this package installed.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Solvers by name: the backends of this package and of third parties, by the entry points of what is installed."""
+"""Solvers by name, by the entry points of what is installed.
+
+They are the backends of this package and of third parties.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +91,9 @@ def get_backend(name: str | Backend) -> Backend:
 
 
 def list_solvers() -> list[SolverInfo]:
-    """Every solver that some installed package offers, by name, usable or not. A broken one does not hide the others.
+    """Every solver that some installed package offers, by name, usable or not.
+
+    A broken one does not hide the others.
 
     >>> [solver.available for solver in list_solvers() if solver.name == "highs"]
     [True]
@@ -97,7 +102,7 @@ def list_solvers() -> list[SolverInfo]:
 
 
 def open_session(backend: Backend, arrays: Arrays, options: Options) -> Session:
-    """A session of the backend for these arrays, which are scaled on their way to the solver.
+    """A session of the backend for arrays, which are scaled on their way to it.
 
     It is the backend's own where it has one, else one that passes the whole model each time. Raises InputError for an
     option that the backend cannot honour.

@@ -24,7 +24,9 @@ def compute_bounds(
     epsilon: float = 0.0,
     cutoff: Cutoff | None = None,
 ) -> Bounds:
-    """Bounds of every pre-activation for the images (n, *input_shape), by a method.
+    """Bounds of every pre-activation for the images, by one of BOUND_METHODS.
+
+    The images have the shape (n, *input_shape).
 
     method: one of BOUND_METHODS, or a :class:`~.methods.Tightening` with limits and a solver. Each method starts from
     the one before it and is nowhere looser; see :func:`oamip_model.bounds.interval_bounds`,

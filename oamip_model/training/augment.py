@@ -9,7 +9,9 @@ PADDING = 4
 
 
 def crop_and_flip(batch: torch.Tensor) -> torch.Tensor:
-    """The images (n, channels, height, width), each moved by up to 4 pixels each way, half of them mirrored.
+    """The images, each moved by up to 4 pixels each way, half of them mirrored.
+
+    They have the shape (n, channels, height, width).
 
     Zeros come in where an image was moved away. The numbers are drawn by torch's generator of the CPU, so that they do
     not depend on the device.

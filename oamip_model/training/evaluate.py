@@ -18,7 +18,9 @@ Array: TypeAlias = NDArray[np.float64]
 
 
 def logits(network: nn.Module | Replays, images: ArrayLike, batch_size: int = 2000) -> Array:
-    """The logits (n, classes), in double precision, of images (n, ...), by batches of ``batch_size``.
+    """The logits (n, classes) of images (n, ...), in double precision.
+
+    They are computed in batches of ``batch_size``.
 
     network: a :class:`oamip_model.network.Network`, or a torch module, which runs in eval mode, in its own precision
         and on its own device, and has its own mode again afterwards
@@ -41,7 +43,9 @@ def logits(network: nn.Module | Replays, images: ArrayLike, batch_size: int = 20
 
 
 def accuracy(network: nn.Module | Replays, images: ArrayLike, labels: ArrayLike, batch_size: int = 2000) -> float:
-    """The share of images (n, ...) whose largest logit is that of their label (n,), from 0 to 1.
+    """The share of images whose largest logit is that of their label.
+
+    It is from 0 to 1; images have the shape (n, ...) and labels (n,).
 
     Raises InputError where images, labels and network do not fit together, or a logit is NaN or infinite.
 
@@ -61,7 +65,9 @@ def accuracy(network: nn.Module | Replays, images: ArrayLike, labels: ArrayLike,
 
 
 def forward(module: nn.Module, batch: Array | torch.Tensor) -> torch.Tensor:
-    """The module's output (n, classes) on one batch, taken to the module's precision and device.
+    """The module's output (n, classes) on one batch.
+
+    The batch is taken to the module's precision and device.
 
     Raises InputError where the module cannot take this shape, or gives anything but (n, classes).
     """
@@ -82,7 +88,10 @@ def forward(module: nn.Module, batch: Array | torch.Tensor) -> torch.Tensor:
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Every part of the module in eval mode for the block, and in the mode it had after it."""
+    """Put every part of the module in eval mode for the block.
+
+    After it each part has the mode that it had before.
+    """
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:

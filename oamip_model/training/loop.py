@@ -46,7 +46,9 @@ def train(
     progress: Progress | None = None,
     **options: Unpack[Options],
 ) -> TrainingResult:
-    """The losses, accuracy and time of a training that minimises the cross-entropy; ``module`` is trained in place.
+    """Train ``module`` in place to minimise the cross-entropy.
+
+    Returns the losses, accuracy and time of the training.
 
     images: (n, ...) as the module takes them; labels: (n,) from 0 to classes - 1
     progress: called after each epoch with the number of epochs done and the epoch's loss

@@ -22,7 +22,9 @@ _WIDEST = 16
 
 
 def make_network(name: str, input_shape: Sequence[int] = (1, 28, 28), classes: int = 10, seed: int = 0) -> nn.Module:
-    """An untrained network, in eval mode, that takes (n, *input_shape) and gives logits (n, classes).
+    """An untrained network, in eval mode, by name.
+
+    It takes (n, *input_shape) and gives logits (n, classes).
 
     name: "fc3" (hidden layers 300, 100), "fc4" (200, 100, 100), "dense-H1-H2-..." with any hidden sizes, or "lenet5"
         (convolutions with 6 and 16 filters of 5x5 without padding, each followed by ReLU and 2x2 average pooling, then

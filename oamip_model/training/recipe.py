@@ -1,4 +1,4 @@
-"""How a network is trained: the settings, checked once, and those of the published runs."""
+"""The settings of a training, checked once, and those of the published runs."""
 
 from __future__ import annotations
 

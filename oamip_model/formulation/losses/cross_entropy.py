@@ -58,7 +58,9 @@ class CrossEntropy(Loss):
         return float(F.cross_entropy(logits, labels, reduction="sum")), slope
 
     def limit_rows(self, logits: Array, label: int, margin: float, largest: float) -> tuple[Array, Array]:
-        """Tangents at the trained logits, and where a lead makes the loss a share of ``largest``.
+        """Tangents at the trained logits, and at leads that give shares of the loss.
+
+        The shares are of ``largest``.
 
         It is the lead over the label's logit of all others, or of one other alone.
         """
@@ -79,7 +81,9 @@ class CrossEntropy(Loss):
 
 
 def cross_entropy(logits: Array, labels: NDArray[np.int64]) -> Array:
-    """Cross-entropy log sum_c exp(o_c) - o_y of each image, (n,), for logits (n, classes) and labels (n,).
+    """Cross-entropy log sum_c exp(o_c) - o_y of each image, (n,).
+
+    Logits have the shape (n, classes) and labels (n,).
 
     Example:
         >>> cross_entropy(np.zeros((1, 2)), np.array([0])).round(4).tolist()
@@ -91,8 +95,10 @@ def cross_entropy(logits: Array, labels: NDArray[np.int64]) -> Array:
 
 
 def tangent(points: Array, labels: NDArray[np.int64]) -> tuple[Array, Array]:
-    """Tangents of the cross-entropy near logits ``points`` (k, classes) with labels (k,): gradients g (k, classes) and
-    constants c (k,), such that the loss at logits o is at least g @ o + c.
+    """Tangents of the cross-entropy near some logits (mathematics:loss-ce-2).
+
+    Near logits ``points`` (k, classes) with labels (k,) they are gradients g (k, classes) and constants c (k,), such
+    that the loss at logits o is at least g @ o + c.
 
     See mathematics:loss-ce-2. For any weights p >= 0 that add up to 1, log sum_c exp(o_c) >= p @ o + H(p), H the
     entropy (the conjugate of the convex function on the left), with equality where p is the softmax of o. Here p is
