@@ -30,6 +30,8 @@ _LINEAR = Limits("gurobi", dropped=1e-13, largest=1e15, dropped_cost=1e-13, larg
 _INTEGER = Limits("gurobi", dropped=1e-10, largest=1e15, dropped_cost=1e-10, largest_cost=1e20)
 """Seen with 13.0.3: coefficients up to 1e-13 are left out; a mixed-integer program counts its columns up to about 1e8
 only, so that coefficients of 2e-11 lose nearly all of their effect."""
+_BARRIER = 2
+"""Gurobi's number for its interior point method; the crossover behind it gives a basis and exact duals."""
 _LARGEST_SEED = 2_000_000_000
 
 
@@ -111,6 +113,8 @@ class GurobiSession(CheckedSession):
         }
         if given.threads is not None:
             values["Threads"] = int(given.threads)
+        if given.interior_point:
+            values |= {"Method": _BARRIER, "Presolve": 0}
         if given.seed is not None:
             values["Seed"] = int(given.seed) % _LARGEST_SEED
         if given.log_file is not None:

@@ -18,7 +18,7 @@ class Cutoff:
     """The objective of scores that are known, and the program whose objective it is.
 
     objective: weight * loss + sparsity of some scores; labels: of all images, in order; weight, loss, sparsity, margin:
-    as in :class:`oamip_model.formulation.Settings`. Bounds that were found with a cutoff hold for every score whose
+    as in :class:`oamip_model.formulation.Formulation`. Bounds that were found with a cutoff hold for every score whose
     objective is no larger, in both sound gates, and fit no other program. Raises InputError for values that are no
     numbers.
 

@@ -8,15 +8,16 @@ from typing import Any, TypeVar
 
 import click
 
+from oamip_model.cli.objects import GroupedHelp, ObjectOption
 from oamip_model.cli.output import INTERRUPTED
 from oamip_model.errors import InputError
-from oamip_model.files import check_writable
+from oamip_model.files import alone, check_writable
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 DATA = "fashion-mnist-2000"
 
 
-class Verb(click.Command):
+class Verb(GroupedHelp):
     """A command whose InputErrors start with the option that was given, where the library names its argument.
 
     The library says ``weight: got -1.0, ...``, the command line ``--weight: got -1.0, ...``.
@@ -32,6 +33,7 @@ class Verb(click.Command):
             # By the flag's own name as well: the variable of an option that may be repeated has a plural's name.
             flags = {p.opts[0].lstrip("-").replace("-", "_"): p.opts[0] for p in options}
             flags |= {p.name: p.opts[0] for p in options if p.name}
+            flags |= {name: p.opts[0] for p in options if isinstance(p, ObjectOption) for name in p.names}
             if colon and name in flags:
                 raise InputError(f"{flags[name]}:{rest}") from error
             raise
@@ -102,7 +104,8 @@ def data_options(split: str | None) -> Callable[[Function], Function]:
 def check_out(path: Path, *inputs: str | Path, suffixes: tuple[str, ...], option: str = "--out") -> Path:
     """The path of --out (or another option), after making sure, before any work, that a file can be created there.
 
-    Raises InputError for another suffix than ``suffixes``, a path that cannot be written, or one of ``inputs``.
+    Until the verb ends no other process may write there. Raises InputError for another suffix than ``suffixes``, a path
+    that cannot be written, one of ``inputs``, or one that another process is about to write.
     """
     if path.suffix not in suffixes:
         raise InputError(f"{option}: {path} is not a name ending in {' or '.join(suffixes)}")
@@ -110,4 +113,5 @@ def check_out(path: Path, *inputs: str | Path, suffixes: tuple[str, ...], option
     for given in inputs:
         if path.exists() and Path(given).exists() and path.samefile(given):
             raise InputError(f"{option}: {path} is also an input, and would be overwritten")
+    click.get_current_context().with_resource(alone(path, option))
     return path

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from oamip_model.data.given import AnyImages
 from oamip_model.errors import InputError
 from oamip_model.network.types import Network
 from oamip_model.refit.least_squares import fit_layers
@@ -17,7 +18,7 @@ from oamip_model.refit.outgoing import fit_outgoing
 from oamip_model.refit.output import check_output, fit_output
 from oamip_model.refit.report import RefitReport, Stage
 from oamip_model.refit.slim import slim_network
-from oamip_model.refit.stream import AnyImages, ImageStream, image_stream
+from oamip_model.refit.stream import ImageStream, image_stream
 from oamip_model.refit.walk import Walk
 from oamip_model.torchnet.layers import TorchLayers
 

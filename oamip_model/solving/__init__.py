@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from oamip_model.solving.protocol import Backend as Backend
     from oamip_model.solving.protocol import Capability as Capability
     from oamip_model.solving.protocol import Options as Options
-    from oamip_model.solving.protocol import RebuildSession as RebuildSession
     from oamip_model.solving.protocol import Session as Session
     from oamip_model.solving.protocol import Solution as Solution
     from oamip_model.solving.protocol import Status as Status
+    from oamip_model.solving.rebuild import RebuildSession as RebuildSession
     from oamip_model.solving.registry import SolverInfo as SolverInfo
     from oamip_model.solving.registry import get_backend as get_backend
     from oamip_model.solving.registry import list_solvers as list_solvers
@@ -31,7 +31,7 @@ _HOMES = {
     "compile_arrays": "compile", "gated_logits": "replay", "InstanceSolution": "solution", "solve_instance": "solve",
     "get_backend": "registry", "list_solvers": "registry", "SolverInfo": "registry", "open_session": "registry",
     "Arrays": "protocol", "Backend": "protocol", "Capability": "protocol", "Options": "protocol",
-    "RebuildSession": "protocol", "Session": "protocol", "Solution": "protocol", "Status": "protocol",
+    "RebuildSession": "rebuild", "Session": "protocol", "Solution": "protocol", "Status": "protocol",
 }  # fmt: skip
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

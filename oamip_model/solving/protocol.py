@@ -1,14 +1,15 @@
 """What a solver is given and what it gives back. Backends import this file and nothing else of the package.
 
 A backend is a class with ``name``, ``capabilities``, ``check``, ``version`` and ``solve``; third parties add one by the
-entry-point group ``oamip_model.backends`` (see docs/BACKENDS.md). One that can keep a model between solves also has
-``session``; for the others :class:`RebuildSession` passes the whole model each time.
+entry-point group ``oamip_model.backends`` (see docs/how-to/backends.md). One that can keep a model between solves
+also has ``session``; for the others :class:`oamip_model.solving.rebuild.RebuildSession` passes the whole model each
+time.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from numbers import Integral
 from pathlib import Path
@@ -22,7 +23,7 @@ from oamip_model.errors import InputError, SolverError, SolverMissingError
 
 __all__ = [
     "ABSOLUTE_GAP", "DEFAULT_FEASIBILITY", "DEFAULT_GAP", "Array", "Arrays", "Backend", "Capability", "CostSession",
-    "InputError", "Options", "RebuildSession", "Session", "Solution", "SolverError", "SolverMissingError", "Status",
+    "InputError", "Options", "Session", "Solution", "SolverError", "SolverMissingError", "Status",
     "TreeSession", "append_rows", "check_bounds", "check_options", "check_seconds",
 ]  # fmt: skip
 
@@ -65,6 +66,8 @@ class Capability(StrEnum):
     """Takes new costs for a loaded model, and goes on from its last basis: its session is a CostSession."""
     BOUND_CHANGE = "bound-change"
     """Takes new bounds of columns, drops added rows, and goes on from its last basis: its session is a TreeSession."""
+    INTERIOR_POINT = "interior-point"
+    """Solves linear programs by an interior point method where that is asked for."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,14 @@ def append_rows(arrays: Arrays, rows: sp.csr_array, lower: Array, upper: Array) 
     )  # fmt: skip
 
 
+def check_bounds(lower: Array, upper: Array, columns: int) -> None:
+    """Raise InputError unless these are bounds of so many columns that do not cross."""
+    if lower.shape != (columns,) or upper.shape != (columns,) or not (lower <= upper).all():
+        raise InputError(
+            f"bounds: got shapes {lower.shape} and {upper.shape}, accepted are {columns} each, lower <= upper"
+        )
+
+
 def check_seconds(name: str, given: float | None) -> None:
     """Raise InputError unless this is a number of seconds above 0, or None for no limit."""
     if given is not None and not 0 < given < math.inf:
@@ -129,7 +140,9 @@ class Options:
     time_limit: seconds, None for no limit; gap: relative MIP gap at which a solve is called optimal, None for
     DEFAULT_GAP (except through Pyomo, an absolute gap of ABSOLUTE_GAP stops it as well); threads: threads of the
     solver, None for the solver's own choice; seed: random seed, None for the solver's own; log_file: where the
-    solver's log is appended; feasibility: tolerance of rows, bounds and integrality, None for DEFAULT_FEASIBILITY.
+    solver's log is appended; feasibility: tolerance of rows, bounds and integrality, None for DEFAULT_FEASIBILITY;
+    interior_point: linear programs are solved by an interior point method, and without presolve, so that the answer is
+    a second opinion on what the solver says otherwise.
     """
 
     time_limit: float | None = None
@@ -138,6 +151,7 @@ class Options:
     seed: int | None = 0
     log_file: Path | None = None
     feasibility: float | None = None
+    interior_point: bool = False
 
     def __post_init__(self) -> None:
         check_seconds("time_limit", self.time_limit)
@@ -264,61 +278,9 @@ def check_options(backend: Backend, options: Options, start: Array | None = None
         ("threads", options.threads, Capability.THREADS, options.threads in (None, 1)),
         ("seed", options.seed, Capability.SEED, options.seed in (None, 0)),
         ("log_file", options.log_file, Capability.LOG_FILE, options.log_file is None),
+        ("interior_point", options.interior_point, Capability.INTERIOR_POINT, not options.interior_point),
         ("start", "a point", Capability.MIP_START, start is None),
     )
     for name, given, capability, idle in needs:
         if not idle and capability not in backend.capabilities:
             raise InputError(f"{name}: got {given}, but the backend {backend.name} cannot take it (no {capability})")
-
-
-def check_bounds(lower: Array, upper: Array, columns: int) -> None:
-    """Raise InputError unless these are bounds of so many columns that do not cross."""
-    if lower.shape != (columns,) or upper.shape != (columns,) or not (lower <= upper).all():
-        raise InputError(
-            f"bounds: got shapes {lower.shape} and {upper.shape}, accepted are {columns} each, lower <= upper"
-        )
-
-
-class RebuildSession:
-    """A session for backends without one: every solve passes the whole model again."""
-
-    def __init__(self, backend: Backend, arrays: Arrays, options: Options) -> None:
-        self._backend, self._arrays, self._options = backend, arrays, options
-        self._rows = arrays.matrix.shape[0]
-
-    def solve(self, start: Array | None = None, *, relaxed: bool = False, time_limit: float | None = None) -> Solution:
-        """See :class:`Session`."""
-        arrays = replace(self._arrays, integral=np.zeros_like(self._arrays.integral)) if relaxed else self._arrays
-        options = self._options if time_limit is None else replace(self._options, time_limit=time_limit)
-        check_options(self._backend, options, start)
-        return self._backend.solve(arrays, options, start)
-
-    def add_rows(self, rows: sp.csr_array, lower: Array, upper: Array) -> None:
-        """See :class:`Session`."""
-        self._arrays = append_rows(self._arrays, rows, lower, upper)
-
-    def set_cost(self, cost: Array) -> None:
-        """See :class:`CostSession`."""
-        self._arrays = replace(self._arrays, cost=np.asarray(cost, dtype=np.float64))
-
-    def set_bounds(self, lower: Array, upper: Array) -> None:
-        """See :class:`TreeSession`."""
-        check_bounds(lower, upper, len(self._arrays.cost))
-        self._arrays = replace(self._arrays, lower=lower.copy(), upper=upper.copy())
-
-    def keep_rows(self, keep: NDArray[np.bool_]) -> None:
-        """See :class:`TreeSession`."""
-        a = self._arrays
-        at = np.concatenate([np.arange(self._rows), self._rows + np.flatnonzero(keep)])
-        matrix = sp.csr_array(a.matrix[at])
-        self._arrays = replace(a, matrix=matrix, row_lower=a.row_lower[at], row_upper=a.row_upper[at])
-
-    def basis(self) -> object:
-        """See :class:`TreeSession`: there is none."""
-        return None
-
-    def set_basis(self, basis: object) -> None:
-        """See :class:`TreeSession`: every solve begins anew."""
-
-    def close(self) -> None:
-        """See :class:`Session`."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -16,14 +19,14 @@ from oamip_model.solving.protocol import (
     CostSession,
     InputError,
     Options,
-    RebuildSession,
     Session,
     Solution,
     SolverMissingError,
     TreeSession,
     check_options,
 )
-from oamip_model.solving.scaling import Scale, ScaledSession
+from oamip_model.solving.rebuild import RebuildSession
+from oamip_model.solving.scaling import Others, Scale, ScaledSession
 
 __all__ = [
     "GROUP", "SolverInfo", "get_backend", "list_solvers", "open_cost_session", "open_session", "open_tree_session",
@@ -32,6 +35,9 @@ __all__ = [
 
 GROUP = "oamip_model.backends"
 """The entry-point group in which a package offers a backend."""
+
+_SECOND = ("highs", "cbc", "scip")
+"""Whom others are asked about what they claim without a proof, where installed: solvers without a licence's limits."""
 
 _FAMILY = "pyomo"
 """The backend that stands for many solvers: its name is followed by a colon and the name of one."""
@@ -120,10 +126,43 @@ def _scaled(
     backend: Backend, arrays: Arrays, options: Options, own: Callable[[Arrays, Options], Session] | None
 ) -> ScaledSession:
     check_options(backend, options)
+    return _alone(backend, arrays, options, own, partial(_others, backend, options))
+
+
+def _alone(
+    backend: Backend,
+    arrays: Arrays,
+    options: Options,
+    own: Callable[[Arrays, Options], Session] | None = None,
+    others: Others | None = None,
+) -> ScaledSession:
     scale = Scale.of(arrays)
     scaled, sizes = scale.program(arrays)
     inner = RebuildSession(backend, scaled, options) if own is None else own(scaled, options)
-    return ScaledSession(arrays, scale, inner, sizes)
+    return ScaledSession(arrays, scale, inner, sizes, others)
+
+
+def _others(
+    backend: Backend, options: Options, program: Arrays, time_limit: float | None, spent: float
+) -> Iterator[Solution]:
+    """The solutions of a linear program by the backend's interior point method, and by other solvers that are here."""
+    limit, began = options.time_limit if time_limit is None else time_limit, time.monotonic() - spent
+    ways = [(backend, True)] if Capability.INTERIOR_POINT in backend.capabilities else []
+    for name in _SECOND:
+        if name != backend.name:
+            with suppress(InputError, SolverMissingError):
+                ways.append((get_backend(name), False))
+    for other, interior in ways:
+        left = None if limit is None else limit - (time.monotonic() - began)
+        if left is not None and left <= 0:
+            return
+        asked = Options(left, feasibility=options.feasibility, interior_point=interior)
+        with suppress(SolverMissingError):  # such as a program beyond the size of a licence
+            yield replace(_alone(other, program, asked).solve(), solver=_called(other, interior))
+
+
+def _called(backend: Backend, interior: bool) -> str:
+    return f"{backend.name} by an interior point" if interior else backend.name
 
 
 def _entries() -> dict[str, EntryPoint]:
@@ -159,7 +198,7 @@ def _require_backend(candidate: object, what: str) -> None:
     ]
     if missing or isinstance(candidate, type):
         lack = f"lacks {', '.join(missing)}" if missing else "is a class, not an object"
-        raise InputError(f"{what} is not a backend, it {lack}: see docs/BACKENDS.md")
+        raise InputError(f"{what} is not a backend, it {lack}: see docs/how-to/backends.md")
 
 
 def _describe(name: str, entry: EntryPoint) -> SolverInfo:

@@ -47,8 +47,8 @@ class Recipe:
 
     size: small, medium or large; images: numbers in the library's images of ``data``; scored: "all" groups, or the one
     score group whose decoupled subproblem this is (all others as trained, the layers before it folded into data, the
-    layers after it without scores: the head ``rest`` of FORMULATION.md 6); sha256: of the compiled arrays; shape: rows,
-    columns, binaries and non-zeros. The other fields are those of :class:`oamip_model.Settings`.
+    layers after it without scores: the head ``rest``, mathematics:layer-3); sha256: of the compiled arrays; shape:
+    rows, columns, binaries and non-zeros. The other fields are those of :class:`oamip_model.Formulation`.
     """
 
     name: str
@@ -69,11 +69,12 @@ class Recipe:
     best: Best = Best()
     classified: str = ""
 
-    def settings(self, relaxation: str = "big-m") -> om.Settings:
+    def settings(self, relaxation: str = "big-m") -> om.Formulation:
         """The choices that fix the program."""
-        return om.Settings(
-            self.gate, relaxation, self.scores, self.relaxed, self.loss, self.sparsity, self.weight, self.margin
-        )
+        return om.Formulation(
+            gate=self.gate, relaxation=relaxation, scores=self.scores, relaxed=self.relaxed, loss=self.loss,
+            sparsity=self.sparsity, weight=self.weight, margin=self.margin,
+        )  # fmt: skip
 
     def takes(self, bounds: str) -> bool:
         """Whether the program may be built with these bounds: the published gate is defined by interval bounds."""
@@ -208,7 +209,7 @@ def build_program(
     epsilon = float(settings.epsilon or 0.0)
     found = om.compute_bounds(network, images, bounds, validity=validity_of(recipe.gate), epsilon=epsilon)
     bounded = time.perf_counter()
-    instance = om.build_instance(network, images, labels, **vars(settings), bounds=found)
+    instance = om.build_instance(network, images, labels, settings, bounds=found)
     arrays = om.compile_arrays(instance)
     built = time.perf_counter()
     return Program(recipe, network, images, labels, instance, arrays, bounded - began, built - bounded)

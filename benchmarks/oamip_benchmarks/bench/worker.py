@@ -52,9 +52,17 @@ def run(spec: dict[str, Any], events: Events) -> None:
             events.tell("bounds", at=[time.perf_counter() - began, *found])
 
     solution = om.solve_instance(
-        program.instance, solve.solver, tolerance=solve.tolerance, time_limit=solve.time_limit, threads=solve.threads,
-        seed=solve.seed, log_file=spec["log"], progress=progress,
-    )  # fmt: skip
+        program.instance,
+        om.Solver(
+            solve.solver,
+            tolerance=solve.tolerance,
+            time_limit=solve.time_limit,
+            threads=solve.threads,
+            seed=solve.seed,
+            log_file=spec["log"],
+        ),
+        progress=progress,
+    )
     wall = time.perf_counter() - began
     check = None
     if solution.scores is not None:
