@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from oamip_benchmarks.bench.environment import read_environment
 from oamip_benchmarks.bench.report_rows import (
     ANSWERS,
     Row,
@@ -22,7 +22,6 @@ from oamip_benchmarks.bench.report_rows import (
     times_of,
 )
 from oamip_benchmarks.bench.report_statistics import counted, par10, shifted_geometric_mean
-from oamip_model.errors import InputError
 from oamip_model.page import Cell, Page, check_matplotlib
 
 ENVIRONMENT = "environment.json"
@@ -37,20 +36,6 @@ SUMMARY = (
     "variant", "solved", "of", "geometric mean, shift 10 s", "shift 1 s", "PAR10, s", "median s of the solved",
     "unsolved: median gap", "without gap", "peak MiB", "primal-dual integral",
 )  # fmt: skip
-
-
-def read_environment(folder: Path) -> dict[str, Any]:
-    """What is recorded of the machine and the versions, empty where nothing is. Raises InputError for a broken file."""
-    path = folder / ENVIRONMENT
-    if not path.exists():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise InputError(f"run: {path} is not a JSON object")
-    return found
 
 
 def summary_rows(solves: Solves, size: str | None = None) -> list[dict[str, Any]]:
@@ -270,5 +255,6 @@ def _shown(value: float | None, digits: int) -> str:
 
 def make_report(folder: Path, rows: Sequence[Row], title: str = "") -> tuple[Page, Solves]:
     """The page of a run folder's rows, and the rows as the page counts them. Raises InputError where there are none."""
-    solves = Solves(tuple(rows))
-    return make_page(solves, read_environment(folder), title or f"Benchmark {folder.resolve().name}"), solves
+    solves, path = Solves(tuple(rows)), folder / ENVIRONMENT
+    environment = read_environment(path, "run") if path.exists() else {}
+    return make_page(solves, environment, title or f"Benchmark {folder.resolve().name}"), solves
