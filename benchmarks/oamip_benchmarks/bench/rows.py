@@ -15,11 +15,13 @@ from oamip_model.errors import InputError
 from oamip_model.files import append_line
 from oamip_model.scoring.store import key_of
 
+LICENCE = "licence"
 STATUSES = (
-    "optimal", "feasible", "no solution", "infeasible", "timeout", "crash", "memory", "wrong", "error",
+    "optimal", "feasible", "no solution", "infeasible", "timeout", "crash", "memory", "wrong", "error", LICENCE,
 )  # fmt: skip
 """How a solve can end. timeout: killed after its limit and the grace; memory: killed at the cap, or out of memory;
-wrong: the solution fails its check, or a better one is known than it claims to be possible."""
+wrong: the solution fails its check, or a better one is known than it claims to be possible; licence: the solver's
+licence ends below the size of the program, which says nothing about the solver."""
 RESULTS = "results.jsonl"
 Row = dict[str, Any]
 
