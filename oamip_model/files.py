@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from oamip_model.errors import InputError
+from oamip_model.scratch import owned, sweep
 
 
 def check_writable(path: str | Path, option: str = "path") -> Path:
@@ -22,6 +25,8 @@ def check_writable(path: str | Path, option: str = "path") -> Path:
         raise InputError(f"{option}: {target} is a folder, a file name is needed")
     if not target.parent.is_dir():
         raise InputError(f"{option}: {target} cannot be written, there is no folder {target.parent}")
+    if target.exists() and not target.is_file():
+        raise InputError(f"{option}: {target} is a pipe or a device, a file name is needed")
     if not os.access(target.parent, os.W_OK) or (target.exists() and not os.access(target, os.W_OK)):
         raise InputError(f"{option}: {target} cannot be written, permission denied")
     return target
@@ -40,13 +45,20 @@ def append_line(path: Path, line: str) -> None:
             raise OSError(error.errno, error.strerror, str(path)) from None
 
 
+def drop_unfinished(path: Path, whole: int) -> None:
+    """Cut a file of lines after its first ``whole`` bytes, where a kill left the beginning of another line."""
+    if path.stat().st_size > whole:
+        with path.open("r+b") as file:
+            file.truncate(whole)
+
+
 @contextmanager
 def only_writer(path: Path, option: str) -> Iterator[None]:
     """Keep a file to this process while the block lasts; the lock dies with the process.
 
     Raises InputError where another process has it. A file that is made here and stays empty goes at the end.
     """
-    with path.open("ab") as file:
+    with check_writable(path, option).open("ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -59,12 +71,62 @@ def only_writer(path: Path, option: str) -> Iterator[None]:
 
 
 @contextmanager
+def _lock_file(path: Path, option: str) -> Iterator[int]:
+    """The descriptor of an empty file that is there to be locked, made where it is missing.
+
+    Raises InputError for a link, which could lead anywhere, and for anything else that is no file.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        handle = os.open(path, flags, 0o666)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise InputError(f"{option}: {path} is a link, a folder or a device, accepted is a file") from None
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise InputError(f"{option}: {path} is a pipe or a device, accepted is a file")
+        yield handle
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def alone(path: Path, option: str) -> Iterator[None]:
+    """Keep an output, a file or a folder that is there, to this process while the block lasts.
+
+    A hidden file beside the file, or in the folder, is locked, and goes at the end. The lock dies with the process.
+    Raises InputError where another process has it, or where a link or a device stands in the lock's place.
+    """
+    lock = path / ".lock" if path.is_dir() else path.with_name(f".{path.name}.lock")
+    while True:
+        with _lock_file(lock, option) as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise InputError(f"{option}: another run is writing to {path}") from None
+            # Whoever had it may have removed it between the two calls.
+            if not lock.exists() or not os.path.samestat(os.fstat(handle), lock.stat()):
+                continue
+            try:
+                yield
+            finally:
+                lock.unlink(missing_ok=True)
+            return
+
+
+@contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A temporary path in the same folder, which takes the place of ``path`` when the block ends without an error."""
+    """A temporary path in the same folder, which takes the place of ``path`` when the block ends without an error.
+
+    What killed processes left in the folder in this way goes.
+    """
     target = check_writable(path)
-    handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
-    os.close(handle)
-    temporary = Path(name)
+    sweep(target.parent)
+    name = f".{target.stem}-{owned()}"
+    handle, made = tempfile.mkstemp(prefix=name, suffix=target.suffix, dir=target.parent)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    temporary = Path(made)
     try:
         yield temporary
         umask = os.umask(0)
@@ -77,3 +139,4 @@ def replacing(path: str | Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+        os.close(handle)

@@ -10,7 +10,6 @@ import importlib
 import re
 import shutil
 import subprocess
-import tempfile
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +22,7 @@ from oamip_backends.common import CheckedRun, Outcome, cut_short, may_be_unbound
 from oamip_backends.handover import Limits, with_larger_costs
 from oamip_backends.mps import write_mps
 from oamip_backends.process import run_to_end
+from oamip_model.scratch import scratch_folder
 from oamip_model.solving.protocol import (
     ABSOLUTE_GAP,
     DEFAULT_FEASIBILITY,
@@ -82,8 +82,7 @@ class _CbcRun(CheckedRun):
 
     def run(self, start: Array | None, relaxed: bool, time_limit: float | None) -> Outcome:
         """Solve and say what CBC said."""
-        with tempfile.TemporaryDirectory(prefix="oamip-cbc-") as name:
-            folder = Path(name)
+        with scratch_folder("cbc") as folder:
             write_mps(self._written, folder / "model.mps")
             command = [cbc_binary(), str(folder / "model.mps"), *self._options(time_limit)]
             if start is not None and self.arrays.is_mip:

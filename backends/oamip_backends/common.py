@@ -1,6 +1,6 @@
 """What every backend does alike: check what it is given, check what its solver says, and turn that into a Solution.
 
-Nothing here knows a solver. A third party's backend may build on it: see docs/BACKENDS.md.
+Nothing here knows a solver. A third party's backend may build on it: see docs/how-to/backends.md.
 """
 
 from __future__ import annotations

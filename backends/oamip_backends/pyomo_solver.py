@@ -13,6 +13,7 @@ import numpy as np
 from oamip_backends.common import CheckedRun, Outcome, cut_short, may_be_unbounded
 from oamip_backends.handover import with_larger_costs
 from oamip_backends.pyomo_programs import Runs, bounded, read_glpk
+from oamip_model.scratch import process_folder
 from oamip_model.solving.protocol import (
     DEFAULT_GAP,
     Array,
@@ -126,9 +127,12 @@ class _PyomoRun(CheckedRun):
     def run(self, start: Array | None, relaxed: bool, time_limit: float | None) -> Outcome:
         """Solve and say what came back through Pyomo."""
         from pyomo.common.gc_manager import PauseGC
+        from pyomo.common.tempfiles import TempfileManager
         from pyomo.environ import SolverFactory
         from pyomo.solvers.plugins.solvers.persistent_solver import PersistentSolver
 
+        # Where Pyomo writes files for solvers that are programs, so that a killed process leaves none for good.
+        TempfileManager.tempdir = TempfileManager.tempdir or str(process_folder("pyomo"))
         with PauseGC():
             model = _build(self._written)
         with _Quiet():

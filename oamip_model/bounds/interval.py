@@ -31,8 +31,8 @@ def interval_bounds(
     """Bounds by interval arithmetic from the box of half width ``epsilon`` around each image (n, *input_shape).
 
     With validity "every score" the activation of a scored unit lies in [0, U+], whatever its lower bound, because its
-    score may be anything in [0, 1] (FORMULATION.md 3). With "trained network" scores are taken to be 1, as in the
-    published model (section 2). Pre-activations that no score reaches stay exact where epsilon is 0.
+    score may be anything in [0, 1] (mathematics:bounds-1). With "trained network" scores are taken to be 1, as in the
+    published model (mathematics:gate-pub-5). Pre-activations that no score reaches stay exact where epsilon is 0.
 
     Raises InputError for images, an epsilon or a validity that do not fit.
 

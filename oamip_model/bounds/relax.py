@@ -29,11 +29,11 @@ class Functions:
 def relu_functions(low: Array, high: Array, known: Mask, scored: bool, by_score: bool = False) -> Functions:
     """Functions around ReLU outputs with pre-activations a in [low, high], (n, pre-activations) each.
 
-    known: where a is one number c whatever the scores are. Then h = s max(c, 0) for a scored unit (FORMULATION 3c).
-    Otherwise h lies below U+ s, and below U (a - L) / (U - L) where the ReLU is open and a - L (1 - s) where it is on.
-    Both hold in the gates ``switch`` and ``subtractive``, whose M is at least U+, and together they are the concave
-    envelope of either gate over the box of (a, s). ``by_score`` takes the first of the two. From below h is at least 0:
-    a score of 0 reaches that, so a slope would gain nothing.
+    known: where a is one number c whatever the scores are. Then h = s max(c, 0) for a scored unit
+    (mathematics:model-2). Otherwise h lies below U+ s, and below U (a - L) / (U - L) where the ReLU is open and a - L
+    (1 - s) where it is on. See mathematics:bounds-3. Both hold in the gates ``switch`` and ``subtractive``, whose M is
+    at least U+, and together they are the concave envelope of either gate over the box of (a, s). ``by_score`` takes
+    the first of the two. From below h is at least 0: a score of 0 reaches that, so a slope would gain nothing.
 
     A ReLU without a score has the functions of CROWN (Zhang, Weng, Chen, Hsieh, Daniel 2018).
     """

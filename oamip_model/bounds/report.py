@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from oamip_model.network.ops import Array
+from oamip_model.records import Number
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class LayerReport:
     on: int
     unstable: int
     decided: int
-    mean_width: float
+    mean_width: Number
     seconds: float
 
 

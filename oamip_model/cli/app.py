@@ -19,6 +19,7 @@ from oamip_model.cli.score import score
 from oamip_model.cli.solvers import solvers
 from oamip_model.cli.tightness import tightness
 from oamip_model.errors import OamipError
+from oamip_model.scratch import sweep
 
 EXIT_CODES = """\b
 Exit codes:
@@ -75,6 +76,7 @@ def run(arguments: Sequence[str]) -> int:
     2
     """
     try:
+        sweep()
         code = oamip.main(args=list(arguments), prog_name="oamip", standalone_mode=False)
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx is not None else "oamip"

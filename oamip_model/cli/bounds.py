@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from oamip_model.cli.names import Named
 from oamip_model.cli.numbers import NOT_NEGATIVE, SECONDS, SEED, Count, Number, Whole
 from oamip_model.cli.options import Verb, check_out, data_options, json_option, network_options
 from oamip_model.cli.output import print_json, print_table
 from oamip_model.errors import InputError
-from oamip_model.formulation.settings import GATES, LOSSES, SPARSITIES, Settings, validity_of
+from oamip_model.formulation.gates import gate_named, gate_names
+from oamip_model.formulation.losses import loss_names
+from oamip_model.formulation.settings import Settings, validity_of
+from oamip_model.formulation.sparsities import sparsity_names
 from oamip_model.tightening.methods import BOUND_METHODS
 
 if TYPE_CHECKING:
@@ -27,7 +31,7 @@ if TYPE_CHECKING:
 @click.option("--correct-only", is_flag=True, help="Only images that the network classifies correctly.")
 @click.option("--method", type=click.Choice(BOUND_METHODS), default="crown", show_default=True,
               help="From quick to tight; each starts from the one before it.")  # fmt: skip
-@click.option("--gate", type=click.Choice(GATES), default=Settings.gate, show_default=True,
+@click.option("--gate", type=Named(gate_names), default=Settings.gate, show_default=True,
               help="For which programs: `published` bounds the trained network, the others every score.")  # fmt: skip
 @click.option(
     "--epsilon",
@@ -45,10 +49,10 @@ if TYPE_CHECKING:
               help="The objective of scores that are known, as `oamip score` prints it: bounds "
               "for scores no worse, with --method lp and mip. Of the program with --loss, --weight, --margin and "
               "--sparsity.")  # fmt: skip
-@click.option("--loss", type=click.Choice(LOSSES), help=f"With --cutoff.  [default: {Settings.loss}]")
+@click.option("--loss", type=Named(loss_names), help=f"With --cutoff.  [default: {Settings.loss}]")
 @click.option("--weight", type=NOT_NEGATIVE, help=f"With --cutoff.  [default: {Settings.weight}]")
 @click.option("--margin", type=NOT_NEGATIVE, help=f"With --cutoff.  [default: {Settings.margin}]")
-@click.option("--sparsity", type=click.Choice(SPARSITIES), help=f"With --cutoff.  [default: {Settings.sparsity}]")
+@click.option("--sparsity", type=Named(sparsity_names), help=f"With --cutoff.  [default: {Settings.sparsity}]")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of the choice of images.")
 @click.option("--out", type=click.Path(path_type=Path), help="Save the bounds to this .npz file, for score --bounds.")
 @json_option
@@ -90,7 +94,7 @@ def bounds(
 
     import oamip_model as om
 
-    settings = Settings(gate=gate, epsilon=epsilon, scores="binary" if gate == "switch" else "continuous", **program)
+    settings = Settings(gate=gate, epsilon=epsilon, scores=gate_named(gate).scores[0], **program)
     plain = om.read_network(network, input_shape)
     source = om.load_dataset(data, split=split, download=download)
     plain.check_images(source.images[:1])

@@ -10,7 +10,7 @@ import click
 
 from oamip_model.cli.output import INTERRUPTED
 from oamip_model.errors import InputError
-from oamip_model.files import check_writable
+from oamip_model.files import alone, check_writable
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 DATA = "fashion-mnist-2000"
@@ -102,7 +102,8 @@ def data_options(split: str | None) -> Callable[[Function], Function]:
 def check_out(path: Path, *inputs: str | Path, suffixes: tuple[str, ...], option: str = "--out") -> Path:
     """The path of --out (or another option), after making sure, before any work, that a file can be created there.
 
-    Raises InputError for another suffix than ``suffixes``, a path that cannot be written, or one of ``inputs``.
+    Until the verb ends no other process may write there. Raises InputError for another suffix than ``suffixes``, a path
+    that cannot be written, one of ``inputs``, or one that another process is about to write.
     """
     if path.suffix not in suffixes:
         raise InputError(f"{option}: {path} is not a name ending in {' or '.join(suffixes)}")
@@ -110,4 +111,5 @@ def check_out(path: Path, *inputs: str | Path, suffixes: tuple[str, ...], option
     for given in inputs:
         if path.exists() and Path(given).exists() and path.samefile(given):
             raise InputError(f"{option}: {path} is also an input, and would be overwritten")
+    click.get_current_context().with_resource(alone(path, option))
     return path

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from oamip_model.cli.names import Named
 from oamip_model.cli.numbers import GAP, NOT_NEGATIVE, SECONDS, SEED, SHARE, Count, Whole
 from oamip_model.cli.options import Verb, check_out, data_options, json_option, network_options
 from oamip_model.cli.output import (
@@ -23,7 +24,11 @@ from oamip_model.cli.output import (
 from oamip_model.clock import Deadline, seconds_left, within
 from oamip_model.errors import CheckError, InputError
 from oamip_model.files import check_writable
-from oamip_model.formulation.settings import GATES, LOSSES, RELAXATIONS, SCORES, SPARSITIES, Settings
+from oamip_model.formulation.gates import gate_names
+from oamip_model.formulation.losses import loss_names
+from oamip_model.formulation.relaxations import RELAXATIONS
+from oamip_model.formulation.settings import SCORES, Settings
+from oamip_model.formulation.sparsities import sparsity_names
 from oamip_model.scoring.strategies import (
     DEFAULT_STRATEGY,
     ELIMINATION,
@@ -86,7 +91,7 @@ _IMAGES = 10
     "for units that go where the network cut so does better.  [default: 50]",
 )
 @click.option("--device", default="cpu", show_default=True, help="Of torch, layer by layer: cpu, cuda or auto.")
-@click.option("--gate", type=click.Choice(GATES), default=Settings.gate, show_default=True,
+@click.option("--gate", type=Named(gate_names), default=Settings.gate, show_default=True,
               help="Of joint, batches and per-class: how a score acts on a unit; the bounds of `published` do not hold "
               "for scores below 1.")  # fmt: skip
 @click.option("--score-type", "scores", type=click.Choice(SCORES), default=Settings.scores, show_default=True)
@@ -97,7 +102,7 @@ _IMAGES = 10
               "--search tree]")  # fmt: skip
 @click.option("--bounds", default="interval", show_default=True, metavar="|".join((*BOUND_METHODS, "FILE")),
               help="How pre-activations are bounded, or with --strategy joint a file of `oamip bounds`.")  # fmt: skip
-@click.option("--loss", type=click.Choice(LOSSES), default=Settings.loss, show_default=True)
+@click.option("--loss", type=Named(loss_names), default=Settings.loss, show_default=True)
 @click.option(
     "--weight", type=NOT_NEGATIVE, default=Settings.weight, show_default=True, help="Of the loss, against the sparsity."
 )
@@ -108,7 +113,7 @@ _IMAGES = 10
     show_default=True,
     help="Of the losses hinge and margin, in logits.",
 )
-@click.option("--sparsity", type=click.Choice(SPARSITIES), default=Settings.sparsity, show_default=True)
+@click.option("--sparsity", type=Named(sparsity_names), default=Settings.sparsity, show_default=True)
 @click.option(
     "--epsilon",
     type=NOT_NEGATIVE,

@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from oamip_model.cli.names import Named
 from oamip_model.cli.numbers import GAP, NOT_NEGATIVE, SECONDS, SEED, Count, Whole
 from oamip_model.cli.options import Verb, check_out, data_options, json_option, shape_option
 from oamip_model.cli.output import INTERRUPTED, note, number, print_json, print_table, progress_bar
 from oamip_model.errors import InputError
-from oamip_model.formulation.settings import GATES, LOSSES, RELAXATIONS, SCORES, SPARSITIES, Settings
+from oamip_model.formulation.gates import gate_names
+from oamip_model.formulation.losses import loss_names
+from oamip_model.formulation.relaxations import RELAXATIONS
+from oamip_model.formulation.settings import SCORES, Settings
+from oamip_model.formulation.sparsities import sparsity_names
 from oamip_model.study.cells import STUDIED_BOUNDS, Objective, cells_of
 
 if TYPE_CHECKING:
@@ -24,7 +29,7 @@ if TYPE_CHECKING:
 @data_options(split=None)
 @click.option("--images", "n", type=Count(), default=4, show_default=True,
               help="How many images, as many of each class; all: every image.")  # fmt: skip
-@click.option("--gate", "gates", type=click.Choice(GATES), multiple=True, default=("subtractive",), show_default=True,
+@click.option("--gate", "gates", type=Named(gate_names), multiple=True, default=(Settings.gate,), show_default=True,
               help="This one, and each that is given by another --gate; so for the next two.")  # fmt: skip
 @click.option("--relaxation", "relaxations", type=click.Choice(RELAXATIONS), multiple=True, show_default=True,
               default=("big-m", "partition-2", "hull"))  # fmt: skip
@@ -33,7 +38,7 @@ if TYPE_CHECKING:
               help="With -cutoff they hold for scores as good as those of the primal heuristic.")  # fmt: skip
 @click.option("--score-type", "scores", type=click.Choice(SCORES), help="[default: binary with --gate switch, "
               "continuous with the others]")  # fmt: skip
-@click.option("--loss", type=click.Choice(LOSSES), default=Settings.loss, show_default=True)
+@click.option("--loss", type=Named(loss_names), default=Settings.loss, show_default=True)
 @click.option(
     "--weight", type=NOT_NEGATIVE, default=Settings.weight, show_default=True, help="Of the loss, against the sparsity."
 )
@@ -44,7 +49,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Of the losses hinge and margin, in logits.",
 )
-@click.option("--sparsity", type=click.Choice(SPARSITIES), default=Objective.sparsity, show_default=True)
+@click.option("--sparsity", type=Named(sparsity_names), default=Objective.sparsity, show_default=True)
 @click.option("--solver", default="highs", show_default=True, help="A name of `oamip solvers`, or pyomo:NAME.")
 @click.option(
     "--tolerance", type=GAP, default=1e-4, show_default=True, help="Relative gap at which a program is solved."

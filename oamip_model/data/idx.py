@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import gzip
+import math
 import os
 import zlib
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from oamip_model.errors import InputError
+from oamip_model.read import check_regular
 
 PREFIX = {"train": "train", "test": "t10k"}
 DEBIAN = {"fashion-mnist": Path("/usr/share/datasets/fashion-mnist")}
@@ -34,29 +37,32 @@ def read_idx(path: str | Path, axes: int) -> NDArray[np.uint8]:
         [7, 3]
     """
     source = Path(path)
+    if not source.exists():
+        raise InputError(f"data: there is no file {source}")
+    where, header = f"data: {source}", 4 + 4 * axes
+    size = check_regular(source, where)
     try:
-        raw = source.read_bytes()
-        if raw[:2] == b"\x1f\x8b":
-            raw = gzip.decompress(raw)
-    except FileNotFoundError:
-        raise InputError(f"data: there is no file {source}") from None
+        with source.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            data: IO[bytes] | gzip.GzipFile = gzip.GzipFile(fileobj=file) if packed else file
+            start = data.read(header)
+            if len(start) < header or start[:4] != bytes([0, 0, 8, axes]):
+                found = start[:4].hex() or "nothing"
+                raise InputError(
+                    f"{where} is not an IDX file of bytes with {axes} axes (starts with {found}, not 000008{axes:02x})"
+                )
+            shape = tuple(int(length) for length in np.frombuffer(start, dtype=">u4", count=axes, offset=4))
+            promised = math.prod(shape)
+            # Deflate makes bytes at most 1,032 times smaller, so that no more is believed of the header.
+            held = data.read(promised + 1) if promised <= size * (1032 if packed else 1) else None
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"data: {source} cannot be read ({error})") from None
-    header = 4 + 4 * axes
-    if len(raw) < header or raw[:4] != bytes([0, 0, 8, axes]):
-        found = raw[:4].hex() or "nothing"
-        raise InputError(
-            f"data: {source} is not an IDX file of bytes with {axes} axes (starts with {found}, not 000008{axes:02x})"
-        )
-    shape = tuple(int(length) for length in np.frombuffer(raw, dtype=">u4", count=axes, offset=4))
-    size = 1
-    for length in shape:
-        size *= length
-    if len(raw) != header + size:
-        raise InputError(
-            f"data: {source} holds {len(raw) - header} bytes of data, its header promises {size} for shape {shape}"
-        )
-    return np.frombuffer(raw, dtype=np.uint8, offset=header).reshape(shape)
+        raise InputError(f"{where} cannot be read ({error})") from None
+    if held is None or len(held) != promised:
+        kind = f"a gzip file of {size} bytes" if packed else f"{size - header} bytes of data"
+        there = kind if held is None or not packed else f"{len(held)} bytes of data, or more"
+        raise InputError(f"{where} holds {there}, its header promises {promised} for shape {shape}")
+    return np.frombuffer(held, dtype=np.uint8).reshape(shape)
 
 
 def find_idx(name: str) -> tuple[Path | None, list[str]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from oamip_model.demo.run import RANDOM_DRAWS, PrunedRow
+from oamip_model.demo.rows import RANDOM_DRAWS, PrunedRow
 from oamip_model.files import replacing
 
 if TYPE_CHECKING:

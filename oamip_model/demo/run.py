@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from oamip_model.data import Dataset, choose_images, load_dataset
+from oamip_model.demo.rows import RANDOM_DRAWS, PrunedRow
 from oamip_model.errors import InputError, SolverMissingError
-from oamip_model.files import check_writable
+from oamip_model.files import alone, check_writable
 from oamip_model.network import read_network
 from oamip_model.pruning import baseline_scores, choose_units, prune_with_report, save_module
 from oamip_model.scoring import Scores, score
@@ -29,27 +30,11 @@ LARGE, SMALL = "fc3", "dense-16-8"
 """Hidden layers 300, 100 and 16, 8."""
 SHARES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 SAVED_SHARE = 0.5
-RANDOM_DRAWS = 5
 TOLERANCE = 1e-4
 SECOND_SOLVERS = ("cbc", "scip", "pyomo:appsi_highs")
 """The first of these that is here repeats the scoring; the last is HiGHS again, through Pyomo's own interface."""
 _LIMIT = 300.0
 """Seconds after which a solve is stopped, so that the demo ends on a very slow machine too."""
-
-
-@dataclass(frozen=True)
-class PrunedRow:
-    """Test accuracies (from 0 to 1) where ``share`` of each layer's units is removed, and the parameters that are left.
-
-    By the scores of the published program, by scores found layer by layer, by weight norm, at random (mean over draws).
-    """
-
-    share: float
-    parameters: int
-    scores: float
-    layerwise: float
-    weight_norm: float
-    random: float
 
 
 @dataclass(frozen=True)
@@ -100,9 +85,13 @@ def run_demo(out: str | Path, *, progress: Callable[[str], None] | None = None) 
     progress: called with a line before each step. Raises InputError where ``out`` cannot be written, and
     SolverMissingError where no second solver is there.
     """
-    began = time.monotonic()
-    say = progress or (lambda line: None)
     folder = make_folder(out)
+    with alone(folder, "out"):
+        return _run(folder, progress or (lambda line: None))
+
+
+def _run(folder: Path, say: Callable[[str], None]) -> Demo:
+    began = time.monotonic()
     second = second_solver()
     training, test = load_dataset(split="train"), load_dataset(split="test")
 

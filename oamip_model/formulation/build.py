@@ -13,15 +13,19 @@ from oamip_model.bounds import Bounds, compute_bounds, interval_bounds
 from oamip_model.data import check_labels
 from oamip_model.errors import InputError
 from oamip_model.formulation.arrange import arrange
+from oamip_model.formulation.gates import gate_named
 from oamip_model.formulation.model import abstract_model
-from oamip_model.formulation.partition import partition
-from oamip_model.formulation.settings import Settings, groups_of, validity_of
+from oamip_model.formulation.relaxations import groups_of
+from oamip_model.formulation.relaxations.partition import partition
+from oamip_model.formulation.settings import Settings, validity_of
+from oamip_model.formulation.sparsities import sparsity_named
+from oamip_model.formulation.sparsities.base import Linear
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
 
 
 def gate_scale(network: Network, images: ArrayLike, gate: str, epsilon: float = 0.0) -> tuple[Array, ...]:
-    """The score scale M of every layer, (n, pre-activations) each (FORMULATION.md 3a).
+    """The score scale M of every layer, (n, pre-activations) each (mathematics:gate-sub-2).
 
     U+ of the score-aware interval bounds in the sound gates, of the trained network's in ``published``. It says what a
     fractional score means, so it does not depend on how tight the bounds of the program are.
@@ -53,11 +57,13 @@ def instance_data(
             bounds.cutoff.check_fit(y, settings.weight, settings.loss, settings.sparsity, settings.margin)
     else:
         raise InputError(f"bounds: got {bounds!r}, accepted are a method's name and a Bounds object")
-    if settings.gate == "published" and bounds.method != "interval":
-        # Its bounds do not hold below a score of 1, so they are part of the problem: tighter ones forbid other scores.
-        raise InputError(f"bounds: the gate published is defined by interval bounds, got {bounds.method}")
+    gate = gate_named(settings.gate)
+    if not gate.tightens and bounds.method != "interval":
+        # The published bounds do not hold below a score of 1, so they are part of the problem: tighter ones forbid
+        # other scores. Of other gates a fractional score may pass on what tighter bounds leave out.
+        raise InputError(f"bounds: the gate {gate.name} is defined by interval bounds, got {bounds.method}")
     scale_from = interval_bounds(network, x, validity="every score", epsilon=epsilon)
-    layout = arrange(network, x, bounds, scale_from, settings.gate)
+    layout = arrange(network, x, bounds, scale_from, gate)
     if groups_of(settings.relaxation) > 1:
         layout.parts = partition(layout, groups_of(settings.relaxation))
     sizes = {group.name: group.size for group in network.groups}
@@ -83,20 +89,18 @@ def instance_data(
     if layout.parts is not None:
         data["PART"] = {None: layout.parts.names}
         data["KEPT"] = {None: [layout.parts.names[k] for k in layout.parts.kept.tolist()]}
-    if settings.sparsity != "published":
-        shares = sparsity_weights(network, settings.sparsity)
-        data["unit_weight"] = dict(zip(layout.unit, shares.tolist(), strict=True))
-    return {None: data}
+    return {None: data | sparsity_named(settings.sparsity).data(network, layout.unit)}
 
 
 def sparsity_weights(network: Network, sparsity: str) -> Array:
-    """Weight of each unit's score in the sparsity "mean" or "parameters", (units,), first group first; they add up to
-    1."""
-    if sparsity == "mean":
-        units = sum(group.size for group in network.groups)
-        return np.full(units, 1.0 / units)
-    saved = np.concatenate([group.parameters for group in network.groups]).astype(np.float64)
-    return np.asarray(saved / saved.sum())
+    """Weight of each unit's score in a linear sparsity, (units,), first group first; they add up to 1.
+
+    Raises InputError for a sparsity that is not linear, as the published one is.
+    """
+    found = sparsity_named(sparsity)
+    if not isinstance(found, Linear):
+        raise InputError(f"sparsity: got {sparsity!r}, which has no weights of units")
+    return found.shares(network)
 
 
 def build_instance(
@@ -104,7 +108,7 @@ def build_instance(
     images: ArrayLike,
     labels: ArrayLike,
     *,
-    gate: str = "subtractive",
+    gate: str = Settings.gate,
     relaxation: str = "big-m",
     scores: str = "continuous",
     relaxed: bool = False,

@@ -56,7 +56,7 @@ class Gated:
 @dataclass
 class Pooled:
     """Window entries that can be the maximum of a max-pooling output with a variable h, one entry each
-    (FORMULATION.md 3e).
+    (mathematics:pool-2).
 
     act: entry of ACT that the window belongs to; entries: the expressions of the inputs; big_m: Umax_{-j} - L_j, the
     largest upper bound of the other entries less the lower bound of this one.
@@ -70,7 +70,7 @@ class Pooled:
 @dataclass
 class Held:
     """Expressions that rows hold within limits, where bounds decide the ReLU that do not hold for every score: in the
-    published gate (section 2), and with a cutoff."""
+    published gate (mathematics:gate-pub-4), and with a cutoff."""
 
     names: list[Name]
     rows: Expressions
@@ -80,7 +80,7 @@ class Held:
 
 @dataclass
 class Parts:
-    """Groups of inputs of gated ReLUs, one entry for each group (FORMULATION.md 4, partition).
+    """Groups of inputs of gated ReLUs, one entry for each group (mathematics:part-1).
 
     row: entry of :class:`Gated`; sums: of the group's terms in the pre-activation, without its constant; low, high:
     bounds of each; names: (image, layer, activation, group); kept: entries whose ReLU has a score.
@@ -96,7 +96,7 @@ class Parts:
 
 @dataclass
 class Layout:
-    """Index sets, variable bounds and expressions of one program, ready for the abstract model (FORMULATION.md 1 to 3).
+    """Index sets, bounds and expressions of one program, for the abstract model (mathematics:model-2..4).
 
     unit: (group name, unit); pre, act, state: names of the entries of a, h, z; choice: (image, layer, output, entry)
     of q; pre_rows: a = these expressions: pre-activations of gated ReLUs, and outputs of a layer that are sums which a

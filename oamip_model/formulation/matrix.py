@@ -2,68 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
 from typing import Any
 from weakref import ref
 
 import numpy as np
 import pyomo.environ as pyo
 import scipy.sparse as sp
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from pyomo.core.base.component import ModelComponentFactory
 from pyomo.core.base.constraint import ConstraintData, IndexedConstraint
 from pyomo.core.expr.numeric_expr import LinearExpression
 from pyomo.core.expr.relational_expr import EqualityExpression, InequalityExpression, RangedExpression
 
-Array = NDArray[np.float64]
+from oamip_model.formulation.rows import MatrixRows
 
-
-@dataclass
-class MatrixRows:
-    """Rows lower <= sum of blocks @ variables <= upper, one name each.
-
-    names: (rows,) index of each row; lower, upper: (rows,), infinite where there is none; blocks: pairs of an indexed
-    Var and a csr matrix (rows, len(var)) whose columns follow the order of the Var's index set.
-    """
-
-    names: Sequence[Hashable]
-    lower: Array
-    upper: Array
-    blocks: list[tuple[pyo.Var, sp.csr_array]]
-
-    @classmethod
-    def of(cls, names: Sequence[Hashable], lower: ArrayLike = -np.inf, upper: ArrayLike = np.inf) -> MatrixRows:
-        """Rows without coefficients yet; a single number stands for every row."""
-        size = (len(names),)
-        return cls(
-            names,
-            np.array(np.broadcast_to(np.asarray(lower, dtype=np.float64), size)),
-            np.array(np.broadcast_to(np.asarray(upper, dtype=np.float64), size)),
-            [],
-        )
-
-    def plus(self, variable: pyo.Var, columns: ArrayLike, coefficients: ArrayLike = 1.0) -> MatrixRows:
-        """One coefficient per row: row r gets coefficients[r] times the variable's entry number columns[r].
-
-        A column of -1 leaves the row without this variable.
-        """
-        index = np.asarray(columns, dtype=np.int64)
-        values = np.broadcast_to(np.asarray(coefficients, dtype=np.float64), index.shape)
-        keep = (index >= 0) & (values != 0)
-        pointers = np.concatenate(([0], np.cumsum(keep)))
-        shape = (len(self.names), len(variable))
-        return self.plus_matrix(variable, sp.csr_array((values[keep], index[keep], pointers), shape=shape))
-
-    def plus_matrix(self, variable: pyo.Var, block: sp.csr_array) -> MatrixRows:
-        """A whole block of coefficients, (rows, len(variable))."""
-        self.blocks.append((variable, block))
-        return self
-
-    def take(self, at: NDArray[np.int64]) -> MatrixRows:
-        """Some of the rows, in the order of their numbers ``at``."""
-        names = [self.names[k] for k in at.tolist()]
-        return MatrixRows(names, self.lower[at], self.upper[at], [(v, b[at]) for v, b in self.blocks])
+__all__ = ["MatrixConstraint", "MatrixRow", "MatrixRows"]
 
 
 class MatrixRow(ConstraintData):

@@ -9,16 +9,15 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from oamip_model.errors import InputError
+from oamip_model.formulation.gates import gate_named, gate_names
+from oamip_model.formulation.losses import LOSSES
+from oamip_model.formulation.relaxations import RELAXATIONS
+from oamip_model.formulation.sparsities import SPARSITIES
 
 if TYPE_CHECKING:
     from oamip_model.bounds.types import Validity
 
-GATES = ("published", "subtractive", "switch")
-RELAXATIONS = ("big-m", "partition-1", "partition-2", "partition-4", "partition-8", "hull")
 SCORES = ("continuous", "binary")
-SPARSITIES = ("published", "mean", "parameters")
-LOSSES = ("cross-entropy", "hinge", "margin")
-PUBLISHED_EPSILON = 1e-5
 
 
 def check_choice(option: str, given: Any, accepted: Sequence[str]) -> None:
@@ -27,35 +26,24 @@ def check_choice(option: str, given: Any, accepted: Sequence[str]) -> None:
         raise InputError(f"{option}: got {given!r}, accepted are {', '.join(accepted)}")
 
 
-def groups_of(relaxation: str) -> int:
-    """Number of groups of a relaxation ``partition-P``, 1 for ``hull``, which starts from it, and 0 for ``big-m``.
-
-    Example:
-        >>> groups_of("partition-4"), groups_of("hull"), groups_of("big-m")
-        (4, 1, 0)
-    """
-    if relaxation.startswith("partition-"):
-        return int(relaxation.removeprefix("partition-"))
-    return 1 if relaxation == "hull" else 0
-
-
 def validity_of(gate: str) -> Validity:
-    """What the bounds of a gate's program must hold for: the published gate's only for the trained network (section 2).
+    """What the bounds of a gate's program must hold for: the published gate's only for the trained network.
 
     Example:
         >>> validity_of("published"), validity_of("switch")
         ('trained network', 'every score')
     """
-    return "trained network" if gate == "published" else "every score"
+    return gate_named(gate).validity
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The choices that fix a program, apart from the network and the images (FORMULATION.md 2, 3, 5).
+    """The choices that fix a program, apart from the network and the images (mathematics:objective-1).
 
-    gate: "published" | "subtractive" | "switch"; relaxation: "big-m" | "partition-1" | "partition-2" |
-    "partition-4" | "partition-8" | "hull"; scores: "continuous" | "binary"; relaxed: ReLU
-    states in [0, 1] instead of {0, 1}; loss: "cross-entropy" | "hinge" | "margin"; sparsity: "published" | "mean" |
+    gate: a name of :func:`oamip_model.formulation.gates.gate_names`; relaxation: "big-m" | "partition-1" |
+    "partition-2" | "partition-4" | "partition-8" | "hull", if the gate has it; scores: "continuous" | "binary";
+    relaxed: ReLU states in [0, 1] instead of {0, 1}; loss: "cross-entropy" | "hinge" | "margin" or another of
+    :func:`oamip_model.formulation.losses.loss_names`; sparsity: "published" | "mean" |
     "parameters"; weight: of the loss; margin: m of the losses "hinge" and "margin", in logits; epsilon: half width of
     the box of the published bounds (1e-5 unless given), 0 in the other gates.
 
@@ -78,15 +66,16 @@ class Settings:
         # Here, so that the command line, which needs the names above for its help, need not load numpy.
         from oamip_model.bounds.interval import check_epsilon
 
-        check_choice("gate", self.gate, GATES)
+        gate = gate_named(self.gate)
         check_choice("relaxation", self.relaxation, RELAXATIONS)
-        if self.gate == "published" and self.relaxation != "big-m":
+        if self.relaxation not in gate.relaxations:
             raise InputError(
-                f"relaxation: got {self.relaxation!r}, but the gate published is defined by its rows: accepted is big-m"
+                f"relaxation: got {self.relaxation!r}, but the gate {gate.name} is defined by its rows: accepted is "
+                f"{', '.join(gate.relaxations)}"
             )
         check_choice("scores", self.scores, SCORES)
-        check_choice("loss", self.loss, LOSSES)
-        check_choice("sparsity", self.sparsity, SPARSITIES)
+        LOSSES.check(self.loss)
+        SPARSITIES.check(self.sparsity)
         if not isinstance(self.relaxed, bool):
             raise InputError(f"relaxed: got {self.relaxed!r}, accepted are True and False")
         for name in ("weight", "margin"):
@@ -95,14 +84,15 @@ class Settings:
                 raise InputError(f"{name}: got {value!r}, accepted is a finite number >= 0")
             object.__setattr__(self, name, float(value))
         if self.epsilon is None:
-            object.__setattr__(self, "epsilon", PUBLISHED_EPSILON if self.gate == "published" else 0.0)
+            object.__setattr__(self, "epsilon", gate.epsilon or 0.0)
         check_epsilon(self.epsilon)
-        if self.gate != "published" and self.epsilon != 0:
-            raise InputError(f"epsilon: only the gate published has a box around the images, gate {self.gate} has none")
-        if self.gate == "switch" and self.scores == "continuous" and not self.relaxed:
-            raise InputError(
-                "scores: gate switch takes binary scores; continuous ones are a relaxation, asked for by relaxed=True"
-            )
+        if gate.epsilon is None and self.epsilon != 0:
+            boxed = ", ".join(name for name in gate_names() if gate_named(name).epsilon is not None)
+            raise InputError(f"epsilon: only the gate {boxed} has a box around the images, gate {gate.name} has none")
+        if self.scores not in gate.scores and not (self.scores == "continuous" and self.relaxed):
+            relaxation = "; continuous ones are a relaxation, asked for by relaxed=True"
+            told = relaxation if self.scores == "continuous" else f", got {self.scores}"
+            raise InputError(f"scores: gate {gate.name} takes {' and '.join(gate.scores)} scores{told}")
 
     @property
     def is_relaxation(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -14,6 +15,9 @@ from oamip_model.network.windows import spatial_mean
 
 Value: TypeAlias = int
 """A tensor of the graph: the index of the node that makes it, or IMAGE."""
+
+MOST = 2**28
+"""Numbers of the largest tensor that one image may have, far above those of the largest networks that are solved."""
 
 ACCEPTED = (
     "Linear, Conv2d, BatchNorm1d and BatchNorm2d, ReLU, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, mean over space, "
@@ -28,6 +32,11 @@ def refuse(layer: str, kind: str, reason: str = "is not supported") -> InputErro
     'layer act (Sigmoid) is not supported; '
     """
     return InputError(f"layer {layer} ({kind}) {reason}; accepted are {ACCEPTED}")
+
+
+def room_for(stored: int) -> int:
+    """How many numbers of constants a file may work out that stores so many of them."""
+    return 2**24 + 16 * stored
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,10 @@ class Graph:
     weights: dict[str, Array] = field(default_factory=dict)
     """Weights by their owner: an owner that comes twice shares its weights between two layers."""
 
+    def __post_init__(self) -> None:
+        if math.prod(self.input_shape) > MOST:
+            raise InputError(f"network: takes images of shape {self.input_shape}; accepted are at most {MOST} pixels")
+
     def shape(self, value: Value) -> Shape:
         """Shape of one image's tensor."""
         return self.input_shape if value == IMAGE else self.nodes[value].shape
@@ -71,6 +84,8 @@ class Graph:
             raise InputError(
                 f"layer {name}: an input of shape {self.shape(inputs[0])} leaves an output of shape {shape}"
             )
+        if math.prod(shape) > MOST:
+            raise InputError(f"layer {name}: leaves an output of shape {shape}; accepted are at most {MOST} numbers")
         self.nodes.append(Node(name, operator, inputs, shape))
         return len(self.nodes) - 1
 
@@ -162,7 +177,7 @@ class Graph:
 
     def reshape(self, name: str, x: Value, shape: Shape) -> Value:
         """x with another shape, row-major, one image at a time."""
-        if np.prod(shape) != np.prod(self.shape(x)):
+        if math.prod(shape) != math.prod(self.shape(x)):
             raise InputError(f"layer {name}: {self.shape(x)} cannot be reshaped to {shape}")
         return x if shape == self.shape(x) else self._append(name, "reshape", (x,), shape)
 

@@ -14,6 +14,7 @@ from oamip_model.network.judge import Judge, Source
 from oamip_model.network.ops import Array, Shape
 from oamip_model.network.pt2_archive import load_program
 from oamip_model.network.torch_reader import check_operators, export_module, first_line, quiet, read_exported
+from oamip_model.network.torch_sizes import check_sizes
 
 
 def read_module(module: torch.nn.Module, input_shape: Shape | None) -> Source:
@@ -49,6 +50,14 @@ def read_pt2(path: Path, input_shape: Shape | None) -> Source:
             f"network: {path} cannot be read as an exported program ({type(error).__name__}: {first_line(error)})"
         ) from error
     check_operators(program)
+    try:
+        with quiet():
+            check_sizes(program)
+    except InputError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise InputError(f"network: {path} cannot be run, its parts do not fit together ({reason})") from None
     graph = read_exported(program)
     if input_shape is not None and input_shape != graph.input_shape:
         raise InputError(f"input_shape: got {input_shape}, but {path} takes images of shape {graph.input_shape}")

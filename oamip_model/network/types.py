@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Literal, TypeAlias
@@ -12,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from oamip_model.clock import tick
 from oamip_model.errors import InputError
-from oamip_model.network.ops import Array, LinearMap, MaxPool, Shape
+from oamip_model.network.ops import Array, ChannelScale, Conv2d, Dense, LinearMap, MaxPool, Shape
 
 Activation: TypeAlias = Literal["none", "relu", "max"]
 IMAGE = -1
@@ -61,6 +62,14 @@ class Layer:
         """Number of activations of one image."""
         return int(np.prod(self.shape))
 
+    @property
+    def parameters(self) -> int:
+        """Number of trained parameters; a bias of zeros counts as none."""
+        maps = [term.map for term in self.terms]
+        weights = sum(map.weight.size for map in maps if isinstance(map, Dense | Conv2d))
+        scales = sum(map.scale.size for map in maps if isinstance(map, ChannelScale))
+        return weights + scales + (self.bias.size if self.bias.any() else 0)
+
     def pre_activation(self, inputs: list[Array]) -> Array:
         """The affine map on one input per term, each (n, ...): (n, *pre_shape)."""
         tick(f"layer {self.name}")
@@ -97,7 +106,9 @@ class ScoreGroup:
 
 @dataclass(frozen=True)
 class Network:
-    """A trained ReLU network: images of ``input_shape`` go through ``layers`` in order, the last one gives the logits.
+    """A trained ReLU network: images go through its layers in order, and the last one gives the logits.
+
+    ``print(network)`` is a table of the layers.
 
     Example:
         >>> import torch, oamip_model as om
@@ -111,6 +122,11 @@ class Network:
     layers: tuple[Layer, ...]
     groups: tuple[ScoreGroup, ...]
     source: str = ""
+
+    def __str__(self) -> str:
+        from oamip_model.network.table import layer_table
+
+        return layer_table(self)
 
     @property
     def classes(self) -> int:
@@ -146,10 +162,8 @@ class Network:
 
     @cached_property
     def parameters(self) -> int:
-        """Number of trained parameters, batch norm folded in."""
-        from oamip_model.network.count import count_parameters
-
-        return count_parameters(self.layers)
+        """Number of trained parameters, batch norm folded in; a bias of zeros counts as none."""
+        return sum(layer.parameters for layer in self.layers)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -199,14 +213,24 @@ class Network:
         outputs = self.activations(images, scores)
         return outputs[-1].reshape(len(outputs[-1]), -1)
 
-    def activations(self, images: ArrayLike, scores: dict[str, NDArray[np.float64]] | None = None) -> list[Array]:
-        """Output of every layer, each (n, *layer.shape); ``scores`` as in :meth:`replay`."""
+    def activations(
+        self,
+        images: ArrayLike,
+        scores: dict[str, NDArray[np.float64]] | None = None,
+        passed: Callable[[int, Array, Array], Array] | None = None,
+    ) -> list[Array]:
+        """Output of every layer, each (n, *layer.shape); ``scores`` as in :meth:`replay`.
+
+        passed: from the number of a scored layer, its pre-activations a and their scores s to what the layer passes on,
+        max(0, a) * s if not given.
+        """
         x = self.check_images(images)
         outputs: list[Array] = []
-        for layer in self.layers:
-            inputs = [x if term.source == IMAGE else outputs[term.source] for term in layer.terms]
-            h = layer.activate(layer.pre_activation(inputs))
-            if scores is not None and layer.group is not None:
-                h = h * scores[self.groups[layer.group].name][layer.units].reshape(layer.shape)
-            outputs.append(h)
+        for k, layer in enumerate(self.layers):
+            a = layer.pre_activation([x if term.source == IMAGE else outputs[term.source] for term in layer.terms])
+            if scores is None or layer.group is None:
+                outputs.append(layer.activate(a))
+                continue
+            s = scores[self.groups[layer.group].name][layer.units].reshape(layer.shape)
+            outputs.append(layer.activate(a) * s if passed is None else passed(k, a, s))
         return outputs

@@ -1,4 +1,5 @@
-"""Masks for the least squares that follow: units taken out group by group, the layers before cut and refitted."""
+"""Masks for the least squares that follow: units taken out group by group, the layers before cut and refitted
+(mathematics:elim-1..3)."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ class Solved:
 
 
 def solve(system: System, ridge: float) -> Solved:
-    """The minimum of the squared error plus ridge * d * ||change||^2.
+    """The minimum of the squared error plus ridge * d * ||change||^2 (mathematics:refit-1..2).
 
     d is the mean of the centred moments' diagonal entries above 0. The constants cost nothing. The squared error never
     exceeds that of no change.

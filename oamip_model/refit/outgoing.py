@@ -41,7 +41,7 @@ def fit_outgoing(walk: Walk, options: Refit, progress: Callable[[str], None] | N
     """Train the walk's network to the trained network's softmax; first weights and those of shared layers stay.
 
     After each pass over the images in random order, by Adam, the divergence on the images held out is computed anew. A
-    pass that does not lower it is undone, and the next one learns at a lower rate.
+    pass that does not lower it is undone, and the next one learns at a lower rate (mathematics:refit-5).
     """
     images, target = _gathered(walk)
     generator = torch.Generator().manual_seed(options.seed)

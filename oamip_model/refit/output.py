@@ -44,7 +44,7 @@ def fit_output(walk: Walk, options: Refit) -> OutputFit:
 
     Minimises the mean cross-entropy to it plus ridge / 2 * ||V||^2, V the change of weights for inputs that are centred
     and divided by their root mean square, and of constants. The objective is strongly convex with constant ridge, so
-    it is within ||gradient||^2 / (2 * ridge) of its minimum.
+    it is within ||gradient||^2 / (2 * ridge) of its minimum (mathematics:refit-3..4).
     """
     last = len(walk.current.layers) - 1
     design = Design(walk.slim, last)

@@ -1,4 +1,5 @@
-"""Backward elimination of units in least squares, by rank-b downdates, and swaps of one unit for another.
+"""Backward elimination of units in least squares, by rank-b downdates, and swaps of one unit for another
+(mathematics:elim-2).
 
 All systems that read a group are kept swept: with S the units that are in, the matrix is -(G_SS)^-1 on S, the Schur
 complement of G_SS elsewhere, and the right side holds the weights on S and the residuals' moments elsewhere. So what a

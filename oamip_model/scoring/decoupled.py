@@ -1,4 +1,4 @@
-"""Decoupled scoring: one program a layer, from every image, with a certified gap each (FORMULATION.md 6)."""
+"""Decoupled scoring: one program a layer, from every image, with a certified gap each (mathematics:layer-1)."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from oamip_model.bounds import fingerprint_images
 from oamip_model.clock import Deadline, TimeIsUp, unhurried
 from oamip_model.data import Dataset
 from oamip_model.errors import SolverError
+from oamip_model.formulation.gates import PRODUCT
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
 from oamip_model.scoring.columns import is_affine_after
 from oamip_model.scoring.exchange import Exchanged, affordable_images, exchange_units, scores_of
-from oamip_model.scoring.losses import loss_by_name
+from oamip_model.scoring.losses import summed_loss
 from oamip_model.scoring.plan import LayerOutcome, Plan
 from oamip_model.scoring.result import Scores, total_seconds
 from oamip_model.scoring.select import choose_units
@@ -181,7 +182,7 @@ class DecoupledRun:
 
     def measure(self, scores: dict[int, Array]) -> Measured:
         """How the network does on the images with these scores."""
-        loss = loss_by_name(self.plan.loss, self.plan.margin)
+        loss = summed_loss(self.plan.loss, self.plan.margin)
         return measure(self.layers, self.images, self.labels, scores, loss)
 
     def cost(self, cut: dict[int, Array]) -> tuple[float, ...]:
@@ -295,7 +296,7 @@ def layerwise_scores(
             full = 1.0 - run.measure({}).wrong
     options = asdict(plan) | {"version": found[0].version, "input_shape": list(network.input_shape)}
     return Scores(
-        by_layer=scores, strategy=plan.order, gate="switch", solver=found[0].solver, version=found[0].version,
+        by_layer=scores, strategy=plan.order, gate=PRODUCT, solver=found[0].solver, version=found[0].version,
         relaxed=False, programs=tuple(outcome.result for outcome in found), options=options, source=data.source,
         network=network.fingerprint, planned=len(network.groups), interrupted=interrupted, seconds=seconds,
         images=len(images), head=" and ".join(kinds), network_accuracy=full,

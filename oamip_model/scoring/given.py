@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from oamip_model.errors import InputError
+from oamip_model.formulation.gates import gate_named
+from oamip_model.formulation.losses import loss_named, loss_names
 from oamip_model.formulation.settings import Settings, check_choice
 from oamip_model.scoring.strategies import AVERAGED, ELIMINATION, LAYERWISE, MIXED_HEADS, MOST_IMAGES, SCOPES, WHOLE
 from oamip_model.solving.parallel import Workers
 
 _DEFAULTS: dict[str, Any] = {
-    "gate": "subtractive", "relaxed": False, "loss": "cross-entropy", "margin": 1.0, "epsilon": None, "batch_size": 10,
+    "gate": Settings.gate, "relaxed": False, "loss": "cross-entropy", "margin": 1.0, "epsilon": None, "batch_size": 10,
     "threads": 1, "log_file": None, "head": "pattern", "amount": None, "scope": "layer", "sweeps": 1,
     "exchanges": None, "device": "cpu",
     "weight": 5.0, "bounds": "interval", "relaxation": "big-m", "program_images": None, "heads": None,
@@ -42,7 +44,7 @@ def check_used(strategy: str, head: str, loss: str, amount: float | None, given:
             if name in values:
                 raise InputError(f"{name}: got {values[name]!r}, but {why}")
 
-    if loss == "cross-entropy":
+    if not loss_named(loss).margined:
         refuse(["margin"], f"loss {loss} has no use for it")
     if strategy == ELIMINATION:
         used = ("amount", "exchanges", "device")
@@ -53,8 +55,9 @@ def check_used(strategy: str, head: str, loss: str, amount: float | None, given:
         if strategy != "batches":
             refuse(["batch_size"], f"strategy {strategy} has no use for it, only batches")
         return
-    if loss == "margin":
-        refuse(["loss"], f"strategy {strategy} takes cross-entropy and hinge")
+    if not loss_named(loss).weighted:
+        accepted = [name for name in loss_names() if loss_named(name).weighted]
+        refuse(["loss"], f"strategy {strategy} takes {' and '.join(accepted)}")
     refuse(_OF_WHOLE, f"strategy {strategy} has no use for it, only {', '.join(WHOLE)}")
     if strategy == "decoupled":
         refuse(["sweeps", "exchanges"], "strategy decoupled scores each layer once, on its own")
@@ -115,13 +118,14 @@ def check_heuristic(heuristic: bool | None, settings: Settings) -> bool | None:
         >>> check_heuristic(True, Settings()), check_heuristic(None, Settings(relaxed=True))
         (True, False)
     """
-    has_one = settings.gate != "published" and not settings.relaxed
+    sound = gate_named(settings.gate).sound
+    has_one = sound and not settings.relaxed
     if heuristic is None:
         return None if has_one else False
     if not isinstance(heuristic, bool):
         raise InputError(f"heuristic: got {heuristic!r}, accepted are True, False and None")
     if heuristic and not has_one:
-        kind = "gate published" if settings.gate == "published" else "a relaxation"
+        kind = "a relaxation" if sound else f"gate {settings.gate}"
         raise InputError(f"heuristic: got True, but {kind} has none: its best scores are not those of the network")
     return heuristic
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from oamip_model.clock import Deadline, TimeIsUp, within
 from oamip_model.errors import SolverError
 from oamip_model.formulation import Settings
+from oamip_model.formulation.gates import gate_for
 from oamip_model.network.ops import Array
 from oamip_model.scoring.auxiliary import AuxiliaryHead, given_head, train_auxiliary_head
 from oamip_model.scoring.columns import is_affine_after
@@ -30,8 +31,8 @@ def solve_mixed_layer(task: LayerTask, progress: Callable[[str], None] | None = 
 
     The program takes ``plan.program_images`` of the images; all of them train an auxiliary head, and choose the weight
     where an amount is given. Fractional scores of a group that a residual addition ties together mean what the gate
-    "subtractive" says, those of other groups multiply. Where nothing but the loss is non-linear after the score, the
-    program is convex: then it takes all images, and proves more.
+    for continuous scores says, those of other groups multiply. Where nothing but the loss is non-linear after the
+    score, the program is convex: then it takes all images, and proves more.
 
     Raises SolverError where a program has no solution, and KeyboardInterrupt on Ctrl-C.
     """
@@ -111,8 +112,9 @@ def _program(
     if has_head:
         near = replace(near, network=tail.network, images=tail.inputs, group=0, others={})
     start = {task.name: solve_convex_layer(near, progress).scores}
+    kind = "binary" if plan.binary else "continuous"
     settings = Settings(
-        gate="switch" if plan.binary else "subtractive", scores="binary" if plan.binary else "continuous",
+        gate=gate_for(kind), scores=kind,
         sparsity=plan.sparsity, weight=weight, relaxation=plan.relaxation, loss=plan.loss, margin=plan.margin,
     )  # fmt: skip
     options = Solver(plan.solver, plan.tolerance, plan.time_limit, seed=plan.seed)

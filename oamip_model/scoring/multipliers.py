@@ -62,7 +62,8 @@ class ImageMinima:
     def set_price(self, multipliers: Array) -> None:
         """The multipliers (units,) from now on."""
         self.price = torch.as_tensor(multipliers, dtype=torch.float32)
-        self.search.gate.shares = self.search.product.shares = self.price
+        for objective in (self.search.gate, self.search.product):
+            objective.set_prices(self.price)
 
     def keep(self, points: Tensor) -> None:
         """Add points (k, units) to those known."""

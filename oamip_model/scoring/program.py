@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from oamip_model.bounds import Bounds
 from oamip_model.clock import Deadline, TimeIsUp, seconds_left, tick, unhurried, within
-from oamip_model.formulation import Settings, build_instance, cross_entropy, gate_scale, hinge
+from oamip_model.formulation import Settings, build_instance, gate_scale
+from oamip_model.formulation.losses import loss_named
 from oamip_model.formulation.settings import validity_of
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
@@ -188,18 +189,16 @@ def replay_check(
 ) -> tuple[float | None, ReplayCheck | None]:
     """Loss of the network with the solution's scores, and how far the program's logits and loss are from it.
 
-    The loss is that of the settings; for "margin" it is by how much the worst image misses the margin.
+    The loss is that of the settings; where it is rows alone, it is by how much the worst image misses the margin.
     """
     if solution.scores is None or solution.logits is None:
         return None, None
     # The published gate's M is the U+ of a box around the image.
     scale = gate_scale(network, images, settings.gate, float(settings.epsilon or 0.0))
     logits = gated_logits(network, images, solution.scores, settings.gate, scale)
-    if settings.loss == "cross-entropy":
-        losses = cross_entropy(logits, labels)
-    else:
-        losses = hinge(logits, labels, settings.margin)
-    replayed = float(losses.max() if settings.loss == "margin" else losses.mean())
+    loss = loss_named(settings.loss)
+    losses = loss.values(logits, labels, settings.margin)
+    replayed = float(losses.mean() if loss.weighted else losses.max())
     difference = float(np.abs(logits - solution.logits).max())
     tolerance = REPLAY_TOLERANCE * max(1.0, float(np.abs(logits).max()))
     passed = None if settings.is_relaxation else difference <= tolerance

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oamip_model.files import replacing
+from oamip_model.formulation.gates import is_sound
 from oamip_model.scoring.strategies import AVERAGED, LAYERWISE
 
 Array: TypeAlias = NDArray[np.float64]
@@ -214,7 +215,7 @@ class Scores:
             not self.relaxed
             and not self.averaged
             and not self.layerwise
-            and self.gate != "published"
+            and is_sound(self.gate)
             and not self.interrupted
             and not self.out_of_time
             and self.status == "optimal"

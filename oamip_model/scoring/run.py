@@ -12,6 +12,7 @@ from oamip_model.bounds import Bounds
 from oamip_model.clock import Deadline, within
 from oamip_model.data import Dataset, check_labels
 from oamip_model.errors import InputError
+from oamip_model.formulation.gates import gate_named
 from oamip_model.formulation.settings import Settings, check_choice
 from oamip_model.network import Network, read_network
 from oamip_model.scoring.given import check_heuristic, check_image_cuts, check_independent, check_numbers, check_used
@@ -44,7 +45,7 @@ def score(
     scope: str = "layer",
     sweeps: int = 1,
     exchanges: int | None = None,
-    gate: str = "subtractive",
+    gate: str = Settings.gate,
     scores: str = "continuous",
     relaxed: bool = False,
     loss: str = "cross-entropy",
@@ -72,7 +73,7 @@ def score(
     store: str | Path | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Scores:
-    """Importance scores of a trained network's units, and what was proved about them (FORMULATION.md 1 to 5).
+    """Importance scores of a trained network's units, and what was proved about them (mathematics:objective-1).
 
     network: a :class:`Network`, a torch module in eval mode, or a .pt2 or .onnx file; images: (n, *input_shape) with
     labels (n,), or a :class:`oamip_model.data.Dataset` alone.
@@ -138,7 +139,7 @@ def score(
     if search == "tree" and relaxed and scores == "continuous":
         raise InputError("search: got 'tree', but a relaxation with continuous scores is a linear program without one")
     if relaxation is None:
-        relaxation = "hull" if search == "tree" and gate != "published" else "big-m"
+        relaxation = "hull" if search == "tree" and "hull" in gate_named(gate).relaxations else "big-m"
     settings = Settings(gate, relaxation, scores, relaxed, loss, sparsity, weight, margin, epsilon)
     check_choice("strategy", strategy, STRATEGIES)
     check_choice("head", head, HEADS)

@@ -14,6 +14,7 @@ from oamip_model.bounds import Bounds, fingerprint_images
 from oamip_model.clock import Deadline
 from oamip_model.errors import InputError, SolverError
 from oamip_model.formulation import Settings
+from oamip_model.formulation.losses import loss_named
 from oamip_model.network import Network
 from oamip_model.network.ops import Array
 from oamip_model.scoring.program import ProgramOutcome, Solver, solve_program
@@ -173,7 +174,7 @@ def collect(
 def no_scores(outcome: ProgramOutcome, settings: Settings) -> str:
     """Why a program gave no scores, in one line."""
     status, message = outcome.result.status, outcome.result.message
-    if status == "infeasible" and settings.loss == "margin":
+    if status == "infeasible" and not loss_named(settings.loss).weighted:
         return f"{outcome.solver}: infeasible, no scores give every image a margin of {settings.margin:g} in its logits"
     if outcome.interrupted:
         return f"{outcome.solver}: interrupted before there was a feasible point"

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from oamip_model.formulation.gates import gate_named
 from oamip_model.formulation.layout import Layout
 from oamip_model.network.ops import Array
 from oamip_model.solving.compile import Compiled
@@ -93,8 +94,7 @@ def urgency(instance: Any, compiled: Compiled, x: Array) -> Array:
     if len(at):
         a, h = x[columns(m.a)][g.pre[at]], x[columns(m.h)][g.act[at]]
         s = np.where(g.score[at] >= 0, x[columns(m.s)][g.score[at]], 1.0)
-        passed = s * np.maximum(a, 0.0) if m.gate == "switch" else np.maximum(a - (1.0 - s) * g.scale[at], 0.0)
-        off = np.abs(h - passed)
+        off = np.abs(h - gate_named(m.gate).output(a, s, g.scale[at]))
         urgent[columns(m.z).start + g.state[at]] = off / max(float(off.max()), 1e-9)
     return urgent
 

@@ -1,7 +1,8 @@
 """Cuts from programs of one image each: a Lagrangian relaxation by images, in rounds, once in a search tree.
 
-The images share the scores and nothing else. Let each have scores of its own, held together by multipliers, and the
-program falls apart into one for each image, which is far easier. What each proves is a row of the program of all.
+See mathematics:tree-3..5. The images share the scores and nothing else. Let each have scores of its own, held together
+by multipliers, and the program falls apart into one for each image, which is far easier. What each proves is a row of
+the program of all.
 """
 
 from __future__ import annotations

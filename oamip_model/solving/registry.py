@@ -198,7 +198,7 @@ def _require_backend(candidate: object, what: str) -> None:
     ]
     if missing or isinstance(candidate, type):
         lack = f"lacks {', '.join(missing)}" if missing else "is a class, not an object"
-        raise InputError(f"{what} is not a backend, it {lack}: see docs/BACKENDS.md")
+        raise InputError(f"{what} is not a backend, it {lack}: see docs/how-to/backends.md")
 
 
 def _describe(name: str, entry: EntryPoint) -> SolverInfo:

@@ -1,8 +1,8 @@
 """The hand-over to a solver: every program in units of its own, whatever the scale of the weights.
 
-A ReLU is positively homogeneous, so a unit may be measured by its own largest value. A solver then sees columns with
-values up to about 1 and rows with coefficients up to 1, at every scale of the weights. Answers come back in the units
-of the program, and the bound of a linear program is the one that its duals prove.
+See mathematics:scale-1..2. A ReLU is positively homogeneous, so a unit may be measured by its own largest value. A
+solver then sees columns with values up to about 1 and rows with coefficients up to 1, at every scale of the weights.
+Answers come back in the units of the program, and the bound of a linear program is the one that its duals prove.
 """
 
 from __future__ import annotations

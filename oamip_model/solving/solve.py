@@ -1,4 +1,4 @@
-"""Solves an instance by any backend; cross-entropy by outer approximation, with a certified gap (FORMULATION.md 5)."""
+"""Solves an instance by any backend; cross-entropy by outer approximation, with a certified gap (mathematics:gap-1)."""
 
 from __future__ import annotations
 

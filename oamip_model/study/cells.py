@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from oamip_model.errors import InputError
-from oamip_model.formulation.settings import GATES, RELAXATIONS, Settings, check_choice
+from oamip_model.formulation.gates import gate_named, gate_names
+from oamip_model.formulation.relaxations import RELAXATIONS
+from oamip_model.formulation.settings import Settings, check_choice
 from oamip_model.tightening.methods import BOUND_METHODS
 
 CUTOFF = "-cutoff"
@@ -39,7 +41,7 @@ class Cell:
 class Objective:
     """The part of the settings that all cells share; see :class:`oamip_model.formulation.Settings`.
 
-    scores: None gives binary scores to the gate switch and continuous ones to the others.
+    scores: None gives each gate the scores that it takes first: binary ones to the gate switch.
     """
 
     scores: str | None = None
@@ -50,7 +52,7 @@ class Objective:
 
     def settings(self, cell: Cell) -> Settings:
         """The settings of a cell's integer program."""
-        scores = self.scores or ("binary" if cell.gate == "switch" else "continuous")
+        scores = self.scores or gate_named(cell.gate).scores[0]
         return Settings(
             cell.gate, cell.relaxation, scores, loss=self.loss, sparsity=self.sparsity, weight=self.weight,
             margin=self.margin,
@@ -66,11 +68,11 @@ def cells_of(
     InputError for a name that is none, a name given twice, or where nothing is left to measure.
 
     Example:
-        >>> [cell.bounds for cell in cells_of(["net"], ["subtractive"], ["big-m"], ["interval", "lp-cutoff"])]
+        >>> [cell.bounds for cell in cells_of(["net"], [Settings.gate], ["big-m"], ["interval", "lp-cutoff"])]
         ['interval', 'lp-cutoff']
     """
     given: tuple[tuple[str, Any, Sequence[str]], ...] = (
-        ("gates", gates, GATES), ("relaxations", relaxations, RELAXATIONS), ("bounds", bounds, STUDIED_BOUNDS),
+        ("gates", gates, gate_names()), ("relaxations", relaxations, RELAXATIONS), ("bounds", bounds, STUDIED_BOUNDS),
     )  # fmt: skip
     for option, names, accepted in given:
         if isinstance(names, str) or len(set(names)) < len(names) or not names:
@@ -78,7 +80,20 @@ def cells_of(
         for name in names:
             check_choice(option, name, accepted)
     every = [Cell(n, g, r, b) for n in networks for b in bounds for g in gates for r in relaxations]
-    cells = [c for c in every if c.gate != "published" or (c.relaxation, c.bounds) == ("big-m", "interval")]
+    cells = [c for c in every if _goes(c)]
     if not cells:
-        raise InputError("gates: the gate published goes with the relaxation big-m and the bounds interval only")
+        told = " and ".join(f"the gate {g} goes with {_accepted(g)}" for g in gates)
+        raise InputError(f"gates: {told} only")
     return cells
+
+
+def _goes(cell: Cell) -> bool:
+    """Whether the gate has the relaxation, and takes the bounds."""
+    gate = gate_named(cell.gate)
+    return cell.relaxation in gate.relaxations and (gate.tightens or cell.bounds == "interval")
+
+
+def _accepted(gate: str) -> str:
+    known = gate_named(gate)
+    bounds = "all bounds" if known.tightens else "the bounds interval"
+    return f"the relaxation {', '.join(known.relaxations)} and {bounds}"

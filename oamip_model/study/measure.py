@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from oamip_model.bounds import Bounds
 from oamip_model.formulation import Settings, build_instance
+from oamip_model.formulation.gates import gate_named
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
 from oamip_model.solving import InstanceSolution, compile_arrays, solve_instance
@@ -144,6 +145,5 @@ def _whole(solution: InstanceSolution) -> InstanceSolution:
 def _big_m(instance: Any) -> float | None:
     g = instance.layout.value.gated
     open_ = g.state >= 0
-    scale = np.where((g.score >= 0) & (instance.gate == "subtractive"), g.scale, 0.0)
-    values = np.concatenate([g.upper[open_], (scale - g.lower)[open_]])
+    values = np.concatenate([g.upper[open_], -gate_named(instance.gate).off(g)[open_]])
     return float(values.mean()) if len(values) else None

@@ -77,7 +77,7 @@ class Tightness:
         self._records()
         from oamip_model.study.figure import draw
 
-        draw(self, Path(path))
+        draw(self.rows, self.gap, Path(path))
 
     def _records(self) -> list[dict[str, Any]]:
         if not self.rows:

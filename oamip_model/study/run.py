@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from oamip_model.bounds import Bounds, Cutoff, fingerprint_images
 from oamip_model.data import Dataset, check_labels
 from oamip_model.errors import InputError
-from oamip_model.formulation.settings import validity_of
+from oamip_model.formulation.gates import gate_named
+from oamip_model.formulation.settings import Settings, validity_of
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
 from oamip_model.scoring.run import as_dataset, as_network
@@ -39,7 +40,7 @@ def tightness(
     images: Dataset | ArrayLike,
     labels: ArrayLike | None = None,
     *,
-    gates: Sequence[str] = ("subtractive",),
+    gates: Sequence[str] = (Settings.gate,),
     relaxations: Sequence[str] = ("big-m", "partition-2", "hull"),
     bounds: Sequence[str] = ("interval", "crown", "lp"),
     scores: str | None = None,
@@ -151,7 +152,7 @@ class _Study:
         """One cell, measured now."""
         network, settings = self.networks[cell.network], self.objective.settings(cell)
         self.tell(cell, "heuristic")
-        known = self.known(cell) if cell.gate != "published" else None
+        known = self.known(cell) if gate_named(cell.gate).sound else None
         bounds, seconds = self.bounded(cell, known)
         scores = known["scores"] if known is not None and known["objective"] is not None else None
         # By place, not by name: an equal network of another file may name its layers otherwise.

@@ -16,6 +16,7 @@ from oamip_model.bounds.interval import OUTWARD
 from oamip_model.clock import Deadline
 from oamip_model.errors import InputError, SolverError
 from oamip_model.formulation.arrange import arrange
+from oamip_model.formulation.gates import LOWEST, gate_named
 from oamip_model.formulation.layout import Expressions
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
@@ -37,7 +38,7 @@ def lp_bounds(
     time_limit: float | None = None,
     cutoff: Cutoff | None = None,
 ) -> Bounds:
-    """Bounds over the linear relaxation of the scored network (FORMULATION.md 4), never looser than ``start``.
+    """Bounds over the linear relaxation of the scored network (mathematics:bounds-4), never looser than ``start``.
 
     images: (n, *input_shape); start: bounds of the same network and images, for every score and without a box. Layer by
     layer, what is open is minimised and maximised over :func:`oamip_model.tightening.relaxation.relaxation` with the
@@ -149,7 +150,7 @@ def limited_relaxation(
     if k < last and network.layers[k].activation != "relu":
         behind = relaxation(network, image, bounds, sound, k)
         return limited(replace(behind, targets=behind.targets.take(at)), network, limit)
-    layout = arrange(*cut_behind(network, image, bounds, sound, last), "subtractive")
+    layout = arrange(*cut_behind(network, image, bounds, sound, last), gate_named(LOWEST))
     program = assembled(layout)
     logits = program.targets
     if k == last:

@@ -14,6 +14,7 @@ from oamip_model.bounds.crown import gains
 from oamip_model.clock import Deadline
 from oamip_model.errors import InputError, SolverError
 from oamip_model.formulation.arrange import arrange
+from oamip_model.formulation.gates import LOWEST, gate_named
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
 from oamip_model.solving.protocol import (
@@ -81,8 +82,8 @@ def mip_bounds(
 def integer_program(network: Network, image: Array, bounds: Bounds, sound: Bounds, layer: int) -> Relaxation:
     """The program behind layer ``layer`` for one image (1, *input_shape) with a binary state z for each open ReLU.
 
-    Its points hold the graphs of both sound gates at every score in [0, 1], so that its bounds are valid for either. z
-    is the sign of the pre-activation a itself, which no score moves:
+    See mathematics:bounds-5. Its points hold the graphs of both sound gates at every score in [0, 1], so that its
+    bounds are valid for either. z is the sign of the pre-activation a itself, which no score moves:
 
         h >= 0,  h >= a - (1 - s) M,  h <= U s,  h <= U z,  h <= a - L (1 - z)
 
@@ -92,7 +93,7 @@ def integer_program(network: Network, image: Array, bounds: Bounds, sound: Bound
     eliminating z. Pooling choices are binary as well. Columns are those of the relaxation, then z.
     """
     program = relaxation(network, image, bounds, sound, layer)
-    layout = arrange(*cut_behind(network, image, bounds, sound, layer), "subtractive")
+    layout = arrange(*cut_behind(network, image, bounds, sound, layer), gate_named(LOWEST))
     g, old = layout.gated, program.arrays
     at = np.flatnonzero(g.lower < 0)
     count, width = len(at), len(old.cost)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from oamip_model.bounds import Bounds
 from oamip_model.formulation.arrange import arrange
+from oamip_model.formulation.gates import LOWEST, gate_named
 from oamip_model.formulation.layout import Expressions, Layout
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
@@ -38,9 +39,10 @@ def relaxation(network: Network, image: Array, bounds: Bounds, sound: Bounds, la
 
         h >= 0,  h >= a - (1 - s) M,  h <= U s,  h <= U (a - L) / (U - L)  or, with L >= 0,  h <= a - L (1 - s)
 
-    Projecting z out of the rows of FORMULATION.md 3a gives less: there the last row is that over a - (1 - s) M.
+    Projecting z out of the rows of the gate gives less: there the last row is that over a - (1 - s) M
+    (mathematics:bounds-4).
     """
-    return assembled(arrange(*cut_behind(network, image, bounds, sound, layer), "subtractive"))
+    return assembled(arrange(*cut_behind(network, image, bounds, sound, layer), gate_named(LOWEST)))
 
 
 def cut_behind(

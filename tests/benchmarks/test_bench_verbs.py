@@ -15,6 +15,8 @@ from oamip_benchmarks.bench.runner import make_plan, run_plan
 from oamip_model.cli import run
 from oamip_model.errors import SolverMissingError
 
+pytestmark = pytest.mark.xdist_group("bench verbs")  # what its fixtures make takes long
+
 HINGE = "digits-dense-n2-switch-binary-hinge"
 
 

@@ -17,6 +17,8 @@ from oamip_benchmarks.bench.recipes import arrays_hash, build_program, choose_re
 import oamip_model as om
 from oamip_model.errors import CheckError, InputError
 
+pytestmark = pytest.mark.xdist_group("export")  # what its fixtures make takes long
+
 CURVED = "fashion-dense-n5-subtractive-binary-ce-only-4"
 FLAT = "digits-dense-n2-switch-binary-hinge"
 NAMES = (CURVED, FLAT)

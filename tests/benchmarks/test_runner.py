@@ -23,6 +23,8 @@ from oamip_benchmarks.bench.runner import make_plan, run_plan
 
 from oamip_model.errors import InputError
 
+pytestmark = pytest.mark.xdist_group("runner")  # what its fixtures make takes long
+
 EASY = "fashion-dense-n5-subtractive-binary-ce-only-4"
 HINGE = "digits-dense-n2-switch-binary-hinge"
 MARGIN = "digits-dense-n3-subtractive-binary-margin"

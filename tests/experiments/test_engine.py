@@ -22,6 +22,9 @@ from oamip_benchmarks.experiments.workshop import Workshop
 
 import oamip_model as om
 from oamip_model.errors import InputError
+from oamip_model.files import alone
+
+pytestmark = pytest.mark.xdist_group("engine")  # what its fixtures make takes long
 
 
 def without_seconds(lines: Any) -> list[dict[str, Any]]:
@@ -173,9 +176,7 @@ def test_what_does_not_fit_is_said_before_anything_is_trained(asked: Asked, tmp_
 
 
 def test_a_folder_is_for_one_run_at_a_time(tmp_path: Path) -> None:
-    from oamip_benchmarks.bench.rows import locked
-
-    with locked(tmp_path), pytest.raises(InputError, match="another run is writing"):
+    with alone(tmp_path, "out"), pytest.raises(InputError, match="another run is writing"):
         run_cells([], tmp_path)
 
 

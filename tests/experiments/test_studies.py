@@ -21,6 +21,8 @@ from oamip_benchmarks.experiments.workshop import Workshop
 import oamip_model as om
 from oamip_model.errors import InputError
 
+pytestmark = pytest.mark.xdist_group("studies")  # what its fixtures make takes long
+
 RECIPE = {"optimizer": "rmsprop", "learning_rate": 1e-3, "batch_size": 128, "epochs": 8, "threads": 1}
 SHAPE = (1, 4, 4)
 

@@ -1,4 +1,4 @@
-"""The programs against plain statements of FORMULATION.md: every unit a variable, every row, no presolve, own bounds.
+"""The programs against plain statements of the mathematics. Every unit a variable, every row, no presolve, own bounds.
 
 Nothing here uses the package's matrices, bounds, layouts or backends; only the network's data and its forward pass.
 """

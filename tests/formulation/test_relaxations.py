@@ -15,8 +15,8 @@ from torch import nn
 
 import oamip_model as om
 from oamip_model.formulation import hinge, sparsity_weights
-from oamip_model.formulation.hull import HullCuts
-from oamip_model.formulation.settings import RELAXATIONS, groups_of
+from oamip_model.formulation.relaxations import RELAXATIONS, groups_of
+from oamip_model.formulation.relaxations.hull import HullCuts
 from oamip_model.solving.compile import Compiled
 from oamip_model.solving.point import complete_point
 from oamip_model.solving.protocol import Options, append_rows

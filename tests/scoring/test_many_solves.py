@@ -116,13 +116,15 @@ def test_a_cluster_survives_a_killed_worker(problem: Any, tmp_path: Path, monkey
 RUN = """
 import json, pickle, sys
 import oamip_model as om
+
+pytestmark = pytest.mark.xdist_group("many solves")  # what its fixtures make takes long
 with open(sys.argv[1], "rb") as file:
     problem = pickle.load(file)
 om.score(*problem, **json.loads(sys.argv[2]), solver="logging", store=sys.argv[3])
 """
 
 
-@pytest.mark.parametrize(("asked", "kills"), [(TWENTY, 3), (LAYERS, 2)], ids=["batches", "layers"])
+@pytest.mark.parametrize(("asked", "kills"), [(TWENTY, 2), (LAYERS, 2)], ids=["batches", "layers"])
 def test_kill_9_at_any_point_and_the_same_again(
     asked: dict[str, Any], kills: int, problem: Any, deep: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,7 +142,7 @@ def test_kill_9_at_any_point_and_the_same_again(
     kept: list[str] = []
     for number, point in enumerate(points, 1):
         run = subprocess.Popen(command, stderr=subprocess.PIPE)
-        end = time.monotonic() + 60
+        end = time.monotonic() + 600
         while len(keys(store)) < point:
             assert run.poll() is None, (points, run.communicate())
             assert time.monotonic() < end, points

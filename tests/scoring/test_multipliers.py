@@ -16,6 +16,8 @@ WEIGHT = 5.0
 @pytest.fixture(autouse=True)
 def few_iterations(monkeypatch):
     monkeypatch.setattr(room, "_ITERATIONS", 4)
+    monkeypatch.setattr(room, "_FIRST", 30)
+    monkeypatch.setattr(room, "_STEPS", 15)
 
 
 def minima(p, settings, time_limit=None):

@@ -27,6 +27,8 @@ CASES = [("subtractive", "continuous", "cross-entropy", "mean"), ("switch", "bin
 def small_programs_too(monkeypatch):
     monkeypatch.setattr(image_cuts, "_WORTH", 0)
     monkeypatch.setattr(multipliers, "_ITERATIONS", 2)
+    monkeypatch.setattr(multipliers, "_FIRST", 30)
+    monkeypatch.setattr(multipliers, "_STEPS", 15)
 
 
 def single(p, settings, solver="highs"):

@@ -11,9 +11,10 @@ from replays import KINDS, assert_within, gates, passes
 import oamip_model as om
 from oamip_model.bounds import interval_bounds
 from oamip_model.formulation import cross_entropy, hinge, sparsity_weights
-from oamip_model.formulation.objective import published_sparsity
+from oamip_model.formulation.sparsities import sparsity_named
+from oamip_model.formulation.sparsities.published import published_sparsity
 from oamip_model.tightening import compute_bounds, lp
-from oamip_model.tightening.limit import limits_of, sparsity_of
+from oamip_model.tightening.limit import limits_of
 
 SEEDS = st.integers(0, 100_000)
 
@@ -149,7 +150,7 @@ def test_the_row_of_the_sparsity_is_the_sparsity(random_problem, rule):
     from oamip_model.solving.registry import get_backend
 
     p, pick = random_problem("residual", 5), np.random.default_rng(5)
-    row = sparsity_of(p.network, rule)
+    row = sparsity_named(rule).row(p.network)
     for _ in range(5):
         flat = pick.uniform(size=p.units)
         cost = np.concatenate([row.scores, row.columns])

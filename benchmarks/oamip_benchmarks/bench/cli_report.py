@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from oamip_model.cli.numbers import SEED, Whole
-from oamip_model.cli.options import Verb, json_option
+from oamip_model.cli.options import Verb, check_out, json_option
 from oamip_model.cli.output import note, print_json, print_table
-from oamip_model.errors import CheckError, InputError
-from oamip_model.files import check_writable
+from oamip_model.errors import CheckError
 
 if TYPE_CHECKING:
     from oamip_benchmarks.bench.compare import Comparison
@@ -33,10 +32,8 @@ def report(run: Path, out: Path | None, csv: Path | None, parquet: Path | None, 
     """
     out = run / "report.html" if out is None else out
     for path, option, suffix in ((out, "--out", ".html"), (csv, "--csv", ".csv"), (parquet, "--parquet", ".parquet")):
-        if path is not None and path.suffix != suffix:
-            raise InputError(f"{option}: {path} is not a name ending in {suffix}")
         if path is not None:
-            check_writable(path, option)
+            check_out(path, suffixes=(suffix,), option=option)
     from oamip_benchmarks.bench.report import make_report, summary_rows
     from oamip_benchmarks.bench.report_export import check_pyarrow, write_csv, write_parquet
     from oamip_benchmarks.bench.rows import read_rows

@@ -11,7 +11,6 @@ import gzip
 import hashlib
 import json
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,8 @@ import pyomo.environ as pyo
 import oamip_model as om
 from oamip_benchmarks.bench.recipes import Program, Recipe, build_program
 from oamip_model.errors import InputError, SolverError
-from oamip_model.files import replacing
+from oamip_model.files import alone, replacing
+from oamip_model.scratch import scratch_folder
 
 FORMATS = ("mps", "lp")
 INDEX = "index.json"
@@ -73,8 +73,8 @@ def write_file(instance: Any, path: Path, comments: Sequence[str] = ()) -> None:
     kind = path.suffixes[-2][1:] if len(path.suffixes) > 1 and path.suffix == ".gz" else ""
     if kind not in FORMATS:
         raise InputError(f"file: {path} is not a name ending in {' or '.join(f'.{kind}.gz' for kind in FORMATS)}")
-    with tempfile.TemporaryDirectory(prefix="oamip-export-") as name:
-        plain = Path(name) / f"model.{kind}"
+    with scratch_folder("export") as scratch:
+        plain = scratch / f"model.{kind}"
         instance.write(str(plain), io_options={"symbolic_solver_labels": True})
         with (
             replacing(path) as temporary,
@@ -111,6 +111,17 @@ def export(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"out: {folder} cannot be made, {error.strerror}") from None
+    with alone(folder, "out"):
+        return _export_all(recipes, folder, formats, time_limit, progress)
+
+
+def _export_all(
+    recipes: Sequence[Recipe],
+    folder: Path,
+    formats: Sequence[str],
+    time_limit: float | None,
+    progress: Callable[[int, int, str], None] | None,
+) -> list[dict[str, Any]]:
     entries = read_index(folder) if (folder / INDEX).exists() else {}
     for number, recipe in enumerate(recipes, 1):
         entries[recipe.name] = _export(build_program(recipe), folder, formats, time_limit)

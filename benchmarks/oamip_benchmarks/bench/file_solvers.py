@@ -6,12 +6,12 @@ import gzip
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from oamip_model.errors import InputError, SolverMissingError
+from oamip_model.scratch import scratch_folder
 from oamip_model.solving.registry import get_backend
 
 GAP = 1e-9
@@ -127,8 +127,8 @@ def _cbc(path: Path, time_limit: float) -> Answer:
                "primalTolerance": FEASIBILITY, "integerTolerance": FEASIBILITY,
                # Its own scaling makes it call points optimal that are not, where coefficients are tiny.
                "scaling": "off"}  # fmt: skip
-    with tempfile.TemporaryDirectory(prefix="oamip-cbc-") as name:
-        head, message = Path(name) / "head.sol", ""
+    with scratch_folder("cbc") as scratch:
+        head, message = scratch / "head.sol", ""
         read = path
         command = [part for option, value in options.items() for part in (f"-{option}", str(value))]
         for attempt in (0, 1):
@@ -139,7 +139,7 @@ def _cbc(path: Path, time_limit: float) -> Answer:
             if attempt or head.exists() or path.suffix != ".gz":
                 break
             # The build that pulp brings has no zlib, and ends with an error, or by throwing one.
-            read, message = Path(name) / path.stem, "unpacked for a CBC without zlib"
+            read, message = scratch / path.stem, "unpacked for a CBC without zlib"
             with gzip.open(path, "rb") as packed, read.open("wb") as plain:
                 shutil.copyfileobj(packed, plain)
         if not head.exists():

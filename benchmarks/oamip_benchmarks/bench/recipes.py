@@ -47,8 +47,8 @@ class Recipe:
 
     size: small, medium or large; images: numbers in the library's images of ``data``; scored: "all" groups, or the one
     score group whose decoupled subproblem this is (all others as trained, the layers before it folded into data, the
-    layers after it without scores: the head ``rest`` of FORMULATION.md 6); sha256: of the compiled arrays; shape: rows,
-    columns, binaries and non-zeros. The other fields are those of :class:`oamip_model.Settings`.
+    layers after it without scores: the head ``rest``, mathematics:layer-3); sha256: of the compiled arrays; shape:
+    rows, columns, binaries and non-zeros. The other fields are those of :class:`oamip_model.Settings`.
     """
 
     name: str

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -116,14 +113,3 @@ def read_rows(folder: Path) -> list[Row]:
         except (json.JSONDecodeError, KeyError, TypeError):
             raise InputError(f"run: line {number} of {path} is not a row of a benchmark") from None
     return list(rows.values())
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """The folder for this process alone, so that no two runs solve the same. Raises InputError where it is taken."""
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(f"out: another run is writing to {folder}") from None
-        yield

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -16,12 +15,14 @@ from typing import Any
 from oamip_benchmarks.bench.check import refuted
 from oamip_benchmarks.bench.environment import describe, same_machine
 from oamip_benchmarks.bench.recipes import choose_recipes
-from oamip_benchmarks.bench.rows import ResultStore, Row, Solve, locked
+from oamip_benchmarks.bench.rows import ResultStore, Row, Solve
 from oamip_benchmarks.bench.supervise import Ended, require_psutil, single_threaded, supervise
 from oamip_benchmarks.bench.trace import Trace, log_trace, primal_dual_integral
 from oamip_model.errors import InputError
-from oamip_model.files import replacing
-from oamip_model.formulation.settings import RELAXATIONS, check_choice
+from oamip_model.files import alone, replacing
+from oamip_model.formulation.relaxations import RELAXATIONS
+from oamip_model.formulation.settings import check_choice
+from oamip_model.scratch import scratch_folder
 from oamip_model.solving.protocol import Options, check_options
 from oamip_model.solving.registry import get_backend
 from oamip_model.tightening.methods import BOUND_METHODS
@@ -90,7 +91,7 @@ def run_plan(
         (folder / "points").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"out: {folder} cannot be made, {error.strerror}") from None
-    with locked(folder):
+    with alone(folder, "out"):
         here = _same_place(folder)
         store = ResultStore(folder)
         todo = [solve for solve in plan if solve.key not in store.rows]
@@ -130,8 +131,7 @@ def run_one(solve: Solve, folder: Path, parallel: bool, grace: float, stop: Call
     if stop():
         raise KeyboardInterrupt
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    with tempfile.TemporaryDirectory(prefix="oamip-bench-") as name:
-        scratch = Path(name)
+    with scratch_folder("bench") as scratch:
         events = scratch / "events.jsonl"
         events.touch()
         spec = {

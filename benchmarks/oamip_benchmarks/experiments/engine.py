@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from oamip_benchmarks.bench.rows import locked
 from oamip_benchmarks.experiments.cells import Cell, Plain
 from oamip_benchmarks.experiments.works import run_cell
 from oamip_benchmarks.experiments.workshop import Workshop
 from oamip_model.errors import InputError
+from oamip_model.files import alone
 from oamip_model.scoring.store import RunStore
 from oamip_model.solving.parallel import Workers
 
@@ -28,7 +28,7 @@ def run_cells(
     stopped it, with the finished cells on disk.
     """
     make_folder(folder)
-    with locked(folder):
+    with alone(folder, "out"):
         store = RunStore(folder / CELLS)
         todo = {cell.key: cell for cell in cells if store.get(cell.key) is None}
         total = len({cell.key for cell in cells})

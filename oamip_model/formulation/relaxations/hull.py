@@ -1,4 +1,4 @@
-"""Cuts of the relaxation ``hull``: the convex hull of one gated ReLU over the box of its inputs (FORMULATION.md 4).
+"""Cuts of the relaxation ``hull``: the convex hull of one gated ReLU over the box of its inputs (mathematics:hull-1).
 
 Source: Anderson, Huchette, Ma, Tjandraatmadja, Vielma 2020, doi 10.1007/s10107-020-01474-5, for a ReLU; here for the
 two sound gates.
@@ -12,9 +12,10 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from oamip_model.formulation.inputs import Inputs
+from oamip_model.formulation.gates import gate_named
 from oamip_model.formulation.layout import Layout
-from oamip_model.formulation.matrix import MatrixRows
+from oamip_model.formulation.relaxations.inputs import Inputs
+from oamip_model.formulation.rows import MatrixRows
 from oamip_model.network.ops import Array
 
 
@@ -31,7 +32,7 @@ class HullCuts:
 
     The family, with terms w x of the inputs, each in [low, high], and a part c in [0, 1] of each of them:
 
-        h <= sum c w x - (sum c low) (1 - z) + (b + sum (1 - c) high) z   [ + c_s M (s - z) in 3a ]
+        h <= sum c w x - (sum c low) (1 - z) + (b + sum (1 - c) high) z   [ + c_s M (s - z) where the gate subtracts ]
 
     With whole c it is that of Anderson et al., and by linearity any c is as good. At a given z the right side is least
     if c takes the inputs whose position (w x - low) / (high - low) in their range is below z. A state is in the rows of
@@ -41,25 +42,27 @@ class HullCuts:
 
     With bounds L, U of the pre-activation that are tighter than the box, sum c low may be raised to
     L - b - sum (1 - c) high, and sum (1 - c) high lowered to U - b - sum c low (c is chosen without regard to that, so
-    only in the box is separation exact). In 3b z is at most s, and the same family mirrored bounds h from below, with s
-    in the place of z: the lower envelope of s a.
+    only in the box is separation exact). Where the gate has z <= s, the same family mirrored bounds h from below, with
+    s in the place of z: the lower envelope of s a.
     """
 
     def __init__(self, model: Any) -> None:
         layout: Layout = model.layout.value
-        self.gate, self.layout, self.gated, self.inputs = model.gate, layout, layout.gated, Inputs.of(layout)
+        self.layout, self.gated, self.inputs = layout, layout.gated, Inputs.of(layout)
         self.sizes = [len(variable) for variable in (model.s, model.a, model.h)]
         self.starts = np.cumsum([0, *self.sizes])
         self.model = model
         self.scored = layout.gated.score >= 0
-        self.capped = self.scored & (model.gate == "switch")
-        self.scale = np.where(self.scored & (model.gate == "subtractive"), layout.gated.scale, 0.0)
+        gate = gate_named(model.gate)
+        self.mirrored = gate.capped
+        self.capped = self.scored & gate.capped
+        self.scale = gate.shift(layout.gated)
 
     def violated(self, point: Array, least: float) -> MatrixRows:
         """The most violated cut of each ReLU at a point (columns of s, a, h), if it is violated by more than
         ``least`` times max(1, U)."""
         families = [self._cuts(point, 1.0, np.ones_like(self.scored))]
-        if self.gate == "switch":
+        if self.mirrored:
             families.append(self._cuts(point, -1.0, self.scored))
         scale = np.maximum(1.0, self.gated.upper)
         matrices, limits, at = [], [], []
@@ -89,7 +92,7 @@ class HullCuts:
         value = weight * point[x.column]
         score = np.where(self.scored, point[np.where(self.scored, g.score, 0)], 1.0)
         free = (g.state >= 0) & (sign > 0)
-        # The score as one more input, of weight M in 3a.
+        # The score as one more input, of weight M where the gate subtracts.
         taken, taken_score = self._taken(value - low, high - low, score, b + self._total(high), free)
 
         low_in, high_out = self._total(taken * low), self._total((1.0 - taken) * high)

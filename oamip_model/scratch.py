@@ -1,0 +1,98 @@
+"""Temporary folders and files, and the sweep that takes away those of processes that were killed.
+
+Whoever makes one writes its process number into the name and holds a lock, which the system frees with the process.
+What belongs to no running process by either sign is swept.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+_OWNED = re.compile(r"oamip-(?:[a-z]+-)?(\d+)-[a-z0-9_]{8}(\.[^.]*)?$")
+"""The end of the name of what is temporary: the process that made it, letters of chance, and an ending."""
+_HELD = ".held"
+
+
+def owned(kind: str = "") -> str:
+    """What a temporary name holds before its letters of chance, so that :func:`abandoned` knows it.
+
+    >>> _OWNED.search(owned("cbc") + "abcd1234") is not None
+    True
+    """
+    return f"oamip-{kind}-{os.getpid()}-" if kind else f"oamip-{os.getpid()}-"
+
+
+def abandoned(path: Path) -> bool:
+    """Whether this is a temporary folder or file whose process is gone."""
+    named = _OWNED.search(path.name)
+    if named is None or _runs(int(named[1])):
+        return False
+    held = path / _HELD if path.is_dir() else path
+    try:
+        with held.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return path.exists()
+    except OSError:  # somebody holds it, perhaps in another container, or it is another user's
+        return False
+    return True
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def sweep(folder: Path | None = None) -> None:
+    """Remove what killed processes left in the system's temporary folder, or in another one."""
+    where = Path(tempfile.gettempdir()) if folder is None else folder
+    with contextlib.suppress(OSError):
+        for path in list(where.iterdir()):
+            if not abandoned(path):
+                continue
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _make(kind: str) -> tuple[Path, int]:
+    sweep()
+    folder = Path(tempfile.mkdtemp(prefix=owned(kind)))
+    handle = os.open(folder / _HELD, os.O_CREAT | os.O_RDWR, 0o600)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    return folder, handle
+
+
+@contextmanager
+def scratch_folder(kind: str) -> Iterator[Path]:
+    """A temporary folder that goes when the block ends, and at the next sweep where the process is killed in it."""
+    folder, handle = _make(kind)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(handle)
+
+
+@cache
+def process_folder(kind: str) -> Path:
+    """A temporary folder of this process, made once, which goes when the process ends."""
+    folder, _ = _make(kind)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
