@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Required, TypedDict
+from typing import Annotated, Any, Final, Literal, Required, TypedDict, get_args
 
 from oamip_benchmarks.bench.recipes import Recipe, find_recipe
 from oamip_model.files import append_line, drop_unfinished
@@ -13,10 +13,13 @@ from oamip_model.records import OPEN, Count, Matches, Within, checked, read_line
 from oamip_model.scoring.store import key_of
 
 Status = Literal[
-    "optimal", "feasible", "no solution", "infeasible", "timeout", "crash", "memory", "wrong", "error",
+    "optimal", "feasible", "no solution", "infeasible", "timeout", "crash", "memory", "wrong", "error", "licence",
 ]  # fmt: skip
 """How a solve can end. timeout: killed after its limit and the grace; memory: killed at the cap, or out of memory;
-wrong: the solution fails its check, or a better one is known than it claims to be possible."""
+wrong: the solution fails its check, or a better one is known than it claims to be possible; licence: the solver's
+licence ends below the size of the program, which says nothing about the solver."""
+LICENCE: Final = "licence"
+STATUSES: tuple[str, ...] = get_args(Status)
 RESULTS = "results.jsonl"
 Row = dict[str, Any]
 _FIRST: Final = b'{"key": "'

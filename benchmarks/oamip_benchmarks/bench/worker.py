@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 from typing import Any, TypedDict
 
-from oamip_benchmarks.bench.rows import Solve
+from oamip_benchmarks.bench.rows import LICENCE, Solve
+from oamip_model.errors import LicenceError
 from oamip_model.records import Count, checked, read_json
 
 
@@ -123,6 +124,8 @@ def main(path: str) -> None:
         run(spec, events)
     except MemoryError:
         events.tell("done", status="memory", message="the process ran out of memory", peak_memory_mib=peak_mib())
+    except LicenceError as error:
+        events.tell("done", status=LICENCE, message=" ".join(str(error).split()), peak_memory_mib=peak_mib())
     except Exception as error:  # whatever a solver's interface raises is that solve's row
         message = " ".join(f"{type(error).__name__}: {error}".split())[:500]
         events.tell("done", status="error", message=message, peak_memory_mib=peak_mib())
