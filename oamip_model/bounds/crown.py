@@ -44,16 +44,17 @@ def crown_bounds(
     :func:`oamip_model.bounds.relax.relu_functions`; the method is that of Zhang, Weng, Chen, Hsieh and Daniel 2018
     (arXiv 1811.00866), with the scores as inputs. Raises InputError as :func:`interval_bounds` does.
 
-    Example:
-        >>> import numpy as np, torch, oamip_model as om
-        >>> _ = torch.manual_seed(0)
-        >>> layers = [torch.nn.Conv2d(1, 1, 2), torch.nn.ReLU(), torch.nn.Conv2d(1, 2, 2), torch.nn.ReLU()]
-        >>> module = torch.nn.Sequential(*layers, torch.nn.Flatten(), torch.nn.Linear(8, 2)).eval()
-        >>> network = om.read_network(module, (1, 4, 4))
-        >>> images = np.random.default_rng(0).normal(size=(3, 1, 4, 4))
-        >>> crown, interval = crown_bounds(network, images), om.compute_bounds(network, images, "interval")
-        >>> bool((crown.upper[1] - crown.lower[1]).sum() < (interval.upper[1] - interval.lower[1]).sum())
-        True
+    Examples
+    --------
+    >>> import numpy as np, torch, oamip_model as om
+    >>> _ = torch.manual_seed(0)
+    >>> layers = [torch.nn.Conv2d(1, 1, 2), torch.nn.ReLU(), torch.nn.Conv2d(1, 2, 2), torch.nn.ReLU()]
+    >>> module = torch.nn.Sequential(*layers, torch.nn.Flatten(), torch.nn.Linear(8, 2)).eval()
+    >>> network = om.read_network(module, (1, 4, 4))
+    >>> images = np.random.default_rng(0).normal(size=(3, 1, 4, 4))
+    >>> crown, interval = crown_bounds(network, images), om.compute_bounds(network, images, "interval")
+    >>> bool((crown.upper[1] - crown.lower[1]).sum() < (interval.upper[1] - interval.lower[1]).sum())
+    True
     """
     deadline = Deadline(time_limit)
     base = interval_bounds(network, images, validity=validity, epsilon=epsilon)
