@@ -63,7 +63,7 @@ def main() -> None:
     labels = np.array([0, 1, 2, 0])
     network = om.read_network(module, (4,))
     for gate in ("subtractive", "steep"):
-        instance = om.build_instance(network, images, labels, gate=gate, sparsity="mean")
+        instance = om.build_instance(network, images, labels, om.Formulation(gate=gate, sparsity="mean"))
         solution = om.solve_instance(instance)
         scores = np.concatenate(list(solution.scores.values()))
         print(f"{gate}: {solution.status.value}, objective {solution.objective:.4f}, scores {scores.round(3)}")

@@ -52,7 +52,9 @@ def main() -> None:
     labels = np.array([0, 1, 2, 0])
     network = om.read_network(module, (4,))
     for loss in ("hinge", "squared-hinge"):
-        instance = om.build_instance(network, images, labels, loss=loss, scores="binary", sparsity="mean")
+        instance = om.build_instance(
+            network, images, labels, om.Formulation(loss=loss, scores="binary", sparsity="mean")
+        )
         solution = om.solve_instance(instance)
         kept = sum(int(part.sum()) for part in solution.scores.values())
         print(f"{loss}: {solution.status.value}, objective {solution.objective:.4f}, {kept} units kept")

@@ -38,7 +38,7 @@ def main() -> None:
     labels = np.array([0, 1, 2, 0])
     network = om.read_network(module, (4,))
     for sparsity in ("mean", "norms"):
-        instance = om.build_instance(network, images, labels, scores="binary", sparsity=sparsity)
+        instance = om.build_instance(network, images, labels, om.Formulation(scores="binary", sparsity=sparsity))
         solution = om.solve_instance(instance)
         scores = np.concatenate(list(solution.scores.values()))
         print(f"{sparsity}: {solution.status.value}, objective {solution.objective:.4f}, scores {scores.round()}")

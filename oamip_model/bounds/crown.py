@@ -18,7 +18,7 @@ from oamip_model.bounds.linear import Linear, affine_of, box_range, output_of
 from oamip_model.bounds.relax import Functions, affine_functions, max_functions, relu_functions
 from oamip_model.bounds.report import layer_report
 from oamip_model.bounds.types import Bounds, Validity
-from oamip_model.clock import Deadline
+from oamip_model.clock import Deadline, TimeIsUp, within
 from oamip_model.network.ops import Array, ChannelScale, Dense, Identity
 from oamip_model.network.types import IMAGE, Layer, Network, Term
 
@@ -40,9 +40,10 @@ def crown_bounds(
 
     Never looser than :func:`interval_bounds`, whose arguments these are; where a score gates several positions or
     several layers, or two layers lie between, usually tighter. After ``time_limit`` seconds the rest keeps its
-    interval. Only pre-activations that are not decided are bounded again. The functions are those of
-    :func:`oamip_model.bounds.relax.relu_functions`; the method is that of Zhang, Weng, Chen, Hsieh and Daniel 2018
-    (arXiv 1811.00866), with the scores as inputs. Raises InputError as :func:`interval_bounds` does.
+    interval, and so it does where a layer's coefficients alone would take longer. Only pre-activations that are not
+    decided are bounded again. The functions are those of :func:`oamip_model.bounds.relax.relu_functions`; the method is
+    that of Zhang, Weng, Chen, Hsieh and Daniel 2018 (arXiv 1811.00866), with the scores as inputs. Raises InputError as
+    :func:`interval_bounds` does.
 
     Examples
     --------
@@ -84,13 +85,16 @@ class _Crown:
         self.upper: list[Array] = []
         self.out_lower: list[Array] = []
         self.out_upper: list[Array] = []
+        # The matrices of the layer that is being bounded, by term: every part of its pre-activations reads them.
+        self.matrices: dict[int, sp.csr_array] = {}
         self.back = [[_transposed(term) for term in layer.terms] for layer in network.layers]
 
     def run(self) -> Bounds:
         reports = list(self.base.reports)
         for k, layer in enumerate(self.network.layers):
             began = time.perf_counter()
-            self.bound(k, layer)
+            if k == len(self.lower) and not self.reached(k, layer):
+                self.keep_the_rest()
             if layer.activation == "relu":
                 before = self.base.lower[k], self.base.upper[k]
                 after = self.lower[k], self.upper[k]
@@ -105,9 +109,28 @@ class _Crown:
             reports=tuple(reports),
         )
 
+    def reached(self, k: int, layer: Layer) -> bool:
+        """Bound layer k; returns whether there was time for it."""
+        try:
+            with within(self.deadline):
+                self.bound(k, layer)
+        except TimeIsUp:
+            if self.deadline.seconds is None:
+                raise
+            return False
+        return True
+
+    def keep_the_rest(self) -> None:
+        """Give every layer that was not reached its interval."""
+        of_base = (self.base.lower, self.base.upper, self.base.output_lower, self.base.output_upper)
+        reached = len(self.out_upper)
+        for mine, side in zip((self.lower, self.upper, self.out_lower, self.out_upper), of_base, strict=True):
+            mine.extend(side[reached:])
+
     def bound(self, k: int, layer: Layer) -> None:
         """Bounds of layer k, and the functions around its outputs."""
         n = len(self.images)
+        self.matrices = {}
         base_low, base_high = self.base.lower[k], self.base.upper[k]
         ins = [self.inputs(term) for term in layer.terms]
         low, high = (side.reshape(n, -1) for side in affine_interval(layer, ins))
@@ -204,9 +227,9 @@ class _Crown:
         error = self.magnitude[k][image, both]
         gains = np.zeros((len(both), int(self.first_unit[-1])))
         waiting: dict[int, Array] = {}
-        for term in self.network.layers[k].terms:
+        for number, term in enumerate(self.network.layers[k].terms):
             if term.source != IMAGE or self.base.epsilon > 0:
-                _collect(waiting, term.source, sign * _rows(term, both))
+                _collect(waiting, term.source, sign * self.rows(number, term, both))
         for j in range(k - 1, -1, -1):
             if j not in waiting:
                 continue
@@ -235,6 +258,14 @@ class _Crown:
         if IMAGE in waiting:
             value = value - self.base.epsilon * np.abs(waiting[IMAGE]).sum(axis=1)
         return np.asarray(value - OUTWARD * (error + np.abs(value)), dtype=np.float64)
+
+    def rows(self, number: int, term: Term, rows: NDArray[np.int64]) -> Array:
+        """Rows of the matrix of a term of the layer that is being bounded, (rows, inputs)."""
+        if isinstance(term.map, Dense):
+            return np.asarray(term.map.weight[rows])
+        if number not in self.matrices:
+            self.matrices[number] = term.map.matrix(term.input_shape)
+        return np.asarray(self.matrices[number][rows].toarray())
 
     def size(self, j: int, image: int) -> Array:
         """The sum of magnitudes behind each output of layer j, (outputs,), which bounds the rounding there."""
@@ -271,13 +302,6 @@ def _collect(waiting: dict[int, Array], source: int, coefficients: Array) -> Non
 
 def _selection(entry: NDArray[np.int64], size: int) -> sp.csr_array:
     return sp.csr_array((np.ones(len(entry)), (np.arange(len(entry)), entry)), shape=(len(entry), size))
-
-
-def _rows(term: Term, rows: NDArray[np.int64]) -> Array:
-    """Rows of a term's matrix, (rows, inputs)."""
-    if isinstance(term.map, Dense):
-        return np.asarray(term.map.weight[rows])
-    return np.asarray(term.map.matrix(term.input_shape)[rows].toarray())
 
 
 def _transposed(term: Term) -> Callable[[Array], Array]:

@@ -43,6 +43,7 @@ class _Reader:
         self.values: dict[str, Value | Constant] = {image: IMAGE}
         for entry in model.graph.initializer:
             self.values[entry.name] = Constant(numpy_helper.to_array(entry), entry.name)
+        self.graph.single = all(entry.data_type != onnx.TensorProto.DOUBLE for entry in model.graph.initializer)
         self.owners: dict[str, str] = {}
         stored = sum(value.array.size for value in self.values.values() if isinstance(value, Constant))
         self.room = room_for(stored)

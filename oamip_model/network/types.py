@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Literal, TypeAlias
 
@@ -140,9 +140,12 @@ class Network:
         InputError where either is missing.
         """
         if not self.groups:
+            from oamip_model.network.unscored import why_unscored
+
             raise InputError(
                 "network: no layer carries a score; one does where an affine layer before the output is followed by a "
                 "ReLU, and its units are read behind that ReLU alone, with nothing added to them in between"
+                + why_unscored(self.layers)
             )
         if loss and self.classes < 2:
             raise InputError("network: it has one logit; a loss over classes needs two or more")
@@ -170,7 +173,10 @@ class Network:
         """Hash of the shapes and weights: equal for equal networks, whatever file they came from."""
         digest = hashlib.sha256(repr(self.input_shape).encode())
         for layer in self.layers:
-            digest.update(repr((layer.activation, layer.pre_shape, layer.pool, layer.group)).encode())
+            pool = layer.pool
+            if pool is not None:  # its output says where the windows end, whatever padding a file writes there
+                pool = replace(pool, padding=(*pool.padding[:2], *pool.padding[:2]))
+            digest.update(repr((layer.activation, layer.pre_shape, pool, layer.group)).encode())
             digest.update(np.ascontiguousarray(layer.bias).tobytes())
             for term in layer.terms:
                 digest.update(repr((type(term.map).__name__, term.source, term.input_shape)).encode())

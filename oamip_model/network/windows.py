@@ -59,6 +59,15 @@ def _no_weights(windows: int, length: int) -> Array:
     return np.zeros((windows, length))
 
 
+def is_averaging(matrix: Array) -> bool:
+    """Whether each row of a matrix (windows, length) holds the weights of an average, with zeros around it or not.
+
+    >>> is_averaging(np.array([[0.5, 0.5], [0.0, 0.25]])), is_averaging(np.array([[1.0, -1.0]]))
+    (True, False)
+    """
+    return bool(matrix.ndim == 2 and (matrix >= 0).all() and (matrix.sum(axis=1) <= 1 + 1e-6).all())
+
+
 def spatial_mean(height: int, width: int, over_height: bool = True, over_width: bool = True) -> AveragePool:
     """The mean over height, width or both."""
     return AveragePool(

@@ -13,6 +13,7 @@ from torch import nn
 from oamip_model.data.given import AnyImages
 from oamip_model.errors import CheckError, InputError
 from oamip_model.network import read_network
+from oamip_model.network.plain import unwrapped
 from oamip_model.network.types import Network
 from oamip_model.pruning.check import TOLERANCE, expected_logits
 from oamip_model.pruning.mask import NotWiredError, masked_copy
@@ -101,6 +102,8 @@ def prune_with_report(
         raise InputError("images: a refit needs some, without labels")
     if refit is None and images is not None:
         raise InputError("images: got some, but without a refit they have no use")
+    if isinstance(module, nn.Module):
+        module = unwrapped(module)
     asked = None if refit is None else as_refit(refit)
     network = _network_of(module, network, scores)
     selection = _selection(scores, network, threshold, amount)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import nn
 from torch.nn.utils import prune as torch_prune
 
 from oamip_model.network.ops import Shape
+from oamip_model.network.plain import deep_copy, unwrapped, with_plain_weights
 from oamip_model.scoring.select import Mask
 
 Norm = (nn.BatchNorm1d, nn.BatchNorm2d)
@@ -58,13 +58,8 @@ def mask_units(
 
 
 def clean_copy(module: nn.Module) -> nn.Module:
-    """A deep copy. A module that torch.nn.utils.prune has masked is copied too, which copy.deepcopy refuses."""
-    with torch.no_grad():
-        for part in module.modules():
-            for hook in part._forward_pre_hooks.values():
-                if isinstance(hook, torch_prune.BasePruningMethod):
-                    hook(part, None)
-        return copy.deepcopy(module)
+    """A deep copy of what is in a wrapper, masked by torch.nn.utils.prune or not, with plain weights otherwise."""
+    return with_plain_weights(deep_copy(unwrapped(module)))
 
 
 def make_permanent(module: nn.Module) -> nn.Module:

@@ -12,9 +12,9 @@ from torch import nn
 from oamip_model.data import check_pixels
 from oamip_model.errors import InputError
 from oamip_model.network import read_network
+from oamip_model.network.plain import deep_copy, unwrapped
 from oamip_model.network.types import Network
 from oamip_model.pruning.cut import Mode, prune
-from oamip_model.pruning.mask import clean_copy
 from oamip_model.scoring.select import Mask, Selection, check_scores
 from oamip_model.training import Options, Progress, TrainingResult, train
 
@@ -50,7 +50,7 @@ def fine_tune(
         (1, False, True)
     """
     options.setdefault("epochs", 1)
-    copy = clean_copy(module) if keep is None else pruned_to(module, keep, images, mode)
+    copy = deep_copy(unwrapped(module)) if keep is None else pruned_to(module, keep, images, mode)
     return copy, train(copy, images, labels, progress=progress, **options)
 
 

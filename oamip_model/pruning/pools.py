@@ -65,8 +65,10 @@ def _window(matrix: Array, ceil: bool, count_padding: bool) -> tuple[int, int, i
     return None
 
 
-def max_pool_module(pool: MaxPool, shape: Shape) -> nn.Module:
+def max_pool_module(pool: MaxPool, shape: Shape, positive: bool = False) -> nn.Module:
     """A module that computes the max pooling of images of this shape: MaxPool2d, behind a padding where it needs one.
+
+    positive: no number of the images is below 0, so that a padding with zeros never holds the maximum alone.
 
     Example:
         >>> max_pool_module(MaxPool((2, 2), (2, 2), (0, 0, 0, 0), (1, 1), (3, 3)), (8, 5, 5)).ceil_mode
@@ -81,11 +83,11 @@ def max_pool_module(pool: MaxPool, shape: Shape) -> nn.Module:
         )
         if fits and counts == pool.output:
             return nn.MaxPool2d(pool.kernel, pool.stride, (top, left), pool.dilation, ceil_mode=ceil)
-    # Padding at the far end that makes the windows come out even; beyond that, cut off what no window reads.
+    # Padding at the far end up to where the last window ends; what no window reads, the pooling leaves out itself.
     far = [
-        (pool.output[axis] - 1) * pool.stride[axis] + pool.dilation[axis] * (pool.kernel[axis] - 1) + 1 - length - near
-        for axis, (length, near) in enumerate(((shape[1], top), (shape[2], left)))
+        max(0, (pool.output[axis] - 1) * pool.stride[axis] + pool.dilation[axis] * (pool.kernel[axis] - 1) + 1 - size)
+        for axis, size in enumerate((shape[1] + top, shape[2] + left))
     ]
-    lowest = torch.finfo(torch.float32).min
-    padding = nn.ConstantPad2d((left, far[1], top, far[0]), lowest)
+    around = (left, far[1], top, far[0])
+    padding = nn.ZeroPad2d(around) if positive else nn.ConstantPad2d(around, torch.finfo(torch.float32).min)
     return nn.Sequential(padding, nn.MaxPool2d(pool.kernel, pool.stride, 0, pool.dilation))

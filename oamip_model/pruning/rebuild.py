@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from oamip_model.network.ops import Array, AveragePool, ChannelScale, Conv2d, Dense, LinearMap, Shape
+from oamip_model.network.ops import Array, AveragePool, ChannelScale, Conv2d, Dense, LinearMap, Shape, ZeroPad
 from oamip_model.network.types import IMAGE, Layer, Network, Term
 from oamip_model.network.windows import same_padding
 from oamip_model.pruning.pools import average_pool_module, max_pool_module
@@ -46,8 +46,7 @@ class RebuiltNetwork(nn.Module):
             source = network.input_shape if term.source == IMAGE else network.layers[term.source].shape
             names = []
             if isinstance(term.map, Conv2d) and _lopsided(term.map) and not _same(term.map):
-                top, left, bottom, right = term.map.padding
-                names.append(self._place(f"pad_{index}_{number}", nn.ZeroPad2d((left, right, top, bottom))))
+                names.append(self._place(f"pad_{index}_{number}", _border(term.map.padding)))
             module = _map_module(term.map, bias, term.input_shape)
             if module is not None:
                 weighted = isinstance(term.map, Dense | Conv2d | ChannelScale)
@@ -65,7 +64,10 @@ class RebuiltNetwork(nn.Module):
             shift = _scale_module(np.ones(len(bias)), bias, layer.pre_shape)
             after.append(self._place(f"bias_{index}", shift))
         if layer.pool is not None:
-            after.append(self._place(f"pool_{index}", max_pool_module(layer.pool, layer.pre_shape)))
+            positive = all(
+                term.source != IMAGE and network.layers[term.source].activation == "relu" for term in layer.terms
+            )
+            after.append(self._place(f"pool_{index}", max_pool_module(layer.pool, layer.pre_shape, positive)))
         elif layer.activation == "relu":
             after.append(self._place(f"relu_{index}", nn.ReLU()))
         return _Step(tuple(terms), tuple(after))
@@ -149,6 +151,11 @@ def to_module(network: Network) -> RebuiltNetwork:
     return module.eval()
 
 
+def _border(padding: tuple[int, int, int, int]) -> nn.Module:
+    top, left, bottom, right = padding
+    return nn.ZeroPad2d((left, right, top, bottom))
+
+
 def _lopsided(map: Conv2d) -> bool:
     top, left, bottom, right = map.padding
     return top != bottom or left != right
@@ -175,6 +182,8 @@ def _map_module(map: LinearMap, bias: Array | None, shape: Shape) -> nn.Module |
         module = nn.Conv2d(*channels, kernel, map.stride, padding, map.dilation, map.groups, bias=bias is not None)
     elif isinstance(map, ChannelScale):
         return _scale_module(map.scale, np.zeros(len(map.scale)) if bias is None else bias, shape)
+    elif isinstance(map, ZeroPad):
+        return _border(map.padding)
     else:
         return average_pool_module(map) if isinstance(map, AveragePool) else None
     with torch.no_grad():

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from oamip_model.network.ops import Shape
+from oamip_model.network.quiet import quiet
 from oamip_model.pruning.mask import NotWiredError, clean_copy, example_images, make_permanent, without_made_affine
-from oamip_model.pruning.quiet import quiet
 
 Check = Callable[[nn.Module], bool]
 Units = NDArray[np.int64]
@@ -73,7 +73,7 @@ def _attempt(
     trial = clean_copy(base)
     zeroed = {}
     try:
-        with quiet("torch_pruning"), torch.enable_grad():
+        with quiet(), torch.enable_grad():
             graph = torch_pruning.DependencyGraph()
             graph.build_dependency(trial, example_inputs=(example_images(input_shape, like=trial),), verbose=False)
             for group, units in todo.items():

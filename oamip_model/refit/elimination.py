@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from oamip_model.clock import TimeIsUp
 from oamip_model.network.norms import unit_norms
-from oamip_model.network.ops import AveragePool, ChannelScale, Conv2d, Dense, Identity
+from oamip_model.network.ops import ChannelwiseMap, Conv2d, Dense
 from oamip_model.network.types import IMAGE, Layer, Network, Term
 from oamip_model.refit.least_squares import refit_layer
 from oamip_model.refit.moments import Design, System, moments
@@ -39,13 +40,32 @@ def eliminate_units(
 
     gone: {group: number of units that go}. A group is decided where it is read first, from the inputs of all layers
     that read it, with the groups before it cut and their readers refitted. A group whose readers no refit changes goes
-    by weight norms.
+    by weight norms. Where a deadline comes first, the groups that were not reached are missing; raises TimeIsUp where
+    these are all.
     """
+    found: dict[str, Eliminated] = {}
+    try:
+        _walk(found, network, stream, gone, options, swaps, progress)
+    except TimeIsUp:
+        if not found:
+            raise
+    return {group.name: found[group.name] for group in network.groups if group.name in found}
+
+
+def _walk(
+    found: dict[str, Eliminated],
+    network: Network,
+    stream: ImageStream,
+    gone: Mapping[str, int],
+    options: Refit,
+    swaps: int,
+    progress: Callable[[int, int, str], None] | None,
+) -> None:
+    """Put the result of one group after the other into ``found``."""
     keep = {group.name: np.ones(group.size, dtype=bool) for group in network.groups}
     walk = Walk(network, slim_network(network, keep), stream, options.device)
     owners = _owners(network)
     readers = _readers(network, owners)
-    found: dict[str, Eliminated] = {}
     for k in range(len(network.layers)):
         for g, group in enumerate(network.groups):
             if group.name in found or not any(_reads(network, owners, k, n, g) for n in range(_terms(network, k))):
@@ -69,7 +89,6 @@ def eliminate_units(
                 walk, design, moments(design, walk, walk.inputs(k), count, rows=options.rows, seed=options.seed),
                 options.ridge,
             )  # fmt: skip
-    return {group.name: found[group.name] for group in network.groups}
 
 
 def _by_norms(norms: NDArray[np.float64], stay: int) -> Eliminated:
@@ -142,7 +161,7 @@ def _passed_on(layer: Layer, owners: list[Owners]) -> Owners:
     for term in layer.terms:
         if term.source == IMAGE:
             continue
-        passes = isinstance(term.map, Identity | ChannelScale | AveragePool)
+        passes = isinstance(term.map, ChannelwiseMap)
         passes = passes or (isinstance(term.map, Conv2d) and 1 < term.map.groups == len(term.map.weight))
         if passes:
             first = owners[term.source].reshape(term.input_shape[0], -1, 2)[:, 0]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from oamip_model.clock import tick
 from oamip_model.network.ops import Conv2d, Dense, Shape
 from oamip_model.refit.channels import Indices, channel_groups, full_weight
 from oamip_model.refit.slim import Slim, frozen_terms
@@ -190,6 +191,7 @@ def moments(design: Design, walk: Walk, batches: Iterable[Inputs], count: int, *
             missing = trained - walk.cut.pre_activation(layer, inputs.cut)
             target, missing = design.at_positions(trained, at), design.at_positions(missing, at)
             for part in _chunks(len(target), each * int(design.starts[-1])):
+                tick(f"moments of layer {full.name}")
                 x = design.read([value[part] for value in inputs.cut], at).flatten(0, 1)
                 _add(systems, x, missing[part].flatten(0, 1), target[part].flatten(0, 1))
     return systems

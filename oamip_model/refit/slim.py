@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from oamip_model.network.ops import Array, AveragePool, ChannelScale, Conv2d, Dense, Identity, LinearMap
+from oamip_model.network.ops import Array, ChannelScale, ChannelwiseMap, Conv2d, Dense, LinearMap
 from oamip_model.network.types import IMAGE, Layer, Network, Term
 from oamip_model.refit.channels import Indices, channel_groups, full_weight, grouped, ungrouped, with_full_weight
 
@@ -158,7 +158,7 @@ def _gone(network: Network, masks: Mapping[int, Flags]) -> list[Flags]:
             gone[k] = gone[k] | _unread(network, k, gone)
     for k, layer in enumerate(layers):
         for term in layer.terms:
-            if term.source != IMAGE and isinstance(term.map, Identity | ChannelScale | AveragePool):
+            if term.source != IMAGE and isinstance(term.map, ChannelwiseMap):
                 _check_passed_on(layer, term, layers[term.source], gone[term.source], gone[k])
     return gone
 
@@ -182,7 +182,7 @@ def _constant_zero(layer: Layer, gone: list[Flags]) -> Flags:
         if isinstance(term.map, Conv2d) and term.map.groups > 1:
             by_group = np.asarray(_channels_of(flat, term.input_shape[0]).reshape(term.map.groups, -1).all(axis=1))
             zero = zero & _spread(by_group, size)
-        elif isinstance(term.map, Identity | ChannelScale | AveragePool):
+        elif isinstance(term.map, ChannelwiseMap):
             zero = zero & _spread(_channels_of(flat, term.input_shape[0]), size)
         else:
             return np.zeros(layer.pre_shape[0], dtype=bool)
@@ -203,7 +203,7 @@ def _unread(network: Network, k: int, gone: list[Flags]) -> Flags:
         for term in other.terms:
             if term.source != k:
                 continue
-            if isinstance(term.map, Identity | ChannelScale | AveragePool):
+            if isinstance(term.map, ChannelwiseMap):
                 flat = _spread(gone[reader], int(np.prod(other.pre_shape)))
                 passed = _channels_of(flat, term.input_shape[0])
                 free = free & _spread(passed, layer.size)

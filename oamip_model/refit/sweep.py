@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from oamip_model.clock import tick
 from oamip_model.network.ops import Array
 from oamip_model.refit.moments import System
 
@@ -151,6 +152,7 @@ def eliminate(
     errors[-1] = swept.error
     at_stay = swept.copy() if stay == units else None
     while swept.inside.sum() > 1:
+        tick(f"taking out the units of a layer, {int(swept.inside.sum())} left")
         values = np.where(swept.inside, swept.values(), np.inf)
         order.append(int(values.argmin()))
         swept.flip(order[-1])
@@ -162,6 +164,7 @@ def eliminate(
     assert at_stay is not None
     done = 0
     while done < swaps and 0 < stay < units and _swap(at_stay):
+        tick("swapping units")
         done += 1
     return Eliminated(at_stay.inside, np.array(order), np.maximum(errors, 0.0), max(at_stay.error, 0.0), done)
 

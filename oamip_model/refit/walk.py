@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from oamip_model.clock import tick
 from oamip_model.network.ops import LinearMap
 from oamip_model.network.types import IMAGE, Layer, Network
 from oamip_model.refit.slim import Slim, slim_network
@@ -116,6 +117,7 @@ class Walk:
         """Compute the outputs of the layers before k that are not there yet; drop those that nobody reads from k on."""
         for j in range(max(outputs) + 1 if outputs else 0, k):
             if j not in outputs:
+                tick(f"layer {layers.network.layers[j].name}")
                 outputs[j] = layers.layer(j, outputs.get(IMAGE, torch.empty(0)), gates, outputs)
             for gone in [i for i in outputs if i != j and self._reads[i + 1] <= j]:
                 del outputs[gone]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from oamip_model.checks import Checked, option, options
 from oamip_model.errors import InputError
-from oamip_model.formulation.gates import GATES, gate_named
+from oamip_model.formulation.gates import GATES, gate_for, gate_named
 from oamip_model.formulation.losses import LOSSES
 from oamip_model.formulation.relaxations import RELAXATIONS
 from oamip_model.formulation.settings import LOSS, MARGIN, NOT_NEGATIVE, SCORES, SPARSITY, WEIGHT, Formulation
@@ -46,7 +46,7 @@ class Grid(Checked):
     """Which programs a study measures, and what it may spend on their bounds and starts."""
 
     gates: tuple[str, ...] = option(
-        default=(Formulation().gate,), kind=Several(Named(GATES)), flag="--gate",
+        default=(gate_for("continuous"),), kind=Several(Named(GATES)), flag="--gate",
         help="This one, and each that is given by another --gate; so for the next two.",
     )  # fmt: skip
     relaxations: tuple[str, ...] = option(

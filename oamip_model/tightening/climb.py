@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from oamip_model.bounds import Bounds, Cutoff, interval_bounds
 from oamip_model.bounds.interval import affine_interval
 from oamip_model.bounds.report import layer_report
-from oamip_model.clock import Deadline
+from oamip_model.clock import Deadline, TimeIsUp, within
 from oamip_model.errors import InputError, OamipError
 from oamip_model.network.ops import Array
 from oamip_model.network.types import IMAGE, Layer, Network
@@ -134,9 +134,15 @@ def tighten_image(
             # What optimise is told of this layer is what holds by now.
             sides[0][k], sides[1][k] = low, high
             now = replace(start, **{name: tuple(side) for name, side in zip(names, sides, strict=True)})  # type: ignore[arg-type]
-            least, most = optimise(network, image, now, sound, k, at, limit, deadline)
-            low, high = low.copy(), high.copy()
-            low[0, at], high[0, at] = np.maximum(low[0, at], least), np.minimum(high[0, at], most)
+            try:
+                with within(deadline):
+                    least, most = optimise(network, image, now, sound, k, at, limit, deadline)
+            except TimeIsUp:
+                if time_limit is None:
+                    raise
+            else:
+                low, high = low.copy(), high.copy()
+                low[0, at], high[0, at] = np.maximum(low[0, at], least), np.minimum(high[0, at], most)
         if limit is not None and (low > high).any():
             raise unreachable(limit.cutoff)
         sides[0][k], sides[1][k] = low, high

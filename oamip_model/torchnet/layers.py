@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from oamip_model.clock import tick
 from oamip_model.errors import InputError
-from oamip_model.network.ops import Array, AveragePool, ChannelScale, Conv2d, Dense, LinearMap, MaxPool
+from oamip_model.network.ops import Array, AveragePool, ChannelScale, Conv2d, Dense, LinearMap, MaxPool, ZeroPad
 from oamip_model.network.types import IMAGE, Layer, Network
 from oamip_model.training.loop import torch_device
 
@@ -136,6 +136,9 @@ class TorchLayers:
             return x * self.tensor(map.scale).reshape((1, -1) + (1,) * (x.ndim - 2))
         if isinstance(map, AveragePool):
             return self.tensor(map.rows) @ x @ self.tensor(map.columns).T
+        if isinstance(map, ZeroPad):
+            top, left, bottom, right = map.padding
+            return F.pad(x, (left, right, top, bottom))
         return x
 
     def activate(self, layer: Layer, a: Tensor) -> Tensor:

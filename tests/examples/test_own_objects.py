@@ -66,7 +66,9 @@ def test_the_optimum_of_an_own_gate_is_that_of_all_binary_scores(example, proble
     register_gate(Square)
     register_gate(TightSquare)
     p = problem_of(kind, 1, 1)
-    found = om.solve_instance(p.build(gate=name, scores="binary", sparsity="mean", weight=WEIGHT), tolerance=1e-6)
+    found = om.solve_instance(
+        p.build(gate=name, scores="binary", sparsity="mean", weight=WEIGHT), om.Solver(tolerance=1e-6)
+    )
     assert found.status == "optimal"
     assert found.objective == pytest.approx(best_of_all(p, cross_entropy, np.mean), rel=1e-5, abs=1e-6)
     scores = {group: np.round(values) for group, values in found.scores.items()}
@@ -78,7 +80,7 @@ def test_a_gate_with_the_rows_of_the_switch_has_its_relaxations_and_the_tree(pro
     register_gate(TightSquare)
     p = problem_of("dense", 1, 2)
     instance = p.build(gate="tight-square", scores="binary", sparsity="mean", weight=WEIGHT, relaxation=relaxation)
-    found = om.solve_instance(instance, tolerance=1e-6, search="tree")
+    found = om.solve_instance(instance, om.Solver(tolerance=1e-6), search="tree")
     assert found.status == "optimal"
     assert found.objective == pytest.approx(best_of_all(p, cross_entropy, np.mean), rel=1e-5, abs=1e-6)
 
@@ -140,7 +142,7 @@ def test_the_optimum_of_an_own_loss_and_sparsity_is_that_of_all_binary_scores(ex
     example("own_sparsity")
     p = problem_of(kind, 1, 1)
     options = {"loss": "squared-hinge", "sparsity": "norms", "weight": WEIGHT, "margin": 0.5, "scores": "binary"}
-    found = om.solve_instance(p.build(gate=gate, **options), tolerance=1e-6)
+    found = om.solve_instance(p.build(gate=gate, **options), om.Solver(tolerance=1e-6))
     assert found.status == "optimal"
     norms, loss = sparsity_named("norms"), loss_named("squared-hinge")
     best = best_of_all(p, lambda o, y: loss.values(o, y, 0.5), lambda bits: norms.value(p.network, bits))
