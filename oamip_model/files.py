@@ -1,4 +1,7 @@
-"""Files that are either whole or not there: written beside their place, then renamed."""
+"""Files that are either whole or not there.
+
+They are written beside their place, then renamed.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,9 @@ from oamip_model.scratch import owned, sweep
 
 
 def check_writable(path: str | Path, option: str = "path") -> Path:
-    """The path, after making sure that a file can be created there. Raises InputError where it cannot.
+    """The path, after making sure that a file can be created there.
+
+    Raises InputError where it cannot.
 
     Called before long work starts, so that hours of solving do not end at a folder that does not exist.
     """
@@ -33,7 +38,10 @@ def check_writable(path: str | Path, option: str = "path") -> Path:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append a line to a file, on disk when this returns; where that fails, the file is left as it was."""
+    """Append a line to a file, on disk when this returns.
+
+    Where that fails, the file is left as it was.
+    """
     with path.open("ab") as file:
         before = file.tell()
         try:
@@ -46,7 +54,10 @@ def append_line(path: Path, line: str) -> None:
 
 
 def drop_unfinished(path: Path, whole: int) -> None:
-    """Cut a file of lines after its first ``whole`` bytes, where a kill left the beginning of another line."""
+    """Cut a file of lines after its first ``whole`` bytes.
+
+    A kill left the beginning of another line there.
+    """
     if path.stat().st_size > whole:
         with path.open("r+b") as file:
             file.truncate(whole)
@@ -54,7 +65,9 @@ def drop_unfinished(path: Path, whole: int) -> None:
 
 @contextmanager
 def only_writer(path: Path, option: str) -> Iterator[None]:
-    """Keep a file to this process while the block lasts; the lock dies with the process.
+    """Keep a file to this process while the block lasts.
+
+    The lock dies with the process.
 
     Raises InputError where another process has it. A file that is made here and stays empty goes at the end.
     """
@@ -93,7 +106,9 @@ def lock_file(path: Path, option: str) -> Iterator[int]:
 
 @contextmanager
 def alone(path: Path, option: str) -> Iterator[None]:
-    """Keep an output, a file or a folder that is there, to this process while the block lasts.
+    """Keep an output, a file or a folder, to this process while the block lasts.
+
+    The output is one that is there.
 
     A hidden file beside the file, or in the folder, is locked, and goes at the end. The lock dies with the process.
     Raises InputError where another process has it, or where a link or a device stands in the lock's place.
@@ -117,7 +132,9 @@ def alone(path: Path, option: str) -> Iterator[None]:
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A temporary path in the same folder, which takes the place of ``path`` when the block ends without an error.
+    """A temporary path that takes the place of ``path`` when the block ends.
+
+    It is in the same folder. Where the block ends with an error, nothing is replaced.
 
     What killed processes left in the folder in this way goes.
     """

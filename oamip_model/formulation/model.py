@@ -36,10 +36,11 @@ def abstract_model(formulation: Formulation | None = None) -> pyo.AbstractModel:
     formulation: that of :class:`oamip_model.formulation.Formulation` by default; its weight, margin and epsilon are
     data.
 
-    Example:
-        >>> model = abstract_model(Formulation(scores="binary", loss="hinge"))
-        >>> model.s.is_indexed(), model.is_constructed()
-        (True, False)
+    Examples
+    --------
+    >>> model = abstract_model(Formulation(scores="binary", loss="hinge"))
+    >>> model.s.is_indexed(), model.is_constructed()
+    (True, False)
     """
     asked = (formulation or Formulation()).settled()
     gate, relaxation, scores, relaxed = asked.gate, asked.relaxation or "big-m", asked.scores, asked.relaxed
