@@ -45,11 +45,13 @@ if TYPE_CHECKING:
     from oamip_model.scoring import Scores as Scores
     from oamip_model.scoring import load_scores as load_scores
     from oamip_model.scoring import score as score
-    from oamip_model.scoring.methods import Backward as Backward
+    from oamip_model.scoring.layer_methods import Backward as Backward
+    from oamip_model.scoring.layer_methods import Decoupled as Decoupled
+    from oamip_model.scoring.layer_methods import Elimination as Elimination
+    from oamip_model.scoring.layer_methods import Forward as Forward
+    from oamip_model.scoring.layer_options import Exchanges as Exchanges
+    from oamip_model.scoring.layer_options import LevelMethod as LevelMethod
     from oamip_model.scoring.methods import Batches as Batches
-    from oamip_model.scoring.methods import Decoupled as Decoupled
-    from oamip_model.scoring.methods import Elimination as Elimination
-    from oamip_model.scoring.methods import Forward as Forward
     from oamip_model.scoring.methods import Joint as Joint
     from oamip_model.scoring.methods import PerClass as PerClass
     from oamip_model.solving import compile_arrays as compile_arrays
@@ -80,9 +82,10 @@ _HOMES = {
     "to_module": "pruning",
     "Refit": "refit", "RefitReport": "refit", "refit_network": "refit",
     "Scores": "scoring", "load_scores": "scoring", "score": "scoring",
-    "Forward": "scoring.methods", "Backward": "scoring.methods", "Decoupled": "scoring.methods",
-    "Elimination": "scoring.methods", "Joint": "scoring.methods", "Batches": "scoring.methods",
+    "Forward": "scoring.layer_methods", "Backward": "scoring.layer_methods", "Decoupled": "scoring.layer_methods",
+    "Elimination": "scoring.layer_methods", "Joint": "scoring.methods", "Batches": "scoring.methods",
     "PerClass": "scoring.methods",
+    "Exchanges": "scoring.layer_options", "LevelMethod": "scoring.layer_options",
     "Solver": "solving.options", "Run": "solving.options", "TreeSearch": "solving.options",
     "Tightening": "tightening.methods",
     "compile_arrays": "solving", "get_backend": "solving", "list_solvers": "solving", "solve_instance": "solving",

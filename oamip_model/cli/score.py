@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from oamip_model.cli.numbers import Count
+from oamip_model.cli.numbers import Count, Whole
 from oamip_model.cli.objects import given, object_options
 from oamip_model.cli.options import Verb, check_out, data_options, json_option, network_options
 from oamip_model.cli.output import (
@@ -27,16 +27,8 @@ from oamip_model.errors import CheckError, InputError
 from oamip_model.files import check_writable
 from oamip_model.formulation.settings import Formulation
 from oamip_model.scoring.asked import as_objects
-from oamip_model.scoring.methods import (
-    AllLayers,
-    Backward,
-    Batches,
-    Decoupled,
-    Elimination,
-    Forward,
-    Joint,
-    PerClass,
-)
+from oamip_model.scoring.layer_methods import Backward, Decoupled, Elimination, Forward
+from oamip_model.scoring.methods import AllLayers, Batches, Joint, PerClass
 from oamip_model.scoring.strategies import DEFAULT_STRATEGY, ELIMINATION, LAYERWISE, STRATEGIES, WHOLE
 from oamip_model.solving.options import Run, Solver, TreeSearch
 from oamip_model.solving.searches import SEARCHES
@@ -77,7 +69,7 @@ class Bounds(click.ParamType[str]):
               help=f"One convex program a layer, from any number of images ({', '.join(LAYERWISE)}); no program, but "
               f"units one by one for `oamip prune --refit` ({ELIMINATION}); or of all layers one program "
               "(joint), or several whose scores are averaged (batches, per-class).")  # fmt: skip
-@object_options(*GROUPS, types={"bounds": Bounds(), "search": click.Choice(SEARCHES)})
+@object_options(*GROUPS, types={"bounds": Bounds(), "search": click.Choice(SEARCHES), "exchanges": Whole(0, 1000)})
 @click.option("--out", type=click.Path(path_type=Path), help="Save the scores to this .json file.")
 @json_option
 def score(

@@ -18,7 +18,8 @@ from oamip_model.formulation.settings import Formulation
 from oamip_model.network import read_network
 from oamip_model.pruning import baseline_scores, choose_units, prune_with_report, save_module
 from oamip_model.scoring import Scores, score
-from oamip_model.scoring.methods import Decoupled, Joint
+from oamip_model.scoring.layer_methods import Decoupled
+from oamip_model.scoring.methods import Joint
 from oamip_model.scoring.select import AnyScores
 from oamip_model.solving import get_backend
 from oamip_model.solving.options import Solver

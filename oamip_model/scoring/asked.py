@@ -8,7 +8,9 @@ from typing import Any, TypedDict
 from oamip_model.checks import Checked, by_class, from_record, key_of_field
 from oamip_model.errors import InputError
 from oamip_model.formulation.settings import Formulation, check_choice
-from oamip_model.scoring.methods import METHODS, AllLayers, Method
+from oamip_model.scoring.layer_options import Exchanges, LevelMethod
+from oamip_model.scoring.method import Method
+from oamip_model.scoring.methods import METHODS, AllLayers
 from oamip_model.scoring.strategies import DEFAULT_STRATEGY
 from oamip_model.solving.options import Run, Solver, TreeSearch
 from oamip_model.tightening.methods import Tightening
@@ -94,4 +96,4 @@ def read_solver(options: dict[str, Any]) -> Solver | None:
     return from_record(record, {"Solver": Solver}, "solver") if isinstance(record, dict) else None
 
 
-_READABLE: tuple[type[Checked], ...] = (*METHODS.values(), Formulation, TreeSearch, Tightening)
+_READABLE: tuple[type[Checked], ...] = (*METHODS.values(), Formulation, TreeSearch, Tightening, Exchanges, LevelMethod)

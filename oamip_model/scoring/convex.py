@@ -15,17 +15,14 @@ import numpy as np
 import scipy.sparse as sp
 
 from oamip_model.errors import SolverError
-from oamip_model.formulation.settings import check_choice
 from oamip_model.network.ops import Array
-from oamip_model.scoring.projection import PROJECTIONS, Tangents, project, project_by_lp
+from oamip_model.scoring.layer_options import LevelMethod
+from oamip_model.scoring.projection import Tangents, project, project_by_lp
 from oamip_model.solving.protocol import Arrays, Backend, Options, Status
 from oamip_model.solving.registry import get_backend, open_session, solve_once
 
 Oracle: TypeAlias = Callable[[Array], tuple[float, Array]]
 """From scores (units,) to the loss and its gradient (units,)."""
-
-_LEVEL = 0.5
-"""Where between bound and objective the next point's model value may lie."""
 
 
 @dataclass(frozen=True)
@@ -71,18 +68,17 @@ def minimise_convex(
     time_limit: float | None = None,
     start: Array | None = None,
     tangents: Tangents | None = None,
-    projection: str = "euclid",
-    max_calls: int = 500,
+    level: LevelMethod | None = None,
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
 ) -> ConvexResult:
     """The scores that minimise price @ s + weight * L(s), with a certified relative gap of ``tolerance``.
 
     price: (units,); offset: constant of the objective, which the relative gap counts; start: (units,) first point,
-    all ones if not given; tangents: kept and extended, so that a path of weights shares them; projection: how the next
-    point is found, "euclid" (the nearest, without a solver, and "lp" where its check fails) or "lp" (the nearest in the
-    largest coordinate, by one linear program more for each call); max_calls: oracle calls at which it stops, with
-    whatever gap there is.
+    all ones if not given; tangents: kept and extended, so that a path of weights shares them; level: of the level
+    method: where the next point lies, how it is found, "euclid" (the nearest, without a solver, and "lp" where its
+    check fails) or "lp" (the nearest in the largest coordinate, by one linear program more for each call), and the
+    oracle calls at which it stops, with whatever gap there is.
 
     The bound is the master's dual bound, so it holds whatever points were tried. Binary scores: the continuous program
     first, then the mixed-integer master with the tangents of both.
@@ -94,9 +90,8 @@ def minimise_convex(
         >>> np.round(result.scores, 1).tolist(), result.gap < 1e-3
         ([0.5, 0.0], True)
     """
-    check_choice("projection", projection, PROJECTIONS)
     run = _Level(oracle, price, weight, get_backend(solver), tolerance, time_limit, tangents, progress, offset)
-    run.limit, run.seed, run.projection = max_calls, seed, projection
+    run.seed, run.options = seed, level or LevelMethod()
     if start is not None or not run.cuts.points:
         run.evaluate(np.ones(len(price)) if start is None else start)
     run.continuous()
@@ -122,7 +117,7 @@ class _Level:
         self.tolerance, self.time_limit, self.progress, self.offset = tolerance, time_limit, progress, offset
         self.cuts = Tangents() if tangents is None else tangents
         self.began = time.monotonic()
-        self.limit, self.seed, self.projection = 500, 0, "euclid"
+        self.seed, self.options = 0, LevelMethod()
         self.calls = self.projections = self.failed = 0
         self.bound = -np.inf
         self.certified = False
@@ -155,8 +150,8 @@ class _Level:
     def finished(self) -> bool:
         if self.gap() <= self.tolerance:
             return True
-        if self.calls >= self.limit:
-            self.stopped = f"{self.limit} oracle calls"
+        if self.calls >= self.options.max_calls:
+            self.stopped = f"{self.options.max_calls} oracle calls"
         elif self.time_limit is not None and time.monotonic() - self.began > self.time_limit:
             self.stopped = "time limit"
         if self.progress is not None:
@@ -197,9 +192,9 @@ class _Level:
 
     def nearest(self) -> Array | None:
         """The projection of the best point onto the level set; None where it was not found."""
-        level = self.bound + _LEVEL * (self.objective - self.bound) - self.offset
+        level = self.bound + self.options.level * (self.objective - self.bound) - self.offset
         found = None
-        if self.projection == "euclid":
+        if self.options.projection == "euclid":
             found = project(self.best, level, self.price, self.weight, self.cuts)
         if found is None:
             found = project_by_lp(self.backend, self.best, level, self.price, self.weight, self.cuts, self.seed)

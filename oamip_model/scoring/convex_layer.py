@@ -21,8 +21,6 @@ from oamip_model.scoring.representation import Representation
 from oamip_model.scoring.task import LayerTask, tensors
 from oamip_model.torchnet.layers import TorchLayers
 
-_CLOSER = 4
-"""Weights between those of the path that are tried, to get to the amount."""
 _CHECKED, _ACTIVATIONS = 100, 20_000_000
 """Images of the replay check at most, and their activations: it is in double precision, and one image tells enough."""
 
@@ -93,7 +91,7 @@ def _along_weights(task: LayerTask, solve: Callable[[float], ConvexResult]) -> t
                 break
     if wanted is None:
         return weights, results
-    for _ in range(_CLOSER):
+    for _ in range(task.plan.closer):
         low = max((w for w, count in zip(weights, kept, strict=True) if count <= wanted), default=None)
         high = min((w for w, count in zip(weights, kept, strict=True) if count > wanted), default=None)
         if low is None or high is None or high <= low or kept[weights.index(low)] == wanted:
@@ -110,7 +108,7 @@ def _program(
     price, offset = task.price()
     return minimise_convex(
         columns, price, weight, offset=offset, solver=plan.solver, binary=plan.binary, tolerance=plan.tolerance,
-        time_limit=seconds_left(), tangents=tangents, seed=plan.seed,
+        time_limit=seconds_left(), tangents=tangents, seed=plan.seed, level=plan.level,
         progress=None if progress is None else lambda line: progress(f"weight {weight:g}, {line}"),
     )  # fmt: skip
 

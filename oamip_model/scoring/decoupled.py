@@ -11,25 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oamip_model.bounds import fingerprint_images
-from oamip_model.checks import to_record
-from oamip_model.clock import Deadline, TimeIsUp, unhurried
-from oamip_model.data import Dataset
-from oamip_model.errors import SolverError
-from oamip_model.formulation.gates import PRODUCT
+from oamip_model.clock import Deadline, TimeIsUp
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
 from oamip_model.scoring.columns import is_affine_after
 from oamip_model.scoring.exchange import Exchanged, affordable_images, exchange_units, scores_of
 from oamip_model.scoring.losses import summed_loss
-from oamip_model.scoring.methods import Layerwise
 from oamip_model.scoring.plan import LayerOutcome, Plan
-from oamip_model.scoring.program_result import total_seconds
-from oamip_model.scoring.result import Scores
 from oamip_model.scoring.select import choose_units
 from oamip_model.scoring.store import RunStore, key_of
 from oamip_model.scoring.subproblem import solve_layer
 from oamip_model.scoring.task import LayerTask, Measured, measure
-from oamip_model.solving.options import Run, Solver
+from oamip_model.solving.options import Run
 from oamip_model.solving.protocol import Status
 from oamip_model.solving.registry import get_backend
 from oamip_model.torchnet.layers import TorchLayers
@@ -135,11 +128,15 @@ class DecoupledRun:
 
     def exchange(self) -> None:
         """Exchange units by what the network cut so gets wrong, and let the scores rank by the new masks."""
-        keep, rounds = self.cut(), self.plan.exchanges
-        count = affordable_images(self.network, len(self.images)) if rounds else 0
+        keep, asked = self.cut(), self.plan.exchanges
+        count = affordable_images(self.network, len(self.images), asked) if asked.rounds else 0
         if not count:
             return
-        told = self.base_key | {"keep": {g: m.tolist() for g, m in keep.items()}, "count": count, "rounds": rounds}
+        told = self.base_key | {
+            "keep": {g: m.tolist() for g, m in keep.items()},
+            "count": count,
+            "rounds": asdict(asked),
+        }
         key = key_of(exchange="wrong + hinge", margin=self.plan.margin, scope=self.plan.scope, **told)
         known = self.store.read(
             key, lambda r: Exchanged({int(g): np.asarray(m) for g, m in r["keep"].items()}, *r["found"])
@@ -160,7 +157,7 @@ class DecoupledRun:
         try:
             found = exchange_units(
                 self.layers, self.images[at], self.labels[at], keep, margin=self.plan.margin,
-                across=self.plan.scope == "global", rounds=rounds, progress=keep_up,
+                across=self.plan.scope == "global", options=asked, progress=keep_up,
             )  # fmt: skip
         except (KeyboardInterrupt, TimeIsUp):
             if latest:
@@ -259,50 +256,3 @@ def _solve(shared: LayerTask, item: Item, tell: Callable[[str], None] | None) ->
     if tell is not None:
         tell(f"{task.name}: columns")
     return solve_layer(task, tell)
-
-
-def layerwise_scores(
-    network: Network,
-    data: Dataset,
-    method: Layerwise,
-    solver: Solver,
-    run: Run,
-    store: RunStore,
-    heads: Mapping[str, Network] | None = None,
-    total: Deadline | None = None,
-) -> Scores:
-    """Scores of the strategies "decoupled", "forward" and "backward" for images as the network takes them.
-
-    heads: auxiliary heads that were trained before, by layer; total: when the run ends with what it has. Layers that an
-    interruption, or that end, left unscored have scores of 1. Raises KeyboardInterrupt, or SolverError, where it left
-    all.
-    """
-    plan = Plan.of(method, solver, run.device)
-    layers = DecoupledRun(network, data.images, data.labels, plan, run, store, heads, total)
-    interrupted = layers.run()
-    if not layers.outcomes and layers.out_of_time:
-        raise SolverError(f"{plan.solver}: no scores, the total time limit was over before a layer had any")
-    if not layers.outcomes:
-        raise KeyboardInterrupt
-    found = [layers.outcomes[g] for g in sorted(layers.outcomes)]
-    scores = {
-        group.name: layers.outcomes[g].scores if g in layers.outcomes else np.ones(group.size)
-        for g, group in enumerate(network.groups)
-    }
-    seconds = total_seconds(outcome.result for outcome in found)
-    kinds = {outcome.head: None for outcome in found}
-    full = None
-    if any(outcome.result.trained is not None for outcome in found):
-        with unhurried():
-            full = 1.0 - layers.measure({}).wrong
-    options = {
-        "method": to_record(method), "solver": to_record(solver), "run": to_record(run),
-        "version": found[0].version, "input_shape": list(network.input_shape),
-    }  # fmt: skip
-    return Scores(
-        by_layer=scores, strategy=plan.order, gate=PRODUCT, solver=found[0].solver, version=found[0].version,
-        relaxed=False, programs=tuple(outcome.result for outcome in found), options=options, source=data.source,
-        network=network.fingerprint, planned=len(network.groups), interrupted=interrupted, seconds=seconds,
-        images=data.count, head=" and ".join(kinds), network_accuracy=full,
-        exchanged=0 if layers.exchanged is None else layers.exchanged.pairs, out_of_time=layers.out_of_time,
-    )  # fmt: skip

@@ -16,7 +16,7 @@ from oamip_model.refit.elimination import eliminate_units
 from oamip_model.refit.options import Refit
 from oamip_model.refit.stream import image_stream
 from oamip_model.refit.sweep import Eliminated
-from oamip_model.scoring.methods import Elimination
+from oamip_model.scoring.layer_methods import Elimination
 from oamip_model.scoring.result import Scores
 from oamip_model.scoring.select import removal_count
 from oamip_model.solving.options import Run

@@ -21,20 +21,15 @@ from torch import Tensor
 from oamip_model.clock import tick
 from oamip_model.network.ops import Array, Conv2d, Dense
 from oamip_model.network.types import Network
+from oamip_model.scoring.layer_options import Exchanges
 from oamip_model.scoring.losses import summed_loss
 from oamip_model.scoring.task import tensors
 from oamip_model.torchnet.layers import TorchLayers
 
-LEAST_IMAGES, MOST_IMAGES = 1_000, 30_000
-"""Images that the search looks at; with fewer it would fit them rather than what they stand for, and is left out."""
-_WORK, _PASSES = 5e12, 1_000
-"""Multiplications after which the search ends, and passes behind the first scored layer that must be within that."""
+_PASSES = 1_000
+"""Passes behind the first scored layer that must be within the work of a search."""
 _HELD = 2**26
 """Numbers (in single precision: 256 MiB) that the outputs of all layers may take."""
-_CANDIDATES = 12
-"""Units that stay, and as many that go, that are changed alone in a round: those that the gradient puts first."""
-_PAIRS = 4
-"""Pairs of them that are tried together, those first whose changes alone add up to the least."""
 _GAIN = 1e-6
 """Share of the harm that an exchange must gain: single precision shows no smaller one."""
 
@@ -53,7 +48,7 @@ class Exchanged:
     after: float
 
 
-def affordable_images(network: Network, count: int) -> int:
+def affordable_images(network: Network, count: int, options: Exchanges | None = None) -> int:
     """How many of ``count`` images the search can look at, 0 where they are too few.
 
     Example:
@@ -63,10 +58,13 @@ def affordable_images(network: Network, count: int) -> int:
         >>> [affordable_images(network, n) for n in (10, 1_500, 60_000)]
         [0, 1500, 30000]
     """
+    asked = options or Exchanges()
     first = min(k for group in network.groups for k in group.layers)
     held = sum(layer.size for layer in network.layers)
-    most = min(count, MOST_IMAGES, int(_WORK / _PASSES / max(_work_behind(network)[first], 1)), _HELD // held)
-    return most if most >= LEAST_IMAGES else 0
+    most = min(
+        count, asked.most_images, int(asked.work / _PASSES / max(_work_behind(network)[first], 1)), _HELD // held
+    )
+    return most if most >= asked.least_images else 0
 
 
 def _work_behind(network: Network) -> NDArray[np.int64]:
@@ -100,25 +98,26 @@ def exchange_units(
     *,
     margin: float = 1.0,
     across: bool = False,
-    rounds: int = 50,
+    options: Exchanges | None = None,
     progress: Callable[[Exchanged], None] | None = None,
 ) -> Exchanged:
     """Masks that remove as many units, and whose cut network does no more harm (:class:`Exchanged`) on the images.
 
     images: (n, *input_shape), looked at all at once; labels: (n,); keep: masks (units,) by group, 1 where a unit stays;
     margin: of the hinge loss, which counts by how much an image's class fails to lead, in logits; across: whether a
-    unit may be exchanged for one of another layer; rounds: at most, each with at most one exchange a layer (or one in
-    all); progress: called after each exchange. Ends where no pair that is tried gains, or after 5e12
+    unit may be exchanged for one of another layer; options: how many rounds, candidates and pairs, and how much work;
+    progress: called after each exchange. Ends where no pair that is tried gains, or once the work is spent: it is
     multiplications, which are counted and not timed, so that the same is found on every machine.
     """
-    search = _Search(layers, images, labels, keep, margin)
+    asked = options or Exchanges()
+    search = _Search(layers, images, labels, keep, margin, asked)
     groups = sorted(keep)
     before, pairs = search.value, 0
-    for _ in range(rounds):
+    for _ in range(asked.rounds):
         gained = False
         slope = search.gradient()
         for pool in [groups] if across else [[g] for g in groups]:
-            if search.spent < _WORK and search.improve(pool, slope):
+            if search.spent < asked.work and search.improve(pool, slope):
                 gained, pairs = True, pairs + 1
                 if progress is not None:
                     progress(Exchanged(search.masks(), pairs, before, search.value))
@@ -129,8 +128,15 @@ def exchange_units(
 
 class _Search:
     def __init__(
-        self, layers: TorchLayers, images: Array, labels: NDArray[np.int64], keep: Mapping[int, Array], margin: float
+        self,
+        layers: TorchLayers,
+        images: Array,
+        labels: NDArray[np.int64],
+        keep: Mapping[int, Array],
+        margin: float,
+        options: Exchanges,
     ) -> None:
+        self.options = options
         self.layers, self.loss = layers, summed_loss("hinge", margin)
         self.images = torch.as_tensor(images, dtype=layers.dtype, device=layers.device)
         self.labels = torch.as_tensor(labels, device=layers.device)
@@ -195,7 +201,7 @@ class _Search:
         go = self._candidates(pool, slope, stays=True)
         come = self._candidates(pool, slope, stays=False)
         alone = {unit: self.harm_of(unit) for unit in (*go, *come)}
-        pairs = sorted(self._pairs(go, come), key=lambda pair: alone[pair[0]] + alone[pair[1]])[:_PAIRS]
+        pairs = sorted(self._pairs(go, come), key=lambda pair: alone[pair[0]] + alone[pair[1]])[: self.options.pairs]
         harms = [self.harm_of(*pair) for pair in pairs]
         if not harms or min(harms) >= self.value - _GAIN * abs(self.value):
             return False
@@ -215,4 +221,4 @@ class _Search:
             at = torch.nonzero((self.gates[g] > 0.5) == stays)[:, 0]
             cost = -slope[g][at] if stays else slope[g][at]
             found += [(float(c), (g, int(u))) for c, u in zip(cost.tolist(), at.tolist(), strict=True)]
-        return [unit for _, unit in sorted(found)[:_CANDIDATES]]
+        return [unit for _, unit in sorted(found)[: self.options.candidates]]

@@ -8,15 +8,13 @@ from typing import Any
 import numpy as np
 
 from oamip_model.network.ops import Array
-from oamip_model.scoring.methods import Layerwise, Ordered
+from oamip_model.scoring.layer_methods import Layerwise, Ordered
+from oamip_model.scoring.layer_options import PATH, Exchanges, LevelMethod
 from oamip_model.scoring.program_result import ProgramResult
 from oamip_model.scoring.reading import read_program
 from oamip_model.solving.options import Solver
 
-PATH = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
-"""Weights that are tried, from the least to the most, where the share of units to remove is given."""
-EXCHANGES = 50
-"""Rounds of exchanges at most."""
+_EXCHANGES, _LEVEL = Exchanges(), LevelMethod()
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class Plan:
     "linear", "rest" or "auxiliary"; weight: of the ``loss`` ("cross-entropy", or "hinge" with a ``margin``), unless
     there is an ``amount``: the share of the units that is to go, for which the weight is found along a path; scope: of
     that share, "layer" or "global"; path: weights that a subproblem solves one after the other, where they are not
-    :data:`PATH`, and gives back all of; threshold: units below it count as cut in the orders, if there is no amount;
+    ``tried``, and gives back all of; threshold: units below it count as cut in the orders, if there is no amount;
     sweeps: how often all layers are scored again with the others cut, after the first time; exchanges: rounds of
     exchanges of units at most, after all programs, where there is an amount; bounds, relaxation, program_images: of the
     mixed-integer programs of the heads "rest" and "auxiliary".
@@ -45,7 +43,10 @@ class Plan:
     path: tuple[float, ...] = ()
     threshold: float = 0.1
     sweeps: int = 1
-    exchanges: int = EXCHANGES
+    exchanges: Exchanges = _EXCHANGES
+    level: LevelMethod = _LEVEL
+    tried: tuple[float, ...] = PATH
+    closer: int = 4
     solver: str = "highs"
     tolerance: float = 1e-3
     time_limit: float | None = None
@@ -64,7 +65,8 @@ class Plan:
             tolerance=solver.gap(method.default_tolerance), time_limit=solver.time_limit, seed=solver.seed or 0,
             device=device, bounds=method.bounds, relaxation=method.relaxation, program_images=method.program_images,
             sweeps=method.sweeps if isinstance(method, Ordered) else 0,
-            exchanges=method.exchanges if isinstance(method, Ordered) else 0,
+            exchanges=method.exchanging if isinstance(method, Ordered) else Exchanges(0),
+            level=method.level, tried=method.weights, closer=method.closer, threshold=method.threshold,
         )  # fmt: skip
 
     @property
@@ -72,7 +74,7 @@ class Plan:
         """The weights that a subproblem solves."""
         if self.path:
             return self.path
-        return (self.weight,) if self.amount is None else PATH
+        return (self.weight,) if self.amount is None else self.tried
 
 
 @dataclass(frozen=True)

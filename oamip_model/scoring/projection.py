@@ -14,7 +14,6 @@ from oamip_model.network.ops import Array
 from oamip_model.solving.protocol import Arrays, Backend, Options, Status
 from oamip_model.solving.registry import solve_once
 
-PROJECTIONS = ("euclid", "lp")
 _BLAS = ThreadpoolController()
 
 

@@ -18,7 +18,7 @@ from oamip_model.scoring.show import draw_scores, frame_of
 from oamip_model.scoring.strategies import AVERAGED, LAYERWISE
 
 if TYPE_CHECKING:
-    from oamip_model.scoring.methods import Method
+    from oamip_model.scoring.method import Method
     from oamip_model.solving.options import Solver
 
 Array: TypeAlias = NDArray[np.float64]

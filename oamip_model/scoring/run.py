@@ -13,7 +13,9 @@ from oamip_model.data import Dataset, check_labels
 from oamip_model.data.given import AnyImages, as_dataset
 from oamip_model.errors import InputError
 from oamip_model.network import Network, read_network
-from oamip_model.scoring.methods import AllLayers, Elimination, Layerwise, Method, as_method
+from oamip_model.scoring.layer_methods import Elimination, Layerwise
+from oamip_model.scoring.method import Method
+from oamip_model.scoring.methods import AllLayers, as_method
 from oamip_model.scoring.result import Scores
 from oamip_model.scoring.store import RunStore
 from oamip_model.scoring.whole import Programs, whole_network_scores
@@ -79,7 +81,7 @@ def score(
     kept = RunStore(where.store)
     with within(total), kept.alone():
         if isinstance(asked, Layerwise):
-            from oamip_model.scoring.decoupled import layerwise_scores
+            from oamip_model.scoring.by_layer import layerwise_scores
 
             made = read_heads(plain, asked.heads or {})
             given = Dataset(x, y, data.source, plain.classes)

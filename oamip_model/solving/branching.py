@@ -16,10 +16,6 @@ from oamip_model.formulation.layout import Layout
 from oamip_model.network.ops import Array
 from oamip_model.solving.compile import Compiled
 
-_TRIED = 30
-"""Columns at most whose two sides are solved for one choice."""
-_RELIABLE = 2
-"""Times that both sides of a column are solved before its pseudo-costs are believed."""
 _LEAST = 1e-7
 
 
@@ -40,7 +36,8 @@ class PseudoCosts:
     It counts per unit that the column's value was moved.
     """
 
-    def __init__(self, columns: int) -> None:
+    def __init__(self, columns: int, tried: int = 30, reliable: int = 2) -> None:
+        self.tried, self.reliable = tried, reliable
         self.total = np.zeros((columns, 2))
         self.times = np.zeros((columns, 2))
 
@@ -63,16 +60,16 @@ class PseudoCosts:
         return np.asarray(np.where(times > 0, known, mean) * moved)
 
     def candidates(self, columns: Array, value: Array, urgency: Array) -> Array:
-        """The columns worth trying, the best first: at most _TRIED of them.
+        """The columns worth trying, the best first: at most ``tried`` of them.
 
         Half are the best by expected gains, half by ``urgency``.
         """
         product = np.maximum(self.gains(columns, _moves(value)), _LEAST).prod(axis=1)
-        by_gain = columns[np.argsort(-product, kind="stable")][: _TRIED // 2]
-        by_urgency = columns[np.argsort(-urgency, kind="stable")][:_TRIED]
+        by_gain = columns[np.argsort(-product, kind="stable")][: self.tried // 2]
+        by_urgency = columns[np.argsort(-urgency, kind="stable")][: self.tried]
         both = np.concatenate([by_gain, by_urgency])
         _, first = np.unique(both, return_index=True)
-        return np.asarray(both[np.sort(first)][:_TRIED])
+        return np.asarray(both[np.sort(first)][: self.tried])
 
     def choose(self, candidates: Array, value: Array, try_side: Callable[[int, int], float], most: float) -> Choice:
         """The column whose sides raise the bound most, by the product of the two.
@@ -83,7 +80,7 @@ class PseudoCosts:
         best: tuple[float, Choice] | None = None
         moves = _moves(value)
         for k, column in enumerate(candidates.tolist()):
-            if self.times[column].min() >= _RELIABLE:
+            if self.times[column].min() >= self.reliable:
                 down, up = self.gains(np.array([column]), moves[k][None])[0].tolist()
                 found = 0.0, 0.0
             else:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from oamip_model.formulation.objective import image_cuts
 from oamip_model.network.ops import Array
+from oamip_model.solving.options import TreeSearch
 from oamip_model.solving.protocol import ABSOLUTE_GAP
 from oamip_model.solving.relaxation import Relaxation
 from oamip_model.solving.state import SolveState, pyo_value
@@ -58,18 +59,10 @@ class ImageProgram(Protocol):
         """
 
 
-_WORTH = 200
-"""Binaries from which a tree gets cuts, after its first node: in smaller ones branching soon proves more than they."""
 _ASCENT = 0.1
 """Of the time that is left, that better multipliers may take."""
-_SHARE = 0.9
-"""Of the time that is left, that the programs of single images may take."""
 _LEAST = 1e-9
 """Multipliers below this are 0: solvers drop coefficients so small, and the row would not be valid any more."""
-_STEP = 0.15
-"""Share of the gap that a step of the multipliers would close if the images' best scores stayed as they are."""
-_GAIN = 0.01
-"""Share of the gap that a round must have closed for another one."""
 _GAP = 1e-3
 """Gap of the single programs, relative to the objective of all."""
 _SAFE = 1e-7
@@ -79,12 +72,13 @@ _SAFE = 1e-7
 class ImageCuts:
     """Makes the cuts of one search tree, once, from the linear relaxation of its root."""
 
-    def __init__(self, solve: SolveState, relaxation: Relaxation, program: ImageProgram) -> None:
+    def __init__(self, solve: SolveState, relaxation: Relaxation, program: ImageProgram, options: TreeSearch) -> None:
+        self.options = options
         self.solve, self.relaxation, self.program = solve, relaxation, program
         self.images = len(solve.instance.IMAGE)
         self.weight = pyo_value(solve.instance.weight)
         binaries = int(solve.arrays.integral.sum())
-        self.due = self.images > 1 and binaries >= _WORTH and hasattr(solve.instance, "image_cuts")
+        self.due = self.images > 1 and binaries >= options.image_cuts_from and hasattr(solve.instance, "image_cuts")
 
     def add(self) -> int:
         """Add the cuts to the relaxation, and return how many.
@@ -101,7 +95,7 @@ class ImageCuts:
         if x is None or multipliers is None or solve.best is None or solve.objective is None:
             return 0
         left = solve.left()
-        rest = (1.0 - _SHARE) * (left or 0.0)
+        rest = (1.0 - self.options.image_time) * (left or 0.0)
         limit = None if left is None else _ASCENT * left
         multipliers = _cleared(self.program.ascend(multipliers, solve.best[solve.s], limit))
         count, proved = 0, -np.inf
@@ -114,9 +108,9 @@ class ImageCuts:
             late = left is not None and left - rest < time.monotonic() - began
             apart = scores - scores.mean(axis=0)
             length = float((apart**2).sum()) / self.images
-            if late or not np.isfinite(gap) or gained < _GAIN * gap or min(gap, length) <= 0:
+            if late or not np.isfinite(gap) or gained < self.options.image_gain * gap or min(gap, length) <= 0:
                 return count
-            multipliers = _cleared(multipliers + _STEP * gap / length * apart)
+            multipliers = _cleared(multipliers + self.options.image_step * gap / length * apart)
 
     def _round(self, multipliers: Array, x: Array, point: Array, rest: float) -> tuple[Array, Array]:
         """Bounds (n,) of all images' programs, -inf where there is none, and the best scores found, (n, units).

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SECONDS = Number(0, least_open=True, words="a number of seconds > 0")
 GAP = Number(0, 1, least_open=True, most_open=True, words="a relative gap between 0 and 1")
-SHARE = Number(0, 1, least_open=True, most_open=True)
+OPEN_SHARE = Number(0, 1, least_open=True, words="a share above 0 and up to 1")
 DEFAULT_TOLERANCE = 1e-4
 
 
@@ -96,6 +96,51 @@ class TreeSearch(Checked):
     image_cuts: bool = option(
         default=True, kind=Switch(), flag="--image-cuts", off="--no-image-cuts", shown="yes, from 200 binaries on",
         help="Of --search tree: cuts from programs of one image each.",
+    )  # fmt: skip
+    image_cuts_from: int = option(
+        default=200, kind=Whole(0, words="a number of binaries"),
+        help="Binaries from which a program gets cuts of single images: in smaller ones branching proves more.",
+    )  # fmt: skip
+    image_step: float = option(
+        default=0.15, kind=OPEN_SHARE,
+        help="Share of the gap that a step of the images' multipliers would close if their best scores stayed.",
+    )  # fmt: skip
+    image_gain: float = option(
+        default=0.01, kind=OPEN_SHARE, help="Share of the gap that a round of image cuts closes for another one."
+    )
+    image_time: float = option(
+        default=0.9, kind=OPEN_SHARE, help="Share of the time that is left that programs of single images may take."
+    )
+    strong_branching: int = option(
+        default=30, kind=Whole(1, words="a number of columns"),
+        help="Columns at most whose two sides are solved for one choice of a column to branch on.",
+    )  # fmt: skip
+    reliable: int = option(
+        default=2, kind=Whole(0, words="a number of times"),
+        help="Times that both sides of a column are solved before its pseudo-costs are believed.",
+    )  # fmt: skip
+    root_rounds: int = option(default=100, kind=Whole(0, words="a number of rounds"), help="Cut rounds at the root.")
+    node_rounds: int = option(default=1, kind=Whole(0, words="a number of rounds"), help="Cut rounds in other nodes.")
+    tangent_rounds: int = option(
+        default=30, kind=Whole(1, words="a number of rounds"), help="Rounds of tangents after the last cut of a node."
+    )
+    stall: float = option(
+        default=0.01, kind=OPEN_SHARE,
+        help="Cut rounds at the root end when three in a row raise the bound by less than this share of the gap.",
+    )  # fmt: skip
+    root_violation: float = option(
+        default=1e-4, kind=Number(0, least_open=True), help="Violation from which a hull cut is taken at the root."
+    )
+    node_violation: float = option(
+        default=1e-3, kind=Number(0, least_open=True), help="Violation from which a hull cut is taken in other nodes."
+    )
+    dive: float = option(
+        default=0.05, kind=Number(0, 1),
+        help="A child is next where its bound lies within this share of the gap from the best bound of open nodes.",
+    )  # fmt: skip
+    held_solves: int = option(
+        default=4, kind=Whole(0, words="a number of solves"),
+        help="Solves in a row with the incumbent's ReLU states held, each of which may give a better incumbent.",
     )  # fmt: skip
 
 

@@ -74,7 +74,7 @@ def solve_instance(
         state = SolveState(*given)
         if state.arrays.is_mip:
             state.begin(start)
-            return solve_by_tree(state, image_program)
+            return solve_by_tree(state, tree, image_program)
     rounds = Rounds(*given)
     rounds.begin(start)
     return rounds.run()

@@ -18,6 +18,7 @@ import numpy as np
 from oamip_model.network.ops import Array
 from oamip_model.solving.branching import PseudoCosts, urgency
 from oamip_model.solving.image_cuts import ImageCuts, ImageProgram
+from oamip_model.solving.options import TreeSearch
 from oamip_model.solving.protocol import ABSOLUTE_GAP, Solution, Status
 from oamip_model.solving.relaxation import OutOfTime, Relaxation
 from oamip_model.solving.solution import InstanceSolution
@@ -25,25 +26,19 @@ from oamip_model.solving.state import SolveState
 
 _FRACTION = 1e-6
 """Distance from a whole number up to which an integral column has that value."""
-_ROOT_ROUNDS, _NODE_ROUNDS, _TANGENT_ROUNDS = 100, 1, 30
-"""Rounds of hull cuts at the root and in a node, and rounds in which there are only tangents left to add."""
-_STALL, _STALLED = 0.01, 3
-"""Rounds of cuts end when so many in a row have each raised the bound by less than this share of the gap."""
-_ROOT_CUT, _NODE_CUT = 1e-4, 1e-3
-"""Violation from which a hull cut is taken."""
+_STALLED = 3
+"""Rounds of cuts at the root end when so many in a row have stalled."""
 _ROOT_AGE, _AGE = 4, 10
 """Optima in a row in which an added row may be slack before it is dropped."""
-_DIVE = 0.05
-"""A child is looked at next if its bound lies within this share of the gap from the best bound of all open nodes."""
-_HELD = 4
-"""Times in a row that the program is solved with the incumbent's states held."""
 _SETTLED = 0.1
 """Share of the tolerance that all losses together may be short of by their tangents."""
 _REPORT = 20
 """Nodes between two lines of progress."""
 
 
-def solve_by_tree(solve: SolveState, image_program: ImageProgram | None = None) -> InstanceSolution:
+def solve_by_tree(
+    solve: SolveState, options: TreeSearch, image_program: ImageProgram | None = None
+) -> InstanceSolution:
     """Solve an instance with integral columns by a tree of ours.
 
     Ctrl-C gives back the incumbent.
@@ -52,7 +47,7 @@ def solve_by_tree(solve: SolveState, image_program: ImageProgram | None = None) 
     """
     interrupted = False
     try:
-        Tree(solve, image_program).run()
+        Tree(solve, options, image_program).run()
     except KeyboardInterrupt:
         interrupted = True
     return solve.result(interrupted)
@@ -76,13 +71,13 @@ class Tree:
     is closed where its bound reaches the incumbent less the gap that is allowed.
     """
 
-    def __init__(self, solve: SolveState, image_program: ImageProgram | None = None) -> None:
-        self.solve = solve
+    def __init__(self, solve: SolveState, options: TreeSearch, image_program: ImageProgram | None = None) -> None:
+        self.solve, self.options = solve, options
         self.lp = Relaxation(solve)
-        self.image_cuts = None if image_program is None else ImageCuts(solve, self.lp, image_program)
+        self.image_cuts = None if image_program is None else ImageCuts(solve, self.lp, image_program, options)
         arrays = solve.arrays
         self.integral = np.flatnonzero(arrays.integral)
-        self.costs = PseudoCosts(len(arrays.cost))
+        self.costs = PseudoCosts(len(arrays.cost), options.strong_branching, options.reliable)
         self.root: dict[int, float] = {}
         # Every node that is not closed is here, or counted by ``active``, at any time: the bound rests on that.
         self.open = [_Node(-np.inf, 0, {})]
@@ -182,7 +177,7 @@ class Tree:
             if not len(columns) and bound < self.cutoff():
                 self.solve.consider(x)
                 tangents += 1
-                if tangents <= _TANGENT_ROUNDS and self.lp.add_tangents(x, self._least(), None):
+                if tangents <= self.options.tangent_rounds and self.lp.add_tangents(x, self._least(), None):
                     continue
             if bound >= self.cutoff() or not len(columns):
                 self.closed = min(self.closed, bound)
@@ -217,7 +212,7 @@ class Tree:
         ]
         near, far = sorted(children)
         heapq.heappush(self.open, far)
-        if near.bound <= self.open[0].bound + _DIVE * max(self.cutoff() - self.open[0].bound, 0.0):
+        if near.bound <= self.open[0].bound + self.options.dive * max(self.cutoff() - self.open[0].bound, 0.0):
             return near
         heapq.heappush(self.open, near)
         return None
@@ -237,7 +232,7 @@ class Tree:
         """The relaxation of a node after rounds of cuts and tangents: (x or None, bound)."""
         self._set_bounds(fixed)
         inner = self.solve.best if root else None
-        most = _ROOT_ROUNDS if root else _NODE_ROUNDS
+        most = self.options.root_rounds if root else self.options.node_rounds
         best, stalled, number = -np.inf, 0, 0
         while True:
             x, bound = self.lp.minimise()
@@ -245,14 +240,14 @@ class Tree:
                 return None, max(best, bound)
             gap = self.cutoff() - bound if self.solve.objective is not None else max(abs(bound), 1.0)
             self.lp.age(x)
-            if gap <= 0 or number >= most + _TANGENT_ROUNDS:
+            if gap <= 0 or number >= most + self.options.tangent_rounds:
                 return x, max(bound, best)
-            stalled = stalled + 1 if bound - best < _STALL * gap else 0
+            stalled = stalled + 1 if bound - best < self.options.stall * gap else 0
             best = max(best, bound)
             missing = float(self.lp.missing(x).sum())
             new = self.lp.add_tangents(x, self._least(), inner)
             if number < most and (stalled < _STALLED or not root):
-                new += self.lp.add_hull_cuts(x, _ROOT_CUT if root else _NODE_CUT)
+                new += self.lp.add_hull_cuts(x, self.options.root_violation if root else self.options.node_violation)
             elif missing < 0.1 * gap:
                 return x, best
             if not new:
@@ -278,12 +273,12 @@ class Tree:
         solve = self.solve
         if bool(solve.arrays.integral[solve.s].all()):
             return
-        for _ in range(_HELD):
+        for _ in range(self.options.held_solves):
             if solve.best is None:
                 return
             held = {int(k): float(np.round(solve.best[k])) for k in self.integral}
             self._set_bounds(held)
-            for _ in range(_TANGENT_ROUNDS):
+            for _ in range(self.options.tangent_rounds):
                 x, _bound = self.lp.minimise()
                 if x is None or not self.lp.add_tangents(x, self._least(), None):
                     break

@@ -15,7 +15,8 @@ from oamip_model.formulation import cross_entropy
 from oamip_model.pruning import choose_units
 from oamip_model.scoring.asked import as_objects
 from oamip_model.scoring.convex_layer import _along_weights
-from oamip_model.scoring.plan import PATH, Plan
+from oamip_model.scoring.layer_options import PATH
+from oamip_model.scoring.plan import Plan
 from oamip_model.scoring.store import RunStore
 from oamip_model.scoring.task import LayerTask
 

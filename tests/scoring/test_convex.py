@@ -18,7 +18,7 @@ from oamip_model.formulation import cross_entropy
 from oamip_model.scoring import convex
 from oamip_model.scoring.columns import Columns
 from oamip_model.scoring.convex import Tangents, minimise_convex, project
-from oamip_model.scoring.projection import PROJECTIONS
+from oamip_model.scoring.layer_options import PROJECTIONS, LevelMethod
 from oamip_model.solving.protocol import Solution, Status
 
 
@@ -45,7 +45,7 @@ def test_the_oracle_gives_the_gradient_of_the_loss(seed: int) -> None:
 @given(st.integers(0, 10_000), st.floats(0.05, 20.0), st.sampled_from(PROJECTIONS))
 def test_no_point_is_better_than_the_bound(seed: int, weight: float, projection: str) -> None:
     columns, price = random_columns(seed), np.full(6, 1 / 6)
-    result = minimise_convex(columns, price, weight, tolerance=1e-4, projection=projection)
+    result = minimise_convex(columns, price, weight, tolerance=1e-4, level=LevelMethod(projection=projection))
     assert result.failed == 0
     assert result.status == "optimal"
     assert result.gap <= 1e-4
@@ -83,7 +83,7 @@ def test_a_constant_moves_objective_and_bound_alike() -> None:
 
 def test_stopping_early_is_said_and_the_bound_still_holds() -> None:
     columns, price = random_columns(7, images=300, units=30), np.full(30, 1 / 30)
-    early = minimise_convex(columns, price, 5.0, max_calls=3)
+    early = minimise_convex(columns, price, 5.0, level=LevelMethod(max_calls=3))
     full = minimise_convex(columns, price, 5.0, tolerance=1e-5)
     assert (early.status, early.message) == ("feasible", "3 oracle calls")
     assert early.bound <= full.objective <= early.objective + 1e-9

@@ -14,6 +14,7 @@ from oamip_model.pruning import choose_units
 from oamip_model.scoring import decoupled, exchange
 from oamip_model.scoring.asked import as_objects
 from oamip_model.scoring.exchange import Exchanged, affordable_images, exchange_units
+from oamip_model.scoring.layer_options import Exchanges
 from oamip_model.torchnet.layers import TorchLayers
 
 KINDS = ["dense", "deep", "conv", "residual", "relu-pool", "norm"]
@@ -65,13 +66,10 @@ def test_as_many_units_go_and_no_more_harm_is_done(problem_of: Any, kind: str, a
 
 @pytest.mark.parametrize("across", [False, True])
 @pytest.mark.parametrize("kind", ["deep", "conv"])
-def test_where_every_pair_is_tried_none_is_left_that_gains(
-    problem_of: Any, kind: str, across: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(exchange, "_CANDIDATES", 1000)
-    monkeypatch.setattr(exchange, "_PAIRS", 10**6)
+def test_where_every_pair_is_tried_none_is_left_that_gains(problem_of: Any, kind: str, across: bool) -> None:
+    every = Exchanges(candidates=1000, pairs=10**6)
     network, images, labels = problem(problem_of, kind, 40)
-    found = exchange_units(TorchLayers(network), images, labels, half(network, 1), across=across)
+    found = exchange_units(TorchLayers(network), images, labels, half(network, 1), across=across, options=every)
     units = [(g, u) for g, mask in found.keep.items() for u in range(len(mask))]
     for g, u in units:
         for h, v in units:
@@ -148,13 +146,13 @@ def test_few_images_and_large_networks_are_left_alone(problem_of: Any) -> None:
     assert affordable_images(wide, 60_000) == 0
 
 
-def test_the_search_ends_when_its_work_is_spent(problem_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_search_ends_when_its_work_is_spent(problem_of: Any) -> None:
     network, images, labels = problem(problem_of, "conv", 60)
     found = {}
     for work in (1e12, 1):
-        monkeypatch.setattr(exchange, "_WORK", work)
+        options, layers = Exchanges(work=work), TorchLayers(network)
         found[work] = [
-            exchange_units(TorchLayers(network), images, labels, half(network, seed), across=True).pairs
+            exchange_units(layers, images, labels, half(network, seed), across=True, options=options).pairs
             for seed in range(4)
         ]
     assert max(found[1e12]) > 1

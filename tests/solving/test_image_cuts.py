@@ -21,12 +21,12 @@ from oamip_model.solving.registry import get_backend
 from oamip_model.solving.relaxation import Relaxation
 from oamip_model.solving.state import SolveState
 
+SMALL_TOO = om.TreeSearch(image_cuts_from=0)
 CASES = [("subtractive", "continuous", "cross-entropy", "mean"), ("switch", "binary", "hinge", "published")]
 
 
 @pytest.fixture(autouse=True)
-def small_programs_too(monkeypatch):
-    monkeypatch.setattr(image_cuts, "_WORTH", 0)
+def few_iterations(monkeypatch):
     monkeypatch.setattr(multipliers, "_ITERATIONS", 2)
     monkeypatch.setattr(multipliers, "_FIRST", 30)
     monkeypatch.setattr(multipliers, "_STEPS", 15)
@@ -51,7 +51,7 @@ def with_cuts(p, settings):
         x, _ = relaxation.minimise()
         relaxation.add_tangents(x, 1e-9, None)
         relaxation.add_hull_cuts(x, 1e-6)
-    rounds, left = divmod(image_cuts.ImageCuts(state, relaxation, single(p, settings)).add(), len(p.images))
+    rounds, left = divmod(image_cuts.ImageCuts(state, relaxation, single(p, settings), SMALL_TOO).add(), len(p.images))
     relaxation.close()
     assert (rounds > 0, left) == (True, 0)
     return instance
@@ -82,7 +82,7 @@ def test_a_tree_with_cuts_finds_the_same_optimum(problem_of, case):
     settings = Formulation(gate=gate, relaxation="hull", scores=scores, loss=loss, sparsity=sparsity)
     plain, instance = (built(p, settings) for _ in range(2))
     without = om.solve_instance(plain, om.Solver(tolerance=1e-4), search="tree")
-    found = om.solve_instance(instance, om.Solver(tolerance=1e-4), search="tree", image_program=single(p, settings))
+    found = om.solve_instance(instance, om.Solver(tolerance=1e-4), search=SMALL_TOO, image_program=single(p, settings))
     assert found.status == without.status == "optimal"
     assert found.objective == pytest.approx(without.objective, rel=3e-4)
     assert {image for image, _ in instance.image_cuts.rows.names} == {0, 1, 2}
@@ -134,7 +134,7 @@ def test_the_multipliers_of_all_images_make_up_the_costs(problem_of):
     state = SolveState(built(p, settings), get_backend("highs"), Options(), 1e-6, None)
     relaxation = Relaxation(state)
     relaxation.minimise()
-    found = image_cuts.ImageCuts(state, relaxation, single(p, settings)).multipliers()
+    found = image_cuts.ImageCuts(state, relaxation, single(p, settings), SMALL_TOO).multipliers()
     relaxation.close()
     np.testing.assert_allclose(found.mean(axis=0), state.arrays.cost[state.s], atol=1e-8)
 
@@ -156,7 +156,7 @@ def test_rounds_go_on_while_they_pay(problem_of):
             asked.append((alone, bound))
             return bound, scores
 
-    count = image_cuts.ImageCuts(state, relaxation, Noted()).add()
+    count = image_cuts.ImageCuts(state, relaxation, Noted(), SMALL_TOO).add()
     relaxation.close()
     assert count == len(asked) == 3 * (len(asked) // 3)
     rounds = [asked[first : first + 3] for first in range(0, count, 3)]
@@ -178,7 +178,7 @@ def test_a_solver_without_duals_gets_none(problem_of):
     except om.SolverMissingError:
         pytest.skip("cbc is not here")
     instance = built(p, settings)
-    found = om.solve_instance(instance, "cbc", search="tree", image_program=single(p, settings, "cbc"))
+    found = om.solve_instance(instance, "cbc", search=SMALL_TOO, image_program=single(p, settings, "cbc"))
     assert found.status == "optimal"
     assert not len(instance.image_cuts)
 
@@ -195,7 +195,7 @@ def test_interrupted_in_the_program_of_an_image_it_gives_back_what_it_has(proble
 
     whole = om.solve_instance(p.build(relaxation="hull"), om.Solver(tolerance=1e-6), search="tree")
     found = om.solve_instance(
-        p.build(relaxation="hull"), om.Solver(tolerance=1e-6), search="tree", image_program=Pressed()
+        p.build(relaxation="hull"), om.Solver(tolerance=1e-6), search=SMALL_TOO, image_program=Pressed()
     )
     assert found.interrupted
     assert found.bound <= whole.objective + 1e-9
@@ -206,7 +206,7 @@ def test_scores_by_a_tree_use_them_unless_told_not_to(problem_of, monkeypatch):
     p, seen = problem_of("conv", 4, 3), []
     real = OneImage.__call__
     monkeypatch.setattr(OneImage, "__call__", lambda self, *given: seen.append(given[0].image) or real(self, *given))
-    options = {"strategy": "joint", "search": "tree", "sparsity": "mean"}
+    options = {"strategy": "joint", "search": "tree", "sparsity": "mean", "image_cuts_from": 0}
     with_cuts = om.score(p.network, p.images, p.labels, **as_objects(**options))
     assert set(seen) == {0, 1, 2}
     made = len(seen)
