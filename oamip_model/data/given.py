@@ -72,15 +72,24 @@ def as_dataset(images: AnyImages, labels: ArrayLike | None = None) -> Dataset:
 
 
 def _materialised(loader: Any, labels: ArrayLike | None) -> Dataset:
+    pixels, marks = read_all(loader, labels)
+    if marks is None:
+        raise InputError(f"labels: the {type(loader).__name__} gives images without labels, one each is needed")
+    return Dataset(pixels, check_labels(marks), f"images of a {type(loader).__name__}", int(marks.max()) + 1)
+
+
+def read_all(loader: Any, labels: ArrayLike | None = None) -> tuple[NDArray[np.float64], NDArray[np.int64] | None]:
+    """All images of a torch Dataset or DataLoader, and their labels where every batch has some.
+
+    Raises InputError where labels are given beside it, there are no images, or they do not fit in memory.
+    """
     rereadable(loader)
     if labels is not None:
         raise InputError(f"labels: a {type(loader).__name__} carries its labels, none can be given beside it")
     parts: list[NDArray[np.float64]] = []
-    marks: list[NDArray[np.int64]] = []
+    marks: list[NDArray[np.int64] | None] = []
     held = 0
     for pixels, given in batches(loader):
-        if given is None:
-            raise InputError(f"labels: the {type(loader).__name__} gives images without labels, one each is needed")
         parts.append(pixels)
         marks.append(given)
         held += pixels.size
@@ -91,10 +100,8 @@ def _materialised(loader: Any, labels: ArrayLike | None) -> Dataset:
             )
     if not parts:
         raise InputError("images: the loader gives none, at least one is needed")
-    every = np.concatenate(marks)
-    return Dataset(
-        np.concatenate(parts), check_labels(every), f"images of a {type(loader).__name__}", int(every.max()) + 1
-    )
+    known = [given for given in marks if given is not None]
+    return np.concatenate(parts), np.concatenate(known) if len(known) == len(parts) else None
 
 
 def rereadable(loader: Any) -> Iterable[Any]:

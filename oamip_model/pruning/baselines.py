@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 import oamip_model
 from oamip_model.data import Dataset, check_labels, check_pixels
+from oamip_model.data.given import AnyImages, is_array, read_all
 from oamip_model.errors import InputError
 from oamip_model.network import read_network
 from oamip_model.network.norms import unit_norms
@@ -40,7 +41,7 @@ def baseline_scores(
     method: Baseline,
     seed: int = 0,
     *,
-    images: Dataset | ArrayLike | None = None,
+    images: AnyImages | None = None,
     labels: ArrayLike | None = None,
     batch_size: int = 100,
 ) -> Scores:
@@ -87,6 +88,8 @@ def baseline_scores(
     given, source = images, "images given as arrays"
     if isinstance(images, Dataset):
         given, labels, source = images.images, images.labels, images.source
+    elif images is not None and not is_array(images):
+        (given, labels), source = read_all(images, labels), f"images of a {type(images).__name__}"
     pixels = None if given is None else check_pixels(cast("ArrayLike", given))
     if not isinstance(network, Network):
         network = read_network(network, None if pixels is None else pixels.shape[1:])

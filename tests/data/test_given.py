@@ -1,0 +1,66 @@
+"""Images as callers give them: torch data sets and loaders are taken wherever arrays are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+
+import oamip_model as om
+from oamip_model.data import given
+from oamip_model.data.given import as_dataset
+
+IMAGES, LABELS = torch.rand(7, 4, generator=torch.Generator().manual_seed(1)), torch.arange(7) % 2
+
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        return iter(zip(IMAGES, LABELS, strict=True))
+
+
+@pytest.mark.parametrize(
+    "source", [TensorDataset(IMAGES, LABELS), DataLoader(TensorDataset(IMAGES, LABELS), batch_size=3), Stream()],
+    ids=["dataset", "loader", "iterable"],
+)  # fmt: skip
+def test_images_and_labels_are_those_of_the_arrays(source):
+    data = as_dataset(source)
+    np.testing.assert_allclose(data.images, IMAGES.numpy().astype(float))
+    assert data.labels.tolist() == LABELS.tolist()
+
+
+def test_every_function_takes_a_loader_as_it_takes_arrays():
+    module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    loader, arrays = DataLoader(TensorDataset(IMAGES, LABELS), batch_size=2), (IMAGES.numpy(), LABELS.numpy())
+    one, two = om.score(module, loader), om.score(module, *arrays)
+    np.testing.assert_array_equal(one.by_layer["0"], two.by_layer["0"])
+    network = om.read_network(module, (4,))
+    built = [om.compile_arrays(om.build_instance(network, *images)) for images in ((loader,), arrays)]
+    assert (built[0].matrix != built[1].matrix).nnz == 0
+    scores = om.score(network, loader, method=om.Elimination(amount=0.3))
+    np.testing.assert_array_equal(
+        scores.by_layer["0"], om.score(module, loader, method=om.Elimination(amount=0.3)).by_layer["0"]
+    )
+    taylor = [
+        om.baseline_scores(network, "taylor", images=loader),
+        om.baseline_scores(network, "taylor", images=arrays[0], labels=arrays[1]),
+    ]
+    np.testing.assert_array_equal(taylor[0].by_layer["0"], taylor[1].by_layer["0"])
+
+
+@pytest.mark.parametrize(("source", "labels", "message"), [
+    (DataLoader(IMAGES), None, "labels: the DataLoader gives images without labels"),
+    (DataLoader(TensorDataset(IMAGES, LABELS)), [0], "labels: a DataLoader carries its labels"),
+    (iter([]), None, "images: got list_iterator, accepted are"), ("pictures", [0], "images: got str, accepted are"),
+    (None, [0], "images: got NoneType, accepted are"), (IMAGES.numpy(), None, "labels: got none"),
+    ([["a"], {}], [0, 1], "arrays given by the caller: "),
+])  # fmt: skip
+def test_what_cannot_be_taken_is_refused_in_a_line(source, labels, message):
+    with pytest.raises(om.InputError, match=f"^{message}[^\n]*$"):
+        as_dataset(source, labels)
+
+
+def test_a_loader_that_does_not_fit_in_memory_is_refused(monkeypatch):
+    monkeypatch.setattr(given, "_MOST_NUMBERS", 20)
+    with pytest.raises(om.InputError, match=r"^images: those of the TensorDataset take more than"):
+        as_dataset(TensorDataset(torch.ones(2000, 4), torch.zeros(2000, dtype=torch.int64)))
