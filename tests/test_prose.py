@@ -10,12 +10,26 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-DONE = ("bounds", "data", "page", "refit", "tightening", "torchnet", "training")
-"""Rooms whose first lines all keep to the rules; the others follow."""
+DONE = (
+    "bounds",
+    "data",
+    "demo",
+    "formulation",
+    "page",
+    "pruning",
+    "refit",
+    "study",
+    "tightening",
+    "torchnet",
+    "training",
+)
+"""Rooms whose first lines all keep to the rules, besides the files at the top; the others follow."""
 MOST = 80
 PRIVATE = re.compile(r"\b(stays?|goes|told|tells|rungs?|harm|what (was|is) found)\b", re.IGNORECASE)
 """Words of our own for: is kept, is removed, reported, method, loss, incumbent."""
-FILES = sorted(path for room in DONE for path in (ROOT / "oamip_model" / room).rglob("*.py"))
+FILES = sorted(
+    [*ROOT.glob("oamip_model/*.py"), *(p for room in DONE for p in (ROOT / "oamip_model" / room).rglob("*.py"))]
+)
 
 
 def documented(tree: ast.Module) -> Iterator[tuple[str, str]]:

@@ -6,7 +6,6 @@ The bounds hold for every score (mathematics:bounds-3).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -17,9 +16,10 @@ from oamip_model.bounds.interval import OUTWARD, affine_interval, interval_bound
 from oamip_model.bounds.linear import Linear, affine_of, box_range, output_of
 from oamip_model.bounds.relax import Functions, affine_functions, max_functions, relu_functions
 from oamip_model.bounds.report import layer_report
+from oamip_model.bounds.substitution import collect, selection, transposed
 from oamip_model.bounds.types import Bounds, Validity
 from oamip_model.clock import Deadline, TimeIsUp, within
-from oamip_model.network.ops import Array, ChannelScale, Dense, Identity
+from oamip_model.network.ops import Array, Dense, Identity
 from oamip_model.network.types import IMAGE, Layer, Network, Term
 
 _ENTRIES = 4_000_000
@@ -45,16 +45,17 @@ def crown_bounds(
     that of Zhang, Weng, Chen, Hsieh and Daniel 2018 (arXiv 1811.00866), with the scores as inputs. Raises InputError as
     :func:`interval_bounds` does.
 
-    Example:
-        >>> import numpy as np, torch, oamip_model as om
-        >>> _ = torch.manual_seed(0)
-        >>> layers = [torch.nn.Conv2d(1, 1, 2), torch.nn.ReLU(), torch.nn.Conv2d(1, 2, 2), torch.nn.ReLU()]
-        >>> module = torch.nn.Sequential(*layers, torch.nn.Flatten(), torch.nn.Linear(8, 2)).eval()
-        >>> network = om.read_network(module, (1, 4, 4))
-        >>> images = np.random.default_rng(0).normal(size=(3, 1, 4, 4))
-        >>> crown, interval = crown_bounds(network, images), om.compute_bounds(network, images, "interval")
-        >>> bool((crown.upper[1] - crown.lower[1]).sum() < (interval.upper[1] - interval.lower[1]).sum())
-        True
+    Examples
+    --------
+    >>> import numpy as np, torch, oamip_model as om
+    >>> _ = torch.manual_seed(0)
+    >>> layers = [torch.nn.Conv2d(1, 1, 2), torch.nn.ReLU(), torch.nn.Conv2d(1, 2, 2), torch.nn.ReLU()]
+    >>> module = torch.nn.Sequential(*layers, torch.nn.Flatten(), torch.nn.Linear(8, 2)).eval()
+    >>> network = om.read_network(module, (1, 4, 4))
+    >>> images = np.random.default_rng(0).normal(size=(3, 1, 4, 4))
+    >>> crown, interval = crown_bounds(network, images), om.compute_bounds(network, images, "interval")
+    >>> bool((crown.upper[1] - crown.lower[1]).sum() < (interval.upper[1] - interval.lower[1]).sum())
+    True
     """
     deadline = Deadline(time_limit)
     base = interval_bounds(network, images, validity=validity, epsilon=epsilon)
@@ -86,7 +87,7 @@ class _Crown:
         self.out_upper: list[Array] = []
         # The matrices of the layer that is being bounded, by term: every part of its pre-activations reads them.
         self.matrices: dict[int, sp.csr_array] = {}
-        self.back = [[_transposed(term) for term in layer.terms] for layer in network.layers]
+        self.back = [[transposed(term) for term in layer.terms] for layer in network.layers]
 
     def run(self) -> Bounds:
         reports = list(self.base.reports)
@@ -228,7 +229,7 @@ class _Crown:
         waiting: dict[int, Array] = {}
         for number, term in enumerate(self.network.layers[k].terms):
             if term.source != IMAGE or self.base.epsilon > 0:
-                _collect(waiting, term.source, sign * self.rows(number, term, both))
+                collect(waiting, term.source, sign * self.rows(number, term, both))
         for j in range(k - 1, -1, -1):
             if j not in waiting:
                 continue
@@ -248,11 +249,11 @@ class _Crown:
                 continue
             pre = plus * f.slope[0][image] + minus * f.slope[1][image]
             if f.entry is not None:
-                pre = pre @ _selection(f.entry[image], int(np.prod(layer.pre_shape)))
+                pre = pre @ selection(f.entry[image], int(np.prod(layer.pre_shape)))
             value = value + pre @ self.fixed[j][image]
             for term, back in zip(layer.terms, self.back[j], strict=True):
                 if term.source != IMAGE or self.base.epsilon > 0:
-                    _collect(waiting, term.source, back(pre))
+                    collect(waiting, term.source, back(pre))
         value = value + np.minimum(gains, 0.0).sum(axis=1)
         if IMAGE in waiting:
             value = value - self.base.epsilon * np.abs(waiting[IMAGE]).sum(axis=1)
@@ -293,31 +294,3 @@ def gains(network: Network, k: int) -> bool:
 
 def _copies(layer: Layer) -> bool:
     return len(layer.terms) == 1 and isinstance(layer.terms[0].map, Identity) and not layer.bias.any()
-
-
-def _collect(waiting: dict[int, Array], source: int, coefficients: Array) -> None:
-    waiting[source] = waiting[source] + coefficients if source in waiting else coefficients
-
-
-def _selection(entry: NDArray[np.int64], size: int) -> sp.csr_array:
-    return sp.csr_array((np.ones(len(entry)), (np.arange(len(entry)), entry)), shape=(len(entry), size))
-
-
-def _transposed(term: Term) -> Callable[[Array], Array]:
-    """The map from coefficients of a term's outputs, (rows, outputs), to those of its inputs, (rows, inputs)."""
-    if isinstance(term.map, Dense):
-        weight = term.map.weight
-        return lambda c: c @ weight
-    if isinstance(term.map, Identity):
-        return lambda c: c
-    if isinstance(term.map, ChannelScale):
-        scale = np.repeat(term.map.scale, int(np.prod(term.input_shape[1:])))
-        return lambda c: c * scale
-    matrix: list[sp.csr_array] = []
-
-    def back(c: Array) -> Array:
-        if not matrix:
-            matrix.append(sp.csr_array(term.map.matrix(term.input_shape).T))
-        return np.ascontiguousarray((matrix[0] @ c.T).T)
-
-    return back

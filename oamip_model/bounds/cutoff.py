@@ -22,9 +22,10 @@ class Cutoff:
     objective is no larger, in both sound gates, and fit no other program. Raises InputError for values that are no
     numbers.
 
-    Example:
-        >>> Cutoff(0.25, [3, 1], weight=5).labels
-        (3, 1)
+    Examples
+    --------
+    >>> Cutoff(0.25, [3, 1], weight=5).labels
+    (3, 1)
     """
 
     objective: float

@@ -44,13 +44,14 @@ def interval_bounds(
 
     Raises InputError for images, an epsilon or a validity that do not fit.
 
-    Example:
-        >>> import numpy as np, torch, oamip_model as om
-        >>> module = torch.nn.Sequential(torch.nn.Linear(2, 1), torch.nn.ReLU(), torch.nn.Linear(1, 2)).eval()
-        >>> network = om.read_network(module)
-        >>> bounds = interval_bounds(network, np.ones((1, 2)))
-        >>> bool(bounds.constant(0).all())
-        True
+    Examples
+    --------
+    >>> import numpy as np, torch, oamip_model as om
+    >>> module = torch.nn.Sequential(torch.nn.Linear(2, 1), torch.nn.ReLU(), torch.nn.Linear(1, 2)).eval()
+    >>> network = om.read_network(module)
+    >>> bounds = interval_bounds(network, np.ones((1, 2)))
+    >>> bool(bounds.constant(0).all())
+    True
     """
     check_epsilon(epsilon)
     if validity not in get_args(Validity):

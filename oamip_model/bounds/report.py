@@ -36,10 +36,11 @@ def layer_report(
 
     Both are pairs (L, U); ``before`` is None for the first method.
 
-    Example:
-        >>> import numpy as np
-        >>> layer_report("interval", "0", None, (np.array([[-1.0, 0.5]]), np.array([[1.0, 2.5]])), 0.1).unstable
-        1
+    Examples
+    --------
+    >>> import numpy as np
+    >>> layer_report("interval", "0", None, (np.array([[-1.0, 0.5]]), np.array([[1.0, 2.5]])), 0.1).unstable
+    1
     """
     low, high = after
     off, on = high <= 0, (low >= 0) & (high > 0)

@@ -50,13 +50,14 @@ def as_dataset(images: AnyImages, labels: ArrayLike | None = None) -> Dataset:
 
     Raises InputError where labels are missing or given twice, or the images of a loader do not fit in memory.
 
-    Example:
-        >>> import torch
-        >>> from torch.utils.data import DataLoader, TensorDataset
-        >>> loader = DataLoader(TensorDataset(torch.ones(5, 4), torch.tensor([0, 1, 0, 1, 1])), batch_size=2)
-        >>> data = as_dataset(loader)
-        >>> data.images.shape, data.labels.tolist(), data.source
-        ((5, 4), [0, 1, 0, 1, 1], 'images of a DataLoader')
+    Examples
+    --------
+    >>> import torch
+    >>> from torch.utils.data import DataLoader, TensorDataset
+    >>> loader = DataLoader(TensorDataset(torch.ones(5, 4), torch.tensor([0, 1, 0, 1, 1])), batch_size=2)
+    >>> data = as_dataset(loader)
+    >>> data.images.shape, data.labels.tolist(), data.source
+    ((5, 4), [0, 1, 0, 1, 1], 'images of a DataLoader')
     """
     if isinstance(images, Dataset):
         if labels is not None:

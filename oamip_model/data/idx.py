@@ -30,13 +30,14 @@ def read_idx(path: str | Path, axes: int) -> NDArray[np.uint8]:
     Raises InputError, naming the file, where it cannot be read, is not such a file, or has not exactly the data that
     its header promises.
 
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder) / "labels"
-        ...     _ = path.write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 2, 7, 3]))
-        ...     read_idx(path, axes=1).tolist()
-        [7, 3]
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "labels"
+    ...     _ = path.write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 2, 7, 3]))
+    ...     read_idx(path, axes=1).tolist()
+    [7, 3]
     """
     source = Path(path)
     if not source.exists():

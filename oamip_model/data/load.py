@@ -46,13 +46,14 @@ def load_dataset(
     Nothing stands in for a source that is not there: InputError says where it was looked for. It is raised too for a
     damaged file, images and labels that do not fit together, NaN pixels, and labels that are not integers >= 0.
 
-    Example:
-        >>> import oamip_model as om
-        >>> images, labels = om.load_dataset()
-        >>> images.shape, labels.shape
-        ((1500, 1, 28, 28), (1500,))
-        >>> om.load_dataset("fashion-mnist-2000", split="test").source
-        'fashion-mnist-2000 (embedded), test split, 500 images'
+    Examples
+    --------
+    >>> import oamip_model as om
+    >>> images, labels = om.load_dataset()
+    >>> images.shape, labels.shape
+    ((1500, 1, 28, 28), (1500,))
+    >>> om.load_dataset("fashion-mnist-2000", split="test").source
+    'fashion-mnist-2000 (embedded), test split, 500 images'
     """
     if split not in (None, "train", "test", "all"):
         raise InputError(f"split: got {split!r}, accepted are train, test and all")

@@ -26,12 +26,13 @@ def read_npz(path: str | Path) -> dict[str, tuple[NDArray[np.generic], NDArray[n
     test_images, test_labels. Pickled objects are refused.
     Raises InputError, naming the file, where it cannot be read or has none of these pairs.
 
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     np.savez(Path(folder) / "two.npz", x=np.zeros((2, 8, 8)), y=np.array([0, 1]))
-        ...     {split: images.shape for split, (images, _) in read_npz(Path(folder) / "two.npz").items()}
-        {'': (2, 8, 8)}
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.savez(Path(folder) / "two.npz", x=np.zeros((2, 8, 8)), y=np.array([0, 1]))
+    ...     {split: images.shape for split, (images, _) in read_npz(Path(folder) / "two.npz").items()}
+    {'': (2, 8, 8)}
     """
     source = Path(path)
     if not source.exists():

@@ -67,8 +67,8 @@ def instance_data(
         raise InputError(f"bounds: the gate {gate.name} is defined by interval bounds, got {bounds.method}")
     scale_from = interval_bounds(network, x, validity="every score", epsilon=epsilon)
     layout = arrange(network, x, bounds, scale_from, gate)
-    if groups_of(settings.relaxation) > 1:
-        layout.parts = partition(layout, groups_of(settings.relaxation))
+    if groups_of(settings.relaxation or "big-m") > 1:
+        layout.parts = partition(layout, groups_of(settings.relaxation or "big-m"))
     sizes = {group.name: group.size for group in network.groups}
     images_, classes = range(len(x)), range(network.classes)
     data: dict[str, Any] = {
@@ -125,14 +125,15 @@ def build_instance(
     :class:`oamip_model.formulation.Formulation` by default; bounds: a method's name or a
     :class:`oamip_model.bounds.Bounds`. Raises InputError for whatever does not fit.
 
-    Example:
-        >>> import numpy as np, torch, oamip_model as om
-        >>> _ = torch.manual_seed(0)
-        >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
-        >>> program = om.Formulation(loss="hinge")
-        >>> instance = build_instance(om.read_network(module), np.ones((1, 2)), [0], program)
-        >>> len(instance.s), instance.objective.sense.name
-        (3, 'minimize')
+    Examples
+    --------
+    >>> import numpy as np, torch, oamip_model as om
+    >>> _ = torch.manual_seed(0)
+    >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    >>> program = om.Formulation(loss="hinge")
+    >>> instance = build_instance(om.read_network(module), np.ones((1, 2)), [0], program)
+    >>> len(instance.s), instance.objective.sense.name
+    (3, 'minimize')
     """
     settings = (formulation or Formulation()).settled()
     x, y = (cast("Any", images), labels) if is_array(images) and labels is not None else as_dataset(images, labels)

@@ -101,14 +101,15 @@ class MatrixConstraint(IndexedConstraint):
     Writers, solvers and transformations see ordinary indexed constraints; :func:`oamip_model.solving.compile_arrays`
     takes the matrix as it is.
 
-    Example:
-        >>> import numpy as np, pyomo.environ as pyo
-        >>> model = pyo.ConcreteModel()
-        >>> model.x = pyo.Var([0, 1], within=pyo.NonNegativeReals)
-        >>> rule = lambda m: MatrixRows.of(["row"], upper=4.0).plus(m.x, [1], 2.0)
-        >>> model.limit = MatrixConstraint(rule=rule)
-        >>> print(model.limit["row"].expr)
-        2.0*x[1]  <=  4.0
+    Examples
+    --------
+    >>> import numpy as np, pyomo.environ as pyo
+    >>> model = pyo.ConcreteModel()
+    >>> model.x = pyo.Var([0, 1], within=pyo.NonNegativeReals)
+    >>> rule = lambda m: MatrixRows.of(["row"], upper=4.0).plus(m.x, [1], 2.0)
+    >>> model.limit = MatrixConstraint(rule=rule)
+    >>> print(model.limit["row"].expr)
+    2.0*x[1]  <=  4.0
     """
 
     # Class-wide values for the moment in which Pyomo copies a model and components exist without their state.

@@ -31,9 +31,10 @@ def validity_of(gate: str) -> Validity:
 
     Those of the published gate must hold for the trained network only.
 
-    Example:
-        >>> validity_of("published"), validity_of("switch")
-        ('trained network', 'every score')
+    Examples
+    --------
+    >>> validity_of("published"), validity_of("switch")
+    ('trained network', 'every score')
     """
     return gate_named(gate).validity
 
@@ -56,9 +57,10 @@ class Formulation(Checked):
 
     See mathematics:objective-1.
 
-    Example:
-        >>> Formulation(gate="switch", scores="binary").epsilon
-        0.0
+    Examples
+    --------
+    >>> Formulation(gate="switch", scores="binary").epsilon
+    0.0
     """
 
     gate: str = option(
@@ -110,9 +112,10 @@ class Formulation(Checked):
     def settled(self, relaxation: str = "big-m") -> Formulation:
         """The formulation with this relaxation, where it has none yet.
 
-        Example:
-            >>> Formulation().settled("hull").relaxation, Formulation(relaxation="big-m").settled("hull").relaxation
-            ('hull', 'big-m')
+        Examples
+        --------
+        >>> Formulation().settled("hull").relaxation, Formulation(relaxation="big-m").settled("hull").relaxation
+        ('hull', 'big-m')
         """
         return self if self.relaxation is not None else replace(self, relaxation=relaxation)
 

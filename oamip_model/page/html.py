@@ -46,12 +46,13 @@ class Page:
     Whatever is added is escaped, so that names and messages of others cannot become markup. Nothing in the page refers
     to another file, and it needs no scripts.
 
-    Example:
-        >>> page = Page("Run 7", "two solvers")
-        >>> page.section("Times")
-        >>> page.table(["solver", "seconds"], [["highs", "1.5"], ["<cbc>", Cell("none", "alert")]])
-        >>> "&lt;cbc&gt;" in page.html()
-        True
+    Examples
+    --------
+    >>> page = Page("Run 7", "two solvers")
+    >>> page.section("Times")
+    >>> page.table(["solver", "seconds"], [["highs", "1.5"], ["<cbc>", Cell("none", "alert")]])
+    >>> "&lt;cbc&gt;" in page.html()
+    True
     """
 
     def __init__(self, title: str, subtitle: str = "") -> None:

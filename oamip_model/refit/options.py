@@ -57,9 +57,10 @@ class Refit:
     def reaches(self, level: str) -> bool:
         """Whether this level, one of LEVELS, is asked for.
 
-        Example:
-            >>> Refit(level="output").reaches("least-squares"), Refit(level="output").reaches("outgoing")
-            (True, False)
+        Examples
+        --------
+        >>> Refit(level="output").reaches("least-squares"), Refit(level="output").reaches("outgoing")
+        (True, False)
         """
         return LEVELS.index(level) <= LEVELS.index(self.level)
 

@@ -55,10 +55,11 @@ class RefitReport:
     def summary(self) -> str:
         """Two sentences: agreement or accuracy after each level, and what is proved.
 
-        Example:
-            >>> stages = (Stage("removal", 0.5, 0.7, None, 0.0), Stage("least-squares", 0.1, 0.9, None, 0.2))
-            >>> print(RefitReport("least-squares", 60, "images given as arrays", None, stages, ()).summary())
-            refit from 60 images (images given as arrays), agreement with the trained network: removal 70.0 %, ...
+        Examples
+        --------
+        >>> stages = (Stage("removal", 0.5, 0.7, None, 0.0), Stage("least-squares", 0.1, 0.9, None, 0.2))
+        >>> print(RefitReport("least-squares", 60, "images given as arrays", None, stages, ()).summary())
+        refit from 60 images (images given as arrays), agreement with the trained network: removal 70.0 %, ...
         """
         parts = [f"{stage.name} {_percent(stage.accuracy, stage.agreement)}" for stage in self.stages]
         measure = "agreement with the trained network"

@@ -80,12 +80,13 @@ def slim_network(network: Network, keep: Mapping[str, NDArray[np.bool_]]) -> Sli
 
     keep: {group: (units,) True where the unit is kept}.
 
-    Example:
-        >>> import torch, oamip_model as om
-        >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
-        >>> slim = slim_network(om.read_network(module, (4,)), {"0": np.array([True, False, True])})
-        >>> [term.map.weight.shape for layer in slim.network.layers for term in layer.terms]
-        [(2, 4), (2, 2)]
+    Examples
+    --------
+    >>> import torch, oamip_model as om
+    >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    >>> slim = slim_network(om.read_network(module, (4,)), {"0": np.array([True, False, True])})
+    >>> [term.map.weight.shape for layer in slim.network.layers for term in layer.terms]
+    [(2, 4), (2, 2)]
     """
     masks = {g: np.asarray(keep[group.name], dtype=bool) for g, group in enumerate(network.groups)}
     try:

@@ -56,13 +56,14 @@ def image_stream(network: Network, images: AnyImages, batch_size: int = 500) -> 
 
     Raises InputError where there are no images, they do not fit the network, or they could be read only once.
 
-    Example:
-        >>> import torch, oamip_model as om
-        >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
-        >>> network = om.read_network(module, input_shape=(4,))
-        >>> loader = torch.utils.data.DataLoader(torch.ones(5, 4), batch_size=2)
-        >>> [len(batch) for batch, labels in image_stream(network, loader)]
-        [2, 2, 1]
+    Examples
+    --------
+    >>> import torch, oamip_model as om
+    >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    >>> network = om.read_network(module, input_shape=(4,))
+    >>> loader = torch.utils.data.DataLoader(torch.ones(5, 4), batch_size=2)
+    >>> [len(batch) for batch, labels in image_stream(network, loader)]
+    [2, 2, 1]
     """
     if isinstance(images, Dataset):
         network.check_images(images.images[:1])

@@ -39,15 +39,16 @@ def compute_bounds(
     program alone. Raises InputError for whatever does not fit, and where no scores have an objective as low as the
     cutoff.
 
-    Example:
-        >>> import numpy as np, torch, oamip_model as om
-        >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
-        >>> network = om.read_network(module)
-        >>> compute_bounds(network, np.zeros((4, 2)), "lp").upper[1].shape
-        (4, 2)
-        >>> found = compute_bounds(network, np.zeros((4, 2)), "lp", cutoff=om.Cutoff(5.0, [0, 1, 0, 1]))
-        >>> found.cutoff.objective
-        5.0
+    Examples
+    --------
+    >>> import numpy as np, torch, oamip_model as om
+    >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    >>> network = om.read_network(module)
+    >>> compute_bounds(network, np.zeros((4, 2)), "lp").upper[1].shape
+    (4, 2)
+    >>> found = compute_bounds(network, np.zeros((4, 2)), "lp", cutoff=om.Cutoff(5.0, [0, 1, 0, 1]))
+    >>> found.cutoff.objective
+    5.0
     """
     asked = as_tightening(method)
     name, limit = asked.method, asked.time_limit

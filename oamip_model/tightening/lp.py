@@ -55,17 +55,18 @@ def lp_bounds(
     each program holds the whole network and the rows of :func:`oamip_model.tightening.limit.limited`. Raises InputError
     for bounds of another kind, for a solver without duals, and where no scores have an objective as low.
 
-    Example:
-        >>> import numpy as np, torch, oamip_model as om
-        >>> _ = torch.manual_seed(0)
-        >>> parts = [torch.nn.Conv2d(1, 3, 2), torch.nn.ReLU(), torch.nn.Conv2d(3, 3, 2), torch.nn.ReLU()]
-        >>> module = torch.nn.Sequential(*parts, torch.nn.Flatten(), torch.nn.Linear(12, 2)).eval()
-        >>> network = om.read_network(module, (1, 4, 4))
-        >>> images = np.random.default_rng(0).normal(size=(1, 1, 4, 4))
-        >>> crown = om.compute_bounds(network, images, "crown")
-        >>> lp = lp_bounds(network, images, crown)
-        >>> bool((lp.upper[2] < crown.upper[2]).any())
-        True
+    Examples
+    --------
+    >>> import numpy as np, torch, oamip_model as om
+    >>> _ = torch.manual_seed(0)
+    >>> parts = [torch.nn.Conv2d(1, 3, 2), torch.nn.ReLU(), torch.nn.Conv2d(3, 3, 2), torch.nn.ReLU()]
+    >>> module = torch.nn.Sequential(*parts, torch.nn.Flatten(), torch.nn.Linear(12, 2)).eval()
+    >>> network = om.read_network(module, (1, 4, 4))
+    >>> images = np.random.default_rng(0).normal(size=(1, 1, 4, 4))
+    >>> crown = om.compute_bounds(network, images, "crown")
+    >>> lp = lp_bounds(network, images, crown)
+    >>> bool((lp.upper[2] < crown.upper[2]).any())
+    True
     """
     get_backend(solver)
     free = cutoff is None

@@ -64,16 +64,17 @@ def mip_bounds(
     InputError for bounds of another kind, for a solver that tells no dual bound, and where no scores have an objective
     as low.
 
-    Example:
-        >>> import numpy as np, torch, oamip_model as om
-        >>> _ = torch.manual_seed(0)
-        >>> parts = [torch.nn.Linear(3, 8), torch.nn.ReLU(), torch.nn.Linear(8, 8), torch.nn.ReLU()]
-        >>> parts += [torch.nn.Linear(8, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2)]
-        >>> network = om.read_network(torch.nn.Sequential(*parts).eval())
-        >>> images = np.random.default_rng(0).normal(size=(1, 3))
-        >>> lp = om.compute_bounds(network, images, "lp")
-        >>> bool((mip_bounds(network, images, lp).upper[2] < lp.upper[2]).any())
-        True
+    Examples
+    --------
+    >>> import numpy as np, torch, oamip_model as om
+    >>> _ = torch.manual_seed(0)
+    >>> parts = [torch.nn.Linear(3, 8), torch.nn.ReLU(), torch.nn.Linear(8, 8), torch.nn.ReLU()]
+    >>> parts += [torch.nn.Linear(8, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2)]
+    >>> network = om.read_network(torch.nn.Sequential(*parts).eval())
+    >>> images = np.random.default_rng(0).normal(size=(1, 3))
+    >>> lp = om.compute_bounds(network, images, "lp")
+    >>> bool((mip_bounds(network, images, lp).upper[2] < lp.upper[2]).any())
+    True
     """
     if Capability.DUAL_BOUND not in get_backend(solver).capabilities:
         raise InputError(f"solver: {solver} tells no dual bound where it stops early, which mip needs")

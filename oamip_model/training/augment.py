@@ -16,9 +16,10 @@ def crop_and_flip(batch: torch.Tensor) -> torch.Tensor:
     Zeros come in where an image was moved away. The numbers are drawn by torch's generator of the CPU, so that they do
     not depend on the device.
 
-    Example:
-        >>> crop_and_flip(torch.ones(5, 1, 8, 8)).shape
-        torch.Size([5, 1, 8, 8])
+    Examples
+    --------
+    >>> crop_and_flip(torch.ones(5, 1, 8, 8)).shape
+    torch.Size([5, 1, 8, 8])
     """
     count, _, height, width = batch.shape
     top, left = torch.randint(0, 2 * PADDING + 1, (2, count, 1))

@@ -26,10 +26,11 @@ def logits(network: nn.Module | Replays, images: ArrayLike, batch_size: int = 20
         and on its own device, and has its own mode again afterwards
     Raises InputError where the network cannot take images of this shape.
 
-    Example:
-        >>> import numpy as np, oamip_model as om
-        >>> logits(om.make_network("fc3"), np.zeros((4, 1, 28, 28))).shape
-        (4, 10)
+    Examples
+    --------
+    >>> import numpy as np, oamip_model as om
+    >>> logits(om.make_network("fc3"), np.zeros((4, 1, 28, 28))).shape
+    (4, 10)
     """
     _whole("batch_size", batch_size)
     pixels = check_pixels(images)
@@ -49,11 +50,12 @@ def accuracy(network: nn.Module | Replays, images: ArrayLike, labels: ArrayLike,
 
     Raises InputError where images, labels and network do not fit together, or a logit is NaN or infinite.
 
-    Example:
-        >>> import oamip_model as om
-        >>> images, labels = om.load_dataset(split="test")
-        >>> 0 <= om.accuracy(om.make_network("fc3"), images, labels) < 0.3
-        True
+    Examples
+    --------
+    >>> import oamip_model as om
+    >>> images, labels = om.load_dataset(split="test")
+    >>> 0 <= om.accuracy(om.make_network("fc3"), images, labels) < 0.3
+    True
     """
     outputs = logits(network, images, batch_size)
     marks = check_labels(labels, outputs.shape[1])

@@ -62,11 +62,12 @@ def auxiliary_classifier(shape: Sequence[int], classes: int, seed: int = 0) -> n
     dense, ReLU, dense. Its sizes, 16 filters and 32 hidden neurons, are small, because every ReLU in it is a binary
     variable of a program for each image.
 
-    Example:
-        >>> [type(part).__name__ for part in auxiliary_classifier((100,), 10)]
-        ['Linear', 'ReLU', 'Linear']
-        >>> auxiliary_classifier((6, 24, 24), 10)(torch.zeros(2, 6, 24, 24)).shape
-        torch.Size([2, 10])
+    Examples
+    --------
+    >>> [type(part).__name__ for part in auxiliary_classifier((100,), 10)]
+    ['Linear', 'ReLU', 'Linear']
+    >>> auxiliary_classifier((6, 24, 24), 10)(torch.zeros(2, 6, 24, 24)).shape
+    torch.Size([2, 10])
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
@@ -114,13 +115,14 @@ def train_greedy(
     Raises InputError for anything out of range, or a module that is no chain, and OamipError where a loss is no longer
     a number; the module then has the weights from before.
 
-    Example:
-        >>> import oamip_model as om
-        >>> data = om.load_dataset()
-        >>> module = om.make_network("dense-32-16")
-        >>> result = om.train_greedy(module, data.images, data.labels, epochs=5, threads=1)
-        >>> list(result.heads), result.accuracy > 0.5
-        (['fc1', 'fc2'], True)
+    Examples
+    --------
+    >>> import oamip_model as om
+    >>> data = om.load_dataset()
+    >>> module = om.make_network("dense-32-16")
+    >>> result = om.train_greedy(module, data.images, data.labels, epochs=5, threads=1)
+    >>> list(result.heads), result.accuracy > 0.5
+    (['fc1', 'fc2'], True)
     """
     recipe = Recipe(**options)
     if recipe.early_stop is not None:

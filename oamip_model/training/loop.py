@@ -60,13 +60,14 @@ def train(
     is in eval mode, on the device where it was. Raises InputError for anything out of range, and OamipError where the
     loss is no longer a number; the module then has the weights from before.
 
-    Example:
-        >>> import oamip_model as om
-        >>> data = om.load_dataset()
-        >>> module = om.make_network("dense-32")
-        >>> result = om.train(module, data.images, data.labels, epochs=2, threads=1)
-        >>> len(result.losses), result.accuracy > 0.5, module.training
-        (2, True, False)
+    Examples
+    --------
+    >>> import oamip_model as om
+    >>> data = om.load_dataset()
+    >>> module = om.make_network("dense-32")
+    >>> result = om.train(module, data.images, data.labels, epochs=2, threads=1)
+    >>> len(result.losses), result.accuracy > 0.5, module.training
+    (2, True, False)
     """
     recipe = Recipe(**options)
     trainer = Trainer(module, images, labels, recipe)

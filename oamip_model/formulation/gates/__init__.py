@@ -38,9 +38,10 @@ def gate_named(name: str) -> Gate:
 
     Raises InputError, with the accepted names, for one that is unknown.
 
-    Example:
-        >>> gate_named("switch").scores
-        ('binary',)
+    Examples
+    --------
+    >>> gate_named("switch").scores
+    ('binary',)
     """
     return GATES.named(name)
 
@@ -53,9 +54,10 @@ def gate_names() -> tuple[str, ...]:
 def gate_for(scores: str) -> str:
     """The gate's name for "continuous" or "binary" scores where none is asked for.
 
-    Example:
-        >>> gate_for("binary")
-        'switch'
+    Examples
+    --------
+    >>> gate_for("binary")
+    'switch'
     """
     return _OF_SCORES[scores]
 

@@ -33,9 +33,10 @@ def loss_named(name: str) -> Loss:
 
     Raises InputError, with the accepted names, for one that is unknown.
 
-    Example:
-        >>> loss_named("hinge").margined
-        True
+    Examples
+    --------
+    >>> loss_named("hinge").margined
+    True
     """
     return LOSSES.named(name)
 

@@ -85,9 +85,10 @@ def cross_entropy(logits: Array, labels: NDArray[np.int64]) -> Array:
 
     Logits have the shape (n, classes) and labels (n,).
 
-    Example:
-        >>> cross_entropy(np.zeros((1, 2)), np.array([0])).round(4).tolist()
-        [0.6931]
+    Examples
+    --------
+    >>> cross_entropy(np.zeros((1, 2)), np.array([0])).round(4).tolist()
+    [0.6931]
     """
     largest = logits.max(axis=1)
     total = largest + np.log(np.exp(logits - largest[:, None]).sum(axis=1))
@@ -106,10 +107,11 @@ def tangent(points: Array, labels: NDArray[np.int64]) -> tuple[Array, Array]:
     the point by less than classes * 1e-9. Solvers cannot do with coefficients that small: HiGHS drops them, so that the
     row is no longer valid, and CBC scales by them and calls points optimal that are not.
 
-    Example:
-        >>> gradient, constant = tangent(np.array([[0.0, 0.0], [40.0, 0.0]]), np.array([0, 0]))
-        >>> gradient.tolist(), constant.round(4).tolist()
-        ([[-0.5, 0.5], [0.0, 0.0]], [0.6931, 0.0])
+    Examples
+    --------
+    >>> gradient, constant = tangent(np.array([[0.0, 0.0], [40.0, 0.0]]), np.array([0, 0]))
+    >>> gradient.tolist(), constant.round(4).tolist()
+    ([[-0.5, 0.5], [0.0, 0.0]], [0.6931, 0.0])
     """
     weights = np.exp(points - points.max(axis=1, keepdims=True))
     weights /= weights.sum(axis=1, keepdims=True)

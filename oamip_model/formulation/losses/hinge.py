@@ -53,11 +53,12 @@ class Hinge(Loss):
     def torch_sum(self, logits: Tensor, labels: Tensor, margin: float) -> tuple[float, Tensor]:
         """The sum of the losses, and a subgradient.
 
-        Example:
-            >>> import torch
-            >>> total, slope = Hinge().torch_sum(torch.tensor([[2.0, 1.5], [2.0, 0.0]]), torch.tensor([0, 0]), 1.0)
-            >>> total, slope.tolist()
-            (0.5, [[-1.0, 1.0], [-0.0, 0.0]])
+        Examples
+        --------
+        >>> import torch
+        >>> total, slope = Hinge().torch_sum(torch.tensor([[2.0, 1.5], [2.0, 0.0]]), torch.tensor([0, 0]), 1.0)
+        >>> total, slope.tolist()
+        (0.5, [[-1.0, 1.0], [-0.0, 0.0]])
         """
         import torch
 

@@ -11,9 +11,10 @@ def groups_of(relaxation: str | None) -> int:
 
     It is 1 for ``hull``, which starts from it.
 
-    Example:
-        >>> groups_of("partition-4"), groups_of("hull"), groups_of("big-m")
-        (4, 1, 0)
+    Examples
+    --------
+    >>> groups_of("partition-4"), groups_of("hull"), groups_of("big-m")
+    (4, 1, 0)
     """
     if relaxation is not None and relaxation.startswith("partition-"):
         return int(relaxation.removeprefix("partition-"))

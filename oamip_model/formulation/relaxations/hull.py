@@ -90,8 +90,11 @@ class HullCuts:
         return rows
 
     def _cuts(self, point: Array, sign: float, at: NDArray[np.bool_]) -> tuple[sp.csr_array, Array, Array]:
-        """For each ReLU the most violated cut of the family (sign 1) or of its mirror image (-1), as a row, its upper
-        limit, and by how much the point violates it; for those not ``at``, an empty row."""
+        """For each ReLU the most violated cut of the family, as a row.
+
+        Returns its upper limit too, and by how much the point violates it; an empty row for ReLUs not ``at``. The sign
+        is 1 for the family and -1 for its mirror image.
+        """
         x, g, count = self.inputs, self.gated, len(self.gated.act)
         weight, b = sign * x.weight, sign * x.constant
         low, high = (x.low, x.high) if sign > 0 else (-x.high, -x.low)

@@ -33,9 +33,10 @@ def sparsity_named(name: str) -> Sparsity:
 
     Raises InputError, with the accepted names, for one that is unknown.
 
-    Example:
-        >>> sparsity_named("mean").name
-        'mean'
+    Examples
+    --------
+    >>> sparsity_named("mean").name
+    'mean'
     """
     return SPARSITIES.named(name)
 

@@ -125,9 +125,10 @@ def published_sparsity(sums: list[float], sizes: list[int], divisors: list[int])
 
     I_l = (sum - 2 size) / D_l; with one layer, that layer's.
 
-    Example:
-        >>> published_sparsity([1.0, 2.0], [2, 4], [2, 4])
-        -1.5
+    Examples
+    --------
+    >>> published_sparsity([1.0, 2.0], [2, 4], [2, 4])
+    -1.5
     """
     terms = sorted((s - 2.0 * k) / d for s, k, d in zip(sums, sizes, divisors, strict=True))
     return float(sum(terms[-max(1, len(terms) - 1) :]))
