@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -14,9 +13,10 @@ from oamip_model.bounds.interval import OUTWARD, affine_interval, interval_bound
 from oamip_model.bounds.linear import Linear, affine_of, box_range, output_of
 from oamip_model.bounds.relax import Functions, affine_functions, max_functions, relu_functions
 from oamip_model.bounds.report import layer_report
+from oamip_model.bounds.transposed import selection, transposed
 from oamip_model.bounds.types import Bounds, Validity
 from oamip_model.clock import Deadline, TimeIsUp, within
-from oamip_model.network.ops import Array, ChannelScale, Dense, Identity
+from oamip_model.network.ops import Array, Dense, Identity
 from oamip_model.network.types import IMAGE, Layer, Network, Term
 
 _ENTRIES = 4_000_000
@@ -81,7 +81,7 @@ class _Crown:
         self.out_upper: list[Array] = []
         # The matrices of the layer that is being bounded, by term: every part of its pre-activations reads them.
         self.matrices: dict[int, sp.csr_array] = {}
-        self.back = [[_transposed(term) for term in layer.terms] for layer in network.layers]
+        self.back = [[transposed(term) for term in layer.terms] for layer in network.layers]
 
     def run(self) -> Bounds:
         reports = list(self.base.reports)
@@ -243,7 +243,7 @@ class _Crown:
                 continue
             pre = plus * f.slope[0][image] + minus * f.slope[1][image]
             if f.entry is not None:
-                pre = pre @ _selection(f.entry[image], int(np.prod(layer.pre_shape)))
+                pre = pre @ selection(f.entry[image], int(np.prod(layer.pre_shape)))
             value = value + pre @ self.fixed[j][image]
             for term, back in zip(layer.terms, self.back[j], strict=True):
                 if term.source != IMAGE or self.base.epsilon > 0:
@@ -292,27 +292,3 @@ def _copies(layer: Layer) -> bool:
 
 def _collect(waiting: dict[int, Array], source: int, coefficients: Array) -> None:
     waiting[source] = waiting[source] + coefficients if source in waiting else coefficients
-
-
-def _selection(entry: NDArray[np.int64], size: int) -> sp.csr_array:
-    return sp.csr_array((np.ones(len(entry)), (np.arange(len(entry)), entry)), shape=(len(entry), size))
-
-
-def _transposed(term: Term) -> Callable[[Array], Array]:
-    """The map from coefficients of a term's outputs, (rows, outputs), to those of its inputs, (rows, inputs)."""
-    if isinstance(term.map, Dense):
-        weight = term.map.weight
-        return lambda c: c @ weight
-    if isinstance(term.map, Identity):
-        return lambda c: c
-    if isinstance(term.map, ChannelScale):
-        scale = np.repeat(term.map.scale, int(np.prod(term.input_shape[1:])))
-        return lambda c: c * scale
-    matrix: list[sp.csr_array] = []
-
-    def back(c: Array) -> Array:
-        if not matrix:
-            matrix.append(sp.csr_array(term.map.matrix(term.input_shape).T))
-        return np.ascontiguousarray((matrix[0] @ c.T).T)
-
-    return back
