@@ -5,6 +5,7 @@
 #
 # PYTHON=...   the Python that .venv is made from
 # TORCH=...    the torch to install, as pip takes it
+# WORKERS=...   processes of make test
 
 PYTHON ?= python3
 VENV := .venv
@@ -25,11 +26,13 @@ TORCH ?= $(shell sed -n 's/^torch==/torch==/p' constraints.txt)$(CPU)
 demo: $(VENV)/.for-demo
 	$(RUN)oamip demo --out demo
 
+# One process a core, four at most, each with one thread of its own: WORKERS=0 runs the tests in one process.
+WORKERS ?= auto
 test: $(VENV)/.for-test
 	$(RUN)ruff check .
 	$(RUN)ruff format --check .
 	$(RUN)mypy --strict
-	$(RUN)python -m pytest
+	OMP_NUM_THREADS=1 $(RUN)python -m pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadgroup
 
 # Runs are kept in bench-watch/, which make clean leaves alone: they are what later ones are compared with.
 bench: $(VENV)/.for-bench

@@ -1,4 +1,6 @@
-"""OAMIP as mixed-integer programs: importance scores of the neurons of trained ReLU networks, from any solver.
+"""OAMIP as mixed-integer programs, solved by any solver.
+
+Importance scores of the neurons of trained ReLU networks come out.
 
 Names load their room on first use, so that importing the package, and ``oamip --help``, load no torch and no Pyomo.
 """
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from oamip_model.errors import OamipError as OamipError
     from oamip_model.errors import SolverError as SolverError
     from oamip_model.errors import SolverMissingError as SolverMissingError
-    from oamip_model.formulation import Settings as Settings
+    from oamip_model.formulation import Formulation as Formulation
     from oamip_model.formulation import abstract_model as abstract_model
     from oamip_model.formulation import build_instance as build_instance
     from oamip_model.network import Network as Network
@@ -43,11 +45,22 @@ if TYPE_CHECKING:
     from oamip_model.scoring import Scores as Scores
     from oamip_model.scoring import load_scores as load_scores
     from oamip_model.scoring import score as score
+    from oamip_model.scoring.methods import Backward as Backward
+    from oamip_model.scoring.methods import Batches as Batches
+    from oamip_model.scoring.methods import Decoupled as Decoupled
+    from oamip_model.scoring.methods import Elimination as Elimination
+    from oamip_model.scoring.methods import Forward as Forward
+    from oamip_model.scoring.methods import Joint as Joint
+    from oamip_model.scoring.methods import PerClass as PerClass
     from oamip_model.solving import compile_arrays as compile_arrays
     from oamip_model.solving import get_backend as get_backend
     from oamip_model.solving import list_solvers as list_solvers
     from oamip_model.solving import solve_instance as solve_instance
+    from oamip_model.solving.options import Run as Run
+    from oamip_model.solving.options import Solver as Solver
+    from oamip_model.solving.options import TreeSearch as TreeSearch
     from oamip_model.tightening import compute_bounds as compute_bounds
+    from oamip_model.tightening.methods import Tightening as Tightening
     from oamip_model.training import PUBLISHED as PUBLISHED
     from oamip_model.training import accuracy as accuracy
     from oamip_model.training import make_network as make_network
@@ -59,7 +72,7 @@ _HOMES = {
     "Dataset": "data", "choose_images": "data", "load_dataset": "data",
     "CheckError": "errors", "InputError": "errors", "OamipError": "errors", "SolverError": "errors",
     "SolverMissingError": "errors",
-    "Settings": "formulation", "abstract_model": "formulation", "build_instance": "formulation",
+    "Formulation": "formulation", "abstract_model": "formulation", "build_instance": "formulation",
     "Network": "network", "read_network": "network",
     "baseline_scores": "pruning", "choose_units": "pruning", "critical_scores": "pruning",
     "fine_tune": "pruning", "prune": "pruning",
@@ -67,11 +80,16 @@ _HOMES = {
     "to_module": "pruning",
     "Refit": "refit", "RefitReport": "refit", "refit_network": "refit",
     "Scores": "scoring", "load_scores": "scoring", "score": "scoring",
+    "Forward": "scoring.methods", "Backward": "scoring.methods", "Decoupled": "scoring.methods",
+    "Elimination": "scoring.methods", "Joint": "scoring.methods", "Batches": "scoring.methods",
+    "PerClass": "scoring.methods",
+    "Solver": "solving.options", "Run": "solving.options", "TreeSearch": "solving.options",
+    "Tightening": "tightening.methods",
     "compile_arrays": "solving", "get_backend": "solving", "list_solvers": "solving", "solve_instance": "solving",
     "compute_bounds": "tightening",
     "PUBLISHED": "training", "accuracy": "training", "make_network": "training", "train": "training",
     "train_greedy": "training",
 }  # fmt: skip
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __getattr__, __dir__ = lazy_names(__name__, _HOMES, packages=("study",))

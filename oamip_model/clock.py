@@ -46,7 +46,10 @@ class Deadline:
         return None if self._end is None else max(self._end - time.monotonic(), 0.0)
 
     def closing(self) -> bool:
-        """Whether the time is up, or so nearly that whoever stopped just now was stopped by it."""
+        """Whether the time is up, or so nearly that it is what ended the work.
+
+        Whoever stopped just now was stopped by it.
+        """
         return self.over(-_MARGIN)
 
     def over(self, grace: float = 0.0) -> bool:
@@ -77,7 +80,10 @@ def within(deadline: Deadline) -> Iterator[Deadline]:
 
 @contextmanager
 def unhurried() -> Iterator[None]:
-    """In this block no deadline counts: for what is short, and without which the work before it would be lost."""
+    """Let no deadline count in this block.
+
+    It is for what is short, and without which the work before it would be lost.
+    """
     token = _deadlines.set(())
     try:
         yield
@@ -114,7 +120,10 @@ def telling(tell: Callable[[str], None] | None) -> Iterator[None]:
 
 
 def seconds_left() -> float | None:
-    """Seconds until the earliest deadline of this block, at least a thousandth; None without one."""
+    """Seconds until the earliest deadline of this block, or None without one.
+
+    They are at least a thousandth.
+    """
     found = [left for deadline in _deadlines.get() if (left := deadline.left()) is not None]
     return max(min(found), _LEAST) if found else None
 
@@ -136,7 +145,9 @@ def expect(seconds: float, doing: str) -> None:
 
 
 def tick(doing: str) -> None:
-    """Look at the clock: tell what is being done, and raise TimeIsUp where a deadline of this block is over.
+    """Look at the clock: raise TimeIsUp where a deadline of this block is over.
+
+    What is being done is noted for progress.
 
     >>> with within(Deadline(-1.0)):
     ...     tick("bounds of layer fc1")

@@ -1,9 +1,14 @@
-"""Files that are either whole or not there: written beside their place, then renamed."""
+"""Files that are either whole or not there.
+
+They are written beside their place, then renamed.
+"""
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +19,9 @@ from oamip_model.scratch import owned, sweep
 
 
 def check_writable(path: str | Path, option: str = "path") -> Path:
-    """The path, after making sure that a file can be created there. Raises InputError where it cannot.
+    """The path, after making sure that a file can be created there.
+
+    Raises InputError where it cannot.
 
     Called before long work starts, so that hours of solving do not end at a folder that does not exist.
     """
@@ -23,13 +30,18 @@ def check_writable(path: str | Path, option: str = "path") -> Path:
         raise InputError(f"{option}: {target} is a folder, a file name is needed")
     if not target.parent.is_dir():
         raise InputError(f"{option}: {target} cannot be written, there is no folder {target.parent}")
+    if target.exists() and not target.is_file():
+        raise InputError(f"{option}: {target} is a pipe or a device, a file name is needed")
     if not os.access(target.parent, os.W_OK) or (target.exists() and not os.access(target, os.W_OK)):
         raise InputError(f"{option}: {target} cannot be written, permission denied")
     return target
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append a line to a file, on disk when this returns; where that fails, the file is left as it was."""
+    """Append a line to a file, on disk when this returns.
+
+    Where that fails, the file is left as it was.
+    """
     left = line.encode() + b"\n"
     # Without a buffer, which would be written once more, and fail once more, where the file is closed.
     with path.open("ab", buffering=0) as file:
@@ -43,13 +55,25 @@ def append_line(path: Path, line: str) -> None:
             raise OSError(error.errno, error.strerror, str(path)) from None
 
 
+def drop_unfinished(path: Path, whole: int) -> None:
+    """Cut a file of lines after its first ``whole`` bytes.
+
+    A kill left the beginning of another line there.
+    """
+    if path.stat().st_size > whole:
+        with path.open("r+b") as file:
+            file.truncate(whole)
+
+
 @contextmanager
 def only_writer(path: Path, option: str) -> Iterator[None]:
-    """Keep a file to this process while the block lasts; the lock dies with the process.
+    """Keep a file to this process while the block lasts.
+
+    The lock dies with the process.
 
     Raises InputError where another process has it. A file that is made here and stays empty goes at the end.
     """
-    with path.open("ab") as file:
+    with check_writable(path, option).open("ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -62,34 +86,57 @@ def only_writer(path: Path, option: str) -> Iterator[None]:
 
 
 @contextmanager
+def lock_file(path: Path, option: str) -> Iterator[int]:
+    """The descriptor of an empty file that is there to be locked, made where it is missing.
+
+    Raises InputError for a link, which could lead anywhere, and for anything else that is no file.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        handle = os.open(path, flags, 0o666)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise InputError(f"{option}: {path} is a link, a folder or a device, accepted is a file") from None
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise InputError(f"{option}: {path} is a pipe or a device, accepted is a file")
+        yield handle
+    finally:
+        os.close(handle)
+
+
+@contextmanager
 def alone(path: Path, option: str) -> Iterator[None]:
-    """Keep an output, a file or a folder that is there, to this process while the block lasts.
+    """Keep an output, a file or a folder, to this process while the block lasts.
+
+    The output is one that is there.
 
     A hidden file beside the file, or in the folder, is locked, and goes at the end. The lock dies with the process.
-    Raises InputError where another process has it.
+    Raises InputError where another process has it, or where a link or a device stands in the lock's place.
     """
     lock = path / ".lock" if path.is_dir() else path.with_name(f".{path.name}.lock")
     while True:
-        file = lock.open("w")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.close()
-            raise InputError(f"{option}: another run is writing to {path}") from None
-        # Whoever had it may have removed it between the two calls.
-        if lock.exists() and os.path.samestat(os.fstat(file.fileno()), lock.stat()):
-            break
-        file.close()
-    try:
-        yield
-    finally:
-        lock.unlink(missing_ok=True)
-        file.close()
+        with lock_file(lock, option) as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise InputError(f"{option}: another run is writing to {path}") from None
+            # Whoever had it may have removed it between the two calls.
+            if not lock.exists() or not os.path.samestat(os.fstat(handle), lock.stat()):
+                continue
+            try:
+                yield
+            finally:
+                lock.unlink(missing_ok=True)
+            return
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A temporary path in the same folder, which takes the place of ``path`` when the block ends without an error.
+    """A temporary path that takes the place of ``path`` when the block ends.
+
+    It is in the same folder. Where the block ends with an error, nothing is replaced.
 
     What killed processes left in the folder in this way goes.
     """

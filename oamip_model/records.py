@@ -1,4 +1,6 @@
-"""JSON records that came from a file: parsed strictly, and checked against the types that declare them.
+"""JSON records that came from a file.
+
+They are parsed strictly, and checked against the types that declare them.
 
 A declaration is a dataclass, a TypedDict, or any other annotation made of the types below. ``Annotated`` adds a rule
 for the value: :class:`Within`, :class:`Matches`, :data:`INFINITE`, :data:`ONE_KEY` or :data:`OPEN`.
@@ -18,9 +20,11 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Required, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 from oamip_model.errors import InputError
+from oamip_model.read import read_bytes
 
 LARGEST: Final = 2**28
 """Bytes of the largest record that is read; the largest that this package writes are below a tenth of it."""
+_LARGEST_LINES: Final = 2**32
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,10 @@ class Within:
 
 @dataclass(frozen=True)
 class Matches:
-    """The rule that a text matches a regular expression whole, and how messages call such a text."""
+    """The rule that a text matches a regular expression whole.
+
+    It says how messages call such a text, too.
+    """
 
     pattern: str
     name: str
@@ -59,33 +66,44 @@ Number = Annotated[float, INFINITE]
 def read_json(path: Path, where: str) -> Any:
     """Reads the JSON value that a file holds.
 
-    where: what the file is, as errors begin. Raises InputError where there is no such file, it cannot be read, or it is
-    no JSON as :func:`parse_json` takes it.
+    where: what the file is, as errors begin. Raises InputError where :func:`~oamip_model.read.read_bytes` does, and for
+    what is no JSON as :func:`parse_json` takes it.
     """
-    try:
-        size = path.stat().st_size
-        if size > LARGEST:
-            raise InputError(f"{where} is too large, {size} bytes; accepted are {LARGEST}")
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"{where} is missing, there is no such file") from None
-    except OSError as error:
-        raise InputError(f"{where} cannot be read ({error.strerror})") from None
-    return parse_json(data, where)
+    return parse_json(read_bytes(path, where, LARGEST), where)
+
+
+def read_lines(path: Path, what: str, first: bytes) -> tuple[dict[str, Any], int]:
+    """The JSON values of a file of lines, and how many of its bytes are whole.
+
+    Whole lines are appended to such a file.
+
+    what: what the file is, as errors begin; first: what every line begins with, by which a last line that a kill cut
+    short is told from a file of another kind. Values are by the line's name for errors. Raises InputError for a line
+    that is no JSON, and a last one that begins in another way.
+    """
+    data = read_bytes(path, f"{what}: {path}", _LARGEST_LINES)
+    end = data.rfind(b"\n") + 1
+    *lines, rest = data.split(b"\n")
+    where = [f"{what}: line {number} of {path}" for number in range(1, len(lines) + 2)]
+    found = {name: parse_json(line, name) for name, line in zip(where, lines, strict=False)}
+    if rest[: len(first)] != first[: len(rest)]:
+        raise InputError(f"{where[-1]} has no end, and is none that was being written")
+    return found, end
 
 
 def parse_json(data: bytes, where: str) -> Any:
-    """Parses JSON in UTF-8, without keys that an object has twice.
+    """Parses JSON in UTF-8, without NaN and without keys that an object has twice.
 
     Raises InputError for anything else, also for numbers and nesting beyond what Python reads.
 
-    Example:
-        >>> parse_json(b'{"a": 1, "a": 2}', "store: line 1")
-        Traceback (most recent call last):
-        oamip_model.errors.InputError: store: line 1 cannot be read as JSON (the key 'a' occurs twice)
+    Examples
+    --------
+    >>> parse_json(b'{"a": 1, "a": 2}', "store: line 1")
+    Traceback (most recent call last):
+    oamip_model.errors.InputError: store: line 1 cannot be read as JSON (the key 'a' occurs twice)
     """
     try:
-        return json.loads(data.decode("utf-8"), object_pairs_hook=_unique)
+        return json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_constant)
     except UnicodeDecodeError:
         reason = "it is not in UTF-8"
     except RecursionError:
@@ -95,6 +113,12 @@ def parse_json(data: bytes, where: str) -> Any:
     except ValueError as error:
         reason = "a number has too many digits" if "integer string conversion" in str(error) else str(error)
     raise InputError(f"{where} cannot be read as JSON ({reason})")
+
+
+def _constant(name: str) -> float:
+    if name == "NaN":
+        raise ValueError("a number is NaN")
+    return float(name)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -114,10 +138,11 @@ def checked(kind: Any, value: Any, where: str) -> Any:
 
     Raises InputError, naming the field, for a value of another type, or one that breaks a rule.
 
-    Example:
-        >>> checked(dict[str, list[Share]], {"fc1": [0.5, 2]}, "scores: a.json")
-        Traceback (most recent call last):
-        oamip_model.errors.InputError: scores: a.json: fc1[1] is 2.0, accepted is a number from 0 to 1
+    Examples
+    --------
+    >>> checked(dict[str, list[Share]], {"fc1": [0.5, 2]}, "scores: a.json")
+    Traceback (most recent call last):
+    oamip_model.errors.InputError: scores: a.json: fc1[1] is 2.0, accepted is a number from 0 to 1
     """
     try:
         return _check(kind, value, "")
@@ -232,6 +257,8 @@ def _check_plain(kind: Any, value: Any, at: str, rules: tuple[Any, ...]) -> Any:
             good = False
         else:
             good = not math.isnan(value) and (math.isfinite(value) or INFINITE in rules)
+    if kind is int and good and not -(2**63) <= value < 2**63:
+        good, name = False, "a whole number of 64 bits"
     for rule in rules:
         if isinstance(rule, Within):
             good = good and rule.low <= value <= rule.high

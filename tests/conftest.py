@@ -50,7 +50,8 @@ class Problem:
             yield np.array(bits)
 
     def build(self, **options: Any) -> Any:
-        return om.build_instance(self.network, self.images, self.labels, **options)
+        bounds = options.pop("bounds", "interval")
+        return om.build_instance(self.network, self.images, self.labels, om.Formulation(**options), bounds=bounds)
 
 
 class Residual(nn.Module):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +16,9 @@ import oamip_model
 HOUSE = Path(next(iter(oamip_model.__path__)))
 # First to last: a room may import what stands before it. Data and training are beside the way that a network takes.
 ROOMS = [
-    "errors", "clock", "records", "scratch", "files", "lazy", "network", "data", "training", "bounds", "formulation",
-    "solving", "tightening", "torchnet", "refit", "scoring", "pruning", "page", "study", "demo", "cli",
+    "errors", "kinds", "checks", "clock", "read", "records", "scratch", "files", "arrays", "lazy", "network", "data",
+    "training", "bounds", "formulation", "solving", "tightening", "torchnet", "refit", "scoring", "pruning", "page",
+    "study", "demo", "cli",
 ]  # fmt: skip
 # Rooms whose place is beside, and which therefore may not be imported by these.
 APART = {"network": {"data", "training"}, "bounds": {"data", "training"}, "formulation": {"training"},
@@ -52,6 +55,17 @@ def test_every_folder_is_a_room_with_a_place():
     assert {"network", "bounds", "formulation", "solving", "scoring", "pruning", "cli"} <= folders
 
 
+def test_the_architecture_page_shows_the_rooms_in_this_order():
+    page = (Path(__file__).parents[1] / "docs" / "explanation" / "architecture.md").read_text()
+    picture = page.partition("```mermaid")[2].partition("```")[0]
+    chains = [line.split("-->") for line in picture.splitlines() if "-->" in line]
+    shown = [name.strip() for chain in chains[:-1] for name in chain]
+    listed = re.findall(r"^\| `([a-z]+)` \|", page, flags=re.MULTILINE)
+    wanted = " --> ".join(ROOMS)
+    assert shown == ROOMS, f"the picture in docs/explanation/architecture.md has to show {wanted}"
+    assert listed == ROOMS, f"the table in docs/explanation/architecture.md has to list {wanted}"
+
+
 @pytest.mark.parametrize("source", SOURCES, ids=lambda p: str(p.relative_to(HOUSE)))
 def test_no_room_imports_a_later_one(source):
     room = source.relative_to(HOUSE).parts[0]
@@ -62,6 +76,57 @@ def test_no_room_imports_a_later_one(source):
         used = room_of(name)
         used = homes.get(used, used)
         assert not used or used in allowed, f"{room} imports {name}, of a later room"
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(HOUSE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def edges(path: Path, modules: dict[str, Path]) -> set[str]:
+    """Modules that a file imports, also in functions; a lazy name of a package stands for the file that it lives in."""
+    tree = ast.parse(path.read_text())
+    skipped = set()
+    if path.name == "__init__.py":
+        # What a package names for type checkers alone, it loads when somebody asks.
+        blocks = [n for n in ast.walk(tree) if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.dump(n.test)]
+        skipped = {id(node) for block in blocks for node in ast.walk(block)}
+    found = set()
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module in modules:
+            homes = {}
+            if modules[node.module].name == "__init__.py":
+                homes = getattr(importlib.import_module(node.module), "_HOMES", {})
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                home = f"{node.module}.{homes[alias.name]}" if alias.name in homes else node.module
+                found.add(whole if whole in modules else home)
+    return {name for name in found if name in modules} - {module_of(path)}
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Sets of modules each of which reaches every other of its set, of two or more."""
+    reached = {}
+    for start in graph:
+        seen, waiting = set(), [start]
+        while waiting:
+            for after in graph[waiting.pop()] - seen:
+                seen.add(after)
+                waiting.append(after)
+        reached[start] = seen
+    sets = {frozenset(b for b in reached[a] if a in reached[b]) for a in graph}
+    return [sorted(found) for found in sets if len(found) > 1]
+
+
+def test_no_files_import_each_other_in_a_circle_of_any_length():
+    modules = {module_of(path): path for path in HOUSE.rglob("*.py")}
+    assert circles({name: edges(path, modules) for name, path in modules.items()}) == []
+    # Nor would one go unseen.
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]
 
 
 def test_nothing_imports_backends_or_benchmarks():

@@ -19,7 +19,7 @@ import numpy as np
 
 from oamip_backends.certificate import dual_bound
 from oamip_backends.common import CheckedRun, Outcome, cut_short, may_be_unbounded
-from oamip_backends.handover import Limits
+from oamip_backends.handover import Limits, with_larger_costs
 from oamip_backends.mps import write_mps
 from oamip_backends.process import run_to_end
 from oamip_model.scratch import scratch_folder
@@ -53,6 +53,7 @@ class Cbc:
         Capability.CUT_ROUNDS,
         Capability.COST_CHANGE,
         Capability.BOUND_CHANGE,
+        Capability.INTERIOR_POINT,
     }
 
     def check(self) -> None:
@@ -71,6 +72,10 @@ class Cbc:
 class _CbcRun(CheckedRun):
     """One call of CBC."""
 
+    def __init__(self, backend: Cbc, arrays: Arrays, options: Options) -> None:
+        super().__init__(backend, arrays, options)
+        self._written, self._unit = with_larger_costs(self.arrays)
+
     def limits(self) -> Limits:
         """What CBC takes as it is given; of a linear program its duals prove what it says, whatever it left out."""
         return _LIMITS if self.arrays.is_mip else replace(_LIMITS, dropped=0.0)
@@ -78,7 +83,7 @@ class _CbcRun(CheckedRun):
     def run(self, start: Array | None, relaxed: bool, time_limit: float | None) -> Outcome:
         """Solve and say what CBC said."""
         with scratch_folder("cbc") as folder:
-            write_mps(self.arrays, folder / "model.mps")
+            write_mps(self._written, folder / "model.mps")
             command = [cbc_binary(), str(folder / "model.mps"), *self._options(time_limit)]
             if start is not None and self.arrays.is_mip:
                 self._write_start(start, folder / "start.txt")
@@ -102,8 +107,9 @@ class _CbcRun(CheckedRun):
         values = {
             "timeMode": "elapsed",
             "ratioGap": DEFAULT_GAP if given.gap is None else given.gap,
-            "allowableGap": ABSOLUTE_GAP,
-            "increment": ABSOLUTE_GAP,  # by default a better incumbent must be better by 1e-5, whatever the gap
+            "allowableGap": ABSOLUTE_GAP * self._unit,
+            "increment": ABSOLUTE_GAP
+            * self._unit,  # by default a better incumbent must be better by 1e-5, whatever the gap
             "primalTolerance": tolerance,
             "integerTolerance": tolerance,
             # With its own scaling, 2.10.3 and 2.10.8 call points of programs with tiny coefficients optimal that are
@@ -145,10 +151,11 @@ class _CbcRun(CheckedRun):
             outcome.message = outcome.message or f"CBC ended without an answer: {_last_line(log)}"
         if late:
             outcome.timed_out = True
-            cut_short(outcome)
+            cut_short(outcome, "CBC")
         if outcome.status in (Status.OPTIMAL, Status.FEASIBLE) and "no integer solution" not in head:
             self._read_point(outcome, saved)
         self._read_bound(outcome, log)
+        outcome.bound = None if outcome.bound is None else outcome.bound / self._unit
         return outcome
 
     def _read_point(self, outcome: Outcome, saved: Path) -> None:
@@ -171,21 +178,22 @@ class _CbcRun(CheckedRun):
         y = np.zeros(len(kept))
         if len(duals) == kept.sum():
             y[kept] = duals
-        objective, outcome.bound = self.arrays.objective(outcome.x), dual_bound(self.arrays, y)
+        objective, outcome.bound = self._written.objective(outcome.x), dual_bound(self._written, y)
         short = self.arrays.sense * (objective - outcome.bound)
         if not short <= _PROVED * max(1.0, abs(objective)):
             outcome.status = Status.FEASIBLE
-            outcome.message = f"CBC claims an optimum of {objective!r}, but its duals prove {outcome.bound!r} only"
+            told, proved = objective / self._unit, outcome.bound / self._unit
+            outcome.message = f"CBC claims an optimum of {told!r}, but its duals prove {proved!r} only"
 
     def _read_bound(self, outcome: Outcome, log: str) -> None:
-        sense, offset = self.arrays.sense, self.arrays.offset
+        sense, offset = self._written.sense, self._written.offset
         if not self.arrays.is_mip:
             return
         if outcome.status is Status.OPTIMAL and outcome.x is not None:
-            objective = self.arrays.objective(outcome.x)
+            objective = self._written.objective(outcome.x)
             # CBC does not print its bound when it is done: what it has proved is the gap that it was given.
             gap = DEFAULT_GAP if self.options.gap is None else self.options.gap
-            outcome.bound = objective - sense * max(gap * abs(objective - offset), ABSOLUTE_GAP)
+            outcome.bound = objective - sense * max(gap * abs(objective - offset), ABSOLUTE_GAP * self._unit)
         else:
             least = _lower_bound(log)
             outcome.bound = None if least is None else sense * least + offset

@@ -18,6 +18,7 @@ from oamip_model.solving.protocol import (
     Array,
     Arrays,
     Capability,
+    LicenceError,
     Options,
     Solution,
     SolverError,
@@ -30,6 +31,8 @@ _LINEAR = Limits("gurobi", dropped=1e-13, largest=1e15, dropped_cost=1e-13, larg
 _INTEGER = Limits("gurobi", dropped=1e-10, largest=1e15, dropped_cost=1e-10, largest_cost=1e20)
 """Seen with 13.0.3: coefficients up to 1e-13 are left out; a mixed-integer program counts its columns up to about 1e8
 only, so that coefficients of 2e-11 lose nearly all of their effect."""
+_BARRIER = 2
+"""Gurobi's number for its interior point method; the crossover behind it gives a basis and exact duals."""
 _LARGEST_SEED = 2_000_000_000
 
 
@@ -59,7 +62,7 @@ class Gurobi:
         return GurobiSession(self, arrays, options)
 
     def solve(self, arrays: Arrays, options: Options, start: Array | None = None) -> Solution:
-        """Solve one program from scratch. Raises SolverMissingError for a model above the licence's size."""
+        """Solve one program from scratch. Raises LicenceError for a model above the licence's size."""
         with closing(self.session(arrays, options)) as session:
             return session.solve(start)
 
@@ -73,7 +76,7 @@ def _environment() -> Any:
         environment.start()
     except gurobipy.GurobiError as error:
         environment.close()
-        raise SolverMissingError(
+        raise LicenceError(
             f"gurobi: no usable licence ({str(error).strip()}): install one, or choose --solver highs"
         ) from None
     return environment
@@ -111,6 +114,8 @@ class GurobiSession(CheckedSession):
         }
         if given.threads is not None:
             values["Threads"] = int(given.threads)
+        if given.interior_point:
+            values |= {"Method": _BARRIER, "Presolve": 0}
         if given.seed is not None:
             values["Seed"] = int(given.seed) % _LARGEST_SEED
         if given.log_file is not None:
@@ -166,7 +171,7 @@ class GurobiSession(CheckedSession):
     def _explained(self, error: Any) -> Exception:
         model = self._model
         if error.errno == _TOO_LARGE:
-            return SolverMissingError(
+            return LicenceError(
                 f"gurobi: the model has {model.NumConstrs} rows (a ranged one is two) and {model.NumVars} columns, and "
                 "the licence bundled with gurobipy stops at 2000 of each: install a full licence, or choose "
                 "--solver highs"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,10 @@ from oamip_model.solving.protocol import Array, Arrays
 
 INFINITE = 1e20
 """What solvers take for infinity: a finite bound out there would be lost."""
+
+SMALL_COSTS = 1e-3
+"""Costs that are all below this are given in a larger unit to solvers that need it. Seen with CBC 2.10.3: where all are
+about 1e-8, it stops at points that are worth half of the optimum, or a hundredth."""
 
 HARMLESS = 1e-8
 """What is left out of a row, or of the costs, may move it by this much at most, a tenth of the tolerance of a row."""
@@ -94,6 +99,24 @@ def refused_costs(limits: Limits, arrays: Arrays) -> str:
                 f"{arrays.cost[at]:g}: scale the program"
             )
     return ""
+
+
+def with_larger_costs(arrays: Arrays) -> tuple[Arrays, float]:
+    """The program with its costs and offset in another unit where all costs are tiny, and how many of them one was.
+
+    The tolerances of solvers are absolute. The unit is a power of two, so that nothing is rounded.
+
+    Example:
+        >>> from scipy.sparse import csr_array
+        >>> zero = np.zeros(2)
+        >>> tiny = Arrays(csr_array([[1.0, 1.0]]), np.array([3e-9, 1e-9]), zero, zero, zero[:1], zero[:1], zero > 0)
+        >>> larger, unit = with_larger_costs(tiny)
+        >>> unit == 2.0**29, larger.cost.round(3).tolist()
+        (True, [1.611, 0.537])
+    """
+    largest = float(np.abs(arrays.cost).max())
+    unit = 2.0 ** min(-math.floor(math.log2(largest)), 1000) if 0 < largest < SMALL_COSTS else 1.0
+    return replace(arrays, cost=arrays.cost * unit, offset=arrays.offset * unit), unit
 
 
 def _place(arrays: Arrays, entry: int) -> tuple[int, int]:

@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from oamip_backends.common import CheckedRun, Outcome, cut_short, may_be_unbounded
+from oamip_backends.handover import with_larger_costs
+from oamip_backends.pyomo_programs import Runs, bounded, read_glpk
 from oamip_model.scratch import process_folder
 from oamip_model.solving.protocol import (
     DEFAULT_GAP,
@@ -18,6 +20,7 @@ from oamip_model.solving.protocol import (
     Arrays,
     Capability,
     InputError,
+    LicenceError,
     Options,
     Solution,
     SolverError,
@@ -113,6 +116,7 @@ class _PyomoRun(CheckedRun):
     def __init__(self, backend: PyomoSolver, arrays: Arrays, options: Options) -> None:
         super().__init__(backend, arrays, options)
         self._solver = backend.solver
+        self._written, self._unit = with_larger_costs(self.arrays)
         if options.feasibility is not None:
             raise InputError(f"feasibility: got {options.feasibility}, but {backend.name} cannot take it")
         empty = np.diff(arrays.matrix.indptr) == 0
@@ -130,10 +134,11 @@ class _PyomoRun(CheckedRun):
         # Where Pyomo writes files for solvers that are programs, so that a killed process leaves none for good.
         TempfileManager.tempdir = TempfileManager.tempdir or str(process_folder("pyomo"))
         with PauseGC():
-            model = _build(self.arrays)
+            model = _build(self._written)
         with _Quiet():
             solver = SolverFactory(self._solver)
             given = self._give(solver, time_limit)
+            runs = bounded(solver, time_limit)
             begin = time.perf_counter()
             try:
                 if isinstance(solver, PersistentSolver):
@@ -142,14 +147,18 @@ class _PyomoRun(CheckedRun):
                 else:
                     results = solver.solve(model, load_solutions=False, **given)
             except Exception as error:  # interfaces raise whatever their solver raises
+                if runs.stopped:
+                    return runs.out_of_time()
                 raise self._explained(error) from error
             late = time_limit is not None and time.perf_counter() - begin >= time_limit
-            return self._read(model, results, late)
+            outcome = self._read(model, results, late, runs)
+            outcome.interrupted = runs.interrupted
+            return outcome
 
     def _explained(self, error: Exception) -> Exception:
         reason = " ".join(str(error).split())
         if "size-limited" in reason or "licen" in reason.lower():
-            return SolverMissingError(f"{self.backend.name}: {reason}: choose --solver highs")
+            return LicenceError(f"{self.backend.name}: {reason}: choose --solver highs")
         return SolverError(f"{self.backend.name} failed: {type(error).__name__}: {reason}")
 
     def _give(self, solver: Any, time_limit: float | None) -> dict[str, float]:
@@ -174,7 +183,7 @@ class _PyomoRun(CheckedRun):
         if given is not None and known is None:
             raise InputError(f"{name}: got {given}, but how {self.backend.name} takes it is not known here")
 
-    def _read(self, model: Any, results: Any, late: bool) -> Outcome:
+    def _read(self, model: Any, results: Any, late: bool, runs: Runs) -> Outcome:
         told = str(results.solver.termination_condition)
         outcome = Outcome(_ENDED.get(told, Status.ERROR), timed_out=told == "maxTimeLimit" or late)
         # Some solvers, CBC among them, call some programs with an unbounded relaxation infeasible.
@@ -182,14 +191,15 @@ class _PyomoRun(CheckedRun):
         # GLPK's reader in Pyomo says "other" of some unbounded programs (seen with GLPK 5.0).
         outcome.unclear |= told == "other" and may_be_unbounded(self.arrays) and bool(self.arrays.cost.any())
         if late and self.arrays.is_mip and "cbc" in self._solver:
-            cut_short(outcome)
+            cut_short(outcome, "CBC")
+        least = read_glpk(outcome, runs.log, self.arrays.is_mip) if self._solver == "glpk" else None
         if outcome.status is Status.ERROR and not outcome.unclear:
             outcome.message = f"{self.backend.name} ended with {told}: {results.solver.message}"
         if outcome.status in (Status.OPTIMAL, Status.FEASIBLE):
             if len(results.solution):
                 model.solutions.load_from(results)
                 outcome.x = self._point(model)
-            outcome.bound = self._bound(results.problem.lower_bound, outcome)
+            outcome.bound = self._bound(results.problem.lower_bound if least is None else least, outcome)
         return outcome
 
     def _point(self, model: Any) -> Array | None:
@@ -204,9 +214,14 @@ class _PyomoRun(CheckedRun):
         # The model is always a minimisation; a "lower bound" above the incumbent is one that an interface got wrong.
         a = self.arrays
         objective = None if outcome.x is None else a.objective(outcome.x)
-        if outcome.status is Status.OPTIMAL and not a.is_mip:
-            return objective
-        least = float(told) if isinstance(told, int | float) and math.isfinite(told) and abs(told) < 1e20 else None
+        if not a.is_mip:
+            # What a linear program that was stopped has for a bound is the value of its last basis.
+            return objective if outcome.status is Status.OPTIMAL else None
+        least = (
+            float(told) / self._unit
+            if isinstance(told, int | float) and math.isfinite(told) and abs(told) < 1e20
+            else None
+        )
         if least is None:
             return None
         if objective is not None and least > a.sense * (objective - a.offset) + 1e-6 * (1.0 + abs(least)):

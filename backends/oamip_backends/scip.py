@@ -52,6 +52,7 @@ class Scip:
         Capability.THREADS,
         Capability.COST_CHANGE,
         Capability.BOUND_CHANGE,
+        Capability.INTERIOR_POINT,
     }
 
     def check(self) -> None:

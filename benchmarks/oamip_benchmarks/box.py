@@ -78,7 +78,7 @@ def box_instance(network: om.Network, box: Box, bounds: str = "crown") -> Any:
     whole = front(network, box)
     image = np.zeros((1, 1))
     found = om.compute_bounds(whole, image, bounds)
-    instance = om.build_instance(whole, image, [0], loss="margin", sparsity="published", bounds=found)
+    instance = om.build_instance(whole, image, [0], om.Formulation(loss="margin", sparsity="published"), bounds=found)
     # What is asked for is the logit alone.
     for part in (instance.margin_rows, instance.excess_rows, instance.objective):
         part.deactivate()

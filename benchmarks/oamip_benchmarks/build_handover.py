@@ -28,7 +28,7 @@ Array = NDArray[np.float64]
 def ours(network: om.Network, images: Array, labels: NDArray[np.int64]) -> tuple[highspy.Highs, dict[str, float]]:
     """The loaded solver by this package, and CPU seconds by stage."""
     marks = [time.process_time()]
-    instance = om.build_instance(network, images, labels, gate="subtractive")
+    instance = om.build_instance(network, images, labels, om.Formulation(gate="subtractive"))
     marks.append(time.process_time())
     arrays = om.compile_arrays(instance)
     marks.append(time.process_time())

@@ -54,7 +54,7 @@ def main() -> None:
     images = om.choose_images(train, n=asked.images)
     print(f"{asked.network}, {asked.epochs} epochs on {train.count} images; before scoring: peak {peak():.2f} GiB")
     began = time.monotonic()
-    scores = om.score(network, images, strategy="decoupled", head=asked.head)
+    scores = om.score(network, images, method=om.Decoupled(head=asked.head))
     took = time.monotonic() - began
     print("| layer | units | features | head's accuracy | variables | rows | gap | columns, s | solve, s | replay, s |")
     print("|---|---|---|---|---|---|---|---|---|---|")

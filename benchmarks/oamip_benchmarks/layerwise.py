@@ -17,6 +17,7 @@ import time
 import torch
 
 import oamip_model as om
+from oamip_model.scoring.asked import as_objects
 
 
 def main() -> None:
@@ -41,7 +42,7 @@ def main() -> None:
         chosen = train if count >= train.count else om.choose_images(train, n=count)
         for options in ({"weight": 5.0}, {"amount": 0.5, "scope": "global"})[: 1 + asked.path]:
             began = time.monotonic()
-            scores = om.score(network, chosen, strategy="decoupled", **options)
+            scores = om.score(network, chosen, **as_objects(strategy="decoupled", **options))
             took = time.monotonic() - began
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
             calls = ", ".join(str(program.rounds) for program in scores.programs)

@@ -17,6 +17,7 @@ import torch
 
 import oamip_model as om
 from oamip_model.formulation import cross_entropy
+from oamip_model.scoring.asked import as_objects
 
 
 def main() -> None:
@@ -43,7 +44,7 @@ def main() -> None:
     for count in asked.images or [10, 100]:
         chosen = om.choose_images(train, n=count)
         common = {"strategy": "decoupled", "weight": asked.weight, "seed": asked.seed, "solver": asked.solver}
-        near = om.score(network, chosen, head="pattern", **common)
+        near = om.score(network, chosen, **as_objects(head="pattern", **common))
         ones = {group.name: torch.ones(group.size).double().numpy() for group in network.groups}
         logits = network.replay(chosen.images, ones | {first.name: near.by_layer[first.name]})
         loss = float(cross_entropy(logits, chosen.labels).mean())
@@ -52,11 +53,9 @@ def main() -> None:
         scores = om.score(
             network,
             chosen,
-            head=asked.head,
-            program_images=count,
-            bounds=asked.bounds,
-            time_limit=asked.seconds,
-            **common,
+            **as_objects(
+                head=asked.head, program_images=count, bounds=asked.bounds, time_limit=asked.seconds, **common
+            ),
         )
         took = time.monotonic() - began
         result = scores.programs[0]

@@ -31,7 +31,7 @@ def main() -> None:
         module = om.make_network(name, input_shape=data.images.shape[1:])
         om.train(module, data.images, data.labels, epochs=3, threads=1)
         network = om.read_network(module, input_shape=data.images.shape[1:])
-        instance = om.build_instance(network, *images, gate="published", relaxed=True)
+        instance = om.build_instance(network, images, formulation=om.Formulation(gate="published", relaxed=True))
         arrays = om.compile_arrays(instance)
         rows, columns = arrays.matrix.shape
         print(f"{name}: {rows} rows, {columns} columns, {arrays.matrix.nnz} non-zeros")
@@ -39,11 +39,8 @@ def main() -> None:
             scores = om.score(
                 network,
                 images,
-                strategy="joint",
-                gate="published",
-                relaxed=True,
-                solver=solver,
-                time_limit=asked.time_limit,
+                method=om.Joint(om.Formulation(gate="published", relaxed=True)),
+                solver=om.Solver(solver, time_limit=asked.time_limit),
             )
             program, seconds = scores.programs[0], scores.seconds
             print(

@@ -85,7 +85,7 @@ def first(data: om.Dataset, count: int) -> om.Dataset:
 def scored(network: om.Network, images: om.Dataset, method: str, share: float, seed: int) -> om.Scores:
     """Scores by elimination, or by a baseline's rule."""
     if method == "elimination":
-        return om.score(network, images, strategy="elimination", amount=share, seed=seed)
+        return om.score(network, images, method=om.Elimination(amount=share, seed=seed))
     seen = images if method in WITH_IMAGES else None
     return om.baseline_scores(network, method, seed, images=seen)  # type: ignore[arg-type]
 

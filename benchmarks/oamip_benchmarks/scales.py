@@ -157,9 +157,14 @@ def main() -> int:
         what = f"{number}: {kind} {solver} {gate} {search} factors {shown} seed {seed} x {images}"
         try:
             found = om.score(
-                problem.network, problem.x, problem.y, strategy="joint", scores="binary", sparsity="mean",
-                weight=WEIGHT, gate=gate, solver=solver, search=search, time_limit=arguments.limit,
-            )  # fmt: skip
+                problem.network,
+                problem.x,
+                problem.y,
+                method=om.Joint(
+                    om.Formulation(scores="binary", sparsity="mean", weight=WEIGHT, gate=gate), search=search
+                ),
+                solver=om.Solver(solver, time_limit=arguments.limit),
+            )
         except SolverError as error:
             ended[kind, solver, gate, f"{search}: no scores"] += 1
             print(f"{what}: {error}", flush=True)

@@ -27,6 +27,7 @@ import numpy as np
 import torch
 
 import oamip_model as om
+from oamip_model.scoring.asked import as_objects
 
 TOLERANCE = 1e-4
 SIDES: dict[str, dict[str, Any]] = {
@@ -106,9 +107,19 @@ def solve(network: om.Network, images: om.Dataset, side: str, solver: str, limit
     """One side's solve, all of it timed."""
     began = time.perf_counter()
     scores = om.score(
-        network, images, strategy="joint", sparsity="mean", weight=5.0, tolerance=TOLERANCE, solver=solver,
-        threads=1, time_limit=limit, **SIDES[side],
-    )  # fmt: skip
+        network,
+        images,
+        **as_objects(
+            strategy="joint",
+            sparsity="mean",
+            weight=5.0,
+            tolerance=TOLERANCE,
+            solver=solver,
+            threads=1,
+            time_limit=limit,
+            **SIDES[side],
+        ),
+    )
     seconds = time.perf_counter() - began
     program = scores.programs[0]
     if program.replay is None or not program.replay.passed:

@@ -25,6 +25,7 @@ from torch import nn
 import oamip_model as om
 from oamip_model.pruning import choose_units
 from oamip_model.pruning.baselines import WITH_IMAGES, Baseline
+from oamip_model.scoring.asked import as_objects
 from oamip_model.scoring.select import Scope
 
 DRAWS = 5
@@ -73,11 +74,20 @@ def table(asked: argparse.Namespace, seed: int, train: om.Dataset, test: om.Data
         left = []
         for share in asked.share:
             scores = om.score(
-                network, images, strategy=strategy, head=asked.head, amount=share, scope=asked.scope,
-                sparsity=asked.sparsity, loss=asked.loss, store=asked.folder / f"{asked.network}-{seed}.jsonl",
-                **({} if asked.sweeps is None else {"sweeps": asked.sweeps}),
-                **({} if asked.exchanges is None else {"exchanges": asked.exchanges}),
-            )  # fmt: skip
+                network,
+                images,
+                **as_objects(
+                    strategy=strategy,
+                    head=asked.head,
+                    amount=share,
+                    scope=asked.scope,
+                    sparsity=asked.sparsity,
+                    loss=asked.loss,
+                    store=asked.folder / f"{asked.network}-{seed}.jsonl",
+                    **{} if asked.sweeps is None else {"sweeps": asked.sweeps},
+                    **{} if asked.exchanges is None else {"exchanges": asked.exchanges},
+                ),
+            )
             left.append(accuracy(network, scores, test, share, asked.scope))
             print(
                 f"{asked.network} {seed}, {strategy}: {share:.0%} removed, {left[-1]:.4f}", file=sys.stderr, flush=True
@@ -101,7 +111,7 @@ def trained(asked: argparse.Namespace, seed: int, train: om.Dataset) -> nn.Modul
     path = asked.folder / f"{asked.network}-{seed}-{asked.epochs}-{asked.data}.pt"
     module = om.make_network(asked.network, input_shape=train.images.shape[1:], seed=seed)
     if path.exists():
-        module.load_state_dict(torch.load(path))
+        module.load_state_dict(torch.load(path, weights_only=True))
         return module
     om.train(module, *train, epochs=asked.epochs, seed=seed, threads=asked.threads)
     torch.save(module.state_dict(), path)

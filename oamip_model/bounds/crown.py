@@ -1,4 +1,7 @@
-"""Back-substitution to the box of the scores and the image (CROWN), valid for every score."""
+"""CROWN: back-substitution to the box of the scores and the image.
+
+The bounds hold for every score (mathematics:bounds-3).
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from oamip_model.bounds.interval import OUTWARD, affine_interval, interval_bound
 from oamip_model.bounds.linear import Linear, affine_of, box_range, output_of
 from oamip_model.bounds.relax import Functions, affine_functions, max_functions, relu_functions
 from oamip_model.bounds.report import layer_report
-from oamip_model.bounds.transposed import selection, transposed
+from oamip_model.bounds.substitution import collect, selection, transposed
 from oamip_model.bounds.types import Bounds, Validity
 from oamip_model.clock import Deadline, TimeIsUp, within
 from oamip_model.network.ops import Array, Dense, Identity
@@ -31,7 +34,9 @@ def crown_bounds(
     epsilon: float = 0.0,
     time_limit: float | None = None,
 ) -> Bounds:
-    """Bounds by linear functions of each ReLU, substituted back to the box of the scores and of the images.
+    """Bounds by linear functions of each ReLU (CROWN), substituted back to the box.
+
+    The box is that of the scores and of the images.
 
     Never looser than :func:`interval_bounds`, whose arguments these are; where a score gates several positions or
     several layers, or two layers lie between, usually tighter. After ``time_limit`` seconds the rest keeps its
@@ -40,16 +45,17 @@ def crown_bounds(
     that of Zhang, Weng, Chen, Hsieh and Daniel 2018 (arXiv 1811.00866), with the scores as inputs. Raises InputError as
     :func:`interval_bounds` does.
 
-    Example:
-        >>> import numpy as np, torch, oamip_model as om
-        >>> _ = torch.manual_seed(0)
-        >>> layers = [torch.nn.Conv2d(1, 1, 2), torch.nn.ReLU(), torch.nn.Conv2d(1, 2, 2), torch.nn.ReLU()]
-        >>> module = torch.nn.Sequential(*layers, torch.nn.Flatten(), torch.nn.Linear(8, 2)).eval()
-        >>> network = om.read_network(module, (1, 4, 4))
-        >>> images = np.random.default_rng(0).normal(size=(3, 1, 4, 4))
-        >>> crown, interval = crown_bounds(network, images), om.compute_bounds(network, images, "interval")
-        >>> bool((crown.upper[1] - crown.lower[1]).sum() < (interval.upper[1] - interval.lower[1]).sum())
-        True
+    Examples
+    --------
+    >>> import numpy as np, torch, oamip_model as om
+    >>> _ = torch.manual_seed(0)
+    >>> layers = [torch.nn.Conv2d(1, 1, 2), torch.nn.ReLU(), torch.nn.Conv2d(1, 2, 2), torch.nn.ReLU()]
+    >>> module = torch.nn.Sequential(*layers, torch.nn.Flatten(), torch.nn.Linear(8, 2)).eval()
+    >>> network = om.read_network(module, (1, 4, 4))
+    >>> images = np.random.default_rng(0).normal(size=(3, 1, 4, 4))
+    >>> crown, interval = crown_bounds(network, images), om.compute_bounds(network, images, "interval")
+    >>> bool((crown.upper[1] - crown.lower[1]).sum() < (interval.upper[1] - interval.lower[1]).sum())
+    True
     """
     deadline = Deadline(time_limit)
     base = interval_bounds(network, images, validity=validity, epsilon=epsilon)
@@ -223,7 +229,7 @@ class _Crown:
         waiting: dict[int, Array] = {}
         for number, term in enumerate(self.network.layers[k].terms):
             if term.source != IMAGE or self.base.epsilon > 0:
-                _collect(waiting, term.source, sign * self.rows(number, term, both))
+                collect(waiting, term.source, sign * self.rows(number, term, both))
         for j in range(k - 1, -1, -1):
             if j not in waiting:
                 continue
@@ -247,7 +253,7 @@ class _Crown:
             value = value + pre @ self.fixed[j][image]
             for term, back in zip(layer.terms, self.back[j], strict=True):
                 if term.source != IMAGE or self.base.epsilon > 0:
-                    _collect(waiting, term.source, back(pre))
+                    collect(waiting, term.source, back(pre))
         value = value + np.minimum(gains, 0.0).sum(axis=1)
         if IMAGE in waiting:
             value = value - self.base.epsilon * np.abs(waiting[IMAGE]).sum(axis=1)
@@ -278,7 +284,7 @@ class _Crown:
 
 
 def gains(network: Network, k: int) -> bool:
-    """Whether tighter bounds of layer k give anything that the layers after it do not find by themselves."""
+    """Whether tighter bounds of layer k give later layers what they lack otherwise."""
     layer = network.layers[k]
     if _copies(layer):
         return False
@@ -288,7 +294,3 @@ def gains(network: Network, k: int) -> bool:
 
 def _copies(layer: Layer) -> bool:
     return len(layer.terms) == 1 and isinstance(layer.terms[0].map, Identity) and not layer.bias.any()
-
-
-def _collect(waiting: dict[int, Array], source: int, coefficients: Array) -> None:
-    waiting[source] = waiting[source] + coefficients if source in waiting else coefficients

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from oamip_model.bounds.cutoff import Cutoff
 from oamip_model.bounds.report import LayerReport
+from oamip_model.bounds.write import SIDES, write_bounds
 from oamip_model.errors import InputError
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
@@ -31,10 +32,11 @@ class Bounds:
 
     lower, upper: one array per layer, (n, pre-activations), of the layer's affine map before its activation
     output_lower, output_upper: one array per layer, (n, activations), of what the layer passes on
-    method: how they were found; validity: "every score" holds whatever the scores in [0, 1] are (FORMULATION 3),
-    "trained network" only where all scores are 1 (FORMULATION 2); epsilon: half width of the box around each pixel
+    method: how they were found; validity: "every score" holds whatever the scores in [0, 1] are, "trained network" only
+    where all scores are 1 (mathematics:bounds-1, mathematics:gate-pub-6); epsilon: half width of the box around each
+    pixel
     network, images: fingerprints of what they were computed for
-    reports: what each rung decided in each ReLU layer, in the order in which they ran
+    reports: what each method decided in each ReLU layer, in the order in which they ran
     cutoff: where it is not None, they hold only for scores whose objective is no larger than it
     """
 
@@ -50,12 +52,23 @@ class Bounds:
     reports: tuple[LayerReport, ...] = ()
     cutoff: Cutoff | None = None
 
+    @property
+    def told(self) -> str:
+        """How they were found, in a line."""
+        return self.method if self.cutoff is None else f"{self.method} up to {self.cutoff.objective!r}"
+
     def constant(self, layer: int) -> NDArray[np.bool_]:
-        """Where the pre-activation of a layer is one number, whatever the scores are: (n, pre-activations)."""
+        """Where a layer's pre-activation is one number, whatever the scores are.
+
+        The mask has the shape (n, pre-activations).
+        """
         return np.asarray(self.lower[layer] == self.upper[layer])
 
     def stability(self, network: Network) -> dict[str, tuple[int, int, int]]:
-        """Counts (always off, always on, unstable) of each ReLU layer's activations over all images, by layer name."""
+        """Counts (always off, always on, unstable) of ReLUs, by layer name.
+
+        They count each ReLU layer's activations over all images.
+        """
         return {
             layer.name: (
                 int((self.upper[k] <= 0).sum()),
@@ -67,7 +80,10 @@ class Bounds:
         }
 
     def of_image(self, number: int, image: Array) -> Bounds:
-        """The bounds of one of the images, (*input_shape), by its number: valid for it alone, as for all together."""
+        """The bounds of one of the images, (*input_shape), by its number.
+
+        They are valid for it alone, as for all together.
+        """
         all_four = (self.lower, self.upper, self.output_lower, self.output_upper)
         lower, upper, out_lower, out_upper = (tuple(a[number : number + 1] for a in arrays) for arrays in all_four)
         return replace(
@@ -76,16 +92,20 @@ class Bounds:
         )  # fmt: skip
 
     def save(self, path: str | Path) -> None:
-        """Write these bounds to an .npz file, which :func:`oamip_model.bounds.load_bounds` reads.
+        """Write the bounds to an .npz file, which :func:`load_bounds` reads.
 
         Raises InputError for another suffix, or a path that cannot be written.
         """
-        from oamip_model.bounds.store import save_bounds
-
-        save_bounds(self, path)
+        facts = {name: getattr(self, name) for name in ("method", "validity", "epsilon", "network", "images")}
+        facts["reports"] = [asdict(report) for report in self.reports]
+        facts["cutoff"] = None if self.cutoff is None else asdict(self.cutoff)
+        write_bounds(path, {side: getattr(self, side) for side in SIDES}, facts)
 
     def check_fit(self, network: Network, images: Array, validity: Validity, epsilon: float) -> None:
-        """Raise InputError unless these bounds belong to this network, these images, this validity and this epsilon."""
+        """Raise InputError unless the bounds belong to this network and these images.
+
+        They must also have this validity and this epsilon.
+        """
         pairs = (
             ("network", self.network, network.fingerprint),
             ("images", self.images, fingerprint_images(images)),

@@ -8,15 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from oamip_model.cli.numbers import NOT_NEGATIVE, SECONDS, SEED, Count, Number, Whole
+from oamip_model.checks import by_class
+from oamip_model.cli.numbers import SEED, Count, Number
+from oamip_model.cli.objects import given, object_options
 from oamip_model.cli.options import Verb, check_out, data_options, json_option, network_options
 from oamip_model.cli.output import print_json, print_table
 from oamip_model.errors import InputError
-from oamip_model.formulation.settings import GATES, LOSSES, SPARSITIES, Settings, validity_of
-from oamip_model.tightening.methods import BOUND_METHODS
+from oamip_model.formulation.gates import gate_named
+from oamip_model.formulation.settings import Formulation, validity_of
+from oamip_model.tightening.methods import Tightening
 
 if TYPE_CHECKING:
     from oamip_model.bounds import Bounds, Cutoff
+
+
+_OF_THE_CUTOFF = ("loss", "weight", "margin", "sparsity")
 
 
 @click.command(cls=Verb)
@@ -25,30 +31,15 @@ if TYPE_CHECKING:
 @click.option("--images", "n", type=Count(), default=10, show_default=True,
               help="How many images, as many of each class; all: every image.")  # fmt: skip
 @click.option("--correct-only", is_flag=True, help="Only images that the network classifies correctly.")
-@click.option("--method", type=click.Choice(BOUND_METHODS), default="crown", show_default=True,
-              help="From quick to tight; each starts from the one before it.")  # fmt: skip
-@click.option("--gate", type=click.Choice(GATES), default=Settings.gate, show_default=True,
-              help="For which programs: `published` bounds the trained network, the others every score.")  # fmt: skip
-@click.option(
-    "--epsilon",
-    type=NOT_NEGATIVE,
-    help="Half width of the box around the images, with --gate published.  [default: 1e-5]",
+@object_options(("Method (om.Tightening)", (Tightening,)))
+@object_options(
+    ("Program (om.Formulation); all but the gate with --cutoff", (Formulation,)),
+    without=("relaxation", "scores", "relaxed"),
 )
-@click.option(
-    "--time-limit", type=SECONDS, help="Seconds for each method after interval; the rest keeps looser bounds."
-)
-@click.option("--jobs", type=Whole(), default=1, show_default=True, help="Processes of --method lp and mip.")
-@click.option("--solver", default="highs", show_default=True,
-              help="Of --method lp, which needs duals, and of mip, which needs dual bounds.")  # fmt: skip
-@click.option("--solve-limit", type=SECONDS, help="Seconds of each solve of --method mip.")
 @click.option("--cutoff", type=Number(),
               help="The objective of scores that are known, as `oamip score` prints it: bounds "
               "for scores no worse, with --method lp and mip. Of the program with --loss, --weight, --margin and "
               "--sparsity.")  # fmt: skip
-@click.option("--loss", type=click.Choice(LOSSES), help=f"With --cutoff.  [default: {Settings.loss}]")
-@click.option("--weight", type=NOT_NEGATIVE, help=f"With --cutoff.  [default: {Settings.weight}]")
-@click.option("--margin", type=NOT_NEGATIVE, help=f"With --cutoff.  [default: {Settings.margin}]")
-@click.option("--sparsity", type=click.Choice(SPARSITIES), help=f"With --cutoff.  [default: {Settings.sparsity}]")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of the choice of images.")
 @click.option("--out", type=click.Path(path_type=Path), help="Save the bounds to this .npz file, for score --bounds.")
 @json_option
@@ -60,18 +51,11 @@ def bounds(
     input_shape: tuple[int, ...] | None,
     n: int | str,
     correct_only: bool,
-    method: str,
-    gate: str,
-    epsilon: float | None,
     cutoff: float | None,
-    loss: str | None,
-    weight: float | None,
-    margin: float | None,
-    sparsity: str | None,
     seed: int,
     out: Path | None,
     as_json: bool,
-    **asked: Any,
+    **options: Any,
 ) -> int:
     """Bound the pre-activations of the network NET, an .onnx or .pt2 file, for some images.
 
@@ -80,18 +64,21 @@ def bounds(
     --out wrote, with the same network, data, images and seed; with --gate published, one of --method interval; with
     --cutoff, the same --loss, --weight, --margin and --sparsity.
     """
-    given = {"loss": loss, "weight": weight, "margin": margin, "sparsity": sparsity}
-    program: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    values, _ = by_class((Tightening, Formulation), given(options))
+    form = values[Formulation]
+    program: dict[str, Any] = {name: form[name] for name in _OF_THE_CUTOFF if name in form}
     if program and cutoff is None:
         name, value = next(iter(program.items()))
         raise InputError(f"{name}: got {value}, but bounds depend on the objective only where --cutoff is given")
+    method = Tightening(**values[Tightening])
     if out is not None:
         check_out(out, network, data, suffixes=(".npz",))
 
     import oamip_model as om
 
-    settings = Settings(gate=gate, epsilon=epsilon, scores="binary" if gate == "switch" else "continuous", **program)
-    plain = om.read_network(network, input_shape)
+    gate = gate_named(form.get("gate", Formulation().gate))
+    settings = Formulation(scores=gate.scores[0], **form)
+    plain = om.read_network(network, input_shape).check_scored(loss=False)
     source = om.load_dataset(data, split=split, download=download)
     plain.check_images(source.images[:1])
     images = source
@@ -101,9 +88,8 @@ def bounds(
         raise InputError("correct_only: goes with a number of images, not with all")
     known = None if cutoff is None else om.Cutoff(cutoff, images.labels, **program)
     found = om.compute_bounds(
-        plain, images.images, method, epsilon=settings.epsilon or 0.0,
-        validity=validity_of(gate), cutoff=known, **asked,
-    )  # fmt: skip
+        plain, images.images, method, epsilon=settings.epsilon or 0.0, validity=validity_of(settings.gate), cutoff=known
+    )
     if out is not None:
         found.save(out)
     if as_json:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from oamip_model.cli.objects import GroupedHelp, ObjectOption
 from oamip_model.cli.output import INTERRUPTED, alive
 from oamip_model.errors import InputError
 from oamip_model.files import alone, check_writable
@@ -16,7 +17,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 DATA = "fashion-mnist-2000"
 
 
-class Verb(click.Command):
+class Verb(GroupedHelp):
     """A command whose InputErrors start with the option that was given, where the library names its argument.
 
     The library says ``weight: got -1.0, ...``, the command line ``--weight: got -1.0, ...``.
@@ -33,6 +34,7 @@ class Verb(click.Command):
             # By the flag's own name as well: the variable of an option that may be repeated has a plural's name.
             flags = {p.opts[0].lstrip("-").replace("-", "_"): p.opts[0] for p in options}
             flags |= {p.name: p.opts[0] for p in options if p.name}
+            flags |= {name: p.opts[0] for p in options if isinstance(p, ObjectOption) for name in p.names}
             if colon and name in flags:
                 raise InputError(f"{flags[name]}:{rest}") from error
             raise

@@ -54,7 +54,7 @@ def prune(
     import oamip_model as om
 
     known = om.load_scores(scores)
-    plain = om.read_network(network, input_shape)
+    plain = om.read_network(network, input_shape).check_scored(loss=False)
     test = om.load_dataset(data, split=split, download=download)
     plain.check_images(test.images[:1])
     if refit is not None:
@@ -62,7 +62,8 @@ def prune(
         rule["images"] = om.choose_images(used, n=images) if isinstance(images, int) else used
         rule["refit"] = refit
     before = om.accuracy(plain, test.images, test.labels)
-    module, report = om.prune_with_report(network, known, network=plain, **rule)
+    choice = om.choose_units(known, plain, **{name: rule.pop(name) for name in ("threshold", "amount", "scope")})
+    module, report = om.prune_with_report(network, choice, network=plain, **rule)
     after = om.accuracy(module, test.images, test.labels)
     if out is not None:
         om.save_module(module, out, plain.input_shape)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from oamip_model.cli.numbers import GAP, NOT_NEGATIVE, SECONDS, SEED, SHARE, Count, Whole
+from oamip_model.cli.numbers import Count
+from oamip_model.cli.objects import given, object_options
 from oamip_model.cli.options import Verb, check_out, data_options, json_option, network_options
 from oamip_model.cli.output import (
     INTERRUPTED,
@@ -23,18 +25,20 @@ from oamip_model.cli.output import (
 from oamip_model.clock import Deadline, seconds_left, within
 from oamip_model.errors import CheckError, InputError
 from oamip_model.files import check_writable
-from oamip_model.formulation.settings import GATES, LOSSES, RELAXATIONS, SCORES, SPARSITIES, Settings
-from oamip_model.scoring.strategies import (
-    DEFAULT_STRATEGY,
-    ELIMINATION,
-    HEADS,
-    LAYERWISE,
-    MOST_IMAGES,
-    SCOPES,
-    STRATEGIES,
-    WHOLE,
+from oamip_model.formulation.settings import Formulation
+from oamip_model.scoring.asked import as_objects
+from oamip_model.scoring.methods import (
+    AllLayers,
+    Backward,
+    Batches,
+    Decoupled,
+    Elimination,
+    Forward,
+    Joint,
+    PerClass,
 )
-from oamip_model.solving.engines import ENGINES
+from oamip_model.scoring.strategies import DEFAULT_STRATEGY, ELIMINATION, LAYERWISE, STRATEGIES, WHOLE
+from oamip_model.solving.options import Run, Solver, TreeSearch
 from oamip_model.solving.searches import SEARCHES
 from oamip_model.tightening.methods import BOUND_METHODS
 
@@ -45,101 +49,35 @@ _LOW = 0.1
 _IMAGES = 10
 
 
+GROUPS: tuple[tuple[str, tuple[type[Any], ...]], ...] = (
+    ("Program (om.Formulation)", (Formulation,)),
+    ("All layers at once (om.Joint, om.Batches, om.PerClass)", (Joint, Batches, PerClass)),
+    ("Search tree (om.TreeSearch)", (TreeSearch,)),
+    ("Layer by layer (om.Forward, om.Backward, om.Decoupled), and om.Elimination", (Forward, Backward, Decoupled)),
+    ("Solver (om.Solver)", (Solver,)),
+    ("Run (om.Run)", (Run,)),
+    ("Elimination", (Elimination,)),
+)
+"""Headings of --help, each with the classes whose fields are options under it."""
+
+
+class Bounds(click.ParamType[str]):
+    """A method of bounds, or a file of them."""
+
+    name = "|".join((*BOUND_METHODS, "FILE"))
+
+
 @click.command(cls=Verb)
 @network_options
 @data_options(split=None)
 @click.option("--images", "n", type=Count(), help="How many images, as many of each class; all: every image.  "
               f"[default: all; {_IMAGES} with {', '.join(WHOLE)}]")  # fmt: skip
 @click.option("--correct-only", is_flag=True, help="Only images that the network classifies correctly.")
-@click.option("--solver", default="highs", show_default=True, help="A name of `oamip solvers`, or pyomo:NAME.")
 @click.option("--strategy", type=click.Choice(STRATEGIES), default=DEFAULT_STRATEGY, show_default=True,
               help=f"One convex program a layer, from any number of images ({', '.join(LAYERWISE)}); no program, but "
               f"units one by one for `oamip prune --refit` ({ELIMINATION}); or of all layers one program "
               "(joint), or several whose scores are averaged (batches, per-class).")  # fmt: skip
-@click.option(
-    "--batch-size", type=Whole(), default=10, show_default=True, help="Images of each program of --strategy batches."
-)
-@click.option("--head", type=click.Choice(HEADS), default=HEADS[0], show_default=True,
-              help="What stands for the layers after the scored one, layer by layer.")  # fmt: skip
-@click.option("--program-images", type=Whole(1, MOST_IMAGES),
-              help="Images of each mixed-integer program (heads rest and auxiliary). "
-              "  [default: 50]")  # fmt: skip
-@click.option("--amount", type=SHARE, help="Layer by layer: find the weights for removing this share of the units.")
-@click.option(
-    "--scope",
-    type=click.Choice(SCOPES),
-    default=SCOPES[0],
-    show_default=True,
-    help="--amount of each layer, or of all layers together, by one weight.",
-)
-@click.option(
-    "--sweeps",
-    type=Whole(0, 100),
-    default=1,
-    show_default=True,
-    help="Forward and backward: rounds over the layers after the first.",
-)
-@click.option(
-    "--exchanges",
-    type=Whole(0, 1000),
-    help="Forward and backward, with --amount: rounds in which units that stay are exchanged "
-    "for units that go where the network cut so does better.  [default: 50]",
-)
-@click.option("--device", default="cpu", show_default=True, help="Of torch, layer by layer: cpu, cuda or auto.")
-@click.option("--gate", type=click.Choice(GATES), default=Settings.gate, show_default=True,
-              help="Of joint, batches and per-class: how a score acts on a unit; the bounds of `published` do not hold "
-              "for scores below 1.")  # fmt: skip
-@click.option("--score-type", "scores", type=click.Choice(SCORES), default=Settings.scores, show_default=True)
-@click.option("--relaxed", is_flag=True, help="ReLU states in [0, 1] instead of {0, 1}: a lower bound, and quick.")
-@click.option("--search", type=click.Choice(SEARCHES), default=SEARCHES[0], show_default=True,
-              help="The solver's own tree, or one of this package over the solver's linear programs.")  # fmt: skip
-@click.option("--relaxation", type=click.Choice(RELAXATIONS), help="Rows of each ReLU.  [default: big-m; hull with "
-              "--search tree]")  # fmt: skip
-@click.option("--bounds", default="interval", show_default=True, metavar="|".join((*BOUND_METHODS, "FILE")),
-              help="How pre-activations are bounded, or with --strategy joint a file of `oamip bounds`.")  # fmt: skip
-@click.option("--loss", type=click.Choice(LOSSES), default=Settings.loss, show_default=True)
-@click.option(
-    "--weight", type=NOT_NEGATIVE, default=Settings.weight, show_default=True, help="Of the loss, against the sparsity."
-)
-@click.option(
-    "--margin",
-    type=NOT_NEGATIVE,
-    default=Settings.margin,
-    show_default=True,
-    help="Of the losses hinge and margin, in logits.",
-)
-@click.option("--sparsity", type=click.Choice(SPARSITIES), default=Settings.sparsity, show_default=True)
-@click.option(
-    "--epsilon",
-    type=NOT_NEGATIVE,
-    help="Half width of the box around the images, with --gate published.  [default: 1e-5]",
-)
-@click.option(
-    "--tolerance", type=GAP, help="Relative gap at which a program is solved.  [default: 1e-3; all layers 1e-4]"
-)
-@click.option("--heuristic/--no-heuristic", default=None,
-              help="Begin from scores found by gradients through the network.  [default: in a sound gate with 30 "
-              "integer ReLU states or more, 100 with --search tree]")  # fmt: skip
-@click.option(
-    "--image-cuts/--no-image-cuts",
-    default=None,
-    help="Of --search tree: cuts from programs of one image each.  [default: yes, from 200 binaries on]",
-)
-@click.option("--time-limit", type=SECONDS, help="Seconds for each program, bounds and heuristic included.")
-@click.option("--total-time-limit", type=SECONDS,
-              help="Seconds for the whole run, reading included, which then ends with what it has.")  # fmt: skip
-@click.option("--threads", type=Whole(), default=1, show_default=True, help="Threads of the solver.")
-@click.option("--jobs", type=Whole(),
-              help="Programs that are solved at a time, with batches, per-class and decoupled.  "
-              "[default: 1; with --engine dask the threads of the cluster]")  # fmt: skip
-@click.option("--engine", type=click.Choice(ENGINES), default=ENGINES[0], show_default=True,
-              help="Where: in processes of this machine, or in the dask cluster of --scheduler.")  # fmt: skip
-@click.option("--scheduler", metavar="ADDRESS", help="Of a running dask cluster, such as tcp://host:8786.")
-@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the choice of images, and of the solver.")
-@click.option("--log-file", type=click.Path(path_type=Path), help="Append the solver's log to this file.")
-@click.option("--store", type=click.Path(path_type=Path),
-              help="Add each finished program to this file, take from it those that it has, and keep it.  "
-              "[default: OUT.runs.jsonl, until the scores are saved]")  # fmt: skip
+@object_options(*GROUPS, types={"bounds": Bounds(), "search": click.Choice(SEARCHES)})
 @click.option("--out", type=click.Path(path_type=Path), help="Save the scores to this .json file.")
 @json_option
 def score(
@@ -150,10 +88,10 @@ def score(
     input_shape: tuple[int, ...] | None,
     n: int | str | None,
     correct_only: bool,
-    store: Path | None,
+    strategy: str,
     out: Path | None,
     as_json: bool,
-    **asked: Any,
+    **options: Any,
 ) -> int:
     """Score the units of the network NET, an .onnx or .pt2 file.
 
@@ -163,43 +101,53 @@ def score(
     Exit code 3 if a program was not solved to --tolerance. Scores of a relaxation, or averaged over programs, are
     labelled so, and end with 0.
     """
-    total = Deadline(asked["total_time_limit"])
+    told = given(options)
+    total = Deadline(told.get("total_time_limit"))
+    store = told.get("store")
     if out is not None:
         check_out(out, network, data, suffixes=(".json",))
     if store is not None:
-        check_out(store, network, data, option="--store", suffixes=(".jsonl",))
-    if asked["log_file"] is not None:
-        check_writable(asked["log_file"], "--log-file")
+        check_out(Path(store), network, data, option="--store", suffixes=(".jsonl",))
+    if "log_file" in told:
+        check_writable(told["log_file"], "--log-file")
+    if "bounds" in told and told["bounds"].endswith(".npz"):
+        from oamip_model.bounds import load_bounds
+
+        told["bounds"] = load_bounds(told["bounds"])
+    wanted = as_objects(strategy, **told)
+    method, solver, run = wanted["method"], wanted["solver"], wanted["run"]
+    method.check_given(solver, run)
 
     import oamip_model as om
     from oamip_model.data import check_labels
 
-    told = {name: asked[name] for name in Settings.__dataclass_fields__}
-    Settings(**told | {"relaxation": asked["relaxation"] or Settings.relaxation})
-    om.get_backend(asked["solver"])
-    if asked["bounds"].endswith(".npz"):
-        asked["bounds"] = om.load_bounds(asked["bounds"])
-    several = asked["strategy"] not in ("joint", ELIMINATION)
+    if not isinstance(method, Elimination):
+        om.get_backend(solver.name)
+    several = not isinstance(method, Joint | Elimination)
     temporary = out.with_name(out.name + ".runs.jsonl") if out is not None and several and store is None else None
     runs = store or temporary
     if n is None:
-        n = "all" if asked["strategy"] in (*LAYERWISE, ELIMINATION) and not correct_only else _IMAGES
+        n = "all" if not isinstance(method, AllLayers) and not correct_only else _IMAGES
     with progress_bar("programs") as progress, signs_of_life(progress), within(total), ExitStack() as one_program:
         # Reading has as long as a program, and a single program has what it leaves.
-        one_program.enter_context(within(Deadline(asked["time_limit"])))
+        one_program.enter_context(within(Deadline(solver.time_limit)))
         plain = om.read_network(network, input_shape)
         source = om.load_dataset(data, split=split, download=download)
         plain.check_images(source.images[:1])
         check_labels(source.labels, plain.classes, where=source.source)
         images = source
         if isinstance(n, int):
-            images = om.choose_images(source, n=n, seed=asked["seed"], correct_for=plain if correct_only else None)
+            images = om.choose_images(
+                source, n=n, seed=told.get("seed", 0), correct_for=plain if correct_only else None
+            )
         elif correct_only:
             raise InputError("correct_only: goes with a number of images, not with all")
         if several:
             one_program.close()
-        asked["total_time_limit"] = None if total.seconds is None else seconds_left()
-        result = om.score(plain, images, store=runs, progress=progress, **asked)
+        left = None if total.seconds is None else seconds_left()
+        told_to = None if runs is None else str(runs)
+        run = replace(run, store=told_to, progress=progress or False, total_time_limit=left)
+        result = om.score(plain, images, method=method, solver=solver, run=run)
     if out is not None:
         result.save(out)
         if temporary is not None and not (result.interrupted or result.out_of_time):
@@ -221,7 +169,7 @@ def score(
     if any(program.replay is not None and program.replay.passed is False for program in result.programs):
         note("oamip: the replay check failed: the program's logits are not those of the network")
         return CheckError.exit_code
-    done = result.status == "optimal" or asked["strategy"] == ELIMINATION
+    done = result.status == "optimal" or strategy == ELIMINATION
     return 0 if done and not result.out_of_time else UNPROVED
 
 

@@ -7,15 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from oamip_model.cli.numbers import GAP, NOT_NEGATIVE, SECONDS, SEED, Count, Whole
+from oamip_model.checks import by_class
+from oamip_model.cli.numbers import Count, Whole
+from oamip_model.cli.objects import given, object_options
 from oamip_model.cli.options import Verb, check_out, data_options, json_option, shape_option
 from oamip_model.cli.output import INTERRUPTED, note, number, print_json, print_table, progress_bar
 from oamip_model.errors import InputError
-from oamip_model.formulation.settings import GATES, LOSSES, RELAXATIONS, SCORES, SPARSITIES, Settings
-from oamip_model.study.cells import STUDIED_BOUNDS, Objective, cells_of
+from oamip_model.solving.options import Run, Solver
+from oamip_model.study.cells import Grid, Objective, cells_of
 
 if TYPE_CHECKING:
     from oamip_model.study import Row, Tightness
+
+
+GROUPS: tuple[tuple[str, tuple[type[Any], ...]], ...] = (
+    ("Grid (om.study.Grid)", (Grid,)),
+    ("Objective (om.study.Objective)", (Objective,)),
+    ("Solver (om.Solver)", (Solver,)),
+)
 
 
 @click.command(cls=Verb)
@@ -24,42 +33,8 @@ if TYPE_CHECKING:
 @data_options(split=None)
 @click.option("--images", "n", type=Count(), default=4, show_default=True,
               help="How many images, as many of each class; all: every image.")  # fmt: skip
-@click.option("--gate", "gates", type=click.Choice(GATES), multiple=True, default=("subtractive",), show_default=True,
-              help="This one, and each that is given by another --gate; so for the next two.")  # fmt: skip
-@click.option("--relaxation", "relaxations", type=click.Choice(RELAXATIONS), multiple=True, show_default=True,
-              default=("big-m", "partition-2", "hull"))  # fmt: skip
-@click.option("--bounds", type=click.Choice(STUDIED_BOUNDS), multiple=True, default=("interval", "crown", "lp"),
-              show_default=True,
-              help="With -cutoff they hold for scores as good as those of the primal heuristic.")  # fmt: skip
-@click.option("--score-type", "scores", type=click.Choice(SCORES), help="[default: binary with --gate switch, "
-              "continuous with the others]")  # fmt: skip
-@click.option("--loss", type=click.Choice(LOSSES), default=Settings.loss, show_default=True)
-@click.option(
-    "--weight", type=NOT_NEGATIVE, default=Settings.weight, show_default=True, help="Of the loss, against the sparsity."
-)
-@click.option(
-    "--margin",
-    type=NOT_NEGATIVE,
-    default=Settings.margin,
-    show_default=True,
-    help="Of the losses hinge and margin, in logits.",
-)
-@click.option("--sparsity", type=click.Choice(SPARSITIES), default=Objective.sparsity, show_default=True)
-@click.option("--solver", default="highs", show_default=True, help="A name of `oamip solvers`, or pyomo:NAME.")
-@click.option(
-    "--tolerance", type=GAP, default=1e-4, show_default=True, help="Relative gap at which a program is solved."
-)
-@click.option("--time-limit", type=SECONDS, help="Solve the integer programs as well, each with so many seconds for "
-              "bounds, build and solve.")  # fmt: skip
-@click.option("--bounds-limit", type=SECONDS, help="Seconds for each method of bounds; the rest keeps looser ones.")
-@click.option("--heuristic-limit", type=SECONDS, default=10.0, show_default=True,
-              help="Seconds of the heuristic, once a network and "
-              "gate. Programs start from its scores; gaps are to its objective where none finds better.")  # fmt: skip
-@click.option("--threads", type=Whole(), default=1, show_default=True, help="Threads of the solver.")
-@click.option("--jobs", type=Whole(), default=1, show_default=True, help="Processes of the bounds lp and mip.")
-@click.option(
-    "--seed", type=SEED, default=0, show_default=True, help="Of the choice of images, the heuristic and the solver."
-)
+@object_options(*GROUPS, without=("log_file", "store"))
+@click.option("--jobs", type=Whole(), help="Processes of the bounds lp and mip.  [default: 1]")
 @click.option("--store", type=click.Path(path_type=Path), default=Path("tightness.jsonl"), show_default=True,
               help="Add each finished row to this file, and take from it those that it has.")  # fmt: skip
 @click.option("--csv", type=click.Path(path_type=Path), help="Write the rows to this .csv file as well.")
@@ -75,13 +50,12 @@ def tightness(
     download: bool,
     input_shape: tuple[int, ...] | None,
     n: int | str,
-    seed: int,
     store: Path,
     csv: Path | None,
     parquet: Path | None,
     plot: Path | None,
     as_json: bool,
-    **asked: Any,
+    **options: Any,
 ) -> int:
     """Measure how tight the programs of each network NET are, an .onnx or .pt2 file, for some images.
 
@@ -96,7 +70,9 @@ def tightness(
             check_out(path, data, store, *networks, option=option, suffixes=suffixes)
     check_out(store, data, *networks, option="--store", suffixes=(".jsonl",))
     names = _names(networks)
-    cells_of(names, asked["gates"], asked["relaxations"], asked["bounds"])
+    values, _ = by_class((Grid, Objective, Solver, Run), given(options))
+    grid, objective, solver = Grid(**values[Grid]), Objective(**values[Objective]), Solver(**values[Solver])
+    cells_of(names, grid)
 
     import oamip_model as om
     from oamip_model.data import check_labels
@@ -107,16 +83,17 @@ def tightness(
         check_pyarrow()
     if plot is not None:
         check_matplotlib("--plot: the picture needs")
-    om.get_backend(asked["solver"])
+    om.get_backend(solver.name)
     plain = {name: om.read_network(path, input_shape) for name, path in zip(names, networks, strict=True)}
     images = om.load_dataset(data, split=split, download=download)
     for network in plain.values():
         network.check_images(images.images[:1])
         check_labels(images.labels, network.classes, where=images.source)
     if isinstance(n, int):
-        images = om.choose_images(images, n=n, seed=seed)
+        images = om.choose_images(images, n=n, seed=solver.seed or 0)
     with progress_bar("rows") as progress:
-        found = om.study.tightness(plain, images, seed=seed, store=store, progress=progress, **asked)
+        run = Run(**values[Run], store=str(store), progress=progress or False)
+        found = om.study.tightness(plain, images, grid=grid, objective=objective, solver=solver, run=run)
     if found.rows:
         for save, path in ((found.save_csv, csv), (found.save_parquet, parquet), (found.plot, plot)):
             if path is not None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias, cast
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias, cast, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,7 +17,10 @@ Labels: TypeAlias = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Labelled images, and where they come from. Unpacks into ``images, labels``.
+    """Labelled images, and where they come from.
+
+    Unpacks into ``images, labels``. ``data[k]`` is an image and its label; a slice, a list of numbers or a mask gives a
+    Dataset of those images.
 
     images: (n, channels, height, width), or (n, features), in double precision; 8-bit pixels were divided by 255
     labels: (n,) from 0 to classes - 1
@@ -27,12 +30,15 @@ class Dataset:
 
     Raises InputError where the arrays do not fit together, are empty, or hold a pixel or label that cannot be used.
 
-    Example:
-        >>> import oamip_model as om
-        >>> data = om.Dataset([[0.0, 1.0], [0.5, 0.5]], [1, 0], source="two points", classes=2)
-        >>> images, labels = data
-        >>> images.shape, labels.tolist(), data.indices.tolist()
-        ((2, 2), [1, 0], [0, 1])
+    Examples
+    --------
+    >>> import oamip_model as om
+    >>> data = om.Dataset([[0.0, 1.0], [0.5, 0.5]], [1, 0], source="two points", classes=2)
+    >>> images, labels = data
+    >>> images.shape, labels.tolist(), data.indices.tolist()
+    ((2, 2), [1, 0], [0, 1])
+    >>> len(data), data[1:].labels.tolist(), data[[1, 0]].indices.tolist()
+    (2, [0], [1, 0])
     """
 
     images: Array = field(repr=False)
@@ -59,10 +65,49 @@ class Dataset:
         yield self.images
         yield self.labels
 
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @overload
+    def __getitem__(self, at: int) -> tuple[Array, int]: ...
+
+    @overload
+    def __getitem__(self, at: slice | ArrayLike) -> Dataset: ...
+
+    def __getitem__(self, at: Any) -> Any:
+        if isinstance(at, int | np.integer) and not isinstance(at, bool):
+            return self.images[at], int(self.labels[at])
+        where = self._places(at)
+        source = f"{self.source}, {len(where)} of its {len(self)} images"
+        return replace(
+            self, images=self.images[where], labels=self.labels[where], indices=self.indices[where], source=source
+        )
+
+    def _places(self, at: Any) -> Labels:
+        """The image numbers that a slice, a list of numbers or a mask names, in its order."""
+        every = np.arange(len(self))
+        if isinstance(at, slice):
+            where = every[at]
+        else:
+            given = np.asarray(at)
+            mask = given.dtype == np.bool_ and given.shape == every.shape
+            if not mask and (given.ndim != 1 or (given.dtype.kind not in "iu" and given.size)):
+                raise InputError(
+                    f"{self.source}: index of type {given.dtype} and shape {given.shape}, accepted are a number, a "
+                    f"slice, a list of numbers, and a mask of {len(self)} values"
+                )
+            wrong = np.zeros(0) if mask else given[(given < -len(self)) | (given >= len(self))]
+            if wrong.size:
+                raise InputError(f"{self.source}: index {wrong[0]}, accepted are numbers below {len(self)}")
+            where = every[given if mask or given.size else slice(0)]
+        if not len(where):
+            raise InputError(f"{self.source}: the index names no image, at least one is needed")
+        return where
+
     @property
     def count(self) -> int:
         """Number of images."""
-        return len(self.images)
+        return len(self)
 
 
 def check_pixels(images: ArrayLike, where: str = "images") -> Array:
@@ -73,10 +118,11 @@ def check_pixels(images: ArrayLike, where: str = "images") -> Array:
     Raises InputError, its line starting with ``where``, for any other type or shape, no images, or a pixel that is not
     finite.
 
-    Example:
-        >>> import numpy as np
-        >>> check_pixels(np.full((2, 8, 8), 255, dtype=np.uint8)).shape
-        (2, 1, 8, 8)
+    Examples
+    --------
+    >>> import numpy as np
+    >>> check_pixels(np.full((2, 8, 8), 255, dtype=np.uint8)).shape
+    (2, 1, 8, 8)
     """
     try:
         given = np.asarray(images)
@@ -106,18 +152,21 @@ def check_pixels(images: ArrayLike, where: str = "images") -> Array:
 
 
 def check_labels(labels: ArrayLike, classes: int | None = None, *, where: str = "labels") -> Labels:
-    """The labels as (n,) integers from 0 to ``classes - 1`` (from 0 upwards where ``classes`` is None).
+    """The labels as (n,) integers from 0 to ``classes - 1``.
+
+    Where ``classes`` is None, any integers from 0 upwards are accepted.
 
     Raises InputError, its line starting with ``where``, naming the first label that is not an integer in that range, or
     the shape where it is not (n,).
 
-    Example:
-        >>> check_labels([3, 1.0, 2], classes=4).tolist()
-        [3, 1, 2]
-        >>> check_labels([3, 10], classes=10)
-        Traceback (most recent call last):
-            ...
-        oamip_model.errors.InputError: labels: label 1 is 10, accepted are integers from 0 to 9
+    Examples
+    --------
+    >>> check_labels([3, 1.0, 2], classes=4).tolist()
+    [3, 1, 2]
+    >>> check_labels([3, 10], classes=10)
+    Traceback (most recent call last):
+        ...
+    oamip_model.errors.InputError: labels: label 1 is 10, accepted are integers from 0 to 9
     """
     if classes is not None and (isinstance(classes, bool) or int(classes) != classes or classes < 1):
         raise InputError(f"{where}: classes={classes}, accepted is a number of classes of at least 1")

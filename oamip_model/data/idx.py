@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import gzip
+import math
 import os
 import zlib
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from oamip_model.errors import InputError
+from oamip_model.read import check_regular
 
 PREFIX = {"train": "train", "test": "t10k"}
 DEBIAN = {"fashion-mnist": Path("/usr/share/datasets/fashion-mnist")}
@@ -18,49 +21,57 @@ DEBIAN = {"fashion-mnist": Path("/usr/share/datasets/fashion-mnist")}
 
 
 def read_idx(path: str | Path, axes: int) -> NDArray[np.uint8]:
-    """The bytes of one IDX file, plain or gzipped, as an array with ``axes`` axes (3 for images, 1 for labels).
+    """The bytes of one IDX file, plain or gzipped, as an array.
+
+    The array has ``axes`` axes: 3 for images, 1 for labels.
 
     The format: two zero bytes, the type (8 for unsigned bytes), the number of axes, the length of each axis as a
     big-endian 32-bit integer, then the data in row-major order.
     Raises InputError, naming the file, where it cannot be read, is not such a file, or has not exactly the data that
     its header promises.
 
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder) / "labels"
-        ...     _ = path.write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 2, 7, 3]))
-        ...     read_idx(path, axes=1).tolist()
-        [7, 3]
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "labels"
+    ...     _ = path.write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 2, 7, 3]))
+    ...     read_idx(path, axes=1).tolist()
+    [7, 3]
     """
     source = Path(path)
+    if not source.exists():
+        raise InputError(f"data: there is no file {source}")
+    where, header = f"data: {source}", 4 + 4 * axes
+    size = check_regular(source, where)
     try:
-        raw = source.read_bytes()
-        if raw[:2] == b"\x1f\x8b":
-            raw = gzip.decompress(raw)
-    except FileNotFoundError:
-        raise InputError(f"data: there is no file {source}") from None
+        with source.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            data: IO[bytes] | gzip.GzipFile = gzip.GzipFile(fileobj=file) if packed else file
+            start = data.read(header)
+            if len(start) < header or start[:4] != bytes([0, 0, 8, axes]):
+                found = start[:4].hex() or "nothing"
+                raise InputError(
+                    f"{where} is not an IDX file of bytes with {axes} axes (starts with {found}, not 000008{axes:02x})"
+                )
+            shape = tuple(int(length) for length in np.frombuffer(start, dtype=">u4", count=axes, offset=4))
+            promised = math.prod(shape)
+            # Deflate makes bytes at most 1,032 times smaller, so that no more is believed of the header.
+            held = data.read(promised + 1) if promised <= size * (1032 if packed else 1) else None
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"data: {source} cannot be read ({error})") from None
-    header = 4 + 4 * axes
-    if len(raw) < header or raw[:4] != bytes([0, 0, 8, axes]):
-        found = raw[:4].hex() or "nothing"
-        raise InputError(
-            f"data: {source} is not an IDX file of bytes with {axes} axes (starts with {found}, not 000008{axes:02x})"
-        )
-    shape = tuple(int(length) for length in np.frombuffer(raw, dtype=">u4", count=axes, offset=4))
-    size = 1
-    for length in shape:
-        size *= length
-    if len(raw) != header + size:
-        raise InputError(
-            f"data: {source} holds {len(raw) - header} bytes of data, its header promises {size} for shape {shape}"
-        )
-    return np.frombuffer(raw, dtype=np.uint8, offset=header).reshape(shape)
+        raise InputError(f"{where} cannot be read ({error})") from None
+    if held is None or len(held) != promised:
+        kind = f"a gzip file of {size} bytes" if packed else f"{size - header} bytes of data"
+        there = kind if held is None or not packed else f"{len(held)} bytes of data, or more"
+        raise InputError(f"{where} holds {there}, its header promises {promised} for shape {shape}")
+    return np.frombuffer(held, dtype=np.uint8).reshape(shape)
 
 
 def find_idx(name: str) -> tuple[Path | None, list[str]]:
-    """The folder that holds the IDX files of ``name`` (None where none does), and the places looked at.
+    """The folder that holds the IDX files of ``name``, and the places looked at.
+
+    The folder is None where no place holds them.
 
     Looked at, in this order: $OAMIP_DATA/name, $OAMIP_DATA, and for fashion-mnist the folder of Debian's package.
     Raises InputError where OAMIP_DATA is set to something that is not a folder.
@@ -83,7 +94,9 @@ def find_idx(name: str) -> tuple[Path | None, list[str]]:
 
 
 def read_split(folder: Path, split: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Images (n, height, width) and labels (n,) of the split "train" or "test" in ``folder``, as bytes.
+    """Images and labels of the split "train" or "test" in ``folder``, as bytes.
+
+    They have the shapes (n, height, width) and (n,).
 
     Raises InputError, naming the file, where one is missing or damaged, or where their lengths differ.
     """

@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from oamip_model.data import Dataset, choose_images, load_dataset
+from oamip_model.demo.rows import RANDOM_DRAWS, PrunedRow
 from oamip_model.errors import InputError, SolverMissingError
 from oamip_model.files import alone, check_writable
+from oamip_model.formulation.settings import Formulation
 from oamip_model.network import read_network
 from oamip_model.pruning import baseline_scores, choose_units, prune_with_report, save_module
 from oamip_model.scoring import Scores, score
+from oamip_model.scoring.methods import Decoupled, Joint
 from oamip_model.scoring.select import AnyScores
 from oamip_model.solving import get_backend
+from oamip_model.solving.options import Solver
 from oamip_model.training import accuracy, make_network, train
 
 if TYPE_CHECKING:
@@ -29,27 +33,11 @@ LARGE, SMALL = "fc3", "dense-16-8"
 """Hidden layers 300, 100 and 16, 8."""
 SHARES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 SAVED_SHARE = 0.5
-RANDOM_DRAWS = 5
 TOLERANCE = 1e-4
 SECOND_SOLVERS = ("cbc", "scip", "pyomo:appsi_highs")
 """The first of these that is here repeats the scoring; the last is HiGHS again, through Pyomo's own interface."""
 _LIMIT = 300.0
 """Seconds after which a solve is stopped, so that the demo ends on a very slow machine too."""
-
-
-@dataclass(frozen=True)
-class PrunedRow:
-    """Test accuracies (from 0 to 1) where ``share`` of each layer's units is removed, and the parameters that are left.
-
-    By the scores of the published program, by scores found layer by layer, by weight norm, at random (mean over draws).
-    """
-
-    share: float
-    parameters: int
-    scores: float
-    layerwise: float
-    weight_norm: float
-    random: float
 
 
 @dataclass(frozen=True)
@@ -90,7 +78,9 @@ class Demo:
 
 
 def run_demo(out: str | Path, *, progress: Callable[[str], None] | None = None) -> Demo:
-    """The findings of a small run of everything, on the embedded images; its files go into the folder ``out``.
+    """Run a little of everything on the embedded images, and return the findings.
+
+    Files are written into the folder ``out``.
 
     Trains a 784-300-100-10 network, scores it by the published program with relaxed ReLU states (10 images, one a
     class, weight 5, HiGHS) and layer by layer (all 1,500 images, weight 1), and prunes it by both at several shares,
@@ -118,7 +108,7 @@ def _run(folder: Path, say: Callable[[str], None]) -> Demo:
     scores = _published(network, chosen, "highs")
     files.append(scores.save(folder / "scores.json"))
     say("scoring it layer by layer from all training images")
-    layerwise = score(network, training, strategy="decoupled", weight=1.0, time_limit=_LIMIT)
+    layerwise = score(network, training, method=Decoupled(weight=1.0), solver=Solver(time_limit=_LIMIT))
     files.append(layerwise.save(folder / "layer-by-layer-scores.json"))
     say("pruning it")
     full = accuracy(module, *test)
@@ -164,7 +154,10 @@ def _run(folder: Path, say: Callable[[str], None]) -> Demo:
 
 
 def make_folder(out: str | Path) -> Path:
-    """The folder, made if it is not there. Raises InputError where no file can be written into it."""
+    """The folder, made if it is not there.
+
+    Raises InputError where no file can be written into it.
+    """
     folder = Path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -209,23 +202,17 @@ def _trained(name: str, training: Dataset) -> tuple[nn.Module, Network]:
 
 def _published(network: Network, images: Dataset, solver: str) -> Scores:
     return score(
-        network,
-        images,
-        solver=solver,
-        strategy="joint",
-        gate="published",
-        relaxed=True,
-        weight=5.0,
-        tolerance=TOLERANCE,
-        time_limit=_LIMIT,
+        network, images, method=Joint(Formulation(gate="published", relaxed=True)), solver=_within_limits(solver)
     )
 
 
 def _sound(network: Network, images: Dataset, solver: str) -> Scores:
-    return score(
-        network, images, solver=solver, strategy="joint", gate="switch", scores="binary", sparsity="mean", weight=5.0,
-        tolerance=TOLERANCE, time_limit=_LIMIT,
-    )  # fmt: skip
+    program = Formulation(gate="switch", scores="binary", sparsity="mean")
+    return score(network, images, method=Joint(program), solver=_within_limits(solver))
+
+
+def _within_limits(solver: str) -> Solver:
+    return Solver(solver, tolerance=TOLERANCE, time_limit=_LIMIT)
 
 
 def _pruned(

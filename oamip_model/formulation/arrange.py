@@ -1,4 +1,6 @@
-"""Makes a layout: walks through the network and gives a variable only to what bounds and images do not decide.
+"""Makes a layout, with variables only for what bounds and images leave open.
+
+It walks through the network.
 
 Each layer's output is kept as expressions in the variables so far; the next layer's affine map is applied to those. So
 a pre-activation that is constant for an image, a ReLU that is always on or off, and everything affine, cost no
@@ -7,6 +9,8 @@ variable.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
@@ -14,22 +18,21 @@ from numpy.typing import NDArray
 from oamip_model.bounds import Bounds
 from oamip_model.clock import expect, tick
 from oamip_model.formulation.entries import Entries
+from oamip_model.formulation.gates.base import Gate, Relus
 from oamip_model.formulation.layout import Expressions, Gated, Index, Layout, Pooled
 from oamip_model.network.ops import Array
 from oamip_model.network.types import IMAGE, Layer, Network
 
 
-def arrange(network: Network, images: Array, bounds: Bounds, sound: Bounds, gate: str) -> Layout:
+def arrange(network: Network, images: Array, bounds: Bounds, sound: Bounds, gate: Gate) -> Layout:
     """Layout of the program for images (n, *input_shape).
 
     bounds: L and U, valid for the gate; sound: interval bounds that hold for every score, which fix the scale M of the
-    sound gates and bound what goes into max pooling; gate: "published" | "subtractive" | "switch".
+    sound gates and bound what goes into max pooling.
     """
     return _Arrangement(network, images, bounds, sound, gate).run()
 
 
-_ROUNDING = 1e-9
-"""Difference of two sums of the same terms, relative to the larger of them and 1, that is taken for rounding."""
 _ENTRY_SECONDS = 4e-6
 """Seconds that the rows of one activation take at least."""
 _DENSE = 5e6
@@ -37,7 +40,7 @@ _DENSE = 5e6
 
 
 class _Arrangement(Entries):
-    def __init__(self, network: Network, images: Array, bounds: Bounds, sound: Bounds, gate: str) -> None:
+    def __init__(self, network: Network, images: Array, bounds: Bounds, sound: Bounds, gate: Gate) -> None:
         super().__init__(network, len(images))
         self.images, self.bounds, self.sound, self.gate = images, bounds, sound, gate
 
@@ -76,11 +79,10 @@ class _Arrangement(Entries):
         return Expressions(total, constant)
 
     def composed(self, matrix: sp.csr_array, source: int) -> tuple[Expressions, list[sp.csr_array]]:
-        """Output of layer ``source`` and its product with ``matrix`` for each image, in whichever way has fewer
-        non-zeros.
+        """Output of layer ``source``, and its product with ``matrix`` for each image.
 
-        The expressions either go into the product as they are, or get a variable each, defined once in rows of their
-        own.
+        They are made in whichever way has fewer non-zeros. The expressions either go into the product as they are, or
+        get a variable each, defined once in rows of their own.
         """
         out = self.outputs[source]
         counts = out.counts()
@@ -117,38 +119,29 @@ class _Arrangement(Entries):
 
     def relu(self, k: int, layer: Layer, rows: Expressions) -> Expressions:
         low, high = self.bounds.lower[k].ravel(), self.bounds.upper[k].ravel()
-        published = self.gate == "published"
         c, fixed = rows.constant, rows.counts() == 0
         score = np.full(len(c), -1, dtype=np.int64)
         if layer.group is not None and layer.units is not None:
             score = np.tile(layer.units + self.first_unit[layer.group], self.n)
         scored = score >= 0
-        scale = np.maximum(high if published else self.sound.upper[k].ravel(), 0.0)
-        # A constant is open in the published gate where the box around it reaches over 0, and in 3a where M is larger
-        # than it: where terms cancel, or bounds tighter than those behind M turned everything before it off.
-        if published:
-            decided = fixed & ((high <= 0) | (low >= 0))
-        elif self.gate == "subtractive":
-            decided = fixed & (~scored | (c <= 0) | (scale - c <= _ROUNDING * np.maximum(c, 1.0)))
-            low, high = np.where(fixed, c, low), np.where(fixed, c, high)
-        else:
-            decided = fixed
+        sound = self.gate.sound
+        scale = np.maximum(self.sound.upper[k].ravel() if sound else high, 0.0)
+        relus = Relus(fixed, c, low, high, scale, scored)
+        decided, low, high = self.gate.decided(relus)
         constant = np.where(decided & ~scored, np.maximum(c, 0.0), 0.0)
 
         pieces: list[tuple[Index, Index, Array]] = []
-        at = np.flatnonzero(decided & scored & (high > 0) & (published | (c > 0)))
-        if published:
-            # h = c - (1 - s) U+ >= 0 leaves the score a least value.
-            constant[at] = c[at] - scale[at]
-            np.maximum.at(self.score_lower, score[at], 1.0 - c[at] / scale[at])
-            pieces.append((at, score[at], scale[at]))
-        else:
-            pieces.append((at, score[at], c[at]))
+        narrowed = replace(relus, low=low, high=high)
+        at, rate, level, needed = self.gate.constant_output(narrowed, decided & scored)
+        constant[at] = level
+        np.maximum.at(self.score_lower, score[at], needed)
+        pieces.append((at, score[at], rate))
 
         off = ~decided & (high <= 0)
-        on = ~decided & ~off & (low >= 0) & (~scored | published)
+        # With bounds that are rows themselves a score does not open a ReLU that is always on: its output is linear.
+        on = ~decided & ~off & (low >= 0) & (~scored | (not sound))
         live = np.flatnonzero(~decided & ~off & ~on)
-        # A ReLU that is always on passes its pre-activation on, in the published gate less (1 - s) U+.
+        # A ReLU that is always on passes its pre-activation on, less (1 - s) M where it has a score.
         at = np.flatnonzero(on)
         constant[at] = c[at] - np.where(scored, scale, 0.0)[at]
         passed = rows.matrix[at].tocoo()
@@ -157,8 +150,8 @@ class _Arrangement(Entries):
         pieces.append((at, score[at], scale[at]))
         pieces.append((live, self.gate_entries(layer, rows, live, low, high, scale, score), np.ones(len(live))))
         out = self.place(pieces, constant)
-        if published:
-            # The published rows hold such a pre-activation in [L, 0] where the ReLU is off, and h in [0, U+] where on.
+        if not sound:
+            # The rows hold such a pre-activation in [L, 0] where the ReLU is off, and h in [0, U+] where it is on.
             at = np.flatnonzero(off)
             self.hold(layer, rows, at, low[at], np.zeros(len(at)))
             at = np.flatnonzero(on)
@@ -175,8 +168,8 @@ class _Arrangement(Entries):
         """Variables a, h and where needed z for gated ReLUs; returns the columns of h."""
         pre, _ = self.add_pre(layer, rows, at, low[at], high[at])
         act, columns = self.add_act(layer, at, np.zeros(len(at)), np.maximum(high[at], 0.0))
-        # A score moves the pre-activation of 3a below 0, so there a ReLU that is always on is open all the same.
-        stable = (low[at] >= 0) & (self.gate == "switch")
+        # A score may move the pre-activation below 0, and then a ReLU that is always on is open all the same.
+        stable = self.gate.without_state(low[at])
         state = np.full(len(at), -1, dtype=np.int64)
         state[~stable] = len(self.state) + np.arange(int((~stable).sum()))
         self.state.extend(self.names(layer, at[~stable]))
@@ -191,9 +184,9 @@ class _Arrangement(Entries):
             -1, windows.shape[1]
         )
         inside = inputs >= 0
-        # The published bounds hold for the trained network only, and others perhaps up to a cutoff only: they would
-        # drop entries that can be the maximum.
-        valid = self.sound if self.gate == "published" or self.bounds.cutoff is not None else self.bounds
+        # Bounds that hold for the trained network only, or up to a cutoff only, would drop entries that can be the
+        # maximum.
+        valid = self.bounds if self.gate.sound and self.bounds.cutoff is None else self.sound
         low = np.where(inside, valid.lower[k].ravel()[inputs], -np.inf)
         high = np.where(inside, valid.upper[k].ravel()[inputs], -np.inf)
         best = low.argmax(axis=1)
@@ -255,8 +248,11 @@ class _Arrangement(Entries):
 
 
 def _product(left: sp.csr_array, right: sp.csr_array) -> sp.csr_array:
-    """left @ right, quicker where no row of ``right`` has two entries and no column has: then it only scales the
-    columns of ``left`` and moves them. A large product without many zeros is one of dense matrices."""
+    """The product left @ right.
+
+    It is quicker where no row of ``right`` has two entries and no column has: then it only scales the columns of
+    ``left`` and moves them. A large product without many zeros is one of dense matrices.
+    """
     entries, uses = np.diff(right.indptr), np.bincount(right.indices, minlength=right.shape[1])
     if (entries > 1).any() or (uses > 1).any():
         used = np.flatnonzero(uses)

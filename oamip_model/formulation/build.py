@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyomo.environ as pyo
@@ -11,17 +11,24 @@ from pyomo.common.gc_manager import PauseGC
 
 from oamip_model.bounds import Bounds, compute_bounds, interval_bounds
 from oamip_model.data import check_labels
+from oamip_model.data.given import AnyImages, as_dataset, is_array
 from oamip_model.errors import InputError
 from oamip_model.formulation.arrange import arrange
+from oamip_model.formulation.gates import gate_named
 from oamip_model.formulation.model import abstract_model
-from oamip_model.formulation.partition import partition
-from oamip_model.formulation.settings import Settings, groups_of, validity_of
+from oamip_model.formulation.relaxations import groups_of
+from oamip_model.formulation.relaxations.partition import partition
+from oamip_model.formulation.settings import Formulation, validity_of
+from oamip_model.formulation.sparsities import sparsity_named
+from oamip_model.formulation.sparsities.base import Linear
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
 
 
 def gate_scale(network: Network, images: ArrayLike, gate: str, epsilon: float = 0.0) -> tuple[Array, ...]:
-    """The score scale M of every layer, (n, pre-activations) each (FORMULATION.md 3a).
+    """The score scale M of every layer (mathematics:gate-sub-2).
+
+    Each has the shape (n, pre-activations).
 
     U+ of the score-aware interval bounds in the sound gates, of the trained network's in ``published``. It says what a
     fractional score means, so it does not depend on how tight the bounds of the program are.
@@ -31,9 +38,9 @@ def gate_scale(network: Network, images: ArrayLike, gate: str, epsilon: float = 
 
 
 def instance_data(
-    network: Network, images: ArrayLike, labels: ArrayLike, settings: Settings, bounds: Bounds | str = "interval"
+    network: Network, images: ArrayLike, labels: ArrayLike, settings: Formulation, bounds: Bounds | str = "interval"
 ) -> dict[None, dict[str, Any]]:
-    """The data of one instance, in the form that ``AbstractModel.create_instance`` takes.
+    """The data of one instance, as ``AbstractModel.create_instance`` takes it.
 
     images: (n, *input_shape); labels: (n,) integers; bounds: a method's name, or bounds computed before for the same
     network, images and gate. Raises InputError for whatever does not fit.
@@ -53,13 +60,15 @@ def instance_data(
             bounds.cutoff.check_fit(y, settings.weight, settings.loss, settings.sparsity, settings.margin)
     else:
         raise InputError(f"bounds: got {bounds!r}, accepted are a method's name and a Bounds object")
-    if settings.gate == "published" and bounds.method != "interval":
-        # Its bounds do not hold below a score of 1, so they are part of the problem: tighter ones forbid other scores.
-        raise InputError(f"bounds: the gate published is defined by interval bounds, got {bounds.method}")
+    gate = gate_named(settings.gate)
+    if not gate.tightens and bounds.method != "interval":
+        # The published bounds do not hold below a score of 1, so they are part of the problem: tighter ones forbid
+        # other scores. Of other gates a fractional score may pass on what tighter bounds leave out.
+        raise InputError(f"bounds: the gate {gate.name} is defined by interval bounds, got {bounds.method}")
     scale_from = interval_bounds(network, x, validity="every score", epsilon=epsilon)
-    layout = arrange(network, x, bounds, scale_from, settings.gate)
-    if groups_of(settings.relaxation) > 1:
-        layout.parts = partition(layout, groups_of(settings.relaxation))
+    layout = arrange(network, x, bounds, scale_from, gate)
+    if groups_of(settings.relaxation or "big-m") > 1:
+        layout.parts = partition(layout, groups_of(settings.relaxation or "big-m"))
     sizes = {group.name: group.size for group in network.groups}
     images_, classes = range(len(x)), range(network.classes)
     data: dict[str, Any] = {
@@ -83,54 +92,51 @@ def instance_data(
     if layout.parts is not None:
         data["PART"] = {None: layout.parts.names}
         data["KEPT"] = {None: [layout.parts.names[k] for k in layout.parts.kept.tolist()]}
-    if settings.sparsity != "published":
-        shares = sparsity_weights(network, settings.sparsity)
-        data["unit_weight"] = dict(zip(layout.unit, shares.tolist(), strict=True))
-    return {None: data}
+    return {None: data | sparsity_named(settings.sparsity).data(network, layout.unit)}
 
 
 def sparsity_weights(network: Network, sparsity: str) -> Array:
-    """Weight of each unit's score in the sparsity "mean" or "parameters", (units,), first group first; they add up to
-    1."""
-    if sparsity == "mean":
-        units = sum(group.size for group in network.groups)
-        return np.full(units, 1.0 / units)
-    saved = np.concatenate([group.parameters for group in network.groups]).astype(np.float64)
-    return np.asarray(saved / saved.sum())
+    """Weight of each unit's score in a linear sparsity, (units,).
+
+    The first group comes first. The weights add up to 1.
+
+    Raises InputError for a sparsity that is not linear, as the published one is.
+    """
+    found = sparsity_named(sparsity)
+    if not isinstance(found, Linear):
+        raise InputError(f"sparsity: got {sparsity!r}, which has no weights of units")
+    return found.shares(network)
 
 
 def build_instance(
     network: Network,
-    images: ArrayLike,
-    labels: ArrayLike,
+    images: AnyImages,
+    labels: ArrayLike | None = None,
+    formulation: Formulation | None = None,
     *,
-    gate: str = "subtractive",
-    relaxation: str = "big-m",
-    scores: str = "continuous",
-    relaxed: bool = False,
-    loss: str = "cross-entropy",
-    sparsity: str = "published",
-    weight: float = 5.0,
-    margin: float = 1.0,
-    epsilon: float | None = None,
     bounds: Bounds | str = "interval",
 ) -> pyo.ConcreteModel:
-    """An ordinary Pyomo model of the program for these images: solve it, write it, print it, add to it.
+    """An ordinary Pyomo model of the program for these images.
 
-    images: (n, *input_shape); labels: (n,). The other arguments are those of
-    :class:`oamip_model.formulation.Settings`; ``bounds`` is a method's name or a :class:`oamip_model.bounds.Bounds`.
-    Raises InputError for whatever does not fit.
+    It can be solved, written, printed, and added to.
 
-    Example:
-        >>> import numpy as np, torch, oamip_model as om
-        >>> _ = torch.manual_seed(0)
-        >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
-        >>> instance = build_instance(om.read_network(module), np.ones((1, 2)), [0], loss="hinge")
-        >>> len(instance.s), instance.objective.sense.name
-        (3, 'minimize')
+    images: (n, *input_shape) with labels (n,), or a :class:`oamip_model.data.Dataset`, a torch Dataset or a
+    DataLoader alone; formulation: that of
+    :class:`oamip_model.formulation.Formulation` by default; bounds: a method's name or a
+    :class:`oamip_model.bounds.Bounds`. Raises InputError for whatever does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np, torch, oamip_model as om
+    >>> _ = torch.manual_seed(0)
+    >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    >>> program = om.Formulation(loss="hinge")
+    >>> instance = build_instance(om.read_network(module), np.ones((1, 2)), [0], program)
+    >>> len(instance.s), instance.objective.sense.name
+    (3, 'minimize')
     """
-    settings = Settings(gate, relaxation, scores, relaxed, loss, sparsity, weight, margin, epsilon)
+    settings = (formulation or Formulation()).settled()
+    x, y = (cast("Any", images), labels) if is_array(images) and labels is not None else as_dataset(images, labels)
     # Much is made here and nothing of it goes: collections would only look at it again and again.
     with PauseGC():
-        data = instance_data(network, images, labels, settings, bounds)
-        return abstract_model(gate, relaxation, scores, relaxed, loss, sparsity).create_instance(data)
+        return abstract_model(settings).create_instance(instance_data(network, x, y, settings, bounds))

@@ -1,73 +1,33 @@
-"""A Pyomo constraint whose rows are one sparse matrix, made into row objects only when somebody asks for them."""
+"""A Pyomo constraint whose rows are one sparse matrix.
+
+They are made into row objects only when somebody asks for them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
 from typing import Any
 from weakref import ref
 
 import numpy as np
 import pyomo.environ as pyo
 import scipy.sparse as sp
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from pyomo.core.base.component import ModelComponentFactory
 from pyomo.core.base.constraint import ConstraintData, IndexedConstraint
 from pyomo.core.expr.numeric_expr import LinearExpression
 from pyomo.core.expr.relational_expr import EqualityExpression, InequalityExpression, RangedExpression
 
-Array = NDArray[np.float64]
+from oamip_model.formulation.rows import MatrixRows
 
-
-@dataclass
-class MatrixRows:
-    """Rows lower <= sum of blocks @ variables <= upper, one name each.
-
-    names: (rows,) index of each row; lower, upper: (rows,), infinite where there is none; blocks: pairs of an indexed
-    Var and a csr matrix (rows, len(var)) whose columns follow the order of the Var's index set.
-    """
-
-    names: Sequence[Hashable]
-    lower: Array
-    upper: Array
-    blocks: list[tuple[pyo.Var, sp.csr_array]]
-
-    @classmethod
-    def of(cls, names: Sequence[Hashable], lower: ArrayLike = -np.inf, upper: ArrayLike = np.inf) -> MatrixRows:
-        """Rows without coefficients yet; a single number stands for every row."""
-        size = (len(names),)
-        return cls(
-            names,
-            np.array(np.broadcast_to(np.asarray(lower, dtype=np.float64), size)),
-            np.array(np.broadcast_to(np.asarray(upper, dtype=np.float64), size)),
-            [],
-        )
-
-    def plus(self, variable: pyo.Var, columns: ArrayLike, coefficients: ArrayLike = 1.0) -> MatrixRows:
-        """One coefficient per row: row r gets coefficients[r] times the variable's entry number columns[r].
-
-        A column of -1 leaves the row without this variable.
-        """
-        index = np.asarray(columns, dtype=np.int64)
-        values = np.broadcast_to(np.asarray(coefficients, dtype=np.float64), index.shape)
-        keep = (index >= 0) & (values != 0)
-        pointers = np.concatenate(([0], np.cumsum(keep)))
-        shape = (len(self.names), len(variable))
-        return self.plus_matrix(variable, sp.csr_array((values[keep], index[keep], pointers), shape=shape))
-
-    def plus_matrix(self, variable: pyo.Var, block: sp.csr_array) -> MatrixRows:
-        """A whole block of coefficients, (rows, len(variable))."""
-        self.blocks.append((variable, block))
-        return self
-
-    def take(self, at: NDArray[np.int64]) -> MatrixRows:
-        """Some of the rows, in the order of their numbers ``at``."""
-        names = [self.names[k] for k in at.tolist()]
-        return MatrixRows(names, self.lower[at], self.upper[at], [(v, b[at]) for v, b in self.blocks])
+__all__ = ["MatrixConstraint", "MatrixRow", "MatrixRows"]
 
 
 class MatrixRow(ConstraintData):
-    """One row of a :class:`MatrixConstraint`. Its body and expression are made when first read, and kept."""
+    """One row of a :class:`MatrixConstraint`.
+
+    Its body and expression are made when first read, and kept.
+    """
 
     __slots__ = ("_row",)
 
@@ -100,7 +60,10 @@ class MatrixRow(ConstraintData):
 
     @property
     def expr(self) -> Any:
-        """The row as a relational expression; the same object each time, as persistent interfaces expect."""
+        """The row as a relational expression.
+
+        It is the same object each time, as persistent interfaces expect.
+        """
         if self._expr is None:
             low, high = self._limits()
             body = self._linear_body()
@@ -122,25 +85,31 @@ class MatrixRow(ConstraintData):
         return low, body, high
 
     def set_value(self, expr: Any) -> None:
-        """Rows cannot be rewritten one by one: deactivate the row and add an ordinary constraint instead."""
+        """Raise an error, since rows cannot be rewritten one by one.
+
+        Deactivate the row and add an ordinary constraint instead.
+        """
         raise ValueError(f"row {self.name} belongs to a matrix: deactivate it and add a constraint of your own")
 
 
 @ModelComponentFactory.register("Constraints that are the rows of one sparse matrix.")
 class MatrixConstraint(IndexedConstraint):
-    """Constraints from a rule that returns :class:`MatrixRows` for the whole block at once.
+    """Constraints from a rule that returns all rows of a block at once.
+
+    The rows are :class:`MatrixRows`.
 
     Writers, solvers and transformations see ordinary indexed constraints; :func:`oamip_model.solving.compile_arrays`
     takes the matrix as it is.
 
-    Example:
-        >>> import numpy as np, pyomo.environ as pyo
-        >>> model = pyo.ConcreteModel()
-        >>> model.x = pyo.Var([0, 1], within=pyo.NonNegativeReals)
-        >>> rule = lambda m: MatrixRows.of(["row"], upper=4.0).plus(m.x, [1], 2.0)
-        >>> model.limit = MatrixConstraint(rule=rule)
-        >>> print(model.limit["row"].expr)
-        2.0*x[1]  <=  4.0
+    Examples
+    --------
+    >>> import numpy as np, pyomo.environ as pyo
+    >>> model = pyo.ConcreteModel()
+    >>> model.x = pyo.Var([0, 1], within=pyo.NonNegativeReals)
+    >>> rule = lambda m: MatrixRows.of(["row"], upper=4.0).plus(m.x, [1], 2.0)
+    >>> model.limit = MatrixConstraint(rule=rule)
+    >>> print(model.limit["row"].expr)
+    2.0*x[1]  <=  4.0
     """
 
     # Class-wide values for the moment in which Pyomo copies a model and components exist without their state.
@@ -181,13 +150,19 @@ class MatrixConstraint(IndexedConstraint):
         self._rows = self._matrix_rule(self.parent_block())
 
     def active_rows(self) -> NDArray[np.int64] | slice:
-        """Numbers of the rows that are neither deactivated nor deleted; everything while nobody has asked for rows."""
+        """Numbers of the rows that are neither deactivated nor deleted.
+
+        They are all rows while nobody has asked for one.
+        """
         if not self._materialised:
             return slice(None)
         return np.array([row.number for row in self._made.values() if row.active], dtype=np.int64)
 
     def append(self, rows: MatrixRows) -> None:
-        """Add rows below those that are there. They must have blocks of the same variables, in the same order."""
+        """Add rows below those that are there.
+
+        They must have blocks of the same variables, in the same order.
+        """
         mine = self.rows
         if [id(v) for v, _ in rows.blocks] != [id(v) for v, _ in mine.blocks]:
             raise ValueError(f"{self.name}: appended rows must have the same variables in the same order")

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from numbers import Real
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from oamip_model.checks import Checked, Needs, check_kinds, option, options
 from oamip_model.errors import InputError
+from oamip_model.formulation.gates import GATES, gate_named, gate_names
+from oamip_model.formulation.losses import LOSSES, loss_named, loss_names
+from oamip_model.formulation.relaxations import RELAXATIONS
+from oamip_model.formulation.sparsities import SPARSITIES
+from oamip_model.kinds import Choice, Named, Number, Switch
 
 if TYPE_CHECKING:
     from oamip_model.bounds.types import Validity
 
-GATES = ("published", "subtractive", "switch")
-RELAXATIONS = ("big-m", "partition-1", "partition-2", "partition-4", "partition-8", "hull")
 SCORES = ("continuous", "binary")
-SPARSITIES = ("published", "mean", "parameters")
-LOSSES = ("cross-entropy", "hinge", "margin")
-PUBLISHED_EPSILON = 1e-5
 
 
 def check_choice(option: str, given: Any, accepted: Sequence[str]) -> None:
@@ -27,85 +26,111 @@ def check_choice(option: str, given: Any, accepted: Sequence[str]) -> None:
         raise InputError(f"{option}: got {given!r}, accepted are {', '.join(accepted)}")
 
 
-def groups_of(relaxation: str) -> int:
-    """Number of groups of a relaxation ``partition-P``, 1 for ``hull``, which starts from it, and 0 for ``big-m``.
-
-    Example:
-        >>> groups_of("partition-4"), groups_of("hull"), groups_of("big-m")
-        (4, 1, 0)
-    """
-    if relaxation.startswith("partition-"):
-        return int(relaxation.removeprefix("partition-"))
-    return 1 if relaxation == "hull" else 0
-
-
 def validity_of(gate: str) -> Validity:
-    """What the bounds of a gate's program must hold for: the published gate's only for the trained network (section 2).
+    """What the bounds of a gate's program must hold for.
 
-    Example:
-        >>> validity_of("published"), validity_of("switch")
-        ('trained network', 'every score')
+    Those of the published gate must hold for the trained network only.
+
+    Examples
+    --------
+    >>> validity_of("published"), validity_of("switch")
+    ('trained network', 'every score')
     """
-    return "trained network" if gate == "published" else "every score"
+    return gate_named(gate).validity
 
 
-@dataclass(frozen=True)
-class Settings:
-    """The choices that fix a program, apart from the network and the images (FORMULATION.md 2, 3, 5).
+WEIGHT = "Of the loss, against the sparsity."
+LOSS = "What a wrong or narrow classification costs; margin asks for one of every image."
+SPARSITY = "Price of the scores: as published, their mean, or the parameters that they keep."
+MARGIN = "Of the losses hinge and margin, in logits."
+NOT_NEGATIVE = Number(0)
 
-    gate: "published" | "subtractive" | "switch"; relaxation: "big-m" | "partition-1" | "partition-2" |
-    "partition-4" | "partition-8" | "hull"; scores: "continuous" | "binary"; relaxed: ReLU
-    states in [0, 1] instead of {0, 1}; loss: "cross-entropy" | "hinge" | "margin"; sparsity: "published" | "mean" |
-    "parameters"; weight: of the loss; margin: m of the losses "hinge" and "margin", in logits; epsilon: half width of
-    the box of the published bounds (1e-5 unless given), 0 in the other gates.
 
-    Example:
-        >>> Settings(gate="switch", scores="binary").epsilon
-        0.0
+def margined() -> tuple[str, ...]:
+    """The losses that have a margin."""
+    return tuple(name for name in loss_names() if loss_named(name).margined)
+
+
+@options
+class Formulation(Checked):
+    """The choices that fix a program, apart from the network and the images.
+
+    See mathematics:objective-1.
+
+    Examples
+    --------
+    >>> Formulation(gate="switch", scores="binary").epsilon
+    0.0
     """
 
-    gate: str = "subtractive"
-    relaxation: str = "big-m"
-    scores: str = "continuous"
-    relaxed: bool = False
-    loss: str = "cross-entropy"
-    sparsity: str = "published"
-    weight: float = 5.0
-    margin: float = 1.0
-    epsilon: float | None = None
+    gate: str = option(
+        default="subtractive", kind=Named(GATES), flag="--gate",
+        help="How a score acts on a unit; the bounds of `published` do not hold for scores below 1.",
+    )  # fmt: skip
+    relaxation: str | None = option(
+        default=None, kind=Choice(RELAXATIONS), flag="--relaxation", help="Rows of each ReLU.",
+        shown="big-m; hull with --search tree",
+    )  # fmt: skip
+    scores: str = option(
+        default="continuous", kind=Choice(SCORES), flag="--score-type",
+        help="Scores in [0, 1], or in {0, 1}: the units of a smaller network.",
+    )  # fmt: skip
+    relaxed: bool = option(
+        default=False, kind=Switch(), flag="--relaxed",
+        help="ReLU states in [0, 1] instead of {0, 1}: a lower bound, and quick.",
+    )  # fmt: skip
+    loss: str = option(default="cross-entropy", kind=Named(LOSSES), flag="--loss", help=LOSS)
+    sparsity: str = option(default="published", kind=Named(SPARSITIES), flag="--sparsity", help=SPARSITY)
+    weight: float = option(default=5.0, kind=NOT_NEGATIVE, flag="--weight", help=WEIGHT)
+    margin: float = option(
+        default=1.0, kind=NOT_NEGATIVE, flag="--margin", help=MARGIN, needs=(Needs("loss", margined),)
+    )
+    epsilon: float | None = option(
+        default=None, kind=NOT_NEGATIVE, flag="--epsilon", shown="1e-5",
+        help="Half width of the box around the images, with --gate published.",
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
-        # Here, so that the command line, which needs the names above for its help, need not load numpy.
-        from oamip_model.bounds.interval import check_epsilon
-
-        check_choice("gate", self.gate, GATES)
-        check_choice("relaxation", self.relaxation, RELAXATIONS)
-        if self.gate == "published" and self.relaxation != "big-m":
+        # What a field needs of another is looked at where a method is made: a study varies the loss alone.
+        check_kinds(self)
+        gate = gate_named(self.gate)
+        if self.relaxation is not None and self.relaxation not in gate.relaxations:
             raise InputError(
-                f"relaxation: got {self.relaxation!r}, but the gate published is defined by its rows: accepted is big-m"
+                f"relaxation: got {self.relaxation!r}, but the gate {gate.name} is defined by its rows: accepted is "
+                f"{', '.join(gate.relaxations)}"
             )
-        check_choice("scores", self.scores, SCORES)
-        check_choice("loss", self.loss, LOSSES)
-        check_choice("sparsity", self.sparsity, SPARSITIES)
-        if not isinstance(self.relaxed, bool):
-            raise InputError(f"relaxed: got {self.relaxed!r}, accepted are True and False")
-        for name in ("weight", "margin"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < math.inf:
-                raise InputError(f"{name}: got {value!r}, accepted is a finite number >= 0")
-            object.__setattr__(self, name, float(value))
         if self.epsilon is None:
-            object.__setattr__(self, "epsilon", PUBLISHED_EPSILON if self.gate == "published" else 0.0)
-        check_epsilon(self.epsilon)
-        if self.gate != "published" and self.epsilon != 0:
-            raise InputError(f"epsilon: only the gate published has a box around the images, gate {self.gate} has none")
-        if self.gate == "switch" and self.scores == "continuous" and not self.relaxed:
-            raise InputError(
-                "scores: gate switch takes binary scores; continuous ones are a relaxation, asked for by relaxed=True"
-            )
+            object.__setattr__(self, "epsilon", gate.epsilon or 0.0)
+        if gate.epsilon is None and self.epsilon != 0:
+            boxed = ", ".join(name for name in gate_names() if gate_named(name).epsilon is not None)
+            raise InputError(f"epsilon: only the gate {boxed} has a box around the images, gate {gate.name} has none")
+        if self.scores not in gate.scores and not (self.scores == "continuous" and self.relaxed):
+            relaxation = "; continuous ones are a relaxation, asked for by relaxed=True"
+            told = relaxation if self.scores == "continuous" else f", got {self.scores}"
+            raise InputError(f"scores: gate {gate.name} takes {' and '.join(gate.scores)} scores{told}")
+
+    def settled(self, relaxation: str = "big-m") -> Formulation:
+        """The formulation with this relaxation, where it has none yet.
+
+        Examples
+        --------
+        >>> Formulation().settled("hull").relaxation, Formulation(relaxation="big-m").settled("hull").relaxation
+        ('hull', 'big-m')
+        """
+        return self if self.relaxation is not None else replace(self, relaxation=relaxation)
 
     @property
     def is_relaxation(self) -> bool:
-        """Whether the program bounds the network's best scores from below only, and its logits need not be real
-        ones."""
+        """Whether the program only bounds the network's best scores from below.
+
+        Then its logits need not be real ones.
+        """
         return self.relaxed
+
+    @property
+    def has_heuristic(self) -> bool:
+        """Whether the program's best scores are the network's best.
+
+        Then a heuristic can look for them.
+        """
+        return gate_named(self.gate).sound and not self.relaxed

@@ -1,4 +1,7 @@
-"""From operators to layers: batch norm and additions fold into the affine maps before them, reshapes vanish."""
+"""From operators to layers: batch norm and additions fold into the affine maps beside them, reshapes vanish.
+
+A border of zeros becomes padding of the convolution, or of the max pooling of numbers from 0 on, that reads it.
+"""
 
 from __future__ import annotations
 
@@ -9,24 +12,44 @@ import numpy as np
 
 from oamip_model.clock import tick
 from oamip_model.errors import InputError
+from oamip_model.network.absorb import Shifted, absorbed, shifted
 from oamip_model.network.graph import Affine, Graph, Node, Value
-from oamip_model.network.ops import Array, ChannelScale, Conv2d, Dense, Identity, MaxPool, Shape
+from oamip_model.network.ops import (
+    Array,
+    AveragePool,
+    ChannelScale,
+    ChannelwiseMap,
+    Conv2d,
+    Dense,
+    Identity,
+    LinearMap,
+    MaxPool,
+    Shape,
+    ZeroPad,
+)
 from oamip_model.network.types import IMAGE, Activation, Layer, Term
+
+Padding = tuple[int, int, int, int]
+_NO_BORDER: Padding = (0, 0, 0, 0)
 
 
 @dataclass(frozen=True)
 class _Stored:
-    """A tensor that is a layer's output, or the image."""
+    """A tensor that is a layer's output, or the image, with a border of zeros that is not yet anywhere.
+
+    ``shape`` is that of what is within the border.
+    """
 
     source: int
     shape: Shape
+    border: Padding = _NO_BORDER
 
 
 @dataclass(frozen=True)
 class _Pending:
     """An affine map that one operator alone reads, and that may still become part of that operator's layer.
 
-    ``shape`` is how the reader sees it, where a reshape came after.
+    ``shape`` is how the reader sees it, where a reshape came after; then there is no border.
     """
 
     name: str
@@ -34,12 +57,17 @@ class _Pending:
     bias: Array
     pre_shape: Shape
     shape: Shape
+    border: Padding = _NO_BORDER
+
+
+_Tensor = _Stored | _Pending
 
 
 def fold(graph: Graph) -> tuple[Layer, ...]:
     """The layers of a graph, in order; the last one makes the graph's output.
 
-    One layer is: a sum of affine maps (batch norm folded in) with the ReLU after it, or a max pooling.
+    One layer is: a sum of affine maps (batch norm folded in) with the ReLU after it, or a max pooling. Where the
+    source is in single precision, so are the layers: a module that is made of them holds the same numbers.
     Raises InputError where the output is the image itself.
 
     Example:
@@ -64,47 +92,97 @@ class _Folder:
         live = _reaching(self.graph)
         uses = Counter(source for value in live for source in self.graph.nodes[value].inputs)
         uses[self.graph.output] += 1
-        values: dict[Value, _Stored | _Pending] = {IMAGE: _Stored(IMAGE, self.graph.input_shape)}
+        values: dict[Value, _Tensor] = {IMAGE: _Stored(IMAGE, self.graph.input_shape)}
         for value in live:
             node = self.graph.nodes[value]
             tick(f"reading layer {node.name}")
             result = self.visit(node, [values[source] for source in node.inputs])
             values[value] = result if uses[value] == 1 else self.store(result)
-        self.store(values[self.graph.output])
+        self.store(self.plain(node.name, values[self.graph.output]) if live else values[self.graph.output])
         if not self.layers:
             raise InputError("network: the output is the image itself, there is no layer in between")
-        return tuple(self.layers)
+        return tuple(map(_rounded, self.layers) if self.graph.single else self.layers)
 
-    def visit(self, node: Node, inputs: list[_Stored | _Pending]) -> _Stored | _Pending:
-        x = inputs[0]
-        if node.operator == "reshape":
-            return replace(x, shape=node.shape)
-        if node.operator == "add":
-            return self.add(node, *inputs)
-        if node.operator == "relu":
+    def visit(self, node: Node, inputs: list[_Tensor]) -> _Tensor:
+        x, operator = inputs[0], node.operator
+        if operator == "reshape":
+            return replace(self.plain(node.name, x), shape=node.shape)
+        if operator == "add":
+            return self.add(node, *(self.plain(node.name, x) for x in inputs))
+        if operator == "relu":
             return self.store(x if isinstance(x, _Pending) else self.passing(node.name, x), "relu")
-        if isinstance(node.operator, MaxPool):
-            return self.store(self.passing(node.name, self.store(x)), "max", node.operator)
-        assert isinstance(node.operator, Affine)
-        return self.affine(node, node.operator, x)
+        if isinstance(operator, MaxPool):
+            return self.max_pool(node, operator, x)
+        assert isinstance(operator, Affine)
+        if isinstance(operator.map, ZeroPad) and operator.bias is None and len(x.shape) == 3:
+            x = x if isinstance(x, _Stored) or x.shape == x.pre_shape else self.store(x)
+            return replace(x, border=_sum(x.border, operator.map.padding))
+        if isinstance(operator.map, Conv2d) and x.border != _NO_BORDER:
+            padded = replace(operator.map, padding=_sum(operator.map.padding, x.border))
+            return self.affine(node, replace(operator, map=padded), replace(x, border=_NO_BORDER))
+        return self.affine(node, operator, self.plain(node.name, x))
 
-    def affine(self, node: Node, affine: Affine, x: _Stored | _Pending) -> _Pending:
+    def affine(self, node: Node, affine: Affine, x: _Tensor) -> _Pending:
         bias = np.zeros(node.shape[0]) if affine.bias is None else affine.bias
-        if isinstance(x, _Pending) and x.shape == x.pre_shape:
-            if isinstance(affine.map, Identity):
-                return replace(x, bias=x.bias + bias)
-            if isinstance(affine.map, ChannelScale) and len(x.terms) == 1:
-                map = x.terms[0].map
-                scale = affine.map.scale
-                if isinstance(map, Dense | Conv2d):
-                    weight = map.weight * scale.reshape((-1,) + (1,) * (map.weight.ndim - 1))
-                    term = replace(x.terms[0], map=replace(map, weight=weight))
-                    return replace(x, terms=(term,), bias=x.bias * scale + bias)
+        if isinstance(x, _Pending):
+            if x.shape == x.pre_shape:
+                if isinstance(affine.map, Identity):
+                    return replace(x, bias=x.bias + bias)
+                if isinstance(affine.map, ChannelScale) and len(x.terms) == 1:
+                    scaled = _scaled(x.terms[0].map, affine.map.scale)
+                    if scaled is not None:
+                        term = replace(x.terms[0], map=scaled)
+                        return replace(x, terms=(term,), bias=x.bias * affine.map.scale + bias)
+            before = self.behind_activation(x)
+            if before is not None:
+                found = absorbed(affine.map, before, x.shape)
+                if found is not None:
+                    term = Term(found[0], x.terms[0].source, x.shape, affine.owner)
+                    return _Pending(affine.owner or node.name, (term,), found[1] + bias, node.shape, node.shape)
+                if isinstance(affine.map, AveragePool) and _averages(affine.map) and x.shape == x.pre_shape:
+                    read = _Stored(x.terms[0].source, x.pre_shape)
+                    pooled = self.store(self.affine(node, replace(affine, bias=None), read))
+                    return replace(self.again(x, pooled), bias=before.shift + bias)
+            if x.shape == x.pre_shape and len(x.terms) == 1 and not x.bias.any():
+                both = _over_both_axes(x.terms[0].map, affine.map)
+                if both is not None:
+                    name = affine.owner or node.name
+                    return _Pending(name, (replace(x.terms[0], map=both),), bias, node.shape, node.shape)
         source = self.store(x)
         term = Term(affine.map, source.source, source.shape, affine.owner)
         return _Pending(affine.owner or node.name, (term,), bias, node.shape, node.shape)
 
-    def add(self, node: Node, a: _Stored | _Pending, b: _Stored | _Pending) -> _Pending:
+    def behind_activation(self, x: _Pending) -> Shifted | None:
+        """What a batch norm, or an added constant, behind a ReLU or a pooling of ReLUs does to its units."""
+        if len(x.terms) != 1 or x.terms[0].source == IMAGE or not _is_positive(self.layers, x.terms[0].source):
+            return None
+        return shifted(x.terms[0].map, x.bias, x.pre_shape) if x.terms[0].input_shape == x.pre_shape else None
+
+    @staticmethod
+    def again(x: _Pending, read: _Stored) -> _Pending:
+        """The channel-wise map of ``x``, of another tensor with the same channels."""
+        term = replace(x.terms[0], source=read.source, input_shape=read.shape)
+        return replace(x, terms=(term,), pre_shape=read.shape, shape=read.shape)
+
+    def max_pool(self, node: Node, pool: MaxPool, x: _Tensor) -> _Tensor:
+        if isinstance(x, _Pending) and x.shape == x.pre_shape and x.border == _NO_BORDER:
+            before = self.behind_activation(x)
+            if before is not None and (before.scale >= 0).all():
+                read = _Stored(x.terms[0].source, x.pre_shape)
+                return self.again(x, self.pooled(node.name, pool, read))
+        if x.border != _NO_BORDER:
+            stored = self.store(x)
+            padded = replace(pool, padding=_sum(pool.padding, stored.border))
+            inside = (padded.windows((1, *stored.shape[1:])) >= 0).any(axis=1).all()
+            if inside and stored.source != IMAGE and _is_positive(self.layers, stored.source):
+                return self.pooled(node.name, padded, replace(stored, border=_NO_BORDER))
+            x = self.plain(node.name, stored)
+        return self.pooled(node.name, pool, self.store(x))
+
+    def pooled(self, name: str, pool: MaxPool, x: _Stored) -> _Stored:
+        return self.store(self.passing(name, x), "max", pool)
+
+    def add(self, node: Node, a: _Tensor, b: _Tensor) -> _Pending:
         if isinstance(a, _Pending) and isinstance(b, _Pending) and a.pre_shape != b.pre_shape:
             b = self.store(b)
         a, b = (x if isinstance(x, _Pending) else self.passing(node.name, x) for x in (a, b))
@@ -117,13 +195,23 @@ class _Folder:
         owners = [x.name for x in (a, b) if any(term.name for term in x.terms)]
         return _Pending(owners[0] if owners else node.name, a.terms + b.terms, a.bias + b.bias, a.pre_shape, node.shape)
 
+    def plain(self, name: str, x: _Tensor) -> _Tensor:
+        """The tensor with its border in place, as an affine map of its own where there is one."""
+        if x.border == _NO_BORDER:
+            return x
+        stored = self.store(x)
+        map = ZeroPad(stored.border)
+        shape = map.output_shape(stored.shape)
+        return _Pending(f"{name}.border", (Term(map, stored.source, stored.shape),), np.zeros(shape[0]), shape, shape)
+
     @staticmethod
     def passing(name: str, x: _Stored) -> _Pending:
-        """A tensor as an affine map of its own."""
-        return _Pending(name, (Term(Identity(), x.source, x.shape),), np.zeros(x.shape[0]), x.shape, x.shape)
+        """A tensor as an affine map of its own; its border stays around the result."""
+        term = Term(Identity(), x.source, x.shape)
+        return _Pending(name, (term,), np.zeros(x.shape[0]), x.shape, x.shape, x.border)
 
-    def store(self, x: _Stored | _Pending, activation: Activation = "none", pool: MaxPool | None = None) -> _Stored:
-        """Make ``x`` a layer, unless it is one."""
+    def store(self, x: _Tensor, activation: Activation = "none", pool: MaxPool | None = None) -> _Stored:
+        """Make ``x`` a layer, unless it is one; its border, which a ReLU leaves as it is, stays around it."""
         if isinstance(x, _Stored):
             return x
         name, count = x.name, 1
@@ -133,7 +221,70 @@ class _Folder:
         self.names.add(name)
         layer = Layer(name, x.terms, x.bias, x.pre_shape, activation, pool)
         self.layers.append(layer)
-        return _Stored(len(self.layers) - 1, layer.shape if pool is not None else x.shape)
+        return _Stored(len(self.layers) - 1, layer.shape if pool is not None else x.shape, x.border)
+
+
+def _rounded(layer: Layer) -> Layer:
+    terms = []
+    for term in layer.terms:
+        if isinstance(term.map, Dense | Conv2d):
+            term = replace(term, map=replace(term.map, weight=_single(term.map.weight)))
+        elif isinstance(term.map, ChannelScale):
+            term = replace(term, map=ChannelScale(_single(term.map.scale)))
+        terms.append(term)
+    return replace(layer, terms=tuple(terms), bias=_single(layer.bias))
+
+
+def _single(values: Array) -> Array:
+    """Rounds numbers to single precision, except those that it does not hold."""
+    with np.errstate(over="ignore", under="ignore"):
+        rounded = values.astype(np.float32).astype(np.float64)
+    return np.where(np.isfinite(rounded) & ((rounded != 0) | (values == 0)), rounded, values)
+
+
+def _sum(a: Padding, b: Padding) -> Padding:
+    return (a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3])
+
+
+def _scaled(map: LinearMap, scale: Array) -> LinearMap | None:
+    """The map with each channel of its output scaled, None where it has no weights that carry it."""
+    if isinstance(map, Dense | Conv2d):
+        return replace(map, weight=map.weight * scale.reshape((-1,) + (1,) * (map.weight.ndim - 1)))
+    return ChannelScale(map.scale * scale) if isinstance(map, ChannelScale) else None
+
+
+def _over_both_axes(first: LinearMap, second: LinearMap) -> AveragePool | None:
+    """Averages over one axis, and then over the other, as one map; None for any other two maps."""
+    if not isinstance(first, AveragePool) or not isinstance(second, AveragePool):
+        return None
+    if _is_identity(first.columns) and _is_identity(second.rows):
+        return AveragePool(first.rows, second.columns)
+    if _is_identity(first.rows) and _is_identity(second.columns):
+        return AveragePool(second.rows, first.columns)
+    return None
+
+
+def _is_identity(matrix: Array) -> bool:
+    return np.array_equal(matrix, np.eye(*matrix.shape))
+
+
+def _averages(pool: AveragePool) -> bool:
+    """Whether each window's weights sum to one, so that a constant stays what it is."""
+    return all(np.allclose(axis.sum(axis=1), 1.0, rtol=0.0, atol=1e-12) for axis in (pool.rows, pool.columns))
+
+
+def _is_positive(layers: list[Layer], source: int) -> bool:
+    """Whether a layer's outputs are never below 0: a ReLU, or pooled ReLUs."""
+    layer = layers[source]
+    if layer.activation == "relu":
+        return True
+    return not layer.bias.any() and all(
+        isinstance(term.map, ChannelwiseMap)
+        and not isinstance(term.map, ChannelScale)
+        and term.source != IMAGE
+        and _is_positive(layers, term.source)
+        for term in layer.terms
+    )
 
 
 def _reaching(graph: Graph) -> list[Value]:

@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 
 from oamip_model.errors import InputError
-from oamip_model.network.ops import Array, AveragePool, ChannelScale, Conv2d, Dense, Identity, LinearMap, MaxPool, Shape
+from oamip_model.network.ops import (
+    Array,
+    AveragePool,
+    ChannelScale,
+    Conv2d,
+    Dense,
+    Identity,
+    LinearMap,
+    MaxPool,
+    Shape,
+    ZeroPad,
+)
 from oamip_model.network.types import IMAGE
-from oamip_model.network.windows import spatial_mean
+from oamip_model.network.windows import is_averaging, spatial_mean
 
 Value: TypeAlias = int
 """A tensor of the graph: the index of the node that makes it, or IMAGE."""
 
+MOST = 2**28
+"""Numbers of the largest tensor that one image may have, far above those of the largest networks that are solved."""
+
 ACCEPTED = (
     "Linear, Conv2d, BatchNorm1d and BatchNorm2d, ReLU, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, mean over space, "
-    "Flatten/reshape, Dropout and Identity in eval mode, and addition"
+    "ZeroPad2d, Flatten/reshape, Dropout and Identity in eval mode, and addition"
 )
 
 
@@ -30,6 +46,11 @@ def refuse(layer: str, kind: str, reason: str = "is not supported") -> InputErro
     return InputError(f"layer {layer} ({kind}) {reason}; accepted are {ACCEPTED}")
 
 
+def room_for(stored: int) -> int:
+    """How many numbers of constants a file may work out that stores so many of them."""
+    return 2**24 + 16 * stored
+
+
 @dataclass(frozen=True)
 class Affine:
     """A linear map and a bias, one per channel of the output; ``owner`` names what the weights belong to."""
@@ -39,7 +60,17 @@ class Affine:
     owner: str = ""
 
 
-Operator: TypeAlias = Affine | MaxPool | Literal["add", "relu", "reshape"]
+@dataclass(frozen=True)
+class Border:
+    """Padding (top, left, bottom, right) below every number, which only max pooling may read."""
+
+    padding: tuple[int, int, int, int]
+    value: float
+
+
+LOWEST: Final = float(np.finfo(np.float32).min)
+"""Padding with this number, or one below, never holds the maximum of numbers in single precision."""
+Operator: TypeAlias = Affine | MaxPool | Border | Literal["add", "relu", "reshape"]
 
 
 @dataclass(frozen=True)
@@ -59,8 +90,14 @@ class Graph:
     input_shape: Shape
     nodes: list[Node] = field(default_factory=list)
     output: Value = IMAGE
+    single: bool = False
+    """Whether the source holds its weights in single precision, so that folded ones are rounded to it too."""
     weights: dict[str, Array] = field(default_factory=dict)
     """Weights by their owner: an owner that comes twice shares its weights between two layers."""
+
+    def __post_init__(self) -> None:
+        if math.prod(self.input_shape) > MOST:
+            raise InputError(f"network: takes images of shape {self.input_shape}; accepted are at most {MOST} pixels")
 
     def shape(self, value: Value) -> Shape:
         """Shape of one image's tensor."""
@@ -71,6 +108,12 @@ class Graph:
             raise InputError(
                 f"layer {name}: an input of shape {self.shape(inputs[0])} leaves an output of shape {shape}"
             )
+        if math.prod(shape) > MOST:
+            raise InputError(f"layer {name}: leaves an output of shape {shape}; accepted are at most {MOST} numbers")
+        for source in inputs:
+            border = None if source == IMAGE else self.nodes[source].operator
+            if isinstance(border, Border):
+                raise refuse(name, "padding", f"reads a padding of {border.value:g}, which only max pooling may")
         self.nodes.append(Node(name, operator, inputs, shape))
         return len(self.nodes) - 1
 
@@ -140,8 +183,40 @@ class Graph:
         left = (1 if axis in axes else n for axis, n in enumerate(shape, 1) if keep or axis not in axes)
         return self.reshape(name, value, tuple(left))
 
+    def average(self, name: str, kind: str, x: Value, matrix: Array, height: bool) -> Value:
+        """x multiplied by a matrix of averages (windows, length) along its height or its width."""
+        shape = self._space(name, kind, x)
+        if matrix.ndim != 2 or matrix.shape[1] != shape[1 if height else 2] or not is_averaging(matrix):
+            raise refuse(name, kind, f"multiplies {batched(shape)} by an array that takes no averages over space")
+        other = np.eye(shape[2 if height else 1])
+        return self.affine(name, x, AveragePool(matrix, other) if height else AveragePool(other, matrix))
+
+    def pad(self, name: str, kind: str, x: Value, pads: Sequence[tuple[int, int]], value: float = 0.0) -> Value:
+        """x with a border of one value; ``pads`` are those of its axes from the channels on, (before, after) each."""
+        shape = self.shape(x)
+        if len(pads) != len(shape) or any(pad != (0, 0) for pad in pads[: len(shape) - 2]):
+            raise refuse(name, kind, f"pads other axes than height and width of {batched(shape)}")
+        if any(n < 0 for pad in pads for n in pad):
+            raise refuse(name, kind, "cuts its input off by a negative padding")
+        if not any(n for pad in pads for n in pad):
+            return x
+        if len(shape) != 3:
+            raise refuse(name, kind, f"pads {batched(shape)}, which has no height and width")
+        (top, bottom), (left, right) = pads[1:]
+        padding = (top, left, bottom, right)
+        if value == 0:
+            return self.affine(name, x, ZeroPad(padding))
+        if value <= LOWEST:
+            return self._append(name, Border(padding, value), (x,), ZeroPad(padding).output_shape(shape))
+        raise refuse(name, kind, f"pads with {value:g}")
+
     def max_pool(self, name: str, x: Value, pool: MaxPool) -> Value:
         """Max pooling of x."""
+        border = None if x == IMAGE else self.nodes[x].operator
+        if isinstance(border, Border):
+            (x,) = self.nodes[x].inputs
+            padding = [a + b for a, b in zip(pool.padding, border.padding, strict=True)]
+            pool = replace(pool, padding=(padding[0], padding[1], padding[2], padding[3]))
         shape = self._space(name, "MaxPool2d", x)
         value = self._append(name, pool, (x,), (shape[0], *pool.output))
         if (pool.windows((1, *shape[1:])) < 0).all(axis=1).any():
@@ -162,7 +237,7 @@ class Graph:
 
     def reshape(self, name: str, x: Value, shape: Shape) -> Value:
         """x with another shape, row-major, one image at a time."""
-        if np.prod(shape) != np.prod(self.shape(x)):
+        if math.prod(shape) != math.prod(self.shape(x)):
             raise InputError(f"layer {name}: {self.shape(x)} cannot be reshaped to {shape}")
         return x if shape == self.shape(x) else self._append(name, "reshape", (x,), shape)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from oamip_model.network.ops import AveragePool, ChannelScale, Conv2d, Identity
+from oamip_model.network.ops import ChannelScale, ChannelwiseMap, Conv2d, Identity
 from oamip_model.network.savings import saved_parameters
 from oamip_model.network.types import IMAGE, Layer, ScoreGroup, Term
 
@@ -127,9 +127,9 @@ def _units_of(term: Term, layer: Layer, source: Ids, units: _Units) -> Ids:
     """Units of a term's output, flat."""
     if isinstance(term.map, Identity | ChannelScale):
         return source
-    if isinstance(term.map, AveragePool):
-        out = len(term.map.rows) * len(term.map.columns)
-        return _pooled(source, term.input_shape[0], out, units.ties)
+    if isinstance(term.map, ChannelwiseMap):
+        channels, *space = term.map.output_shape(term.input_shape)
+        return _pooled(source, channels, int(np.prod(space)), units.ties)
     channels = layer.pre_shape[0]
     if term.name not in units.producers:
         units.producers[term.name] = units.ties.fresh(channels)
@@ -168,7 +168,7 @@ def _read_without_gate(layers: tuple[Layer, ...], outputs: list[Ids], gates: set
             reads = zeroed[term.source]
             if isinstance(term.map, Identity | ChannelScale):
                 zero = zero & reads
-            elif isinstance(term.map, AveragePool) or is_depthwise(term):
+            elif isinstance(term.map, ChannelwiseMap) or is_depthwise(term):
                 by_channel = _every(reads, term.input_shape[0])
                 zero = zero & np.repeat(by_channel, len(zero) // len(by_channel))
             else:

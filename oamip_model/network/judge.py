@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from oamip_model.errors import CheckError, InputError
-from oamip_model.network.graph import Graph
+from oamip_model.network.graph import MOST, Graph
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
 
@@ -48,6 +49,8 @@ def check_replay(network: Network, source: Source) -> None:
     """
     # Not two, the batch that the graph was traced with: a batch size that was taken for a constant comes out here.
     size = source.batch or 3
+    if size * math.prod(source.graph.input_shape) > MOST:
+        raise InputError(f"network: takes batches of {size} images; accepted are at most {MOST} pixels together")
     images = np.random.default_rng(0).uniform(-1.0, 1.0, (size * -(-3 // size), *source.graph.input_shape))
     images[::2] = np.abs(images[::2])
     found = network.replay(images)

@@ -53,6 +53,8 @@ class Call:
         given = self.inputs[index] if index < len(self.inputs) else None
         if not isinstance(given, Constant):
             raise self.error(f"has an input {index} that depends on the image")
+        if np.iscomplexobj(given.array):
+            raise self.error(f"has an input {index} of complex numbers")
         return given
 
     def array(self, index: int) -> Array | None:

@@ -9,14 +9,15 @@ import numpy as np
 
 from oamip_model.network.graph import Graph, Value, batch_norm
 from oamip_model.network.onnx_call import Call, Constant
-from oamip_model.network.ops import AveragePool, Conv2d, Dense, MaxPool, Shape
-from oamip_model.network.windows import averaging, window_count
+from oamip_model.network.ops import Array, AveragePool, Conv2d, Dense, MaxPool, Shape
+from oamip_model.network.windows import averaging, is_averaging, window_count
 
 
 def emit(graph: Graph, call: Call) -> Value:
     """Append the node to the graph. Raises InputError where the operator, or the way it is used, is not accepted."""
     if call.operator not in _OPERATORS:
-        raise call.error()
+        quantised = any(part in call.operator for part in ("Quantize", "QLinear", "Integer"))
+        raise call.error("is quantised" if quantised else "is not supported")
     return _OPERATORS[call.operator](graph, call)
 
 
@@ -92,7 +93,11 @@ def _gemm(graph: Graph, call: Call) -> Value:
 
 
 def _matmul(graph: Graph, call: Call) -> Value:
+    if isinstance(call.inputs[0], Constant) and isinstance(call.inputs[1], int):
+        return graph.average(call.name, call.operator, call.tensor(1), _numbers(call.constant(0)), height=True)
     weights = call.constant(1)
+    if len(graph.shape(call.tensor(0))) == 3 and is_averaging(_numbers(weights).T):
+        return graph.average(call.name, call.operator, call.tensor(0), _numbers(weights).T, height=False)
     if weights.array.ndim != 2:
         raise call.error(f"multiplies by an array of shape {weights.array.shape}")
     dense = Dense(np.ascontiguousarray(np.asarray(weights.array, dtype=np.float64).T))
@@ -158,6 +163,33 @@ def _add(graph: Graph, call: Call) -> Value:
         behind = len(graph.shape(call.tensor(tensor))) + 1 - call.attributes["axis"] - values.ndim
         values = values.reshape(values.shape + (1,) * max(behind, 0))
     return graph.shift(call.name, call.tensor(tensor), values)
+
+
+def _pad(graph: Graph, call: Call) -> Value:
+    x = call.tensor(0)
+    mode = call.attributes.get("mode", "constant")
+    if mode != "constant":
+        raise call.error(f"pads by {mode}")
+    given = call.integers(1, "paddings" if call.opset < 2 else "pads")
+    if given is None:
+        raise call.error("does not say how far it pads")
+    value = call.array(2)
+    number = float(value.ravel()[0]) if value is not None and value.size else float(call.attributes.get("value", 0.0))
+    count = len(graph.shape(x)) + 1
+    named = None if call.array(3) is None else call.integers(3, "axes")
+    axes = list(range(count)) if named is None else [axis % count for axis in named]
+    if len(given) != 2 * len(axes):
+        raise call.error(f"has {len(given)} paddings for {len(axes)} axes")
+    pads = [(0, 0)] * count
+    for place, axis in enumerate(axes):
+        pads[axis] = (given[place], given[len(axes) + place])
+    if pads[0] != (0, 0):
+        raise call.error("pads the batch")
+    return graph.pad(call.name, call.operator, x, pads[1:], number)
+
+
+def _numbers(constant: Constant) -> Array:
+    return np.asarray(constant.array, dtype=np.float64)
 
 
 def _reshape(graph: Graph, call: Call) -> Value:
@@ -230,6 +262,7 @@ _OPERATORS: dict[str, Callable[[Graph, Call], Value]] = {
     "AveragePool": _average_pool,
     **dict.fromkeys(("GlobalAveragePool", "ReduceMean"), _mean),
     "Add": _add,
+    "Pad": _pad,
     "Relu": _relu,
     **dict.fromkeys(("Flatten", "Reshape", "Squeeze", "Unsqueeze"), _reshape),
     "Dropout": _dropout,

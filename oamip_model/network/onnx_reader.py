@@ -10,7 +10,7 @@ import onnx
 from onnx import numpy_helper
 
 from oamip_model.errors import InputError
-from oamip_model.network.graph import Graph, Value, refuse
+from oamip_model.network.graph import Graph, Value, refuse, room_for
 from oamip_model.network.onnx_call import Call, Constant
 from oamip_model.network.onnx_operators import emit
 from oamip_model.network.onnx_runs import run_node
@@ -26,6 +26,15 @@ def read_model(model: onnx.ModelProto, image: str, input_shape: Shape, batch: in
     return _Reader(model, image, input_shape, batch).run()
 
 
+def drop_unneeded(model: onnx.ModelProto) -> None:
+    """Take the nodes out of a model that its result does not depend on, so that nobody runs them."""
+    needed = _needed(model.graph, model.graph.output[0].name)
+    kept = [node for node in model.graph.node if needed & set(node.output)]
+    if len(kept) < len(model.graph.node):
+        del model.graph.node[:]
+        model.graph.node.extend(kept)
+
+
 class _Reader:
     def __init__(self, model: onnx.ModelProto, image: str, input_shape: Shape, batch: int) -> None:
         self.model, self.batch = model, batch
@@ -34,14 +43,15 @@ class _Reader:
         self.values: dict[str, Value | Constant] = {image: IMAGE}
         for entry in model.graph.initializer:
             self.values[entry.name] = Constant(numpy_helper.to_array(entry), entry.name)
+        self.graph.single = all(entry.data_type != onnx.TensorProto.DOUBLE for entry in model.graph.initializer)
         self.owners: dict[str, str] = {}
+        stored = sum(value.array.size for value in self.values.values() if isinstance(value, Constant))
+        self.room = room_for(stored)
 
     def run(self) -> Graph:
         result = self.model.graph.output[0].name
-        needed = _needed(self.model.graph, result)
         for node in self.model.graph.node:
-            if needed & set(node.output):
-                self._visit(node)
+            self._visit(node)
         output = self.values.get(result)
         if not isinstance(output, int):
             raise InputError("network: its output does not depend on its input")
@@ -74,12 +84,15 @@ class _Reader:
             raise refuse(name, node.op_type)
         given = {source: self.values[source].array for source in node.input if source}  # type: ignore[union-attr]
         try:
-            results = run_node(node, self.opsets, given)
+            results = [np.asarray(array) for array in run_node(node, self.opsets, given, self.room)]
+        except MemoryError:
+            raise refuse(name, node.op_type, "works out constants of far more numbers than the file has") from None
         except Exception as error:
             raise refuse(name, node.op_type, f"cannot be worked out ({type(error).__name__})") from error
         origin = next((source.origin for source in sources if source.origin), "")
         for output, array in zip(node.output, results, strict=False):
-            self.values[output] = Constant(np.asarray(array), origin)
+            self.values[output] = Constant(array, origin)
+            self.room -= array.size
 
     def _owner(self, constant: Constant, layer: str) -> str:
         """The module that weights belong to: by the initializer's name, or the layer's where an exporter made it up."""

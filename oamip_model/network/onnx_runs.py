@@ -14,6 +14,7 @@ from onnx.reference import ReferenceEvaluator
 
 from oamip_model.network.judge import Judge
 from oamip_model.network.onnx_mended import MENDED
+from oamip_model.network.onnx_sizes import largest_output, one_node
 from oamip_model.network.ops import Array
 
 FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16}
@@ -59,20 +60,17 @@ def run_reference(model: onnx.ModelProto, inputs: dict[str, NDArray[Any]]) -> li
     return list(ReferenceEvaluator(model, new_ops=list(MENDED)).run(None, inputs))
 
 
-def run_node(node: onnx.NodeProto, opsets: dict[str, int], inputs: dict[str, NDArray[Any]]) -> list[Any]:
-    """Outputs of a single node, as its operator is defined in these opsets."""
+def run_node(node: onnx.NodeProto, opsets: dict[str, int], inputs: dict[str, NDArray[Any]], most: int) -> list[Any]:
+    """Outputs of a single node, as its operator is defined in these opsets.
+
+    Raises MemoryError for an output of more than ``most`` numbers.
+    """
     # As a model: for a node alone the reference implementation takes the newest operator, whatever opset it is given.
-    graph = onnx.helper.make_graph(
-        [node],
-        "node",
-        [
-            onnx.helper.make_tensor_value_info(name, onnx.helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
-            for name, array in inputs.items()
-        ],
-        [onnx.helper.make_empty_tensor_value_info(name) for name in node.output if name],
-    )
-    imports = [onnx.helper.make_opsetid(domain, version) for domain, version in opsets.items()]
-    return run_reference(onnx.helper.make_model(graph, opset_imports=imports), inputs)
+    model = one_node(node, opsets, inputs)
+    size = largest_output(model, inputs)
+    if size is not None and size > most:
+        raise MemoryError
+    return run_reference(model, inputs)
 
 
 def _converted(model: onnx.ModelProto, kind: int) -> onnx.ModelProto:

@@ -8,7 +8,8 @@ import onnx
 
 from oamip_model.errors import InputError
 from oamip_model.network.judge import Source
-from oamip_model.network.onnx_reader import read_model
+from oamip_model.network.onnx_file import load_model
+from oamip_model.network.onnx_reader import drop_unneeded, read_model
 from oamip_model.network.onnx_runs import FLOATS, judges_of
 from oamip_model.network.ops import Shape
 
@@ -20,18 +21,19 @@ def read_onnx(path: Path, input_shape: Shape | None) -> Source:
     without ``input_shape``, or takes images of another shape.
     """
     try:
-        model = onnx.load(path)
+        model = load_model(path)
         # By its path, or files of more than 2 GB are refused; it takes none that is not UTF-8.
         name = str(path)
         onnx.checker.check_model(name if name.isprintable() or name.isascii() else model)
-        if model.functions:
-            model = onnx.inliner.inline_local_functions(model)
+    except InputError:
+        raise
     except Exception as error:
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
         raise InputError(
             f"network: {path} cannot be read as an ONNX model ({type(error).__name__}: {reason})"
         ) from error
     image = _image(model, path)
+    drop_unneeded(model)
     shape, batch = _shape(image, path, input_shape)
     return Source(read_model(model, image.name, shape, batch or 2), judges_of(model, image.name), batch)
 

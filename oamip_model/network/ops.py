@@ -48,8 +48,12 @@ class LinearMap(ABC):
         """The same map with absolute weights, for interval arithmetic: radius_out = magnitude(radius_in)."""
 
 
+class ChannelwiseMap(LinearMap):
+    """A linear map without trained rows: each channel of the output is made from the channel at its place alone."""
+
+
 @dataclass(frozen=True)
-class Identity(LinearMap):
+class Identity(ChannelwiseMap):
     """Passes its input on: a shortcut of a residual block, or the input of a ReLU or pooling layer."""
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -91,7 +95,7 @@ class Dense(LinearMap):
 
 
 @dataclass(frozen=True)
-class ChannelScale(LinearMap):
+class ChannelScale(ChannelwiseMap):
     """Multiplies each channel (first axis of the tensor) by a number: batch norm that could not be folded away."""
 
     scale: Array
@@ -189,7 +193,7 @@ class Conv2d(LinearMap):
 
 
 @dataclass(frozen=True)
-class AveragePool(LinearMap):
+class AveragePool(ChannelwiseMap):
     """Averages over space, one channel at a time: ``rows @ image @ columns.T``.
 
     ``rows`` is (out height, in height) and ``columns`` (out width, in width); each row holds one window's weights along
@@ -214,10 +218,35 @@ class AveragePool(LinearMap):
 
 
 @dataclass(frozen=True)
+class ZeroPad(ChannelwiseMap):
+    """Puts zeros around each channel; ``padding`` is (top, left, bottom, right)."""
+
+    padding: tuple[int, int, int, int]
+
+    def output_shape(self, shape: Shape) -> Shape:
+        top, left, bottom, right = self.padding
+        return (shape[0], top + shape[1] + bottom, left + shape[2] + right)
+
+    def apply(self, x: Array) -> Array:
+        top, left, bottom, right = self.padding
+        return np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
+
+    def matrix(self, shape: Shape) -> sp.csr_array:
+        inside = self.apply(np.ones((1, *shape))).ravel() > 0
+        pointers = np.concatenate(([0], np.cumsum(inside)))
+        size = int(np.prod(shape))
+        return sp.csr_array((np.ones(size), np.arange(size), pointers), shape=(inside.size, size))
+
+    def magnitude(self) -> LinearMap:
+        return self
+
+
+@dataclass(frozen=True)
 class MaxPool:
     """Windows of max pooling. ``padding`` is (top, left, bottom, right) and never holds the maximum.
 
-    ``output`` is the (height, width) that the reader worked out (floor or ceiling), so nothing here rounds.
+    ``output`` is the (height, width) that the reader worked out (floor or ceiling), so nothing here rounds: it says
+    where the last window is, whatever the padding at the bottom and the right.
     """
 
     kernel: tuple[int, int]

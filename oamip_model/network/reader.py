@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 def read_network(source: torch.nn.Module | str | Path, input_shape: Sequence[int] | None = None) -> Network:
     """The trained network as plain data, read from a torch module, an exported program (.pt2) or an .onnx file.
 
-    Accepted are dense and 2-d convolutional layers, batch norm, ReLU, max and average pooling, reshapes and residual
-    additions. Before it is handed on, the result is replayed against its source on random images.
+    Accepted are dense and 2-d convolutional layers, batch norm, ReLU, max and average pooling, padding with
+    zeros, reshapes and residual additions. Before it is handed on, the result is replayed against its source on random
+    images.
 
     source: a module in eval mode, which is left as it is, or the path of a .pt2 or .onnx file
     input_shape: shape of one image, such as (1, 28, 28); needed for modules that do not begin with a Linear layer;

@@ -11,7 +11,7 @@ import numpy as np
 from oamip_model.errors import InputError
 from oamip_model.network.graph import Graph, Value, batch_norm, refuse
 from oamip_model.network.ops import Array, AveragePool, Conv2d, Dense, MaxPool, Shape
-from oamip_model.network.windows import adaptive_averaging, averaging, same_padding, window_count
+from oamip_model.network.windows import adaptive_averaging, averaging, is_averaging, same_padding, window_count
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,12 @@ def _matmul(graph: Graph, call: Call) -> Value:
     first, second = (
         ("mat1", "mat2") if call.operator == "addmm" else ("self", "mat2" if call.operator == "mm" else "other")
     )
+    if isinstance(call.arguments[first], Weights) and isinstance(call.arguments[second], Activations):
+        rows = call.weights(first).array
+        return graph.average(call.name, call.kind, call.tensor(second), rows, height=True)
     weights = call.weights(second)
+    if len(graph.shape(call.tensor(first))) == 3 and is_averaging(weights.array.T):
+        return graph.average(call.name, call.kind, call.tensor(first), weights.array.T, height=False)
     if weights.array.ndim != 2 or any(call.arguments.get(name, 1) != 1 for name in ("alpha", "beta")):
         raise call.error()
     dense = Dense(np.ascontiguousarray(weights.array.T))
@@ -178,6 +183,20 @@ def _add(graph: Graph, call: Call) -> Value:
     return graph.shift(call.name, tensor.value, numbers)
 
 
+def _pad(graph: Graph, call: Call) -> Value:
+    mode = call.arguments.get("mode", "constant")
+    if mode != "constant":
+        raise call.error(f"pads by {mode} (its padding_mode)")
+    x = call.tensor("self")
+    given = [int(n) for n in call.arguments["pad"]]
+    last = [(before, after) for before, after in zip(given[::2], given[1::2], strict=True)][::-1]
+    axes = len(graph.shape(x)) + 1
+    pads = [(0, 0)] * (axes - len(last)) + last
+    if pads[0] != (0, 0):
+        raise call.error("pads the batch")
+    return graph.pad(call.name, call.kind, x, pads[1:], float(call.arguments.get("value") or 0.0))
+
+
 def _relu(graph: Graph, call: Call) -> Value:
     return graph.relu(call.name, call.tensor("self"))
 
@@ -203,6 +222,7 @@ _OPERATORS: dict[str, Callable[[Graph, Call], Value]] = {
     **dict.fromkeys(("batch_norm", "_native_batch_norm_legit_no_training"), _batch_norm),
     **dict.fromkeys(("max_pool2d", "max_pool2d_with_indices"), _max_pool),
     "avg_pool2d": _average_pool,
+    **dict.fromkeys(("pad", "constant_pad_nd"), _pad),
     **dict.fromkeys(("adaptive_avg_pool2d", "_adaptive_avg_pool2d"), _adaptive_average_pool),
     "mean": _mean,
     **dict.fromkeys(("add", "add_"), _add),

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import operator
-import re
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
@@ -15,8 +11,19 @@ from torch.export.graph_signature import InputKind, OutputKind
 from torch.nn.parameter import is_lazy
 
 from oamip_model.errors import InputError
-from oamip_model.network.graph import Graph, refuse
+from oamip_model.network.graph import ACCEPTED, Graph, refuse
 from oamip_model.network.ops import Shape
+from oamip_model.network.quiet import quiet
+from oamip_model.network.torch_nodes import (
+    first_line,
+    is_in_place,
+    is_size,
+    layer_of,
+    memory,
+    needed,
+    operator_of,
+    owner_of,
+)
 from oamip_model.network.torch_operators import Activations, Call, Weights, emit, is_accepted
 from oamip_model.network.types import IMAGE
 
@@ -36,9 +43,14 @@ def export_module(module: torch.nn.Module, input_shape: Shape) -> torch.export.E
         if part.training:
             where = f"layer {name} ({type(part).__name__})" if name else f"module {type(module).__name__}"
             raise InputError(f"{where} is in training mode; call .eval() on the module first")
+        if ".quantized." in f"{type(part).__module__}.":
+            raise InputError(f"layer {name} ({type(part).__name__}) is quantised; accepted are floating-point weights")
     for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+        part = f"layer {owner_of(name)}: its {name.rpartition('.')[2]}"
         if tensor.is_meta or is_lazy(tensor):
-            raise InputError(f"layer {owner_of(name)}: its {name.rpartition('.')[2]} holds no values")
+            raise InputError(f"{part} holds no values")
+        if tensor.is_complex():
+            raise InputError(f"{part} holds complex numbers; accepted are real ones")
     parameter = next((p for p in module.parameters() if p.is_floating_point()), None)
     dtype, device = (parameter.dtype, parameter.device) if parameter is not None else (torch.float32, None)
     example = torch.zeros(2, *input_shape, dtype=dtype, device=device)
@@ -46,18 +58,23 @@ def export_module(module: torch.nn.Module, input_shape: Shape) -> torch.export.E
         with quiet(), torch.no_grad():
             return torch.export.export(module, (example,), strict=False)
     except Exception as error:
+        if "DataDependent" in type(error).__name__ or "data-dependent" in str(error):
+            raise InputError(
+                f"module {type(module).__name__}: what it computes depends on the values of its images, by a branch, a "
+                "loop or .item(); accepted are the same layers for all images"
+            ) from error
         raise InputError(
             f"module {type(module).__name__}: torch.export cannot trace it on images of shape {input_shape} "
             f"({type(error).__name__}: {first_line(error)})"
         ) from error
 
 
-def read_exported(program: torch.export.ExportedProgram) -> Graph:
-    """The operator graph of an exported program.
+def read_exported(program: torch.export.ExportedProgram, hooked: Collection[str] = ()) -> Graph:
+    """The operator graph of an exported program; ``hooked`` names the layers that have a hook.
 
     Raises InputError for an operator that is not accepted, several inputs or outputs, and an input that is not a batch.
     """
-    return _Reader(program).run()
+    return _Reader(program, hooked).run()
 
 
 _OF_CONSTANTS = {
@@ -78,15 +95,15 @@ def check_operators(program: torch.export.ExportedProgram) -> None:
     for node in program.graph.nodes:
         target = node.target
         known = not isinstance(target, torch._ops.OpOverload) or (
-            torch.Tag.core in target.tags or is_accepted(_operator_of(node)) or _operator_of(node) in _OF_CONSTANTS
+            torch.Tag.core in target.tags or is_accepted(operator_of(node)) or operator_of(node) in _OF_CONSTANTS
         )
         if node.op == "call_function" and not known:
-            raise refuse(*_layer_of(node))
+            raise refuse(*layer_of(node))
 
 
 class _Reader:
-    def __init__(self, program: torch.export.ExportedProgram) -> None:
-        self.program = program
+    def __init__(self, program: torch.export.ExportedProgram, hooked: Collection[str]) -> None:
+        self.program, self.hooked = program, hooked
         self.constants: dict[torch.fx.Node, Any] = {}
         self.owners: dict[torch.fx.Node, str] = {}
         self.values: dict[torch.fx.Node, int] = {}
@@ -99,6 +116,7 @@ class _Reader:
         self.batch = shape[0]
         self.graph = Graph(self._fixed(shape[1:], "input"))
         self.values[image], self.tensors[image] = IMAGE, 0
+        self.graph.single = not any(getattr(t, "dtype", None) is torch.float64 for t in self.constants.values())
 
     def _placeholders(self) -> torch.fx.Node:
         """Bind weights and constants; the one placeholder that is left, the image."""
@@ -106,7 +124,7 @@ class _Reader:
         kinds = {spec.arg.name: spec for spec in program.graph_signature.input_specs}
         stored = {**program.constants, **program.state_dict}
         # Weights that two modules share go by the name that comes first.
-        first = {_memory(tensor): name for name, tensor in reversed(program.state_dict.items())}
+        first = {memory(tensor): name for name, tensor in reversed(program.state_dict.items())}
         for node in program.graph.nodes:
             if node.op != "placeholder":
                 continue
@@ -117,7 +135,7 @@ class _Reader:
                 images.append(node)
             elif spec.kind in (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR):
                 self.constants[node] = stored[spec.target].detach()
-                self.owners[node] = owner_of(first.get(_memory(stored[spec.target]), spec.target))
+                self.owners[node] = owner_of(first.get(memory(stored[spec.target]), spec.target))
             else:
                 raise InputError(
                     f"network: its input {node.name} is a {spec.kind.name}; accepted is one batch of images"
@@ -137,9 +155,9 @@ class _Reader:
             raise InputError(f"network: it gives a {container} of {len(outputs)}; accepted is one tensor of logits")
         if len(outputs) != 1 or outputs[0].kind != OutputKind.USER_OUTPUT or not isinstance(results[0], torch.fx.Node):
             raise InputError(f"network: it gives {len(outputs)} outputs; accepted is one tensor of logits")
-        live = _needed(self.program.graph, results[0])
+        live = needed(self.program.graph, results[0])
         for node in self.program.graph.nodes:
-            if node.op == "call_function" and node in live and not _is_size(node):
+            if node.op == "call_function" and node in live and not is_size(node):
                 self._visit(node)
         if results[0] not in self.values:
             raise InputError("network: its output does not depend on its input")
@@ -159,8 +177,8 @@ class _Reader:
         if call.shape != self.graph.shape(value):
             raise call.error(f"gives an output of shape (n, *{call.shape}) that this reader does not understand")
         self.values[node] = value
-        self.tensors[node] = self._storage(node) if call.operator in _VIEWS or _is_in_place(node) else len(self.tensors)
-        if _is_in_place(node):
+        self.tensors[node] = self._storage(node) if call.operator in _VIEWS or is_in_place(node) else len(self.tensors)
+        if is_in_place(node):
             # Whoever reads the same memory later reads what was written.
             for other, storage in self.tensors.items():
                 if storage == self.tensors[node]:
@@ -172,14 +190,14 @@ class _Reader:
     def _first_of_several(self, node: torch.fx.Node, source: torch.fx.Node) -> None:
         """Operators of decomposed programs give several tensors, of which only the first is ever accepted."""
         if node.args[1] != 0:
-            name, kind = _layer_of(node)
+            name, kind = layer_of(node)
             raise refuse(name, kind, "reads a second output of an operator")
         self.values[node], self.tensors[node] = self.values[source], self.tensors[source]
 
     def _evaluate(self, node: torch.fx.Node) -> None:
         """Work out a tensor that depends on weights alone."""
-        name, kind = _layer_of(node)
-        if _is_in_place(node):
+        name, kind = layer_of(node)
+        if is_in_place(node):
             raise refuse(name, kind, "changes a weight or buffer in place (a module exported in training mode does)")
         target: Any = node.target
         with torch.no_grad():
@@ -191,12 +209,18 @@ class _Reader:
         self.owners[node] = owners[0] if owners else ""
 
     def _call(self, node: torch.fx.Node) -> Call:
-        name, kind = _layer_of(node)
-        operator_name = _operator_of(node)
-        if not isinstance(node.target, torch._ops.OpOverload) or not is_accepted(operator_name):
-            raise refuse(name, kind)
+        name, kind = layer_of(node)
+        operator_name = operator_of(node)
         meta = node.meta.get("val")
         output = meta[0] if isinstance(meta, list | tuple) and meta else meta
+        if isinstance(output, torch.Tensor) and output.is_complex():
+            raise refuse(name, kind, "computes complex numbers")
+        if not isinstance(node.target, torch._ops.OpOverload) or not is_accepted(operator_name):
+            if name in self.hooked:
+                raise refuse(name, kind, f"has a forward hook that changes what it reads or gives ({operator_name})")
+            if kind in ACCEPTED.replace(",", "").split():
+                raise refuse(name, kind, f"also computes {operator_name}, as with a forward hook")
+            raise refuse(name, kind)
         if not isinstance(output, torch.Tensor) or not output.dtype.is_floating_point:
             raise refuse(name, kind)
         if output.ndim == 0 or output.shape[0] != self.batch:
@@ -225,76 +249,3 @@ class _Reader:
                 f"layer {where}: shape {tuple(shape)} is not fixed; accepted is a free size of the batch alone"
             )
         return tuple(shape)
-
-
-def owner_of(target: str) -> str:
-    """The module that a parameter belongs to; the parameter's own name where it is not a ``weight`` or a ``bias``.
-
-    >>> owner_of("features.0.weight"), owner_of("fc.weight_orig"), owner_of("head.matrix")
-    ('features.0', 'fc', 'head.matrix')
-    """
-    module, _, name = target.partition(".parametrizations.")[0].rpartition(".")
-    if ".parametrizations." in target:
-        return target.partition(".parametrizations.")[0]
-    usual = {"weight", "weight_orig", "weight_mask", "weight_g", "weight_v", "bias", "running_mean", "running_var"}
-    return module if module and name in usual else target
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silence what torch.export prints about itself."""
-    level = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)
-
-
-def _needed(graph: torch.fx.Graph, result: torch.fx.Node) -> set[torch.fx.Node]:
-    """What the result depends on, and every operator that works in place."""
-    needed: set[torch.fx.Node] = set()
-    waiting = [result, *(node for node in graph.nodes if _is_in_place(node))]
-    while waiting:
-        node = waiting.pop()
-        if node not in needed:
-            needed.add(node)
-            waiting.extend(node.all_input_nodes)
-    return needed
-
-
-def _memory(tensor: torch.Tensor) -> tuple[int, torch.Size]:
-    return tensor.data_ptr(), tensor.shape
-
-
-def _is_size(node: torch.fx.Node) -> bool:
-    """Whether the node works out a number, such as the batch size that a reshape asks for."""
-    return isinstance(node.meta.get("val"), int | float | torch.SymInt | torch.SymFloat | torch.SymBool)
-
-
-def _is_in_place(node: torch.fx.Node) -> bool:
-    return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
-
-
-def _layer_of(node: torch.fx.Node) -> tuple[str, str]:
-    """The layer's name and type: the module's, if it is one of torch's own, else the operator's."""
-    stack = list((node.meta.get("nn_module_stack") or {}).values())
-    path, kind = stack[-1] if stack else ("", "")
-    path = "" if path.startswith("_empty_nn_module_stack") else re.sub(r"@\d+", "", path)
-    kind = kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
-    if path and kind.startswith("torch.nn.modules.") and ".container." not in kind:
-        return path, kind.rpartition(".")[2]
-    return ".".join(part for part in (path, node.name) if part), f"operator {_operator_of(node).rstrip('_')}"
-
-
-def _operator_of(node: torch.fx.Node) -> str:
-    if isinstance(node.target, torch._ops.OpOverload):
-        return node.target._schema.name.partition("::")[2]
-    return str(getattr(node.target, "__name__", node.target))
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +11,12 @@ import torch
 from oamip_model.errors import InputError
 from oamip_model.network.judge import Judge, Source
 from oamip_model.network.ops import Array, Shape
+from oamip_model.network.plain import deep_copy, hooked, unwrapped
 from oamip_model.network.pt2_archive import load_program
-from oamip_model.network.torch_reader import check_operators, export_module, first_line, quiet, read_exported
+from oamip_model.network.quiet import quiet
+from oamip_model.network.torch_nodes import first_line
+from oamip_model.network.torch_reader import check_operators, export_module, read_exported
+from oamip_model.network.torch_sizes import check_sizes
 
 
 def read_module(module: torch.nn.Module, input_shape: Shape | None) -> Source:
@@ -27,10 +30,10 @@ def read_module(module: torch.nn.Module, input_shape: Shape | None) -> Source:
         )
     if isinstance(module, torch.jit.ScriptModule):
         raise InputError("network: got a TorchScript module; accepted are a torch.nn.Module, a .pt2 and an .onnx file")
-    module = getattr(module, "_orig_mod", module)  # what torch.compile wraps
+    module = unwrapped(module)
     if input_shape is None:
         input_shape = _infer_shape(module)
-    graph = read_exported(export_module(module, input_shape))
+    graph = read_exported(export_module(module, input_shape), set(hooked(module)))
     return Source(graph, [Judge("torch", _forward_of(module, graph.input_shape))], None)
 
 
@@ -49,14 +52,26 @@ def read_pt2(path: Path, input_shape: Shape | None) -> Source:
             f"network: {path} cannot be read as an exported program ({type(error).__name__}: {first_line(error)})"
         ) from error
     check_operators(program)
+    try:
+        with quiet():
+            check_sizes(program)
+    except InputError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise InputError(f"network: {path} cannot be run, its parts do not fit together ({reason})") from None
     graph = read_exported(program)
     if input_shape is not None and input_shape != graph.input_shape:
         raise InputError(f"input_shape: got {input_shape}, but {path} takes images of shape {graph.input_shape}")
     images = next(node for node in program.graph.nodes if node.name == program.graph_signature.user_inputs[0])
     example = images.meta["val"]
     batch = example.shape[0]
-    judge = Judge("torch", _forward(program.module(), example.dtype, example.device))
-    return Source(graph, [judge], batch if isinstance(batch, int) else None)
+    # Half precision rounds more than what a check may allow; a program that fixes its precision runs in that alone.
+    judges = [
+        Judge("torch in double precision", _forward(program.module().double(), torch.float64, example.device)),
+        Judge("torch", _forward(program.module(), example.dtype, example.device)),
+    ]
+    return Source(graph, judges, batch if isinstance(batch, int) else None)
 
 
 def _infer_shape(module: torch.nn.Module) -> Shape:
@@ -85,10 +100,7 @@ def _forward_of(module: torch.nn.Module, input_shape: Shape) -> Callable[[Array]
 
 def _double(module: torch.nn.Module) -> torch.nn.Module:
     """A copy of the module in double precision."""
-    # Tensors that were computed from parameters (torch.nn.utils.prune leaves such) refuse to be copied themselves.
-    attributes = [value for part in module.modules() for value in vars(part).values()]
-    memo = {id(t): t.detach().clone() for t in attributes if isinstance(t, torch.Tensor)}
-    twin = copy.deepcopy(module, memo).cpu().double()
+    twin = deep_copy(module).cpu().double()
     for part in twin.modules():
         for name, value in vars(part).items():
             if isinstance(value, torch.Tensor) and value.is_floating_point():

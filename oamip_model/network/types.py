@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Literal, TypeAlias
 
@@ -12,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from oamip_model.clock import tick
 from oamip_model.errors import InputError
-from oamip_model.network.ops import Array, LinearMap, MaxPool, Shape
+from oamip_model.network.ops import Array, ChannelScale, Conv2d, Dense, LinearMap, MaxPool, Shape
+from oamip_model.network.table import text_table
 
 Activation: TypeAlias = Literal["none", "relu", "max"]
 IMAGE = -1
@@ -61,6 +63,14 @@ class Layer:
         """Number of activations of one image."""
         return int(np.prod(self.shape))
 
+    @property
+    def parameters(self) -> int:
+        """Weights of every term plus the biases that are in use (a bias of zeros counts as none)."""
+        maps = [term.map for term in self.terms]
+        weights = sum(map.weight.size for map in maps if isinstance(map, Dense | Conv2d))
+        scales = sum(map.scale.size for map in maps if isinstance(map, ChannelScale))
+        return weights + scales + (self.bias.size if self.bias.any() else 0)
+
     def pre_activation(self, inputs: list[Array]) -> Array:
         """The affine map on one input per term, each (n, ...): (n, *pre_shape)."""
         tick(f"layer {self.name}")
@@ -97,7 +107,9 @@ class ScoreGroup:
 
 @dataclass(frozen=True)
 class Network:
-    """A trained ReLU network: images of ``input_shape`` go through ``layers`` in order, the last one gives the logits.
+    """A trained ReLU network: images go through its layers in order, and the last one gives the logits.
+
+    ``print(network)`` is a table of the layers.
 
     Example:
         >>> import torch, oamip_model as om
@@ -112,6 +124,27 @@ class Network:
     groups: tuple[ScoreGroup, ...]
     source: str = ""
 
+    def __str__(self) -> str:
+        """One line for each layer, and the size of the network in the last."""
+        heads = ("layer", "reads", "maps", "activation", "output", "parameters", "scored units")
+        rows = [self._row(layer) for layer in self.layers]
+        scored = sum(group.size for group in self.groups)
+        rows.append(("in all", "", "", "", "", f"{self.parameters:,}", str(scored)))
+        return text_table(heads, rows, right={5, 6})
+
+    def _row(self, layer: Layer) -> tuple[str, ...]:
+        # A residual addition is a layer with several maps, each of which reads a layer of its own.
+        reads = [
+            f"image {_by(term.input_shape)}" if term.source == IMAGE else self.layers[term.source].name
+            for term in layer.terms
+        ]
+        maps = [type(term.map).__name__ for term in layer.terms]
+        activation = "max pooling" if layer.activation == "max" else layer.activation
+        group = None if layer.group is None else self.groups[layer.group]
+        units = "" if group is None else f"{group.size} ({group.name})" if group.name != layer.name else str(group.size)
+        shape, parameters = _by(layer.shape), f"{layer.parameters:,}"
+        return layer.name, " + ".join(reads), " + ".join(maps), activation, shape, parameters, units
+
     @property
     def classes(self) -> int:
         """Number of logits."""
@@ -124,9 +157,12 @@ class Network:
         InputError where either is missing.
         """
         if not self.groups:
+            from oamip_model.network.unscored import why_unscored
+
             raise InputError(
                 "network: no layer carries a score; one does where an affine layer before the output is followed by a "
                 "ReLU, and its units are read behind that ReLU alone, with nothing added to them in between"
+                + why_unscored(self.layers)
             )
         if loss and self.classes < 2:
             raise InputError("network: it has one logit; a loss over classes needs two or more")
@@ -146,17 +182,18 @@ class Network:
 
     @cached_property
     def parameters(self) -> int:
-        """Number of trained parameters, batch norm folded in."""
-        from oamip_model.network.count import count_parameters
-
-        return count_parameters(self.layers)
+        """Number of trained parameters, batch norm folded in; a bias of zeros counts as none."""
+        return sum(layer.parameters for layer in self.layers)
 
     @cached_property
     def fingerprint(self) -> str:
         """Hash of the shapes and weights: equal for equal networks, whatever file they came from."""
         digest = hashlib.sha256(repr(self.input_shape).encode())
         for layer in self.layers:
-            digest.update(repr((layer.activation, layer.pre_shape, layer.pool, layer.group)).encode())
+            pool = layer.pool
+            if pool is not None:  # its output says where the windows end, whatever padding a file writes there
+                pool = replace(pool, padding=(*pool.padding[:2], *pool.padding[:2]))
+            digest.update(repr((layer.activation, layer.pre_shape, pool, layer.group)).encode())
             digest.update(np.ascontiguousarray(layer.bias).tobytes())
             for term in layer.terms:
                 digest.update(repr((type(term.map).__name__, term.source, term.input_shape)).encode())
@@ -199,14 +236,28 @@ class Network:
         outputs = self.activations(images, scores)
         return outputs[-1].reshape(len(outputs[-1]), -1)
 
-    def activations(self, images: ArrayLike, scores: dict[str, NDArray[np.float64]] | None = None) -> list[Array]:
-        """Output of every layer, each (n, *layer.shape); ``scores`` as in :meth:`replay`."""
+    def activations(
+        self,
+        images: ArrayLike,
+        scores: dict[str, NDArray[np.float64]] | None = None,
+        passed: Callable[[int, Array, Array], Array] | None = None,
+    ) -> list[Array]:
+        """Output of every layer, each (n, *layer.shape); ``scores`` as in :meth:`replay`.
+
+        passed: from the number of a scored layer, its pre-activations a and their scores s to what the layer passes on,
+        max(0, a) * s if not given.
+        """
         x = self.check_images(images)
         outputs: list[Array] = []
-        for layer in self.layers:
-            inputs = [x if term.source == IMAGE else outputs[term.source] for term in layer.terms]
-            h = layer.activate(layer.pre_activation(inputs))
-            if scores is not None and layer.group is not None:
-                h = h * scores[self.groups[layer.group].name][layer.units].reshape(layer.shape)
-            outputs.append(h)
+        for k, layer in enumerate(self.layers):
+            a = layer.pre_activation([x if term.source == IMAGE else outputs[term.source] for term in layer.terms])
+            if scores is None or layer.group is None:
+                outputs.append(layer.activate(a))
+                continue
+            s = scores[self.groups[layer.group].name][layer.units].reshape(layer.shape)
+            outputs.append(layer.activate(a) * s if passed is None else passed(k, a, s))
         return outputs
+
+
+def _by(shape: Shape) -> str:
+    return "x".join(str(size) for size in shape)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from oamip_model.errors import InputError
 from oamip_model.network.ops import Array, AveragePool
+
+_MOST = 2**26
 
 
 def window_count(length: int, kernel: int, stride: int, pads: tuple[int, int], dilation: int, ceil: bool) -> int:
@@ -28,7 +31,7 @@ def averaging(
     ``count_padding`` divides by the window's length in the padded axis, else by its length in the axis itself. What
     hangs over the padding (with ``ceil``) is never counted.
     """
-    weights = np.zeros((window_count(length, kernel, stride, pads, 1, ceil), length))
+    weights = _no_weights(window_count(length, kernel, stride, pads, 1, ceil), length)
     for row, start in enumerate(range(-pads[0], -pads[0] + stride * len(weights), stride)):
         end = min(start + kernel, length + pads[1])
         first, last = max(start, 0), min(end, length)
@@ -43,11 +46,26 @@ def adaptive_averaging(length: int, output: int) -> Array:
     >>> adaptive_averaging(3, 2).tolist()
     [[0.5, 0.5, 0.0], [0.0, 0.5, 0.5]]
     """
-    weights = np.zeros((output, length))
+    weights = _no_weights(output, length)
     for row in range(output):
         first, last = row * length // output, -(-(row + 1) * length // output)
         weights[row, first:last] = 1.0 / (last - first)
     return weights
+
+
+def _no_weights(windows: int, length: int) -> Array:
+    if windows * length > _MOST:
+        raise InputError(f"network: a pooling takes {windows} windows of an axis of length {length}, too many to read")
+    return np.zeros((windows, length))
+
+
+def is_averaging(matrix: Array) -> bool:
+    """Whether each row of a matrix (windows, length) holds the weights of an average, with zeros around it or not.
+
+    >>> is_averaging(np.array([[0.5, 0.5], [0.0, 0.25]])), is_averaging(np.array([[1.0, -1.0]]))
+    (True, False)
+    """
+    return bool(matrix.ndim == 2 and (matrix >= 0).all() and (matrix.sum(axis=1) <= 1 + 1e-6).all())
 
 
 def spatial_mean(height: int, width: int, over_height: bool = True, over_width: bool = True) -> AveragePool:

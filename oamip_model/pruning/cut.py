@@ -10,10 +10,10 @@ from typing import Literal, TypeAlias, get_args
 import torch
 from torch import nn
 
+from oamip_model.data.given import AnyImages
 from oamip_model.errors import CheckError, InputError
 from oamip_model.network import read_network
-from oamip_model.network.ops import Shape
-from oamip_model.network.reader import check_shape
+from oamip_model.network.plain import unwrapped
 from oamip_model.network.types import Network
 from oamip_model.pruning.check import TOLERANCE, expected_logits
 from oamip_model.pruning.mask import NotWiredError, masked_copy
@@ -24,8 +24,7 @@ from oamip_model.pruning.report import PruneReport
 from oamip_model.refit.options import AnyRefit, as_refit
 from oamip_model.refit.report import RefitReport
 from oamip_model.refit.run import refit_network
-from oamip_model.refit.stream import AnyImages
-from oamip_model.scoring.select import Amount, AnyScores, Scope, Selection, Threshold, choose_units
+from oamip_model.scoring.select import Amount, AnyScores, Selection, Threshold, choose_units
 
 Mode: TypeAlias = Literal["remove", "mask"]
 _Result: TypeAlias = tuple[nn.Module, PruneReport]
@@ -33,37 +32,37 @@ _Result: TypeAlias = tuple[nn.Module, PruneReport]
 
 def prune(
     module: nn.Module | Network | str | Path,
-    scores: AnyScores,
+    scores: AnyScores | Selection,
     *,
     threshold: Threshold | None = None,
     amount: Amount | None = None,
-    scope: Scope = "layer",
     mode: Mode = "remove",
-    input_shape: Sequence[int] | None = None,
     network: Network | None = None,
     refit: AnyRefit | None = None,
     images: AnyImages | None = None,
 ) -> nn.Module:
-    """A new module without the units of low score; the arguments and errors of :func:`prune_with_report`.
+    """A new module without the units of low score.
 
-    Example:
-        >>> import torch, oamip_model as om
-        >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
-        >>> om.prune(module, {"0": [0.0, 1.0, 0.05]}, threshold=0.1, input_shape=(4,))
-        Sequential(
-          (0): Linear(in_features=4, out_features=1, bias=True)
-          (1): ReLU()
-          (2): Linear(in_features=1, out_features=2, bias=True)
-        )
+    Arguments and errors are those of :func:`prune_with_report`.
+
+    Examples
+    --------
+    >>> import torch, oamip_model as om
+    >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    >>> network = om.read_network(module, input_shape=(4,))
+    >>> om.prune(module, {"0": [0.0, 1.0, 0.05]}, threshold=0.1, network=network)
+    Sequential(
+      (0): Linear(in_features=4, out_features=1, bias=True)
+      (1): ReLU()
+      (2): Linear(in_features=1, out_features=2, bias=True)
+    )
     """
     return prune_with_report(
         module,
         scores,
         threshold=threshold,
         amount=amount,
-        scope=scope,
         mode=mode,
-        input_shape=input_shape,
         network=network,
         refit=refit,
         images=images,
@@ -72,27 +71,28 @@ def prune(
 
 def prune_with_report(
     module: nn.Module | Network | str | Path,
-    scores: AnyScores,
+    scores: AnyScores | Selection,
     *,
     threshold: Threshold | None = None,
     amount: Amount | None = None,
-    scope: Scope = "layer",
     mode: Mode = "remove",
-    input_shape: Sequence[int] | None = None,
     network: Network | None = None,
     refit: AnyRefit | None = None,
     images: AnyImages | None = None,
 ) -> tuple[nn.Module, PruneReport]:
-    """A new module without the units of low score, and what was removed. The module given is not changed.
+    """A new module without the units of low score, and a report.
+
+    The report says what was removed. The module given is not changed.
 
     module: a torch module in eval mode, an .onnx or .pt2 file, or a network. scores: a result of
-    :func:`oamip_model.score`, or {group: (units,) scores}. threshold, amount, scope: which units go, see
-    :func:`~.select.choose_units`. mode: "remove" makes the module physically smaller (Torch-Pruning); "mask" keeps its
-    shapes and zeroes the units by torch.nn.utils.prune, so that fine-tuning leaves them zero. input_shape: shape of one
-    image, where neither ``scores`` (in its options) nor ``network`` nor the file tells it. network: the module's
-    network, if it has been read before. refit: a level, or an :class:`oamip_model.Refit`, by which the weights that are
-    left are fitted to the trained network; images: that it is done from, without labels: an array (n, ...), a Dataset
-    or a torch DataLoader. The report says what the refit did.
+    :func:`oamip_model.score`, {group: (units,) scores}, or what :func:`~.select.choose_units` chose of the module's
+    network. threshold, amount: which units go, see there; neither with a choice. mode: "remove" makes the module
+    physically smaller (Torch-Pruning); "mask" keeps its shapes and zeroes the units by torch.nn.utils.prune, so that
+    fine-tuning leaves them zero. network: the module's, read before by :func:`oamip_model.read_network`; it is needed
+    where neither ``scores`` (in its options) nor the file tells the shape of one image. refit: a level, or an
+    :class:`oamip_model.Refit`, by which the weights that are left are fitted to the trained network; images: that it is
+    done from, without labels: an array (n, ...), a Dataset, a torch Dataset or a DataLoader. The report says what the
+    refit did.
 
     Removed units give 0, bias and batch norm included: the result is compared with the network without these units on
     random images, to 1e-5 (with a refit, with the refitted network). A module whose layers cannot be cut in place
@@ -107,13 +107,30 @@ def prune_with_report(
         raise InputError("images: a refit needs some, without labels")
     if refit is None and images is not None:
         raise InputError("images: got some, but without a refit they have no use")
+    if isinstance(module, nn.Module):
+        module = unwrapped(module)
     asked = None if refit is None else as_refit(refit)
-    network = _network_of(module, network, scores, None if input_shape is None else check_shape(input_shape))
-    selection = choose_units(scores, network, threshold=threshold, amount=amount, scope=scope)
+    network = _network_of(module, network, scores)
+    selection = _selection(scores, network, threshold, amount)
     if asked is not None:
         assert images is not None
         return _refitted(module, network, selection, mode, refit_network(network, selection.keep, images, asked))
     return _pruned(module, network, selection, mode)
+
+
+def _selection(
+    scores: AnyScores | Selection, network: Network, threshold: Threshold | None, amount: Amount | None
+) -> Selection:
+    """The units that stay and go: those chosen already, or by a rule."""
+    if not isinstance(scores, Selection):
+        return choose_units(scores, network, threshold=threshold, amount=amount)
+    for name, value in (("threshold", threshold), ("amount", amount)):
+        if value is not None:
+            raise InputError(f"{name}: got {value!r}, but the units are chosen already")
+    sizes = {group.name: group.size for group in network.groups}
+    if {name: mask.shape for name, mask in scores.keep.items()} != {name: (size,) for name, size in sizes.items()}:
+        raise InputError(f"scores: the units were chosen of another network, this one scores {', '.join(sizes)}")
+    return scores
 
 
 def _refitted(
@@ -160,7 +177,7 @@ def _pruned(module: nn.Module | Network | str | Path, network: Network, selectio
 
 
 def _network_of(
-    module: nn.Module | Network | str | Path, network: Network | None, scores: AnyScores, shape: Shape | None
+    module: nn.Module | Network | str | Path, network: Network | None, scores: AnyScores | Selection
 ) -> Network:
     """The network of what is to be pruned. Raises InputError where a network is given that is another one."""
     if not isinstance(module, nn.Module | Network | str | Path):
@@ -168,13 +185,11 @@ def _network_of(
     if isinstance(module, nn.Module) and network is not None:
         _check_network(module, network)
     else:
-        known = shape or getattr(scores, "options", {}).get("input_shape")
+        known = getattr(scores, "options", {}).get("input_shape")
         found = module if isinstance(module, Network) else read_network(module, known)
         if network is not None and network.fingerprint != found.fingerprint:
             raise InputError("network: it is not the one that is to be pruned; one of the two is enough")
         network = found
-    if shape is not None and shape != network.input_shape:
-        raise InputError(f"input_shape: got {shape}, the network takes images of shape {network.input_shape}")
     return network
 
 

@@ -1,4 +1,7 @@
-"""A network as a torch module made of ordinary layers, so that what came from a file can be pruned and exported."""
+"""A network as a torch module made of ordinary layers.
+
+So what came from a file can be pruned and exported.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from oamip_model.network.ops import Array, AveragePool, ChannelScale, Conv2d, Dense, LinearMap, Shape
+from oamip_model.network.ops import Array, AveragePool, ChannelScale, Conv2d, Dense, LinearMap, Shape, ZeroPad
 from oamip_model.network.types import IMAGE, Layer, Network, Term
 from oamip_model.network.windows import same_padding
 from oamip_model.pruning.pools import average_pool_module, max_pool_module
@@ -27,7 +30,9 @@ class _Step:
 
 
 class RebuiltNetwork(nn.Module):
-    """The layers of a network in order, with additions between them. Made by :func:`to_module`.
+    """The layers of a network in order, with additions between them.
+
+    It is made by :func:`to_module`.
 
     paths: {(layer index, term index): name of the module that holds the term's weights}
     """
@@ -46,8 +51,7 @@ class RebuiltNetwork(nn.Module):
             source = network.input_shape if term.source == IMAGE else network.layers[term.source].shape
             names = []
             if isinstance(term.map, Conv2d) and _lopsided(term.map) and not _same(term.map):
-                top, left, bottom, right = term.map.padding
-                names.append(self._place(f"pad_{index}_{number}", nn.ZeroPad2d((left, right, top, bottom))))
+                names.append(self._place(f"pad_{index}_{number}", _border(term.map.padding)))
             module = _map_module(term.map, bias, term.input_shape)
             if module is not None:
                 weighted = isinstance(term.map, Dense | Conv2d | ChannelScale)
@@ -65,7 +69,10 @@ class RebuiltNetwork(nn.Module):
             shift = _scale_module(np.ones(len(bias)), bias, layer.pre_shape)
             after.append(self._place(f"bias_{index}", shift))
         if layer.pool is not None:
-            after.append(self._place(f"pool_{index}", max_pool_module(layer.pool, layer.pre_shape)))
+            positive = all(
+                term.source != IMAGE and network.layers[term.source].activation == "relu" for term in layer.terms
+            )
+            after.append(self._place(f"pool_{index}", max_pool_module(layer.pool, layer.pre_shape, positive)))
         elif layer.activation == "relu":
             after.append(self._place(f"relu_{index}", nn.ReLU()))
         return _Step(tuple(terms), tuple(after))
@@ -132,21 +139,29 @@ class _Folder(nn.Module):
 
 
 def to_module(network: Network) -> RebuiltNetwork:
-    """The network as a torch module in eval mode and single precision, equal to it within rounding.
+    """The network as a torch module in eval mode and single precision.
+
+    It is equal to the network within rounding.
 
     It is made of nn.Linear, nn.Conv2d, nn.ReLU and pooling modules, named after the modules (or ONNX nodes) that the
     weights came from. Batch norm is folded in; a scale of channels that could not be folded is an nn.BatchNorm with
     mean 0, variance 1 and eps 0. Average pooling that no torch module computes is a :class:`~.pools.SeparableAverage`.
     A weight that several layers share is one parameter of several modules.
 
-    Example:
-        >>> import torch, oamip_model as om
-        >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
-        >>> [name for name, _ in om.to_module(om.read_network(module, input_shape=(4,))).named_children()]
-        ['0', 'relu_0', '2']
+    Examples
+    --------
+    >>> import torch, oamip_model as om
+    >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    >>> [name for name, _ in om.to_module(om.read_network(module, input_shape=(4,))).named_children()]
+    ['0', 'relu_0', '2']
     """
     module = RebuiltNetwork(network)
     return module.eval()
+
+
+def _border(padding: tuple[int, int, int, int]) -> nn.Module:
+    top, left, bottom, right = padding
+    return nn.ZeroPad2d((left, right, top, bottom))
 
 
 def _lopsided(map: Conv2d) -> bool:
@@ -175,6 +190,8 @@ def _map_module(map: LinearMap, bias: Array | None, shape: Shape) -> nn.Module |
         module = nn.Conv2d(*channels, kernel, map.stride, padding, map.dilation, map.groups, bias=bias is not None)
     elif isinstance(map, ChannelScale):
         return _scale_module(map.scale, np.zeros(len(map.scale)) if bias is None else bias, shape)
+    elif isinstance(map, ZeroPad):
+        return _border(map.padding)
     else:
         return average_pool_module(map) if isinstance(map, AveragePool) else None
     with torch.no_grad():
@@ -206,7 +223,10 @@ def _reshape(x: Tensor, shape: Shape | None) -> Tensor:
 
 
 def term_modules(network: Network, module: RebuiltNetwork) -> dict[str, tuple[str, ...]]:
-    """Where the weights of each trained module are in the rebuilt one: {name in the network: paths in the module}."""
+    """Where the weights of each trained module are in the rebuilt one.
+
+    Returns {name in the network: paths in the module}.
+    """
     found: dict[str, tuple[str, ...]] = {}
     for (layer, number), path in module.paths.items():
         term: Term = network.layers[layer].terms[number]

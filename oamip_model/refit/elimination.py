@@ -1,4 +1,7 @@
-"""Masks for the least squares that follow: units taken out group by group, the layers before cut and refitted."""
+"""Masks for the least squares that follow (mathematics:elim-1..3).
+
+Units are taken out group by group, with the layers before cut and refitted.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from numpy.typing import NDArray
 
 from oamip_model.clock import TimeIsUp
 from oamip_model.network.norms import unit_norms
-from oamip_model.network.ops import AveragePool, ChannelScale, Conv2d, Dense, Identity
+from oamip_model.network.ops import ChannelwiseMap, Conv2d, Dense
 from oamip_model.network.types import IMAGE, Layer, Network, Term
 from oamip_model.refit.least_squares import refit_layer
 from oamip_model.refit.moments import Design, System, moments
@@ -31,7 +34,9 @@ def eliminate_units(
     swaps: int = 20,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> dict[str, Eliminated]:
-    """Which units of each group stay, {group: result}, so that least squares can stand for the others.
+    """Which units of each group are kept, so that least squares mend the rest.
+
+    Returns {group: result}.
 
     gone: {group: number of units that go}. A group is decided where it is read first, from the inputs of all layers
     that read it, with the groups before it cut and their readers refitted. A group whose readers no refit changes goes
@@ -156,7 +161,7 @@ def _passed_on(layer: Layer, owners: list[Owners]) -> Owners:
     for term in layer.terms:
         if term.source == IMAGE:
             continue
-        passes = isinstance(term.map, Identity | ChannelScale | AveragePool)
+        passes = isinstance(term.map, ChannelwiseMap)
         passes = passes or (isinstance(term.map, Conv2d) and 1 < term.map.groups == len(term.map.weight))
         if passes:
             first = owners[term.source].reshape(term.input_shape[0], -1, 2)[:, 0]

@@ -1,23 +1,23 @@
-"""Images for a refit, read in batches as often as they are needed, whatever they are held in."""
+"""Images for a refit, in batches, as often as they are needed.
+
+They may be held in arrays, a data set or a loader.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from oamip_model.data import Dataset, check_labels, check_pixels
+from oamip_model.data.given import AnyImages, is_array, read_batch, rereadable
 from oamip_model.errors import InputError
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
 
-if TYPE_CHECKING:
-    from torch.utils.data import DataLoader
-
-AnyImages: TypeAlias = "Dataset | ArrayLike | DataLoader[Any]"
 Batch: TypeAlias = tuple[Array, NDArray[np.int64] | None]
 """Images (n, *input_shape), and their labels (n,) where there are any."""
 
@@ -48,53 +48,39 @@ class ImageStream:
 
 
 def image_stream(network: Network, images: AnyImages, batch_size: int = 500) -> ImageStream:
-    """The images of an array (n, ...), a Dataset or a torch DataLoader as a stream.
+    """The images of an array, a Dataset, or a torch loader as a stream.
+
+    An array has the shape (n, ...); a loader is a torch Dataset or DataLoader.
 
     A loader gives tensors of images, or tuples that begin with one; a second entry of whole numbers is the labels.
 
     Raises InputError where there are no images, they do not fit the network, or they could be read only once.
 
-    Example:
-        >>> import torch, oamip_model as om
-        >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
-        >>> network = om.read_network(module, input_shape=(4,))
-        >>> loader = torch.utils.data.DataLoader(torch.ones(5, 4), batch_size=2)
-        >>> [len(batch) for batch, labels in image_stream(network, loader)]
-        [2, 2, 1]
+    Examples
+    --------
+    >>> import torch, oamip_model as om
+    >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    >>> network = om.read_network(module, input_shape=(4,))
+    >>> loader = torch.utils.data.DataLoader(torch.ones(5, 4), batch_size=2)
+    >>> [len(batch) for batch, labels in image_stream(network, loader)]
+    [2, 2, 1]
     """
     if isinstance(images, Dataset):
         network.check_images(images.images[:1])
         marks = check_labels(images.labels, network.classes, where=images.source)
         return ImageStream(network, (images.images, marks), images.count, images.source, batch_size)
-    if hasattr(images, "__array__") or isinstance(images, list | tuple):
+    if is_array(images):
         pixels = check_pixels(cast("ArrayLike", images))
         network.check_images(pixels[:1])
         return ImageStream(network, (pixels, None), len(pixels), "images given as arrays", batch_size)
-    if isinstance(images, Iterator) or not isinstance(images, Iterable):
-        raise InputError(
-            f"images: got {type(images).__name__}, accepted are an array, a Dataset or a torch DataLoader, which can "
-            "be read several times"
-        )
-    count = sum(len(_checked(network, item)[0]) for item in images)
+    loader = rereadable(images)
+    count = sum(len(_checked(network, item)[0]) for item in loader)
     if count == 0:
         raise InputError("images: the loader gives none, at least one is needed")
-    return ImageStream(network, images, count, f"images of a {type(images).__name__}", batch_size)
+    return ImageStream(network, loader, count, f"images of a {type(images).__name__}", batch_size)
 
 
 def _checked(network: Network, item: Any) -> Batch:
-    parts = list(item) if isinstance(item, list | tuple) else [item]
-    if not parts or not hasattr(parts[0], "__array__"):
-        raise InputError(
-            f"images: the loader gives a {type(item).__name__}, accepted are tensors of images, or tuples that begin "
-            "with one"
-        )
-    images = network.check_images(check_pixels(parts[0]))
-    if len(parts) < 2 or not hasattr(parts[1], "__array__"):
-        return images, None
-    given = np.asarray(parts[1])
-    if given.ndim != 1 or given.dtype.kind not in "iu":
-        return images, None
-    labels = check_labels(given, network.classes)
-    if len(labels) != len(images):
-        raise InputError(f"images: the loader gives {len(images)} images with {len(labels)} labels")
-    return images, labels
+    images, labels = read_batch(item)
+    pixels = network.check_images(images)
+    return pixels, None if labels is None else check_labels(labels, network.classes)

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 from oamip_model.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from oamip_model.scoring.program_result import ProgramResult as ProgramResult
+    from oamip_model.scoring.program_result import ReplayCheck as ReplayCheck
     from oamip_model.scoring.reading import load_scores as load_scores
-    from oamip_model.scoring.result import ProgramResult as ProgramResult
-    from oamip_model.scoring.result import ReplayCheck as ReplayCheck
     from oamip_model.scoring.result import Scores as Scores
     from oamip_model.scoring.run import score as score
     from oamip_model.scoring.store import RunStore as RunStore
 
 _HOMES = {
-    "ProgramResult": "result", "ReplayCheck": "result", "Scores": "result", "load_scores": "reading",
+    "ProgramResult": "program_result", "ReplayCheck": "program_result", "Scores": "result", "load_scores": "reading",
     "score": "run", "RunStore": "store",
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Auxiliary heads: a small classifier with hidden layers, trained on one layer's representation (FORMULATION.md 6)."""
+"""Auxiliary heads: small classifiers trained on one layer's representation (mathematics:layer-3)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Decoupled subproblems whose logits are affine in one layer's scores: one column per unit for each image.
 
-With g[n, c, u] what unit u adds to logit c of image n, the logits are g @ s + base (FORMULATION.md 6). Their number
+With g[n, c, u] what unit u adds to logit c of image n, the logits are g @ s + base (mathematics:layer-1). Their number
 does not depend on the size of the picture, and the loss and its gradient are one pass over the columns.
 """
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from oamip_model.network.ops import Array
-from oamip_model.scoring.losses import Loss, cross_entropy
+from oamip_model.scoring.losses import SummedLoss, summed_loss
 from oamip_model.scoring.representation import Representation
 from oamip_model.torchnet.layers import TorchLayers
 
@@ -30,7 +30,7 @@ class Oracle(ABC):
     """
 
     labels: Tensor
-    loss: Loss = staticmethod(cross_entropy)
+    loss: SummedLoss = summed_loss("cross-entropy")
     chunk = 5000
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Convex programs in the scores alone, by a level method whose master gives a certified bound (FORMULATION.md 6).
+"""Convex programs in the scores alone, by a level method whose master gives a certified bound (mathematics:level-1).
 
 minimise  price @ s + weight * L(s)  over s in [0, 1] (or {0, 1}), with L convex and known by an oracle only. The master
 holds the scores and one loss variable, whatever the number of images; each oracle call adds one tangent to it.

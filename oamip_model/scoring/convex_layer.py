@@ -15,9 +15,9 @@ from oamip_model.scoring.columns import Oracle, is_affine_after, pattern_columns
 from oamip_model.scoring.convex import ConvexResult, minimise_convex
 from oamip_model.scoring.heads import train_linear_head
 from oamip_model.scoring.plan import LayerOutcome
+from oamip_model.scoring.program_result import ProgramResult, ReplayCheck, TrainedHead
 from oamip_model.scoring.projection import Tangents
 from oamip_model.scoring.representation import Representation
-from oamip_model.scoring.result import ProgramResult, ReplayCheck, TrainedHead
 from oamip_model.scoring.task import LayerTask, tensors
 from oamip_model.torchnet.layers import TorchLayers
 

@@ -1,4 +1,4 @@
-"""Decoupled scoring: one program a layer, from every image, with a certified gap each (FORMULATION.md 6)."""
+"""Decoupled scoring: one program a layer, from every image, with a certified gap each (mathematics:layer-1)."""
 
 from __future__ import annotations
 
@@ -11,21 +11,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oamip_model.bounds import fingerprint_images
+from oamip_model.checks import to_record
 from oamip_model.clock import Deadline, TimeIsUp, unhurried
 from oamip_model.data import Dataset
 from oamip_model.errors import SolverError
+from oamip_model.formulation.gates import PRODUCT
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
 from oamip_model.scoring.columns import is_affine_after
 from oamip_model.scoring.exchange import Exchanged, affordable_images, exchange_units, scores_of
-from oamip_model.scoring.losses import loss_by_name
+from oamip_model.scoring.losses import summed_loss
+from oamip_model.scoring.methods import Layerwise
 from oamip_model.scoring.plan import LayerOutcome, Plan
-from oamip_model.scoring.result import Scores, total_seconds
+from oamip_model.scoring.program_result import total_seconds
+from oamip_model.scoring.result import Scores
 from oamip_model.scoring.select import choose_units
 from oamip_model.scoring.store import RunStore, key_of
 from oamip_model.scoring.subproblem import solve_layer
 from oamip_model.scoring.task import LayerTask, Measured, measure
-from oamip_model.solving.parallel import Workers
+from oamip_model.solving.options import Run, Solver
 from oamip_model.solving.protocol import Status
 from oamip_model.solving.registry import get_backend
 from oamip_model.torchnet.layers import TorchLayers
@@ -46,15 +50,14 @@ class DecoupledRun:
         images: Array,
         labels: NDArray[np.int64],
         plan: Plan,
-        workers: Workers,
+        run: Run,
         store: RunStore,
-        progress: Callable[[int, int, str], None] | None = None,
         heads: Mapping[str, Network] | None = None,
         total: Deadline | None = None,
     ) -> None:
         self.heads, self.total_time, self.out_of_time = dict(heads or {}), total or Deadline(), False
         self.network, self.images, self.labels, self.plan = network, images, labels, plan
-        self.workers, self.store, self.progress = workers, store, progress
+        self.workers, self.store, self.progress = run.workers, store, run.tell
         self.layers = TorchLayers(network, plan.device)
         self.outcomes: dict[int, LayerOutcome] = {}
         self.exchanged: Exchanged | None = None
@@ -181,7 +184,7 @@ class DecoupledRun:
 
     def measure(self, scores: dict[int, Array]) -> Measured:
         """How the network does on the images with these scores."""
-        loss = loss_by_name(self.plan.loss, self.plan.margin)
+        loss = summed_loss(self.plan.loss, self.plan.margin)
         return measure(self.layers, self.images, self.labels, scores, loss)
 
     def cost(self, cut: dict[int, Array]) -> tuple[float, ...]:
@@ -260,31 +263,30 @@ def _solve(shared: LayerTask, item: Item, tell: Callable[[str], None] | None) ->
 
 def layerwise_scores(
     network: Network,
-    images: Array,
-    labels: NDArray[np.int64],
     data: Dataset,
-    plan: Plan,
-    workers: Workers,
+    method: Layerwise,
+    solver: Solver,
+    run: Run,
     store: RunStore,
-    progress: Callable[[int, int, str], None] | None = None,
     heads: Mapping[str, Network] | None = None,
     total: Deadline | None = None,
 ) -> Scores:
-    """Scores of the strategies "decoupled", "forward" and "backward" for images (n, *input_shape) and labels (n,).
+    """Scores of the strategies "decoupled", "forward" and "backward" for images as the network takes them.
 
     heads: auxiliary heads that were trained before, by layer; total: when the run ends with what it has. Layers that an
     interruption, or that end, left unscored have scores of 1. Raises KeyboardInterrupt, or SolverError, where it left
     all.
     """
-    run = DecoupledRun(network, images, labels, plan, workers, store, progress, heads, total)
-    interrupted = run.run()
-    if not run.outcomes and run.out_of_time:
+    plan = Plan.of(method, solver, run.device)
+    layers = DecoupledRun(network, data.images, data.labels, plan, run, store, heads, total)
+    interrupted = layers.run()
+    if not layers.outcomes and layers.out_of_time:
         raise SolverError(f"{plan.solver}: no scores, the total time limit was over before a layer had any")
-    if not run.outcomes:
+    if not layers.outcomes:
         raise KeyboardInterrupt
-    found = [run.outcomes[g] for g in sorted(run.outcomes)]
+    found = [layers.outcomes[g] for g in sorted(layers.outcomes)]
     scores = {
-        group.name: run.outcomes[g].scores if g in run.outcomes else np.ones(group.size)
+        group.name: layers.outcomes[g].scores if g in layers.outcomes else np.ones(group.size)
         for g, group in enumerate(network.groups)
     }
     seconds = total_seconds(outcome.result for outcome in found)
@@ -292,12 +294,15 @@ def layerwise_scores(
     full = None
     if any(outcome.result.trained is not None for outcome in found):
         with unhurried():
-            full = 1.0 - run.measure({}).wrong
-    options = asdict(plan) | {"version": found[0].version, "input_shape": list(network.input_shape)}
+            full = 1.0 - layers.measure({}).wrong
+    options = {
+        "method": to_record(method), "solver": to_record(solver), "run": to_record(run),
+        "version": found[0].version, "input_shape": list(network.input_shape),
+    }  # fmt: skip
     return Scores(
-        by_layer=scores, strategy=plan.order, gate="switch", solver=found[0].solver, version=found[0].version,
+        by_layer=scores, strategy=plan.order, gate=PRODUCT, solver=found[0].solver, version=found[0].version,
         relaxed=False, programs=tuple(outcome.result for outcome in found), options=options, source=data.source,
         network=network.fingerprint, planned=len(network.groups), interrupted=interrupted, seconds=seconds,
-        images=len(images), head=" and ".join(kinds), network_accuracy=full,
-        exchanged=0 if run.exchanged is None else run.exchanged.pairs, out_of_time=run.out_of_time,
+        images=data.count, head=" and ".join(kinds), network_accuracy=full,
+        exchanged=0 if layers.exchanged is None else layers.exchanged.pairs, out_of_time=layers.out_of_time,
     )  # fmt: skip

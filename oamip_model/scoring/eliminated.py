@@ -3,66 +3,56 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import oamip_model
-from oamip_model.data import Dataset
-from oamip_model.errors import InputError
+from oamip_model.checks import to_record
+from oamip_model.data.given import AnyImages, image_shape
 from oamip_model.network import Network, read_network
 from oamip_model.refit.elimination import eliminate_units
 from oamip_model.refit.options import Refit
-from oamip_model.refit.stream import AnyImages, image_stream
+from oamip_model.refit.stream import image_stream
 from oamip_model.refit.sweep import Eliminated
+from oamip_model.scoring.methods import Elimination
 from oamip_model.scoring.result import Scores
 from oamip_model.scoring.select import removal_count
+from oamip_model.solving.options import Run
 
 if TYPE_CHECKING:
     from torch import nn
-
-SWAPS = 20
-"""Pairs of units of a group that are swapped at most, unless told otherwise."""
 
 
 def elimination_scores(
     network: Network | nn.Module | str | Path,
     images: AnyImages,
-    amount: float | None,
-    *,
-    swaps: int = SWAPS,
-    device: str = "cpu",
-    seed: int = 0,
-    input_shape: Sequence[int] | None = None,
-    progress: Callable[[int, int, str], None] | None = None,
+    method: Elimination,
+    run: Run,
 ) -> Scores:
-    """Scores by whose rank this share of each layer's units goes so that a least squares refit loses little.
+    """Scores by whose rank the method's share of each layer's units goes so that a least squares refit loses little.
 
     No labels are used, and nothing is proved: backward elimination and swaps are heuristics. Units rank by when they
     went, those that stay above the others. ``options["errors"]`` holds, by layer, the squared error of the refitted
     layers that read it with 1, 2, ... units, as shares of their targets' variances, before swaps; ``options["error"]``
     that of the units that stay; both are None for a layer that no refit follows, whose units go by weight norms.
 
-    Where a deadline comes first, the layers that were not reached have scores of 1. Raises InputError without an amount
-    between 0 and 1, or where images do not fit; TimeIsUp where no layer was reached.
+    Where a deadline comes first, the layers that were not reached have scores of 1. Raises InputError where images do
+    not fit; TimeIsUp where no layer was reached.
     """
-    if amount is None:
-        raise InputError("amount: strategy elimination needs the share of each layer's units that is to go")
-    given = images.images if isinstance(images, Dataset) else images
     if not isinstance(network, Network):
-        shape = input_shape
-        if shape is None and not isinstance(network, str | Path) and hasattr(given, "shape"):
-            shape = given.shape[1:]
-        network = read_network(network, shape)
+        network = read_network(network, None if isinstance(network, str | Path) else image_shape(images))
+    network.check_scored(loss=False)
+    amount = method.amount
+    assert amount is not None
     began = time.perf_counter()
     stream = image_stream(network, images)
-    asked = Refit(seed=seed, device=device)
+    asked = Refit(seed=method.seed, device=run.device)
     gone = {group.name: removal_count(amount, group.size) for group in network.groups}
-    found = eliminate_units(network, stream, gone, asked, swaps=swaps, progress=progress)
+    found = eliminate_units(network, stream, gone, asked, swaps=method.swaps, progress=run.tell)
     options: dict[str, Any] = {
-        "amount": amount, "swaps": swaps, "ridge": asked.ridge, "rows": asked.rows, "seed": seed,
+        "method": to_record(method), "run": to_record(run), "ridge": asked.ridge, "rows": asked.rows,
         "input_shape": list(network.input_shape),
         "errors": {name: None if np.isnan(e.errors).any() else e.errors.tolist() for name, e in found.items()},
         "error": {name: None if np.isnan(e.error) else e.error for name, e in found.items()},

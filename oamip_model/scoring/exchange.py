@@ -1,8 +1,9 @@
 """Exchanges of a unit that stays for one that goes, by what the whole network cut so gets wrong.
 
-Each layer's program sees the other layers as they are cut when it is solved. What is left to gain between layers is
-looked for afterwards by a local search over the masks. It proves nothing. What it lowers is the share of images
-classified wrongly plus the mean hinge loss: either alone follows a few images, or sees no small steps.
+See mathematics:exchange-1..2. Each layer's program sees the other layers as they are cut when it is solved. What is
+left to gain between layers is looked for afterwards by a local search over the masks. It proves nothing. What it lowers
+is the share of images classified wrongly plus the mean hinge loss: either alone follows a few images, or sees no small
+steps.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from torch import Tensor
 from oamip_model.clock import tick
 from oamip_model.network.ops import Array, Conv2d, Dense
 from oamip_model.network.types import Network
-from oamip_model.scoring.losses import hinge
+from oamip_model.scoring.losses import summed_loss
 from oamip_model.scoring.task import tensors
 from oamip_model.torchnet.layers import TorchLayers
 
@@ -130,7 +131,7 @@ class _Search:
     def __init__(
         self, layers: TorchLayers, images: Array, labels: NDArray[np.int64], keep: Mapping[int, Array], margin: float
     ) -> None:
-        self.layers, self.margin = layers, margin
+        self.layers, self.loss = layers, summed_loss("hinge", margin)
         self.images = torch.as_tensor(images, dtype=layers.dtype, device=layers.device)
         self.labels = torch.as_tensor(labels, device=layers.device)
         self.first = {g: layers.network.groups[g].layers[0] for g in keep}
@@ -151,7 +152,7 @@ class _Search:
     def _harm(self, logits: Tensor) -> float:
         rows = logits.reshape(len(self.labels), -1).double()
         wrong = int((rows.argmax(dim=1) != self.labels).sum())
-        return (wrong + hinge(rows, self.labels, self.margin)[0]) / len(self.labels)
+        return (wrong + self.loss(rows, self.labels)[0]) / len(self.labels)
 
     def masks(self) -> dict[int, Array]:
         """The current masks as arrays."""
@@ -165,7 +166,7 @@ class _Search:
             part = slice(start, start + size)
             logits = self.layers.output(self.images[part], gates)
             rows = logits.detach().reshape(len(logits), -1).double()
-            slope = hinge(rows, self.labels[part], self.margin)[1]
+            slope = self.loss(rows, self.labels[part])[1]
             logits.backward(slope.reshape(logits.shape).to(logits.dtype))  # type: ignore[no-untyped-call]
         return {g: gate.grad if gate.grad is not None else torch.zeros_like(gate) for g, gate in gates.items()}
 

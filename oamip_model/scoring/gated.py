@@ -8,24 +8,26 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
-from oamip_model.formulation import Settings, gate_scale, sparsity_weights
+from oamip_model.formulation import Formulation, gate_scale
+from oamip_model.formulation.gates import PRODUCT, gate_named
+from oamip_model.formulation.losses import loss_named
+from oamip_model.formulation.sparsities import sparsity_named
 from oamip_model.network.ops import Array
 from oamip_model.network.types import IMAGE, Network
 from oamip_model.torchnet.layers import TorchLayers
 
 PENALTY = 100.0
-"""Weight of what a margin is missed by, in the loss "margin", whose rows have no weight of their own."""
+"""Weight of a loss that is rows of the program and not in its objective."""
 
 
 class GatedObjective(TorchLayers):
-    """weight * loss + sparsity of score vectors (k, units), all of them in one pass (FORMULATION.md 3a, 3b, 5).
+    """weight * loss + sparsity of score vectors (k, units), all of them in one pass.
 
-    network, images (n, *input_shape), labels (n,), settings: of the program; of the gates "subtractive" and "switch".
-    product: whether scores multiply activations whatever the gate is, which changes nothing at scores of 0 and 1, and
-    has gradients where the gate "subtractive" has none. The loss "margin" is what the mean image misses the margin by,
-    with the weight PENALTY.
+    network, images (n, *input_shape), labels (n,), settings: of the program, in a sound gate. product: whether scores
+    multiply activations whatever the gate is, which changes nothing at scores of 0 and 1, and has gradients where a
+    gate that subtracts has none. A loss that is not in the objective, such as what the mean image misses a margin by,
+    has the weight PENALTY. sparsity: the sparsity term of score vectors (k, units), (k,).
     """
 
     def __init__(
@@ -33,7 +35,7 @@ class GatedObjective(TorchLayers):
         network: Network,
         images: Array,
         labels: NDArray[np.int64],
-        settings: Settings,
+        settings: Formulation,
         *,
         product: bool = False,
         dtype: torch.dtype = torch.float32,
@@ -44,12 +46,11 @@ class GatedObjective(TorchLayers):
         self.labels = torch.as_tensor(labels)
         self.sizes = [group.size for group in network.groups]
         self.scale: list[Tensor] | None = None
-        if settings.gate == "subtractive" and not product:
+        self.how = gate_named(PRODUCT if product else settings.gate)
+        if self.how.scaled:
             self.scale = [torch.as_tensor(m, dtype=dtype) for m in gate_scale(network, images, settings.gate)]
-        self.divisors = torch.tensor([float(group.divisor) for group in network.groups], dtype=dtype)
-        self.shares: Tensor | None = None
-        if settings.sparsity != "published":
-            self.shares = torch.as_tensor(sparsity_weights(network, settings.sparsity), dtype=dtype)
+        self.judged = loss_named(settings.loss)
+        self.sparsity = sparsity_named(settings.sparsity).in_torch(network, dtype)
         self.fixed = self._fixed()
 
     def _fixed(self) -> dict[int, Tensor]:
@@ -60,27 +61,23 @@ class GatedObjective(TorchLayers):
             for k, layer in enumerate(self.network.layers):
                 if any(term.source != IMAGE and term.source not in outputs for term in layer.terms):
                     continue
-                inputs = [self.images if term.source == IMAGE else outputs[term.source] for term in layer.terms]
-                found[k] = self.pre_activation(layer, inputs)
+                found[k] = super().before(k, self.images, outputs)
                 if layer.group is None:
                     outputs[k] = self.activate(layer, found[k])
         return found
 
-    def layer(self, k: int, images: Tensor, scores: Mapping[int, Tensor], outputs: Mapping[int, Tensor]) -> Tensor:
-        """Output of layer k for every score vector and image, (vectors x images, *shape)."""
-        layer = self.network.layers[k]
-        copies = len(images) // self.count
-        if k in self.fixed:
-            a = self.fixed[k].repeat(copies, *([1] * (self.fixed[k].ndim - 1)))
-        else:
-            a = self.pre_activation(layer, [images if t.source == IMAGE else outputs[t.source] for t in layer.terms])
-        if layer.group is None or layer.group not in scores:
-            return self.activate(layer, a)
-        s = self.gate(k, scores[layer.group], a)
+    def before(self, k: int, images: Tensor, outputs: Mapping[int, Tensor]) -> Tensor:
+        """Pre-activation of layer k for every score vector and image, (vectors x images, *pre_shape)."""
+        if k not in self.fixed:
+            return super().before(k, images, outputs)
+        return self.fixed[k].repeat(len(images) // self.count, *([1] * (self.fixed[k].ndim - 1)))
+
+    def passed(self, k: int, a: Tensor, s: Tensor) -> Tensor:
+        """What the gate makes of a scored layer k."""
         if self.scale is None:
-            return s * F.relu(a)
-        scale = self.scale[k].reshape(1, self.count, *a.shape[1:]).expand(copies, -1, *a.shape[1:])
-        return F.relu(a - (1.0 - s) * scale.reshape(a.shape))
+            return self.how.torch_output(a, s, torch.ones(()))
+        scale = self.scale[k].reshape(1, self.count, *a.shape[1:]).expand(len(a) // self.count, -1, *a.shape[1:])
+        return self.how.torch_output(a, s, scale.reshape(a.shape))
 
     def logits(self, scores: Tensor) -> Tensor:
         """Logits (k, n, classes) of score vectors (k, units)."""
@@ -92,23 +89,15 @@ class GatedObjective(TorchLayers):
     def loss(self, logits: Tensor) -> Tensor:
         """Mean loss of each score vector, (k,), unweighted."""
         labels = self.labels.expand(len(logits), -1)
-        if self.settings.loss == "cross-entropy":
-            return F.cross_entropy(logits.transpose(1, 2), labels, reduction="none").mean(dim=1)
-        right = logits.gather(2, labels[:, :, None])[:, :, 0]
-        others = logits.scatter(2, labels[:, :, None], float("-inf")).max(dim=2).values
-        return F.relu(self.settings.margin + others - right).mean(dim=1)
+        return self.judged.torch_values(logits, labels, self.settings.margin).mean(dim=1)
 
-    def sparsity(self, scores: Tensor) -> Tensor:
-        """The sparsity term of each score vector, (k,)."""
-        if self.shares is not None:
-            return scores @ self.shares
-        parts = torch.split(scores, self.sizes, dim=1)
-        terms = torch.stack([p.sum(dim=1) - 2.0 * p.shape[1] for p in parts], dim=1) / self.divisors
-        return terms.topk(max(1, len(parts) - 1), dim=1).values.sum(dim=1)
+    def set_prices(self, prices: Tensor) -> None:
+        """Another linear sparsity from now on: prices (units,) @ scores."""
+        self.sparsity = lambda scores: scores @ prices
 
     def __call__(self, scores: Tensor) -> Tensor:
         """weight * loss + sparsity of each score vector (k, units): (k,)."""
-        weight = PENALTY if self.settings.loss == "margin" else self.settings.weight
+        weight = self.settings.weight if self.judged.weighted else PENALTY
         return weight * self.loss(self.logits(scores)) + self.sparsity(scores)
 
     def most(self, budget: int = 2**24) -> int:

@@ -1,6 +1,6 @@
 """The primal heuristic: scores by projected gradient through the network, and moves of single scores.
 
-What it finds (FORMULATION.md 6) is an upper bound of the optimum, and a start for the solver; it proves nothing.
+What it finds (mathematics:heur-1) is an upper bound of the optimum, and a start for the solver; it proves nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from oamip_model.errors import InputError
-from oamip_model.formulation import Settings
+from oamip_model.formulation import Formulation
+from oamip_model.formulation.gates import PRODUCT, gate_named
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
 from oamip_model.scoring.gated import GatedObjective
@@ -38,8 +39,9 @@ _LEAST = 1e-6
 
 @dataclass(frozen=True)
 class HeuristicResult:
-    """Scores {group: (units,)} and their objective in the network, in double precision; inf where the loss is "margin"
-    and an image misses it. interrupted: Ctrl-C ended the search, and these are the best by then."""
+    """Scores {group: (units,)} and their objective in the network, in double precision; inf where an image
+    misses the margin that rows of the program hold. interrupted: Ctrl-C ended the search, and these are the best by
+    then."""
 
     scores: dict[str, Array]
     objective: float
@@ -51,7 +53,7 @@ def find_scores(
     network: Network,
     images: Array,
     labels: NDArray[np.int64],
-    settings: Settings,
+    settings: Formulation,
     *,
     seed: int = 0,
     time_limit: float | None = None,
@@ -65,21 +67,21 @@ def find_scores(
     scores are rounded before those moves; continuous ones begin also from the best binary ones. time_limit: seconds
     after which the best so far is given back, as it is at Ctrl-C.
 
-    Raises InputError for the gate "published", in which fewer scores are feasible than the network has.
+    Raises InputError for a gate that is not sound, in which fewer scores are feasible than the network has.
 
     Example:
         >>> import numpy as np, torch, oamip_model as om
-        >>> from oamip_model.formulation import Settings
+        >>> from oamip_model.formulation import Formulation
         >>> _ = torch.manual_seed(0)
         >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
         >>> network, x, y = om.read_network(module), np.ones((1, 2)), np.array([0])
-        >>> found = find_scores(network, x, y, Settings(sparsity="mean"))
-        >>> best = om.solve_instance(om.build_instance(network, x, y, sparsity="mean"))
+        >>> found = find_scores(network, x, y, Formulation(sparsity="mean"))
+        >>> best = om.solve_instance(om.build_instance(network, x, y, om.Formulation(sparsity="mean")))
         >>> best.bound <= found.objective <= best.objective + 0.01
         True
     """
-    if settings.gate == "published":
-        raise InputError("heuristic: gate published has no heuristic, accepted are subtractive and switch")
+    if not gate_named(settings.gate).sound:
+        raise InputError(f"heuristic: gate {settings.gate} has no heuristic, since its rows forbid some scores")
     began = time.monotonic()
     near: list[Array] = []
     if settings.scores == "continuous":
@@ -108,7 +110,7 @@ class Search:
         network: Network,
         images: Array,
         labels: NDArray[np.int64],
-        settings: Settings,
+        settings: Formulation,
         seed: int,
         time_limit: float | None,
     ) -> None:
@@ -116,8 +118,8 @@ class Search:
         self.deadline = np.inf if time_limit is None else self.began + time_limit
         self.binary = settings.scores == "binary"
         self.product = GatedObjective(network, images, labels, settings, product=True)
-        # At scores of 0 and 1 both gates are the network without some units.
-        both = self.binary or settings.gate == "switch"
+        # At scores of 0 and 1 every gate is the network without some units.
+        both = self.binary or settings.gate == PRODUCT
         self.gate = self.product if both else GatedObjective(network, images, labels, settings)
         self.exact = GatedObjective(network, images, labels, settings, dtype=torch.float64)
         self.units = sum(self.gate.sizes)
@@ -138,7 +140,7 @@ class Search:
         with torch.no_grad():
             exact = self.found.double()[None]
             value = float(self.exact(exact)[0])
-            if self.exact.settings.loss == "margin":
+            if not self.exact.judged.weighted:
                 missed = float(self.exact.loss(self.exact.logits(exact))[0])
                 value = float("inf") if missed > 0 else float(self.exact.sparsity(exact)[0])
         return value, exact[0].numpy()

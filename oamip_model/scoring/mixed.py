@@ -11,16 +11,19 @@ from numpy.typing import NDArray
 
 from oamip_model.clock import Deadline, TimeIsUp, within
 from oamip_model.errors import SolverError
-from oamip_model.formulation import Settings
+from oamip_model.formulation import Formulation
+from oamip_model.formulation.gates import gate_for
 from oamip_model.network.ops import Array
 from oamip_model.scoring.auxiliary import AuxiliaryHead, given_head, train_auxiliary_head
 from oamip_model.scoring.columns import is_affine_after
 from oamip_model.scoring.convex_layer import solve_convex_layer
+from oamip_model.scoring.methods import Joint
 from oamip_model.scoring.plan import LayerOutcome
-from oamip_model.scoring.program import ProgramOutcome, Solver, solve_program
-from oamip_model.scoring.result import ReplayCheck, TrainedHead
+from oamip_model.scoring.program import ProgramOutcome, solve_program
+from oamip_model.scoring.program_result import ReplayCheck, TrainedHead
 from oamip_model.scoring.tail import Tail, head_tail, named_scores, rest_tail
 from oamip_model.scoring.task import LayerTask, tensors
+from oamip_model.solving.options import Solver
 from oamip_model.solving.protocol import Status
 from oamip_model.torchnet.layers import TorchLayers
 
@@ -30,8 +33,8 @@ def solve_mixed_layer(task: LayerTask, progress: Callable[[str], None] | None = 
 
     The program takes ``plan.program_images`` of the images; all of them train an auxiliary head, and choose the weight
     where an amount is given. Fractional scores of a group that a residual addition ties together mean what the gate
-    "subtractive" says, those of other groups multiply. Where nothing but the loss is non-linear after the score, the
-    program is convex: then it takes all images, and proves more.
+    for continuous scores says, those of other groups multiply. Where nothing but the loss is non-linear after the
+    score, the program is convex: then it takes all images, and proves more.
 
     Raises SolverError where a program has no solution, and KeyboardInterrupt on Ctrl-C.
     """
@@ -111,16 +114,16 @@ def _program(
     if has_head:
         near = replace(near, network=tail.network, images=tail.inputs, group=0, others={})
     start = {task.name: solve_convex_layer(near, progress).scores}
-    settings = Settings(
-        gate="switch" if plan.binary else "subtractive", scores="binary" if plan.binary else "continuous",
+    kind = "binary" if plan.binary else "continuous"
+    program = Formulation(
+        gate=gate_for(kind), scores=kind,
         sparsity=plan.sparsity, weight=weight, relaxation=plan.relaxation, loss=plan.loss, margin=plan.margin,
     )  # fmt: skip
-    options = Solver(plan.solver, plan.tolerance, plan.time_limit, seed=plan.seed)
+    method = Joint(program, bounds=plan.bounds, heuristic=False)
+    solver = Solver(plan.solver, tolerance=plan.tolerance, time_limit=plan.time_limit, seed=plan.seed)
     told = None if progress is None else lambda line: progress(f"weight {weight:g}, {line}")
     positions = tuple(rows.tolist())
-    outcome = solve_program(
-        tail.network, tail.inputs, task.labels, positions, settings, plan.bounds, options, told, start
-    )
+    outcome = solve_program(tail.network, tail.inputs, task.labels, positions, method, solver, told, start)
     if outcome.interrupted:
         raise KeyboardInterrupt
     if outcome.scores is None and outcome.result.status == Status.NO_SOLUTION:

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from oamip_model.formulation import Settings
+from oamip_model.formulation import Formulation
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
 from oamip_model.scoring.heuristic import Search
@@ -49,7 +49,7 @@ class ImageMinima:
         network: Network,
         image: Array,
         label: NDArray[np.int64],
-        settings: Settings,
+        settings: Formulation,
         start: Array,
         seed: int,
         time_limit: float | None,
@@ -62,7 +62,8 @@ class ImageMinima:
     def set_price(self, multipliers: Array) -> None:
         """The multipliers (units,) from now on."""
         self.price = torch.as_tensor(multipliers, dtype=torch.float32)
-        self.search.gate.shares = self.search.product.shares = self.price
+        for objective in (self.search.gate, self.search.product):
+            objective.set_prices(self.price)
 
     def keep(self, points: Tensor) -> None:
         """Add points (k, units) to those known."""

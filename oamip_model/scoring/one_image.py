@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 from pyomo.core.expr.numeric_expr import LinearExpression
 
 from oamip_model.bounds import Bounds
-from oamip_model.formulation import Settings, build_instance
+from oamip_model.formulation import Formulation, build_instance
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
 from oamip_model.scoring.multipliers import ImageMinima, ascend
 from oamip_model.solving import solve_instance
 from oamip_model.solving.image_cuts import Alone
+from oamip_model.solving.options import Solver
 from oamip_model.solving.registry import get_backend
 
 
@@ -29,26 +30,25 @@ class OneImage:
     network: Network
     images: Array
     labels: NDArray[np.int64]
-    settings: Settings
+    settings: Formulation
     bounds: Bounds
-    solver: str
-    threads: int | None
-    seed: int | None
+    solver: Solver
 
     def __call__(self, alone: Alone, time_limit: float | None) -> tuple[float, Array]:
         """A lower bound of an image's program, within its gap of the least objective where time allows, and the best
         scores found (units,). Raises KeyboardInterrupt on Ctrl-C."""
         x, y = self.images[alone.image : alone.image + 1], self.labels[alone.image : alone.image + 1]
         settings = replace(self.settings, sparsity="mean")
-        part = build_instance(self.network, x, y, **vars(settings), bounds=self.bounds.of_image(alone.image, x[0]))
+        part = build_instance(self.network, x, y, settings, bounds=self.bounds.of_image(alone.image, x[0]))
         # Gaps are relative, and the objective may be near 0: a constant brings it to between half the scale and it.
         scale = max(2.0 * (alone.value - alone.least), 10.0 * alone.gap)
         constant = scale - alone.value
         coefficients = [settings.weight, *alone.multipliers.tolist()]
         variables = [*part.t.values(), *part.s.values()]
         part.objective.set_value(LinearExpression(constant=constant, linear_coefs=coefficients, linear_vars=variables))
+        name, threads, seed = self.solver.name, self.solver.threads, self.solver.seed
         solution = solve_instance(
-            part, self.solver, tolerance=alone.gap / scale, time_limit=time_limit, threads=self.threads, seed=self.seed,
+            part, Solver(name, tolerance=alone.gap / scale, time_limit=time_limit, threads=threads, seed=seed),
             start=self.network.by_group(alone.start), search="tree",
         )  # fmt: skip
         if solution.interrupted:
@@ -59,6 +59,6 @@ class OneImage:
     def ascend(self, multipliers: Array, start: Array, time_limit: float | None) -> Array:
         """Multipliers (n, units) whose programs promise more; see :func:`oamip_model.scoring.multipliers.ascend`."""
         parts = [(self.images[k : k + 1], self.labels[k : k + 1]) for k in range(len(self.images))]
-        seed = self.seed or 0
+        seed = self.solver.seed or 0
         minima = [ImageMinima(self.network, x, y, self.settings, start, seed, time_limit) for x, y in parts]
-        return ascend(minima, multipliers, get_backend(self.solver), time_limit)
+        return ascend(minima, multipliers, get_backend(self.solver.name), time_limit)

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from oamip_model.network.ops import Array
+from oamip_model.scoring.methods import Layerwise, Ordered
+from oamip_model.scoring.program_result import ProgramResult
 from oamip_model.scoring.reading import read_program
-from oamip_model.scoring.result import ProgramResult
+from oamip_model.solving.options import Solver
 
 PATH = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 """Weights that are tried, from the least to the most, where the share of units to remove is given."""
@@ -52,6 +54,18 @@ class Plan:
     bounds: str = "interval"
     relaxation: str = "big-m"
     program_images: int = 50
+
+    @classmethod
+    def of(cls, method: Layerwise, solver: Solver, device: str) -> Plan:
+        """The plan of a method with a solver, on a device of torch."""
+        return cls(
+            method.called, method.head, method.sparsity, method.scores == "binary", method.weight, method.loss,
+            method.margin, method.amount, method.scope, solver=solver.label,
+            tolerance=solver.gap(method.default_tolerance), time_limit=solver.time_limit, seed=solver.seed or 0,
+            device=device, bounds=method.bounds, relaxation=method.relaxation, program_images=method.program_images,
+            sweeps=method.sweeps if isinstance(method, Ordered) else 0,
+            exchanges=method.exchanges if isinstance(method, Ordered) else 0,
+        )  # fmt: skip
 
     @property
     def weights(self) -> tuple[float, ...]:

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from oamip_model.bounds import Bounds
 from oamip_model.clock import Deadline, TimeIsUp, seconds_left, tick, unhurried, within
-from oamip_model.formulation import Settings, build_instance, cross_entropy, gate_scale, hinge
+from oamip_model.formulation import Formulation, build_instance, gate_scale
+from oamip_model.formulation.losses import loss_named
 from oamip_model.formulation.settings import validity_of
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
+from oamip_model.scoring.methods import AllLayers
 from oamip_model.scoring.one_image import OneImage
-from oamip_model.scoring.result import ProgramResult, ReplayCheck
+from oamip_model.scoring.program_result import ProgramResult, ReplayCheck
 from oamip_model.solving import InstanceSolution, gated_logits, solve_instance
+from oamip_model.solving.options import Solver
 from oamip_model.solving.protocol import Status
 from oamip_model.solving.registry import get_backend
 from oamip_model.tightening import compute_bounds
+from oamip_model.tightening.methods import Tightening, as_tightening
 
 if TYPE_CHECKING:
     from oamip_model.scoring.heuristic import HeuristicResult
@@ -33,26 +36,6 @@ WORTH_A_HEURISTIC = {"solver": 30, "tree": 100}
 """Binaries of ReLUs and pooling, by search, below which the search is done before the heuristic is."""
 _HEURISTIC_SHARE, _BOUNDS_SHARE = 0.2, 0.25
 """Of the time that is left, that the heuristic may take, and each method of bounds."""
-
-
-@dataclass(frozen=True)
-class Solver:
-    """Which solver, and how: the arguments of :func:`oamip_model.solving.solve_instance`.
-
-    time_limit: seconds for all of a program, bounds and heuristic included; heuristic: whether the primal heuristic
-    makes the first incumbent; None: where the program has as many binaries of ReLUs and pooling as WORTH_A_HEURISTIC
-    says; image_cuts: whether a search tree gets cuts from programs of single images.
-    """
-
-    name: str = "highs"
-    tolerance: float = 1e-4
-    time_limit: float | None = None
-    threads: int | None = 1
-    seed: int | None = 0
-    log_file: str | None = None
-    heuristic: bool | None = False
-    search: str = "solver"
-    image_cuts: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,20 +54,19 @@ def solve_program(
     images: Array,
     labels: NDArray[np.int64],
     indices: tuple[int, ...],
-    settings: Settings,
-    bounds: Bounds | str,
+    method: AllLayers,
     solver: Solver,
     progress: Callable[[str], None] | None = None,
     start: Mapping[str, Array] | None = None,
 ) -> ProgramOutcome:
-    """Outcome of the program of images (n, *input_shape), whose positions in their source are ``indices``.
+    """Outcome of the method's program for images (n, *input_shape), whose positions in their source are ``indices``.
 
     start: scores {group: (units,)} to begin from, as in :func:`oamip_model.solving.solve_instance`, where no heuristic
     makes them.
     """
     with within(Deadline(solver.time_limit)):
         try:
-            return _solve(network, images, labels, indices, settings, bounds, solver, progress, start)
+            return _solve(network, images, labels, indices, method, solver, progress, start)
         except TimeIsUp as up:
             return _unbuilt(indices, solver, str(up))
 
@@ -94,7 +76,7 @@ def _unbuilt(indices: tuple[int, ...], solver: Solver, message: str) -> ProgramO
     result = ProgramResult(
         indices, Status.NO_SOLUTION.value, None, None, None, None, None, None, None, None, 0, 0, {}, message
     )
-    return ProgramOutcome(result, None, solver.name, get_backend(solver.name).version())
+    return ProgramOutcome(result, None, solver.label, get_backend(solver.name).version())
 
 
 def _solve(
@@ -102,33 +84,32 @@ def _solve(
     images: Array,
     labels: NDArray[np.int64],
     indices: tuple[int, ...],
-    settings: Settings,
-    bounds: Bounds | str,
+    method: AllLayers,
     solver: Solver,
     progress: Callable[[str], None] | None,
     start: Mapping[str, Array] | None,
 ) -> ProgramOutcome:
     """The outcome of :func:`solve_program`, which raises TimeIsUp where there is no program in time."""
-    began = time.monotonic()
-    if isinstance(bounds, str):
-        epsilon, left = float(settings.epsilon or 0.0), seconds_left()
-        bounds = compute_bounds(
-            network, images, bounds, validity=validity_of(settings.gate), epsilon=epsilon,
-            time_limit=None if left is None else _BOUNDS_SHARE * left,
-        )  # fmt: skip
+    began, settings, bounds, tree = time.monotonic(), method.formulation, method.bounds, method.tree
+    if isinstance(bounds, str | Tightening):
+        epsilon, left, asked = float(settings.epsilon or 0.0), seconds_left(), as_tightening(bounds)
+        if asked.time_limit is None and left is not None:
+            asked = replace(asked, time_limit=_BOUNDS_SHARE * left)
+        bounds = compute_bounds(network, images, asked, validity=validity_of(settings.gate), epsilon=epsilon)
     bounded = time.monotonic()
-    instance = build_instance(network, images, labels, **vars(settings), bounds=bounds)
+    instance = build_instance(network, images, labels, settings, bounds=bounds)
     tick("building")
     built = time.monotonic()
     found = None
     binaries = len(instance.STATE) + len(instance.CHOICE)
-    if solver.heuristic or (solver.heuristic is None and binaries >= WORTH_A_HEURISTIC[solver.search]):
+    worth = settings.has_heuristic and binaries >= WORTH_A_HEURISTIC["solver" if tree is None else "tree"]
+    if method.heuristic or (method.heuristic is None and worth):
         found = _heuristic(network, images, labels, settings, solver, progress)
         start = found.scores if np.isfinite(found.objective) else None
     searched = time.monotonic()
     single = None
-    if solver.image_cuts and len(images) > 1 and bounds.cutoff is None:
-        single = OneImage(network, images, labels, settings, bounds, solver.name, solver.threads, solver.seed)
+    if tree is not None and tree.image_cuts and len(images) > 1 and bounds.cutoff is None:
+        single = OneImage(network, images, labels, settings, bounds, solver)
     left = seconds_left()
     stopped = found is not None and found.interrupted
     if start is None and (left is not None or stopped):
@@ -138,14 +119,9 @@ def _solve(
         # From here on the solve keeps its time by itself, and gives back what it has.
         solution = solve_instance(
             instance,
-            solver.name,
-            tolerance=solver.tolerance,
-            time_limit=left,
-            threads=solver.threads,
-            seed=solver.seed,
-            log_file=solver.log_file,
+            replace(solver, time_limit=left),
             start=start,
-            search=solver.search,
+            search=method.search,
             image_program=single,
             progress=progress,
             interrupted=stopped,
@@ -173,7 +149,7 @@ def _heuristic(
     network: Network,
     images: Array,
     labels: NDArray[np.int64],
-    settings: Settings,
+    settings: Formulation,
     solver: Solver,
     progress: Callable[[str], None] | None,
 ) -> HeuristicResult:
@@ -186,22 +162,20 @@ def _heuristic(
 
 
 def replay_check(
-    network: Network, images: Array, labels: NDArray[np.int64], settings: Settings, solution: InstanceSolution
+    network: Network, images: Array, labels: NDArray[np.int64], settings: Formulation, solution: InstanceSolution
 ) -> tuple[float | None, ReplayCheck | None]:
     """Loss of the network with the solution's scores, and how far the program's logits and loss are from it.
 
-    The loss is that of the settings; for "margin" it is by how much the worst image misses the margin.
+    The loss is that of the settings; where it is rows alone, it is by how much the worst image misses the margin.
     """
     if solution.scores is None or solution.logits is None:
         return None, None
     # The published gate's M is the U+ of a box around the image.
     scale = gate_scale(network, images, settings.gate, float(settings.epsilon or 0.0))
     logits = gated_logits(network, images, solution.scores, settings.gate, scale)
-    if settings.loss == "cross-entropy":
-        losses = cross_entropy(logits, labels)
-    else:
-        losses = hinge(logits, labels, settings.margin)
-    replayed = float(losses.max() if settings.loss == "margin" else losses.mean())
+    loss = loss_named(settings.loss)
+    losses = loss.values(logits, labels, settings.margin)
+    replayed = float(losses.mean() if loss.weighted else losses.max())
     difference = float(np.abs(logits - solution.logits).max())
     tolerance = REPLAY_TOLERANCE * max(1.0, float(np.abs(logits).max()))
     passed = None if settings.is_relaxation else difference <= tolerance

@@ -1,4 +1,5 @@
-"""The projections of the level method: the point of a level set of the master's model that is nearest to the best."""
+"""The projections of the level method: the point of a level set of the master's model that is nearest to the best
+(mathematics:level-2)."""
 
 from __future__ import annotations
 

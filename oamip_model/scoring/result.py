@@ -3,106 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from oamip_model.files import replacing
+from oamip_model.formulation.gates import is_sound
+from oamip_model.scoring.asked import read_method, read_solver
+from oamip_model.scoring.program_result import STATUSES, ProgramResult, ReplayCheck
+from oamip_model.scoring.show import draw_scores, frame_of
 from oamip_model.scoring.strategies import AVERAGED, LAYERWISE
+
+if TYPE_CHECKING:
+    from oamip_model.scoring.methods import Method
+    from oamip_model.solving.options import Solver
 
 Array: TypeAlias = NDArray[np.float64]
 FORMAT = "oamip-scores-1"
-STATUSES = ("optimal", "feasible", "no solution", "unbounded", "infeasible", "error")
-"""How a program can have ended, the best first."""
 _INLINE = 20_000
 """More scores than this go to a safetensors file beside the JSON."""
 _MUCH_WORSE = 0.10
 """A trained head that is less accurate than the network by more than this is warned of."""
 
 
-@dataclass(frozen=True)
-class ReplayCheck:
-    """A solution against the network itself: largest absolute difference of a logit, and of the loss.
-
-    ``passed`` is None where the program is a relaxation, whose logits need not be the network's.
-    """
-
-    logits: float
-    loss: float
-    tolerance: float
-    passed: bool | None
-
-
-@dataclass(frozen=True)
-class TrainedHead:
-    """A head that was trained for a layer's program, the network frozen.
-
-    accuracy: share of the images that it classifies correctly; epochs, seed: of its training; features: how many
-    numbers it sees of one image.
-    """
-
-    accuracy: float
-    epochs: int
-    seed: int
-    features: int
-
-
-@dataclass(frozen=True)
-class ProgramResult:
-    """One program that was solved: its images, how it ended, and what its scores do in the network.
-
-    objective and bound: of weight * loss + sparsity, None where unknown; loss, sparsity: at the solution, in the
-    program;
-    replayed_loss: of the network with these scores; cuts: tangents of the loss that were added; seconds: by stage;
-    weight: of the loss, where the program had one of its own; images: their positions in the source (layer by layer:
-    among the images given, and left out where all are taken). Of a layer's program also: layer: the score group;
-    variables, rows: of the last master; trained: the head, where one was trained. heuristic: objective of the scores
-    that the primal heuristic found, where it was asked for and found any. certified: the dual bound follows from duals
-    of linear programs, rounding included; otherwise it is a claim of the solver's, tested against known points.
-    """
-
-    images: tuple[int, ...]
-    status: str
-    objective: float | None
-    bound: float | None
-    gap: float | None
-    loss: float | None
-    sparsity: float | None
-    replayed_loss: float | None
-    replay: ReplayCheck | None
-    nodes: int | None
-    rounds: int
-    cuts: int
-    seconds: dict[str, float]
-    message: str = ""
-    weight: float | None = None
-    layer: str = ""
-    variables: int | None = None
-    rows: int | None = None
-    trained: TrainedHead | None = None
-    heuristic: float | None = None
-    certified: bool = False
-
-    @property
-    def proof(self) -> str:
-        """How the dual bound is known: "certified" from duals, "claimed" by the solver, or "none"."""
-        return "none" if self.bound is None else "certified" if self.certified else "claimed"
-
-
-def total_seconds(programs: Iterable[ProgramResult]) -> dict[str, float]:
-    """Seconds by stage, added up over the programs."""
-    total: dict[str, float] = {}
-    for program in programs:
-        for stage, value in program.seconds.items():
-            total[stage] = total.get(stage, 0.0) + value
-    return total
-
-
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Scores:
     """Importance scores by layer, and what was proved about them.
 
@@ -110,7 +37,8 @@ class Scores:
     relaxed: ReLU states in [0, 1], so that objective and bound are of a relaxation; averaged: the scores are a mean
     over several programs; proved: one program, integer ReLU states, optimal within the gap, and the replay check
     passed;
-    options: what was asked for; source: where the images came from; network: fingerprint of the network; planned:
+    options: what was asked for, as :attr:`method` and :attr:`solver_options` read it, and facts of the run; source:
+    where the images came from; network: fingerprint of the network; planned:
     programs that were asked for, of which an interrupted run has fewer, 0 for a rule without any; seconds: by stage,
     added up over the programs; network_accuracy: of the network on the same images, where heads were trained;
     out_of_time: a total time limit ended the run before all its programs were solved;
@@ -136,6 +64,38 @@ class Scores:
     network_accuracy: float | None = None
     exchanged: int = 0
     out_of_time: bool = False
+
+    def __repr__(self) -> str:
+        gap = "" if self.gap is None else f", gap {self.gap:.2g}"
+        units = sum(len(values) for values in self.by_layer.values())
+        return f"<Scores: {self.strategy}, {self.status}{gap}, {units} units in {len(self.by_layer)} layers>"
+
+    @property
+    def method(self) -> Method | None:
+        """The method with its options, None for a baseline and for files of version 0.1.
+
+        Raises InputError where it was given an object, such as bounds, that a file does not hold.
+        """
+        return read_method(self.options)
+
+    @property
+    def solver_options(self) -> Solver | None:
+        """The solver with its options, None where :attr:`method` is, and where none was used."""
+        return read_solver(self.options)
+
+    def to_frame(self) -> Any:
+        """A pandas DataFrame with a row for each unit: its layer, its number, its score.
+
+        Raises InputError where pandas is not installed.
+        """
+        return frame_of(self.by_layer)
+
+    def plot(self, path: str | Path | None = None) -> Any:
+        """A matplotlib figure of the scores, each layer's from the highest to the lowest; saved where a path is given.
+
+        Raises InputError where matplotlib is not installed, or the file cannot be written.
+        """
+        return draw_scores(self.by_layer, repr(self)[1:-1], path)
 
     @property
     def averaged(self) -> bool:
@@ -214,7 +174,7 @@ class Scores:
             not self.relaxed
             and not self.averaged
             and not self.layerwise
-            and self.gate != "published"
+            and is_sound(self.gate)
             and not self.interrupted
             and not self.out_of_time
             and self.status == "optimal"

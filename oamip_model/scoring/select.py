@@ -1,4 +1,4 @@
-"""Which units go: by a threshold on their scores, or by a share of the units."""
+"""Which units are removed: by a threshold on their scores, or by a share (mathematics:rank-1)."""
 
 from __future__ import annotations
 

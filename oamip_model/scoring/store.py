@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from oamip_model.errors import InputError
-from oamip_model.files import append_line, check_writable, only_writer
-from oamip_model.records import checked, parse_json
+from oamip_model.files import append_line, check_writable, drop_unfinished, only_writer
+from oamip_model.records import checked, read_lines
 
 T = TypeVar("T")
 
@@ -57,22 +57,11 @@ class RunStore:
         return nullcontext() if self.path is None else only_writer(self.path, "store")
 
     def _read(self, path: Path) -> None:
-        data = path.read_bytes()
-        end = data.rfind(b"\n") + 1
-        lines = data[:end].splitlines()
-        for number, line in enumerate(lines, 1):
-            try:
-                entry = checked(_Line, parse_json(line, "it"), "it")
-            except InputError as error:
-                told = f"store: line {number} of {path} is not a record of finished solves ({error})"
-                raise InputError(told) from None
+        lines, whole = read_lines(path, "store", _FIRST)
+        for where, line in lines.items():
+            entry = checked(_Line, line, f"{where} is not a record of finished solves: it")
             self.records[entry.key] = entry.record
-        rest = data[end:]
-        if rest[: len(_FIRST)] != _FIRST[: len(rest)]:
-            raise InputError(f"store: line {len(lines) + 1} of {path} is not a record of finished solves")
-        if rest:
-            with path.open("r+b") as file:
-                file.truncate(end)
+        drop_unfinished(path, whole)
 
     def get(self, key: str) -> dict[str, Any] | None:
         """The record of a finished solve, None where there is none."""

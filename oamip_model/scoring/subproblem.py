@@ -11,7 +11,7 @@ from oamip_model.clock import TimeIsUp
 from oamip_model.scoring.convex_layer import solve_convex_layer
 from oamip_model.scoring.mixed import solve_mixed_layer
 from oamip_model.scoring.plan import LayerOutcome
-from oamip_model.scoring.result import ProgramResult
+from oamip_model.scoring.program_result import ProgramResult
 from oamip_model.scoring.task import LayerTask
 from oamip_model.solving.protocol import Status
 from oamip_model.solving.registry import get_backend

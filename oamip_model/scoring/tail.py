@@ -2,7 +2,7 @@
 
 The activations of the scored layer, computed with all its scores at 1, are the tail's images, and its first layer
 passes them on through a ReLU that carries the scores. Their pre-activation is a number, so h = s r holds exactly there
-(FORMULATION.md 3c), and whatever takes a network and images (bounds, instances, solves, replays) takes a tail.
+(mathematics:model-2), and whatever takes a network and images (bounds, instances, solves, replays) takes a tail.
 """
 
 # The methods of every map are documented once, in LinearMap.

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from oamip_model.clock import finishing
+from oamip_model.formulation.sparsities import sparsity_named
 from oamip_model.network.norms import unit_norms
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
-from oamip_model.scoring.losses import Loss, loss_by_name
+from oamip_model.scoring.losses import SummedLoss, summed_loss
 from oamip_model.scoring.plan import LayerOutcome, Plan
 from oamip_model.scoring.select import removal_count, removal_order
 from oamip_model.torchnet.layers import TorchLayers
@@ -56,24 +57,14 @@ class LayerTask:
         With the scope "global" the plan's weights are against the sparsity of all layers (times their number), in which
         each unit of "mean" has the same price, and this layer a part: that of its price in the total.
         """
-        if self.plan.scope == "layer" or self.plan.sparsity == "published":
+        part = sparsity_named(self.plan.sparsity).layer_part(self.network, self.group)
+        if self.plan.scope == "layer" or part is None:
             return self.plan.weights
-        entry, groups = self.network.groups[self.group], self.network.groups
-        if self.plan.sparsity == "parameters":
-            part = entry.parameters.sum() / sum(group.parameters.sum() for group in groups)
-        else:
-            part = entry.size / sum(group.size for group in groups)
-        return tuple(weight / float(part * len(groups)) for weight in self.plan.weights)
+        return tuple(weight / (part * len(self.network.groups)) for weight in self.plan.weights)
 
     def price(self) -> tuple[Array, float]:
         """Price of each score (units,) in the subproblem's sparsity, and its constant: of this layer alone."""
-        entry = self.network.groups[self.group]
-        if self.plan.sparsity == "published":
-            return np.full(entry.size, 1.0 / entry.divisor), -2.0 * entry.size / entry.divisor
-        if self.plan.sparsity == "parameters":
-            saved = entry.parameters.astype(np.float64)
-            return saved / saved.sum(), 0.0
-        return np.full(entry.size, 1.0 / entry.size), 0.0
+        return sparsity_named(self.plan.sparsity).layer_price(self.network, self.group)
 
     def cut(self, scores: Array) -> Array:
         """Which units stay, 1 or 0: by the plan's amount of each layer, or by its threshold. One unit always stays."""
@@ -93,9 +84,9 @@ class LayerTask:
         return measure(layers, self.images, self.labels, self.others | {self.group: scores}, self.loss)
 
     @property
-    def loss(self) -> Loss:
+    def loss(self) -> SummedLoss:
         """The plan's loss of logits."""
-        return loss_by_name(self.plan.loss, self.plan.margin)
+        return summed_loss(self.plan.loss, self.plan.margin)
 
     def settle(
         self, layers: TorchLayers, scores: Sequence[Array], outcome: Callable[[int], LayerOutcome]
@@ -130,7 +121,7 @@ class Measured(NamedTuple):
 
 
 def measure(
-    layers: TorchLayers, images: Array, labels: NDArray[np.int64], scores: Mapping[int, Array], loss: Loss
+    layers: TorchLayers, images: Array, labels: NDArray[np.int64], scores: Mapping[int, Array], loss: SummedLoss
 ) -> Measured:
     """How the network does with each unit's activation multiplied by its score, 1 for missing groups.
 

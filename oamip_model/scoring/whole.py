@@ -10,17 +10,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from oamip_model.bounds import Bounds, fingerprint_images
+from oamip_model.bounds import fingerprint_images
+from oamip_model.checks import to_record
 from oamip_model.clock import Deadline
-from oamip_model.errors import InputError, SolverError
-from oamip_model.formulation import Settings
+from oamip_model.errors import SolverError
+from oamip_model.formulation import Formulation
+from oamip_model.formulation.losses import loss_named
 from oamip_model.network import Network
 from oamip_model.network.ops import Array
-from oamip_model.scoring.program import ProgramOutcome, Solver, solve_program
+from oamip_model.scoring.methods import AllLayers, Batches, PerClass
+from oamip_model.scoring.program import ProgramOutcome, solve_program
+from oamip_model.scoring.program_result import total_seconds
 from oamip_model.scoring.reading import read_program, read_values
-from oamip_model.scoring.result import Scores, total_seconds
+from oamip_model.scoring.result import Scores
 from oamip_model.scoring.store import RunStore, key_of
-from oamip_model.solving.parallel import Workers
+from oamip_model.solving.options import Run, Solver
 from oamip_model.solving.protocol import Status
 from oamip_model.solving.registry import get_backend
 
@@ -36,19 +40,15 @@ class Programs:
     x: Array
     y: NDArray[np.int64]
     indices: NDArray[np.int64]
-    settings: Settings
-    bounds: Bounds | str
-    options: Solver
+    method: AllLayers
+    solver: Solver
 
 
 def whole_network_scores(
     programs: Programs,
     source: str,
-    strategy: str,
-    batch_size: int,
-    workers: Workers,
+    run: Run,
     keep: RunStore,
-    progress: Callable[[int, int, str], None] | None = None,
     total: Deadline | None = None,
 ) -> Scores:
     """The scores of the strategies "joint", "batches" and "per-class".
@@ -56,11 +56,11 @@ def whole_network_scores(
     total: when the run ends with the programs that are solved by then. The other arguments and the errors are those of
     :func:`oamip_model.scoring.score`.
     """
-    groups = split(strategy, programs.y, batch_size)
-    plain, settings, options = programs.network, programs.settings, programs.options
-    version = get_backend(options.name).version()
-    told = _without_bounds(asdict(settings), programs.bounds)
-    asked = told | asdict(options) | {"version": version, "strategy": strategy, "batch_size": batch_size}
+    plain, method, solver, progress = programs.network, programs.method, programs.solver, run.tell
+    groups = split(method, programs.y)
+    told = {"method": to_record(method), "solver": to_record(solver)}
+    told["solver"]["name"] = solver.label
+    asked = told | {"version": get_backend(solver.name).version()}
     names = [f"program {number} of {len(groups)}" for number in range(1, len(groups) + 1)]
     rows_of = dict(zip(names, groups, strict=True))
     keys = {name: _key(programs, rows, asked) for name, rows in rows_of.items()}
@@ -75,7 +75,7 @@ def whole_network_scores(
     total = total or Deadline()
     out_of_time = False
     try:
-        with closing(workers.run(_solve, programs, left, tell)) as solved:
+        with closing(run.workers.run(_solve, programs, left, tell)) as solved:
             for name, outcome in solved:
                 late = total.closing() and outcome.result.status != Status.OPTIMAL
                 if outcome.scores is not None or not late or not outcomes:
@@ -94,10 +94,10 @@ def whole_network_scores(
         if not outcomes:
             raise
     # Pruning a module by these scores reads the module again, and needs its shape.
-    told = asked | {"input_shape": list(plain.input_shape)}
+    facts = asked | {"run": to_record(run), "input_shape": list(plain.input_shape)}
     # In the order of the images, whichever was finished first, so that their mean is always the same.
     ordered = [outcomes[name] for name in names if name in outcomes]
-    return collect(plain, ordered, len(groups), strategy, settings, told, source, out_of_time)
+    return collect(plain, ordered, len(groups), method, facts, source, out_of_time)
 
 
 def _solve(programs: Programs, rows: NDArray[np.int64], tell: Callable[[str], None] | None) -> ProgramOutcome:
@@ -106,24 +106,22 @@ def _solve(programs: Programs, rows: NDArray[np.int64], tell: Callable[[str], No
         tell("building")
     p = programs
     indices = tuple(int(k) for k in p.indices[rows])
-    return solve_program(p.network, p.x[rows], p.y[rows], indices, p.settings, p.bounds, p.options, tell)
+    return solve_program(p.network, p.x[rows], p.y[rows], indices, p.method, p.solver, tell)
 
 
 def _key(programs: Programs, rows: NDArray[np.int64], asked: dict[str, Any]) -> str:
     """The key of one program in the store; where the solver's log goes changes nothing in what it finds."""
     images = fingerprint_images(programs.x[rows])
-    rest = {name: value for name, value in asked.items() if name != "log_file"}
+    rest = asked | {"solver": {name: value for name, value in asked["solver"].items() if name != "log_file"}}
     return key_of(network=programs.network.fingerprint, images=images, labels=programs.y[rows].tolist(), **rest)
 
 
-def split(strategy: str, labels: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
+def split(method: AllLayers, labels: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     """Rows of the images that go into each program."""
-    if batch_size < 1:
-        raise InputError(f"batch_size: got {batch_size}, accepted is a number of images >= 1")
     rows = np.arange(len(labels))
-    if strategy == "batches":
-        return [rows[k : k + batch_size] for k in range(0, len(rows), batch_size)]
-    if strategy == "per-class":
+    if isinstance(method, Batches):
+        return [rows[k : k + method.size] for k in range(0, len(rows), method.size)]
+    if isinstance(method, PerClass):
         return [rows[labels == c] for c in np.unique(labels)]
     return [rows]
 
@@ -132,9 +130,8 @@ def collect(
     network: Network,
     outcomes: list[ProgramOutcome],
     planned: int,
-    strategy: str,
-    settings: Settings,
-    asked: dict[str, Any],
+    method: AllLayers,
+    facts: dict[str, Any],
     source: str,
     out_of_time: bool = False,
 ) -> Scores:
@@ -147,19 +144,19 @@ def collect(
     found = [outcome.scores for outcome in outcomes if outcome.scores is not None]
     if not found:
         if interrupted:
-            raise KeyboardInterrupt(no_scores((stopped or outcomes)[0], settings))
-        raise SolverError(no_scores(outcomes[0], settings))
+            raise KeyboardInterrupt(no_scores((stopped or outcomes)[0], method.formulation))
+        raise SolverError(no_scores(outcomes[0], method.formulation))
     by_layer = {group.name: np.mean([s[group.name] for s in found], axis=0) for group in network.groups}
     seconds = total_seconds(outcome.result for outcome in outcomes)
     return Scores(
         by_layer=by_layer,
-        strategy=strategy,
-        gate=settings.gate,
+        strategy=method.called,
+        gate=method.formulation.gate,
         solver=outcomes[0].solver,
         version=outcomes[0].version,
-        relaxed=settings.is_relaxation,
+        relaxed=method.formulation.is_relaxation,
         programs=tuple(outcome.result for outcome in outcomes),
-        options=asked,
+        options=facts,
         source=source,
         network=network.fingerprint,
         planned=planned,
@@ -170,22 +167,15 @@ def collect(
     )
 
 
-def no_scores(outcome: ProgramOutcome, settings: Settings) -> str:
+def no_scores(outcome: ProgramOutcome, settings: Formulation) -> str:
     """Why a program gave no scores, in one line."""
     status, message = outcome.result.status, outcome.result.message
-    if status == "infeasible" and settings.loss == "margin":
+    if status == "infeasible" and not loss_named(settings.loss).weighted:
         return f"{outcome.solver}: infeasible, no scores give every image a margin of {settings.margin:g} in its logits"
     if outcome.interrupted:
         return f"{outcome.solver}: interrupted before there was a feasible point"
     detail = f" ({message})" if message and message != status else ""
     return f"{outcome.solver}: no scores, the program ended as: {status}{detail}"
-
-
-def _without_bounds(told: dict[str, Any], bounds: Bounds | str) -> dict[str, Any]:
-    if isinstance(bounds, str):
-        return told | {"bounds": bounds}
-    known = bounds.cutoff
-    return told | {"bounds": bounds.method if known is None else f"{bounds.method} up to {known.objective!r}"}
 
 
 def _record(outcome: ProgramOutcome) -> dict[str, Any]:

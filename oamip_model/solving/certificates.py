@@ -1,8 +1,8 @@
 """What the duals of a linear program prove about its optimum, whatever the solver says.
 
-Weak duality gives a lower bound from any duals, right or wrong. Rounding is taken off it (A. Neumaier and
-O. Shcherbina, *Safe bounds in linear and mixed-integer linear programming*, Mathematical Programming 99, 2004), so that
-the bound holds in exact arithmetic. Nothing here knows a solver or a network.
+Weak duality gives a lower bound from any duals, right or wrong (mathematics:cert-1..2). Rounding is taken off it (A.
+Neumaier and O. Shcherbina, *Safe bounds in linear and mixed-integer linear programming*, Mathematical Programming 99,
+2004), so that the bound holds in exact arithmetic. Nothing here knows a solver or a network.
 """
 
 from __future__ import annotations

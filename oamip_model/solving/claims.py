@@ -1,7 +1,7 @@
 """Points that are known of a program, against which every claim of a solver is tested before it is passed on.
 
 The forward pass of any scores is a point of the program, and its objective an upper bound of the optimum. A dual bound
-above it is refuted, whoever states it.
+above it is refuted, whoever states it (mathematics:cert-5).
 """
 
 from __future__ import annotations

@@ -1,7 +1,10 @@
-"""A search tree's linear programs without the columns of ReLU states: of two columns of each ReLU, one is to be 0.
+"""A search tree's linear programs without the columns of ReLU states.
 
-With d = h - a', where a' is the gated pre-activation, a ReLU is h, d >= 0 and h d = 0. State 1 is d = 0, state 0 is
-h = 0, so that a tree branches on bounds of h and d, and the programs need neither z nor, mostly, a.
+Of two columns of each ReLU, one is to be 0.
+
+See mathematics:tree-1..2. With d = h - a', where a' is the gated pre-activation, a ReLU is h, d >= 0 and h d = 0. State
+1 is d = 0, state 0 is h = 0, so that a tree branches on bounds of h and d, and the programs need neither z nor, mostly,
+a.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from oamip_model.formulation.gates import gate_named
 from oamip_model.formulation.layout import Gated, Index, Layout
 from oamip_model.network.ops import Array
 from oamip_model.solving.compile import Compiled
@@ -24,7 +28,9 @@ _ZERO = 1e-8
 
 
 class Complementary:
-    """The program of an instance with d in the place of z, for the ReLUs with rows of the gate ``subtractive``.
+    """The program of an instance with d in the place of z.
+
+    It is so for the ReLUs that the gate calls complementary.
 
     The relaxation of the rows with z, projected on the other columns, is h / U + d / D <= 1 with D = M - L the largest
     d. Numbers of columns stay: d has that of its z, and an a that no other row has is an empty column.
@@ -40,7 +46,7 @@ class Complementary:
         scored = g.score[at] >= 0
         self.h, self.d = columns(instance.h).start + g.act[at], columns(instance.z).start + g.state[at]
         self.s = np.where(scored, columns(instance.s).start + g.score[at], 0)
-        self.scale = np.where(scored, g.scale[at], 0.0)
+        self.scale = gate_named(instance.gate).shift(g)[at]
         self.lower, self.upper = g.lower[at], g.upper[at]
         self.most = self.scale - self.lower
         self.arrays = self.full
@@ -58,10 +64,9 @@ class Complementary:
     def _entries(instance: Any, compiled: Compiled, g: Gated) -> Index:
         """The gated ReLUs whose state is in rows that are replaced here, and in no others."""
         parts = [getattr(instance, name) for name in ("preactivation", *_REPLACED) if hasattr(instance, name)]
-        if instance.gate == "published" or any(compiled.rows_of(part) is None for part in parts):
+        if any(compiled.rows_of(part) is None for part in parts):
             return np.zeros(0, dtype=np.int64)
-        fit = (g.state >= 0) & ((instance.gate == "subtractive") | (g.score < 0))
-        at = np.flatnonzero(fit)
+        at = np.flatnonzero((g.state >= 0) & gate_named(instance.gate).complementary(g))
         states = compiled.columns(instance.z).start + g.state[at]
         matrix = compiled.arrays.matrix
         rest = np.setdiff1d(np.arange(matrix.shape[0]), _replaced(instance, compiled, at))
@@ -121,7 +126,10 @@ class Complementary:
         return low, high
 
     def point(self, x: Array) -> Array:
-        """A point of this program as one of the instance's (columns,): z whole where h or d is 0."""
+        """A point of this program as one of the instance's (columns,).
+
+        z is whole where h or d is 0.
+        """
         x = x.copy()
         if len(self.h):
             h, d = np.maximum(x[self.h], 0.0), np.maximum(x[self.d], 0.0)

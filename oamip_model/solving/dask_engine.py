@@ -1,4 +1,7 @@
-"""Tasks in a dask cluster that is there already; its workers need this package installed."""
+"""Tasks in a dask cluster that is there already.
+
+Its workers need this package installed.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,8 @@ from threadpoolctl import threadpool_limits
 
 from oamip_model.clock import Deadline, seconds_left, within
 from oamip_model.errors import InputError, SolverError
-from oamip_model.solving.parallel import TRIES, Tell, lost
+from oamip_model.solving.engines import TRIES, Tell, lost
+from oamip_model.solving.extensions import Extensions, adopt, extensions
 
 Shared = TypeVar("Shared")
 Item = TypeVar("Item")
@@ -39,7 +43,7 @@ def run_in_cluster(
         from distributed import KilledWorker, as_completed
 
         def start(name: str) -> Any:
-            future = client.submit(_work, function, held[0], items[name], seconds_left(), pure=False)
+            future = client.submit(_work, function, held[0], items[name], seconds_left(), extensions(), pure=False)
             names[future.key] = name
             return future
 
@@ -49,12 +53,16 @@ def run_in_cluster(
         at_once = jobs or max(1, sum(client.nthreads().values()))
         first = [waiting.popleft() for _ in range(min(at_once, len(items)))]
         done = as_completed([start(name) for name in first], loop=client.loop)
+        failed: SolverError | None = None
         for future in done:
             name = names.pop(future.key)
             try:
                 result = future.result()
             except KilledWorker as error:
-                raise lost(name, error.allowed_failures + 1, str(error).partition("\n")[0]) from None
+                failed = failed or lost(name, error.allowed_failures + 1, str(error).partition("\n")[0])
+                if waiting:
+                    done.add(start(waiting.popleft()))
+                continue
             except CancelledError as error:
                 losses[name] += 1
                 if losses[name] == TRIES:
@@ -70,6 +78,8 @@ def run_in_cluster(
             if waiting:
                 done.add(start(waiting.popleft()))
             yield name, result
+        if failed is not None:
+            raise failed
 
 
 def _connect(scheduler: str) -> Any:
@@ -108,9 +118,18 @@ def _send(client: Any, shared: object) -> Any:
     return client.scatter([shared], broadcast=True, hash=False)[0]
 
 
-def _work(function: Callable[[Any, Any, Tell | None], Result], shared: Any, item: Any, seconds: float | None) -> Result:
-    """What a worker of the cluster runs for one task, in the seconds that are left, with one thread of BLAS and of
-    torch."""
+def _work(
+    function: Callable[[Any, Any, Tell | None], Result],
+    shared: Any,
+    item: Any,
+    seconds: float | None,
+    known: Extensions,
+) -> Result:
+    """What a worker of the cluster runs for one task, in the seconds that are left, with one thread of BLAS and torch.
+
+    known: the gates, losses, sparsities and solvers that who sends the task has registered.
+    """
+    adopt(known)
     torch = sys.modules.get("torch")
     before = None if torch is None else torch.get_num_threads()
     try:

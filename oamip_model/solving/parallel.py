@@ -1,4 +1,6 @@
-"""Many solves at once: tasks of plain data, in processes of this machine or in a dask cluster.
+"""Many solves at once, as tasks of plain data.
+
+They run in processes of this machine or in a dask cluster.
 
 A task is one call of a function with what all tasks share and with an item of its own. What is shared is shipped once:
 to processes as a file whose arrays are mapped into memory, to a cluster as one scattered object.
@@ -20,20 +22,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 from oamip_model.clock import Deadline, seconds_left, within
 from oamip_model.errors import InputError, SolverError
 from oamip_model.scratch import scratch_folder
-from oamip_model.solving.engines import ENGINES
+from oamip_model.solving.engines import ENGINES, TRIES, Tell, lost
+from oamip_model.solving.extensions import Extensions, adopt, extensions
 
 Shared = TypeVar("Shared")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Tell: TypeAlias = Callable[[str], None]
 
-TRIES = 3
-"""How often a task is started before it counts as one that kills its workers."""
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 _WATCH_SECONDS = 0.5
 
@@ -78,12 +78,15 @@ class Workers:
         items: Mapping[str, Item],
         tell: Tell | None = None,
     ) -> Generator[tuple[str, Result], None, None]:
-        """(name, function(shared, item, tell)) of each item, as soon as it is there: in order only with one job.
+        """The pairs (name, function(shared, item, tell)), as soon as each is there.
+
+        They come in order only with one job.
 
         items: by a name, which errors state; tell: called with lines of text, by tasks in this process only. A task
         whose worker was killed is started again, last, at most ``TRIES`` times in all; the others go on. When the
-        iterator is closed, or Ctrl-C is pressed, the worker processes are ended. Raises what a task raised, SolverError
-        for a task that lost its workers, InputError where the cluster cannot be used.
+        iterator is closed, or Ctrl-C is pressed, the worker processes are ended. Raises what a task raised; once all
+        others are done, SolverError for the first task that lost its workers; InputError where the cluster cannot be
+        used.
         """
         if not items:
             return
@@ -99,12 +102,6 @@ class Workers:
                 yield name, function(shared, item, tell)
 
 
-def lost(name: str, times: int, why: str) -> SolverError:
-    """The error of a task that its workers did not survive."""
-    told = " ".join(why.split())
-    return SolverError(f"{name}: its worker was killed {times} times, perhaps for want of memory ({told})")
-
-
 def _run_in_processes(
     function: Callable[[Shared, Item, Tell | None], Result], shared: Shared, items: Mapping[str, Item], jobs: int
 ) -> Generator[tuple[str, Result], None, None]:
@@ -115,13 +112,14 @@ def _run_in_processes(
     def start(slot: int) -> None:
         if waiting:
             name = waiting.popleft()
-            running[pools[slot].submit(_work, function, path, items[name], seconds_left())] = (slot, name)
+            running[pools[slot].submit(_work, function, path, items[name], seconds_left(), extensions())] = (slot, name)
 
     def open_pool() -> Any:
         return ProcessPoolExecutor(1, initializer=_end_with, initargs=(os.getpid(),), env=_ONE_THREAD)
 
     waiting, losses = deque(items), Counter[str]()
     running: dict[Future[Result], tuple[int, str]] = {}
+    failed: SolverError | None = None
     pools: list[Any] = []
     with _shared_folder() as folder:
         path = str(folder / "shared")
@@ -137,15 +135,18 @@ def _run_in_processes(
                         result = future.result()
                     except BrokenProcessPool as error:
                         losses[name] += 1
-                        if losses[name] == TRIES:
-                            raise lost(name, TRIES, str(error).partition("\n")[0]) from None
-                        waiting.append(name)
+                        if losses[name] < TRIES:
+                            waiting.append(name)
+                        else:
+                            failed = failed or lost(name, TRIES, str(error).partition("\n")[0])
                         pools[slot].shutdown(kill_workers=True)
                         pools[slot] = open_pool()
                         start(slot)
                         continue
                     start(slot)
                     yield name, result
+            if failed is not None:
+                raise failed
         finally:
             for pool in pools:
                 pool.shutdown(kill_workers=True)
@@ -164,8 +165,15 @@ def _shared_folder() -> Iterator[Path]:
             resource_tracker.unregister(str(folder), "folder")
 
 
-def _work(function: Callable[[Any, Any, Tell | None], Result], path: str, item: Any, seconds: float | None) -> Result:
-    """What a worker process runs for one task, in the seconds that are left."""
+def _work(
+    function: Callable[[Any, Any, Tell | None], Result],
+    path: str,
+    item: Any,
+    seconds: float | None,
+    known: Extensions,
+) -> Result:
+    """What a worker process runs for one task, in the seconds that are left; known: what its parent has registered."""
+    adopt(known)
     with within(Deadline(seconds)):
         return function(_load(path), item, None)
 

@@ -1,20 +1,23 @@
 """The hand-over to a solver: every program in units of its own, whatever the scale of the weights.
 
-A ReLU is positively homogeneous, so a unit may be measured by its own largest value. A solver then sees columns with
-values up to about 1 and rows with coefficients up to 1, at every scale of the weights. Answers come back in the units
-of the program, and the bound of a linear program is the one that its duals prove.
+See mathematics:scale-1..2. A ReLU is positively homogeneous, so a unit may be measured by its own largest value. A
+solver then sees columns with values up to about 1 and rows with coefficients up to 1, at every scale of the weights.
+Answers come back in the units of the program, and the bound of a linear program is the one that its duals prove.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from oamip_model.solving.certificates import Rows, implied_bounds, weak_duality
-from oamip_model.solving.protocol import Array, Arrays, Session, Solution, Status
+from oamip_model.solving.opinions import needs_opinion, settled
+from oamip_model.solving.protocol import Array, Arrays, Session, Solution, Status, append_rows
 
 DROPPED = 1e-9
 """An entry of a scaled row below this is moved into the row's bounds. HiGHS 1.15 drops such entries with a warning."""
@@ -119,21 +122,43 @@ class Scale:
         return scaled, sizes
 
 
+Others: TypeAlias = Callable[[Arrays, float | None, float], Iterable[Solution]]
+"""Asks others for the solution of a linear program: the program, the time limit, and the seconds of it that are gone.
+It asks one at a time, each when its answer is wanted."""
+
+
 class ScaledSession:
     """A session in scaled units around one of a backend; a Session, CostSession and TreeSession as far as that is one.
 
     A linear program's bound is what its duals prove over the rows in their own units, and the solution says that it is
-    certified. Without duals, and for integer programs, the bound is the solver's claim.
+    certified. Without duals, and for integer programs, the bound is the solver's claim. The ``others`` are asked where
+    the solver claims, without a proof, that a linear program has no point or no optimum.
     """
 
-    def __init__(self, arrays: Arrays, scale: Scale, inner: Session, sizes: Array) -> None:
-        self._arrays, self._scale, self.inner = arrays, scale, inner
+    def __init__(
+        self, arrays: Arrays, scale: Scale, inner: Session, sizes: Array, others: Others | None = None
+    ) -> None:
+        self._arrays, self._scale, self.inner, self._others = arrays, scale, inner, others
         self._blocks = [Rows.of(arrays.matrix, arrays.row_lower, arrays.row_upper)]
         self._sizes = [sizes]
         self._low, self._high = scale.low, scale.high
 
     def solve(self, start: Array | None = None, *, relaxed: bool = False, time_limit: float | None = None) -> Solution:
         """See :class:`oamip_model.solving.protocol.Session`."""
+        found = self._answer(start, relaxed, time_limit)
+        linear = relaxed or not self._arrays.is_mip
+        if self._others is None or not linear or not needs_opinion(found):
+            return found
+        refuted = ""
+        if found.status is Status.UNBOUNDED and np.isfinite(self._proved(np.zeros(sum(map(len, self._sizes))))):
+            refuted = "the bounds of its columns bound its objective"
+        program = self._arrays
+        for block in self._blocks[1:]:
+            program = append_rows(program, block.matrix, block.low, block.high)
+        program = replace(program, integral=np.zeros_like(program.integral))
+        return settled(found, self._others(program, time_limit, found.seconds), refuted)
+
+    def _answer(self, start: Array | None, relaxed: bool, time_limit: float | None) -> Solution:
         given = None if start is None else np.asarray(start, dtype=np.float64) / self._scale.units
         found = self.inner.solve(given, relaxed=relaxed, time_limit=time_limit)
         x = None

@@ -1,19 +1,19 @@
-"""Solves an instance by any backend; cross-entropy by outer approximation, with a certified gap (FORMULATION.md 5)."""
+"""The solution of an instance by any backend.
+
+Cross-entropy is approximated from outside, with a certified gap (mathematics:gap-1).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from numbers import Real
-from pathlib import Path
 from typing import Any
 
-from oamip_model.errors import InputError
 from oamip_model.network.ops import Array
 from oamip_model.solving.image_cuts import ImageProgram
-from oamip_model.solving.protocol import DEFAULT_FEASIBILITY, Backend, Options
+from oamip_model.solving.options import Solver, TreeSearch, as_search, as_solver
+from oamip_model.solving.protocol import DEFAULT_FEASIBILITY, Backend
 from oamip_model.solving.registry import get_backend
 from oamip_model.solving.rounds import Rounds
-from oamip_model.solving.searches import SEARCHES
 from oamip_model.solving.solution import InstanceSolution
 from oamip_model.solving.state import SolveState, by_rounds
 from oamip_model.solving.tree import solve_by_tree
@@ -24,26 +24,23 @@ _LEAST_FEASIBILITY = 1e-8
 
 def solve_instance(
     instance: Any,
-    solver: str | Backend = "highs",
+    solver: str | Backend | Solver = "highs",
     *,
-    tolerance: float = 1e-4,
-    time_limit: float | None = None,
-    threads: int | None = 1,
-    seed: int | None = 0,
-    log_file: str | Path | None = None,
     start: Mapping[str, Array] | None = None,
-    search: str = "solver",
+    search: str | TreeSearch = "solver",
     image_program: ImageProgram | None = None,
     progress: Callable[[str], None] | None = None,
     interrupted: bool = False,
 ) -> InstanceSolution:
-    """The solution of an instance of :func:`oamip_model.formulation.abstract_model`, within a relative gap of
-    ``tolerance``.
+    """The solution of an instance, within the tolerance of the solver.
+
+    The instance is one of :func:`oamip_model.formulation.abstract_model`.
 
     The loss "cross-entropy" is approximated from below by tangents, added at each solution until objective and bound
     meet; first on the relaxation, then on the integer program. The relaxation "hull" gets its cuts in the same rounds
     on the relaxation. Tangents, and cuts that are tight at its end, stay in the instance, and the solution is loaded
-    into its variables. solver: a name or a backend; time_limit: seconds for everything; start: scores {group:
+    into its variables. solver: a name, a backend or a :class:`~.options.Solver`, whose tolerance is 1e-4 and whose time
+    limit is for everything; start: scores {group:
     (units,)} whose forward pass is the first incumbent, where it is feasible (in the sound gates it is, unless the loss
     is "margin"); search: "solver", the solver's own tree, anew in each round, or "tree", one tree of ours over linear
     programs, in whose nodes tangents and cuts of the relaxation "hull" are added (:mod:`oamip_model.solving.tree`), for
@@ -62,20 +59,18 @@ def solve_instance(
         >>> solution.status.value, solution.gap < 1e-4
         ('optimal', True)
     """
-    check_tolerance(tolerance)
-    check_search(search)
-    backend = get_backend(solver)
+    asked, tree = as_solver(solver), as_search(search)
+    tolerance, backend = asked.gap(), get_backend(asked.name)
     # A little below the tolerance: solvers divide the gap by different numbers, and CBC states just what it was given.
     # What a solver may cheat by within its rows must be smaller than the gap that is to be proved.
     feasibility = None if tolerance >= 100 * DEFAULT_FEASIBILITY else max(tolerance / 100, _LEAST_FEASIBILITY)
-    log = None if log_file is None else Path(log_file)
-    options = Options(time_limit, tolerance * (0.5 if by_rounds(instance) else 0.9), threads, seed, log, feasibility)
+    options = asked.options(tolerance * (0.5 if by_rounds(instance) else 0.9), feasibility)
     given = (instance, backend, options, tolerance, progress)
     if interrupted:
         state = SolveState(*given)
         state.begin(start)
         return state.result(interrupted=True)
-    if search == "tree":
+    if tree is not None:
         state = SolveState(*given)
         if state.arrays.is_mip:
             state.begin(start)
@@ -83,15 +78,3 @@ def solve_instance(
     rounds = Rounds(*given)
     rounds.begin(start)
     return rounds.run()
-
-
-def check_tolerance(tolerance: Any) -> None:
-    """Raise InputError unless the tolerance is a relative gap that a solve can reach."""
-    if not isinstance(tolerance, Real) or not 0 < float(tolerance) < 1:
-        raise InputError(f"tolerance: got {tolerance!r}, accepted is a relative gap between 0 and 1")
-
-
-def check_search(search: Any) -> None:
-    """Raise InputError unless this is the name of a search."""
-    if search not in SEARCHES:
-        raise InputError(f"search: got {search!r}, accepted are {', '.join(SEARCHES)}")

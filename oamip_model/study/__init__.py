@@ -9,10 +9,15 @@ from oamip_model.lazy import lazy_names
 if TYPE_CHECKING:
     from oamip_model.study.cells import STUDIED_BOUNDS as STUDIED_BOUNDS
     from oamip_model.study.cells import Cell as Cell
+    from oamip_model.study.cells import Grid as Grid
+    from oamip_model.study.cells import Objective as Objective
     from oamip_model.study.measure import Row as Row
     from oamip_model.study.result import Tightness as Tightness
     from oamip_model.study.run import tightness as tightness
 
-_HOMES = {"STUDIED_BOUNDS": "cells", "Cell": "cells", "Row": "measure", "Tightness": "result", "tightness": "run"}
+_HOMES = {
+    "STUDIED_BOUNDS": "cells", "Cell": "cells", "Grid": "cells", "Objective": "cells", "Row": "measure",
+    "Tightness": "result", "tightness": "run",
+}  # fmt: skip
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

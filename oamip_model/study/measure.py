@@ -1,20 +1,25 @@
-"""One cell of the study: the size of its program, its relaxation at the root, and the integer program."""
+"""One cell of the study.
+
+It is the size of its program, its relaxation at the root, and the integer program.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from oamip_model.bounds import Bounds
-from oamip_model.formulation import Settings, build_instance
+from oamip_model.formulation import Formulation, build_instance
+from oamip_model.formulation.gates import gate_named
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
 from oamip_model.solving import InstanceSolution, compile_arrays, solve_instance
+from oamip_model.solving.options import Solver
 from oamip_model.study.cells import Cell
 
 
@@ -89,7 +94,7 @@ class Row:
 
 def measure(
     cell: Cell,
-    settings: Settings,
+    settings: Formulation,
     network: Network,
     images: Array,
     labels: NDArray[np.int64],
@@ -100,26 +105,31 @@ def measure(
     tell: Callable[[str], None],
     heuristic_seconds: float | None = None,
 ) -> Row:
-    """The row of one cell; images: (n, *input_shape), labels: (n,); start: scores that the integer program begins from.
+    """The row of one cell.
+
+    images: (n, *input_shape); labels: (n,); start: scores that the integer program begins from.
 
     Raises KeyboardInterrupt where Ctrl-C stopped a solve.
     """
-    options: dict[str, Any] = {"tolerance": effort.tolerance, "threads": effort.threads, "seed": effort.seed}
+    solver = Solver(
+        effort.solver, time_limit=effort.time_limit, tolerance=effort.tolerance, threads=effort.threads,
+        seed=effort.seed,
+    )  # fmt: skip
     began = time.monotonic()
     # The relaxation has the same rows and columns, and continuous scores too.
-    relaxed = vars(settings) | {"relaxed": True, "scores": "continuous"}
-    instance = build_instance(network, images, labels, **relaxed, bounds=bounds)
+    relaxed = replace(settings, relaxed=True, scores="continuous")
+    instance = build_instance(network, images, labels, relaxed, bounds=bounds)
     arrays = compile_arrays(instance)
     build_seconds = time.monotonic() - began
     tell("root")
-    root = _whole(solve_instance(instance, effort.solver, time_limit=effort.time_limit, **options))
+    root = _whole(solve_instance(instance, solver))
     solved: InstanceSolution | None = None
     if effort.time_limit is not None:
         tell("integer program")
         began = time.monotonic()
-        whole = build_instance(network, images, labels, **vars(settings), bounds=bounds)
+        whole = build_instance(network, images, labels, settings, bounds=bounds)
         left = effort.time_limit - bounds_seconds - (time.monotonic() - began)
-        solved = _whole(solve_instance(whole, effort.solver, time_limit=max(left, 1e-3), start=start, **options))
+        solved = _whole(solve_instance(whole, replace(solver, time_limit=max(left, 1e-3)), start=start))
     counts = np.sum(list(bounds.stability(network).values()), axis=0)
     rows, columns = arrays.matrix.shape
     return Row(
@@ -144,6 +154,5 @@ def _whole(solution: InstanceSolution) -> InstanceSolution:
 def _big_m(instance: Any) -> float | None:
     g = instance.layout.value.gated
     open_ = g.state >= 0
-    scale = np.where((g.score >= 0) & (instance.gate == "subtractive"), g.scale, 0.0)
-    values = np.concatenate([g.upper[open_], (scale - g.lower)[open_]])
+    values = np.concatenate([g.upper[open_], -gate_named(instance.gate).off(g)[open_]])
     return float(values.mean()) if len(values) else None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -12,21 +12,23 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from oamip_model.bounds import Bounds, Cutoff, fingerprint_images
+from oamip_model.checks import check_used
 from oamip_model.data import Dataset, check_labels
+from oamip_model.data.given import AnyImages, as_dataset
 from oamip_model.errors import InputError
+from oamip_model.formulation.gates import gate_named
 from oamip_model.formulation.settings import validity_of
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
-from oamip_model.scoring.run import as_dataset, as_network
+from oamip_model.scoring.run import as_network
 from oamip_model.scoring.store import RunStore, key_of
-from oamip_model.solving.parallel import Workers
-from oamip_model.solving.protocol import Options
+from oamip_model.solving.options import Run, Solver, as_solver
 from oamip_model.solving.registry import get_backend
-from oamip_model.solving.solve import check_tolerance
-from oamip_model.study.cells import Cell, Objective, cells_of
+from oamip_model.study.cells import Cell, Grid, Objective, cells_of
 from oamip_model.study.measure import Effort, Row, measure
 from oamip_model.study.result import Tightness
 from oamip_model.tightening import compute_bounds
+from oamip_model.tightening.methods import Tightening
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,76 +38,59 @@ if TYPE_CHECKING:
 
 def tightness(
     networks: Mapping[str, Given],
-    images: Dataset | ArrayLike,
+    images: AnyImages,
     labels: ArrayLike | None = None,
+    grid: Grid | None = None,
     *,
-    gates: Sequence[str] = ("subtractive",),
-    relaxations: Sequence[str] = ("big-m", "partition-2", "hull"),
-    bounds: Sequence[str] = ("interval", "crown", "lp"),
-    scores: str | None = None,
-    loss: str = "cross-entropy",
-    sparsity: str = "mean",
-    weight: float = 5.0,
-    margin: float = 1.0,
-    solver: str = "highs",
-    tolerance: float = 1e-4,
-    time_limit: float | None = None,
-    bounds_limit: float | None = None,
-    heuristic_limit: float | None = 10.0,
-    threads: int = 1,
-    seed: int = 0,
-    jobs: int = 1,
-    input_shape: Sequence[int] | None = None,
-    store: str | Path | None = None,
-    progress: Callable[[int, int, str], None] | None = None,
+    objective: Objective | None = None,
+    solver: str | Solver = "highs",
+    run: Run | None = None,
 ) -> Tightness:
-    """How tight the programs of some networks are, by gate, relaxation and bounds, and what that costs.
+    """How tight the programs of some networks are, and what that costs.
+
+    They are compared by gate, relaxation and bounds.
 
     networks: by name, each as :func:`oamip_model.scoring.score` takes it; images: (n, *input_shape) with labels (n,),
-    or a :class:`oamip_model.data.Dataset` alone, the same for all networks. gates, relaxations: names of
-    :class:`oamip_model.formulation.Settings`; bounds: methods of :func:`oamip_model.tightening.compute_bounds`, and
-    "lp-cutoff", "mip-cutoff", which hold up to the objective that the primal heuristic finds. scores, loss, sparsity,
-    weight, margin: of all programs; scores is binary in the gate switch and continuous in the others unless given.
+    or a :class:`oamip_model.data.Dataset`, a torch Dataset or a DataLoader alone, the same for all networks. grid: what
+    is measured, see :class:`~.cells.Grid`; objective: that of all programs, see :class:`~.cells.Objective`; solver: a
+    name or a :class:`oamip_model.Solver`; run: its jobs, of the bounds, its store and its progress.
 
-    Each cell is the program of all images: its size, its relaxation at the root, and, with a ``time_limit`` (seconds
+    Each cell is the program of all images: its size, its relaxation at the root, and, with a time limit (seconds
     for bounds, build and solve together), the integer program, which starts from the heuristic's scores in every cell
-    alike (but in the gate published, which has no heuristic); so the heuristic's own seconds count in none. The other
-    arguments are those of :class:`oamip_model.study.measure.Effort`. store: a .jsonl file to which each finished row is
-    added, and from which rows of the same kind are taken; bounds of missing rows are computed again. progress: called
-    with (rows finished, rows, a line of text).
+    alike (but in the gate published, which has no heuristic); so the heuristic's own seconds count in none. The store
+    is a .jsonl file to which each finished row is added, and from which rows of the same kind are taken; bounds of
+    missing rows are computed again.
 
     Ctrl-C gives back the rows that are finished, marked as interrupted. Raises InputError for whatever is given wrong.
 
-    Example:
-        >>> import numpy as np, torch, oamip_model as om
-        >>> _ = torch.manual_seed(0)
-        >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
-        >>> found = om.study.tightness({"tiny": module}, np.ones((1, 2)), [0], relaxations=["big-m"], bounds=["crown"])
-        >>> [(row.network, row.binaries, row.status) for row in found.rows]
-        [('tiny', 0, None)]
+    Examples
+    --------
+    >>> import numpy as np, torch, oamip_model as om
+    >>> _ = torch.manual_seed(0)
+    >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    >>> grid = om.study.Grid(relaxations=["big-m"], bounds=["crown"])
+    >>> found = om.study.tightness({"tiny": module}, np.ones((1, 2)), [0], grid)
+    >>> [(row.network, row.binaries, row.status) for row in found.rows]
+    [('tiny', 0, None)]
     """
-    objective = Objective(scores, loss, sparsity, weight, margin)
-    effort = Effort(solver, tolerance, time_limit, bounds_limit, heuristic_limit, threads, seed, jobs)
-    cells = cells_of(_names(networks), gates, relaxations, bounds)
+    grid, objective, run = grid or Grid(), objective or Objective(), run or Run()
+    how = as_solver(solver)
+    check_used(how, ("name", "tolerance", "time_limit", "threads", "seed"), "a study")
+    check_used(run, ("jobs", "store", "progress"), "a study")
+    effort = Effort(
+        how.label, how.gap(), how.time_limit, grid.bounds_limit, grid.heuristic_limit, how.threads or 1, how.seed or 0,
+        run.jobs or 1,
+    )  # fmt: skip
+    cells = cells_of(_names(networks), grid)
     for cell in cells:
         objective.settings(cell)
-    check_tolerance(tolerance)
-    for name, limit in (
-        ("time_limit", time_limit),
-        ("bounds_limit", bounds_limit),
-        ("heuristic_limit", heuristic_limit),
-    ):
-        if limit is not None and not 0 < limit < np.inf:
-            raise InputError(f"{name}: got {limit!r}, accepted is a number of seconds > 0")
-    Options(time_limit, tolerance, threads, seed)
-    Workers(jobs)
-    version = get_backend(solver).version()
+    version = get_backend(how.name).version()
     data = as_dataset(images, labels)
-    plain = {name: as_network(network, data, input_shape) for name, network in networks.items()}
+    plain = {name: as_network(network, data) for name, network in networks.items()}
     for network in plain.values():
         network.check_images(data.images)
         check_labels(data.labels, network.classes)
-    study = _Study(plain, data, objective, effort, version, RunStore(store), progress)
+    study = _Study(plain, data, objective, effort, version, RunStore(run.store), run.tell)
     with study.store.alone():
         return study.run(cells)
 
@@ -151,7 +136,7 @@ class _Study:
         """One cell, measured now."""
         network, settings = self.networks[cell.network], self.objective.settings(cell)
         self.tell(cell, "heuristic")
-        known = self.known(cell) if cell.gate != "published" else None
+        known = self.known(cell) if gate_named(cell.gate).sound else None
         bounds, seconds = self.bounded(cell, known)
         scores = known["scores"] if known is not None and known["objective"] is not None else None
         # By place, not by name: an equal network of another file may name its layers otherwise.
@@ -172,8 +157,9 @@ class _Study:
         network, settings = self.networks[cell.network], self.objective.settings(cell)
         x, y = self.arrays(network)
         options: dict[str, Any] = {"epsilon": settings.epsilon, "validity": validity_of(cell.gate)}
+        asked = Tightening(cell.method, time_limit=self.effort.bounds_limit)
         if cell.method in ("lp", "mip"):
-            options |= {"jobs": self.effort.jobs, "solver": self.effort.solver}
+            asked = replace(asked, jobs=self.effort.jobs, solver=self.effort.solver)
         if cell.with_cutoff and known is not None:
             if known["objective"] is None:
                 raise InputError(f"bounds: got {cell.bounds}, but the heuristic found no scores for {cell.network}")
@@ -181,7 +167,7 @@ class _Study:
                 known["objective"], y, settings.weight, settings.loss, settings.sparsity, settings.margin
             )
         began = time.monotonic()
-        found = compute_bounds(network, x, cell.method, time_limit=self.effort.bounds_limit, **options)
+        found = compute_bounds(network, x, asked, **options)
         # Cells come in the order of their bounds, so that those before are not needed again.
         self.bounds = {k: v for k, v in self.bounds.items() if k[:2] == key[:2]}
         self.bounds[key] = (found, time.monotonic() - began)

@@ -1,4 +1,7 @@
-"""Any rung that optimises: images over processes, layer by layer with the bounds found so far."""
+"""What the methods of bounds that optimise have in common.
+
+Images are spread over processes, and each is bounded layer by layer with the bounds so far.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,9 @@ def climb(
     unstable: bool = False,
     cutoff: Cutoff | None = None,
 ) -> Bounds:
-    """Bounds never looser than ``start``, from ``optimise`` in the layers that are ``worth`` it.
+    """Bounds never looser than ``start``, by programs that ``optimise`` solves.
+
+    They are solved in the layers that are ``worth`` it.
 
     images: (n, *input_shape); unstable: only ReLUs that are still open, and not those that are on and keep rows; jobs:
     processes, each of which takes whole images; time_limit: seconds, of which each image has its share; cutoff: an
@@ -110,7 +115,10 @@ def tighten_image(
     time_limit: float | None,
     unstable: bool,
 ) -> tuple[tuple[list[Array], ...], list[float]]:
-    """Bounds (L, U, and those of the outputs) of every layer for one image (1, *input_shape), and seconds by layer."""
+    """Bounds of every layer for one image, and seconds by layer.
+
+    Bounds are L, U, and those of the outputs; the image has the shape (1, *input_shape).
+    """
     deadline = Deadline(time_limit)
     sides = (list(start.lower), list(start.upper), list(start.output_lower), list(start.output_upper))
     names = ("lower", "upper", "output_lower", "output_upper")

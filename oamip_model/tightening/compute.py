@@ -2,81 +2,68 @@
 
 from __future__ import annotations
 
-import math
-from numbers import Integral, Real
-
 from numpy.typing import ArrayLike
 
 from oamip_model import bounds as propagation
 from oamip_model.bounds import Bounds, Cutoff, Validity
 from oamip_model.data import check_labels
 from oamip_model.errors import InputError
-from oamip_model.formulation import Settings
+from oamip_model.formulation import Formulation
 from oamip_model.network.types import Network
 from oamip_model.tightening.lp import lp_bounds
-from oamip_model.tightening.methods import BOUND_METHODS
+from oamip_model.tightening.methods import BOUND_METHODS, Tightening, as_tightening
 from oamip_model.tightening.mip import mip_bounds
 
 
 def compute_bounds(
     network: Network,
     images: ArrayLike,
-    method: str = "interval",
+    method: str | Tightening = "interval",
     *,
     validity: Validity = "every score",
     epsilon: float = 0.0,
-    time_limit: float | None = None,
-    jobs: int = 1,
-    solver: str = "highs",
-    solve_limit: float | None = None,
     cutoff: Cutoff | None = None,
 ) -> Bounds:
-    """Bounds of every pre-activation for the images (n, *input_shape), by ``method``: one of BOUND_METHODS.
+    """Bounds of every pre-activation for the images, by one of BOUND_METHODS.
 
-    Each method starts from the one before it and is nowhere looser; see :func:`oamip_model.bounds.interval_bounds`,
+    The images have the shape (n, *input_shape).
+
+    method: one of BOUND_METHODS, or a :class:`~.methods.Tightening` with limits and a solver. Each method starts from
+    the one before it and is nowhere looser; see :func:`oamip_model.bounds.interval_bounds`,
     :func:`oamip_model.bounds.crown_bounds`, :func:`oamip_model.tightening.lp_bounds` and
     :func:`oamip_model.tightening.mip_bounds`. The result's ``reports`` say what each decided.
 
     validity: "every score" for the gates subtractive and switch, "trained network" for the gate published; epsilon:
-    half width of the box around each pixel; time_limit: seconds for each method after the interval, what is not reached
-    keeps the bounds before; jobs, solver: processes and solver of "lp" and "mip"; solve_limit: seconds of each solve
-    of "mip"; cutoff: with "lp" and "mip", the objective of scores that are known. Then the bounds need to hold only for
-    scores whose objective is no larger, may be far tighter, and fit that objective's program alone. Raises InputError
-    for whatever does not fit, and where no scores have an objective as low as the cutoff.
+    half width of the box around each pixel; cutoff: with "lp" and "mip", the objective of scores that are known. Then
+    the bounds need to hold only for scores whose objective is no larger, may be far tighter, and fit that objective's
+    program alone. Raises InputError for whatever does not fit, and where no scores have an objective as low as the
+    cutoff.
 
-    Example:
-        >>> import numpy as np, torch, oamip_model as om
-        >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
-        >>> network = om.read_network(module)
-        >>> compute_bounds(network, np.zeros((4, 2)), "lp").upper[1].shape
-        (4, 2)
-        >>> found = compute_bounds(network, np.zeros((4, 2)), "lp", cutoff=om.Cutoff(5.0, [0, 1, 0, 1]))
-        >>> found.cutoff.objective
-        5.0
+    Examples
+    --------
+    >>> import numpy as np, torch, oamip_model as om
+    >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    >>> network = om.read_network(module)
+    >>> compute_bounds(network, np.zeros((4, 2)), "lp").upper[1].shape
+    (4, 2)
+    >>> found = compute_bounds(network, np.zeros((4, 2)), "lp", cutoff=om.Cutoff(5.0, [0, 1, 0, 1]))
+    >>> found.cutoff.objective
+    5.0
     """
-    if method not in BOUND_METHODS:
-        raise InputError(f"bounds: got {method!r}, accepted are {', '.join(BOUND_METHODS)}")
-    if isinstance(jobs, bool) or not isinstance(jobs, Integral) or jobs < 1:
-        raise InputError(f"jobs: got {jobs!r}, accepted is a number of processes >= 1")
-    for name, limit in (("time_limit", time_limit), ("solve_limit", solve_limit)):
-        if limit is not None and (not isinstance(limit, Real) or not 0 < float(limit) < math.inf):
-            raise InputError(f"{name}: got {limit!r}, accepted is a number of seconds > 0")
-    if solve_limit is not None and method != "mip":
-        raise InputError(f"solve_limit: got {solve_limit!r}, but the method {method} has no use for it")
+    asked = as_tightening(method)
+    name, limit = asked.method, asked.time_limit
     if cutoff is not None:
-        _check_cutoff(network, images, method, cutoff)
-    before = method if method in propagation.BOUND_METHODS else "crown"
-    found = propagation.compute_bounds(
-        network, images, before, validity=validity, epsilon=epsilon, time_limit=time_limit
-    )
-    if method == before:
+        _check_cutoff(network, images, name, cutoff)
+    before = name if name in propagation.BOUND_METHODS else "crown"
+    found = propagation.compute_bounds(network, images, before, validity=validity, epsilon=epsilon, time_limit=limit)
+    if name == before:
         return found
-    x = network.check_images(images)
-    found = lp_bounds(network, x, found, solver=solver, jobs=int(jobs), time_limit=time_limit, cutoff=cutoff)
-    if method == "lp":
+    x, solver, jobs = network.check_images(images), asked.solver, asked.jobs
+    found = lp_bounds(network, x, found, solver=solver, jobs=jobs, time_limit=limit, cutoff=cutoff)
+    if name == "lp":
         return found
     return mip_bounds(
-        network, x, found, solver=solver, jobs=int(jobs), time_limit=time_limit, solve_limit=solve_limit, cutoff=cutoff
+        network, x, found, solver=solver, jobs=jobs, time_limit=limit, solve_limit=asked.solve_limit, cutoff=cutoff
     )
 
 
@@ -86,7 +73,7 @@ def _check_cutoff(network: Network, images: ArrayLike, method: str, cutoff: obje
     if method in propagation.BOUND_METHODS:
         raise InputError(f"cutoff: got {cutoff.objective:g}, but the method {method} has no use for it: accepted with"
                          f" {', '.join(m for m in BOUND_METHODS if m not in propagation.BOUND_METHODS)}")  # fmt: skip
-    Settings(loss=cutoff.loss, sparsity=cutoff.sparsity, weight=cutoff.weight, margin=cutoff.margin)
+    Formulation(loss=cutoff.loss, sparsity=cutoff.sparsity, weight=cutoff.weight, margin=cutoff.margin)
     labels = check_labels(cutoff.labels, network.classes)
     count = len(network.check_images(images))
     if len(labels) != count:

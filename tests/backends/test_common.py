@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from oamip_backends.common import CheckedRun, Outcome, breach, cut_short, tidy
+from oamip_backends.checks import breach, tidy
+from oamip_backends.common import CheckedRun, Outcome, cut_short
 from oamip_backends.highs import Highs
 
 from oamip_model.solving.protocol import Arrays, InputError, Options, Status
@@ -84,7 +85,7 @@ def test_unbounded_is_checked_with_no_objective(arrays):
 def test_a_proof_that_cbc_claims_after_its_time_is_taken_back():
     for claimed, left in ((Status.OPTIMAL, Status.FEASIBLE), (Status.INFEASIBLE, Status.NO_SOLUTION)):
         outcome = Outcome(claimed)
-        cut_short(outcome)
+        cut_short(outcome, "CBC")
         assert outcome.status is left
         assert "time was up" in outcome.message
 

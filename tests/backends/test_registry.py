@@ -13,11 +13,11 @@ from oamip_model.solving.protocol import (
     Arrays,
     InputError,
     Options,
-    RebuildSession,
     Solution,
     SolverMissingError,
     Status,
 )
+from oamip_model.solving.rebuild import RebuildSession
 from oamip_model.solving.registry import get_backend, list_solvers, open_session
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from oamip_backends import cbc as cbc_module
-from oamip_backends import highs as highs_module
+from oamip_backends import highs_methods
 from oamip_backends.highs import Highs
 from oamip_backends.mps import write_mps
 
@@ -68,7 +68,7 @@ def test_highs_goes_on_from_the_last_basis():
 def test_highs_turns_to_an_interior_point_where_simplex_takes_long(monkeypatch, tmp_path):
     arrays = random_lp(200, 200)
     expected = Highs().solve(arrays, Options())
-    monkeypatch.setattr(highs_module, "COLD_ITERATIONS", 5)
+    monkeypatch.setattr(highs_methods, "COLD_ITERATIONS", 5)
     log = tmp_path / "log"
     session = Highs().session(arrays, Options(log_file=log))
     found = session.solve()
@@ -85,6 +85,34 @@ def test_highs_turns_to_an_interior_point_where_simplex_takes_long(monkeypatch, 
     infeasible = Arrays(-arrays.matrix, *(getattr(arrays, n) for n in ("cost", "lower", "upper", "row_lower")),
                         -arrays.row_upper * 10, arrays.integral)  # fmt: skip
     assert Highs().solve(infeasible, Options()).status is Status.INFEASIBLE
+
+
+def test_highs_begins_a_large_linear_program_by_an_interior_point(monkeypatch, tmp_path):
+    """Without a basis, that is; simplex goes on from the basis that crossover gives."""
+    arrays = random_lp(200, 200)
+    expected = Highs().solve(arrays, Options())
+    monkeypatch.setattr(highs_methods, "LARGE", 199)
+    log = tmp_path / "log"
+    session = Highs().session(arrays, Options(log_file=log))
+    found = session.solve()
+    assert (found.status, found.objective) == (Status.OPTIMAL, pytest.approx(expected.objective))
+    interior = log.read_text()
+    assert interior.count("IPM       iterations") == 1
+    assert "Simplex   iterations" not in interior
+    assert session._highs.getBasis().valid
+    session.add_rows(arrays.matrix[:1], np.array([-inf]), arrays.row_upper[:1] / 2)
+    session.set_bounds(arrays.lower, arrays.upper / 2)
+    assert session.solve().status is Status.OPTIMAL
+    session.set_cost(-arrays.cost)
+    assert session.solve().objective == pytest.approx(0.0)
+    assert log.read_text().count("IPM       iterations") == 1
+    session.close()
+
+
+def test_highs_solves_a_small_linear_program_by_simplex(tmp_path):
+    log = tmp_path / "log"
+    Highs().solve(random_lp(200, 200), Options(log_file=log))
+    assert "IPM       iterations" not in log.read_text()
 
 
 def test_mps_reads_back_as_it_was(tmp_path):

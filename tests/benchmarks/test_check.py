@@ -87,9 +87,11 @@ def test_scores_of_the_published_gate_are_replayed_with_its_own_scale():
     recipe = find_recipe("digits-deep-n20-published-continuous-hinge")
     program = build_program(recipe)
     scores = om.score(
-        library_network(recipe.network), program.images, program.labels, gate="published", loss="hinge",
-        sparsity=recipe.sparsity, weight=recipe.weight, strategy="joint",
-    )  # fmt: skip
+        library_network(recipe.network),
+        program.images,
+        program.labels,
+        method=om.Joint(om.Formulation(gate="published", loss="hinge", sparsity=recipe.sparsity, weight=recipe.weight)),
+    )
     assert scores.replay is not None
     assert scores.replay.passed
     assert scores.replay.logits < 1e-9

@@ -17,6 +17,8 @@ from oamip_benchmarks.bench.recipes import arrays_hash, build_program, choose_re
 import oamip_model as om
 from oamip_model.errors import CheckError, InputError
 
+pytestmark = pytest.mark.xdist_group("export")  # what its fixtures make takes long
+
 CURVED = "fashion-dense-n5-subtractive-binary-ce-only-4"
 FLAT = "digits-dense-n2-switch-binary-hinge"
 NAMES = (CURVED, FLAT)
@@ -88,7 +90,7 @@ def test_every_solver_finds_the_same_optimum_in_every_file(exported):
     assert {answer["solver"] for answer in told[CURVED]} == set(readers_here()) >= {"highs"}
     for name in NAMES:
         program = build_program(find_recipe(name))
-        solution = om.solve_instance(program.instance, "highs", tolerance=1e-6)
+        solution = om.solve_instance(program.instance, om.Solver("highs", tolerance=1e-6))
         values = [answer["objective"] for answer in told[name] if answer["status"] == "optimal"]
         assert len(values) == 2 * len(readers_here())
         assert max(values) - min(values) <= 1e-6

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import oamip_model as om
+from oamip_model.scoring.asked import as_objects
 
 
 @pytest.fixture
@@ -106,8 +107,10 @@ def test_a_program_names_what_it_takes(problem_of):
 def test_scores_take_the_method_by_name(problem_of, method):
     p = problem_of("conv", 0, 1)
     options = {"strategy": "joint", "gate": "switch", "scores": "binary", "sparsity": "mean"}
-    named = om.score(p.network, p.images, p.labels, bounds=method, **options)
+    named = om.score(p.network, p.images, p.labels, **as_objects(bounds=method, **options))
     given = om.compute_bounds(p.network, p.images, method)
-    handed = om.score(p.network, p.images, p.labels, bounds=given, **options)
+    handed = om.score(p.network, p.images, p.labels, **as_objects(bounds=given, **options))
     assert named.objective == pytest.approx(handed.objective)
-    assert named.objective == pytest.approx(om.score(p.network, p.images, p.labels, **options).objective, rel=1e-3)
+    assert named.objective == pytest.approx(
+        om.score(p.network, p.images, p.labels, **as_objects(**options)).objective, rel=1e-3
+    )

@@ -58,7 +58,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     om.save_module(module, folder / "net.onnx", SHAPE)
     found = Files(str(folder / "net.onnx"), str(folder / "data.npz"), str(folder / "scores.json"))
     images = om.choose_images(om.load_dataset(found.data), n=6)
-    om.score(found.net, images, strategy="joint", scores="binary", sparsity="mean").save(found.scores)
+    om.score(found.net, images, method=om.Joint(om.Formulation(scores="binary", sparsity="mean"))).save(found.scores)
     return found
 
 

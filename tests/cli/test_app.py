@@ -25,6 +25,15 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     assert found.stdout
 
 
+@pytest.mark.parametrize(("arguments", "code"), [(["--version"], 0), (["no-such-verb"], 2)])
+def test_python_m_is_the_same_command(arguments: list[str], code: int) -> None:
+    found = subprocess.run(
+        [sys.executable, "-m", "oamip_model", *arguments], capture_output=True, text=True, check=False
+    )
+    assert (found.returncode, "oamip" in found.stdout + found.stderr) == (code, True)
+    assert "Traceback" not in found.stderr
+
+
 def test_help_tells_the_exit_codes(call: Any) -> None:
     told = call("--help").out
     assert all(f"\n    {code}  " in told for code in (0, 1, 2, 3, 4, 5, 130))

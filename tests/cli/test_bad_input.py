@@ -121,7 +121,7 @@ SCORE: list[tuple[list[str], str]] = [
     (["--strategy", "nosuch"], "--strategy"),
     (["--strategy", "batches", "--batch-size", "0"], "--batch-size"),
     (["--gate", "nosuch"], "--gate"),
-    (["--gate", "switch"], "--score-type"),
+    (["--strategy", "joint", "--gate", "switch"], "--score-type"),
     (["--loss", "nosuch"], "--loss"),
     (["--sparsity", "nosuch"], "--sparsity"),
     (["--bounds", "nosuch"], "--bounds"),

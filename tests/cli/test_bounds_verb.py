@@ -79,7 +79,7 @@ def test_score_takes_bounds_up_to_a_cutoff_for_their_program_only(files: Any, ca
     found = call("score", files.net, *options, "--bounds", out).json()
     assert found["status"] == "optimal"
     assert found["objective"] == pytest.approx(free["objective"], rel=2e-4)
-    assert found["options"]["bounds"] == f"lp up to {free['objective']!r}"
+    assert found["options"]["method"]["bounds"]["as"] == f"lp up to {free['objective']!r}"
     refused = call("score", files.net, *options, "--weight", "3", "--bounds", out)
     assert (refused.code, refused.out) == (2, "")
     assert "--bounds: computed with a cutoff for weight 2.0, the program has weight 3.0" in refused.err

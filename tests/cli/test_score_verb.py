@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +15,27 @@ import numpy as np
 import pytest
 
 import oamip_model as om
+from oamip_model.checks import spec_of
 from oamip_model.cli.score import score
 from oamip_model.scoring import whole
-from oamip_model.scoring.result import ReplayCheck
+from oamip_model.scoring.asked import as_objects
+from oamip_model.scoring.methods import METHODS
+from oamip_model.scoring.program_result import ReplayCheck
 
 SMALL = ["--images", "6", "--sparsity", "mean", "--strategy", "joint"]
 
 
-def test_defaults_are_those_of_the_function() -> None:
-    """Every option of the verb that is an argument of om.score has its default there."""
-    arguments = inspect.signature(om.score).parameters
+def test_options_are_the_fields_of_the_objects_and_nothing_given_means_their_defaults() -> None:
+    flags = {flag for param in score.params for flag in (*param.opts, *param.secondary_opts)}
+    classes = (*METHODS.values(), om.Formulation, om.TreeSearch, om.Solver, om.Run)
+    specs = [spec_of(one) for cls in classes for one in fields(cls)]
+    assert {flag for spec in specs for flag in (spec.flag, spec.off) if flag} <= flags
     with score.make_context("score", ["net.onnx"]) as context:
-        shared = {name: value for name, value in context.params.items() if name in arguments and name != "network"}
-    assert shared == {name: arguments[name].default for name in shared}
-    only_in_python = {"network", "images", "labels", "heads", "store", "progress"}
-    assert set(arguments) - set(shared) <= only_in_python
+        given = {name: value for name, value in context.params.items() if any(s.key == name for s in specs)}
+    assert set(given.values()) <= {None}
+    for name, cls in METHODS.items():
+        if name != "elimination":
+            assert as_objects(name) == {"method": cls(), "solver": om.Solver(), "run": om.Run()}
 
 
 def test_what_is_printed_and_saved(call: Any, files: Any, tmp_path: Path) -> None:
@@ -50,7 +56,9 @@ def test_the_same_scores_as_the_function(call: Any, files: Any) -> None:
     assert outcome.code == 0
     told = outcome.json()
     images = om.choose_images(om.load_dataset(files.data), n=6)
-    direct = om.score(files.net, images, strategy="joint", sparsity="mean", gate="published", relaxed=True)
+    direct = om.score(
+        files.net, images, method=om.Joint(om.Formulation(sparsity="mean", gate="published", relaxed=True))
+    )
     assert told["objective"] == pytest.approx(direct.objective, rel=1e-9)
     assert told["summary"] == direct.summary()
     assert (told["relaxed"], told["proved"]) == (True, False)
@@ -144,8 +152,9 @@ def test_layer_by_layer_from_all_images(call: Any, files: Any, tmp_path: Path) -
     assert outcome.code == 0, outcome
     saved = om.load_scores(out)
     assert (saved.strategy, saved.images, saved.head) == ("decoupled", 240, "linear and rest")
-    direct = om.score(files.net, om.load_dataset(files.data, split="train"), strategy="decoupled", head="linear",
-                      amount=0.5)  # fmt: skip
+    direct = om.score(
+        files.net, om.load_dataset(files.data, split="train"), method=om.Decoupled(head="linear", amount=0.5)
+    )
     for name, values in direct.by_layer.items():
         np.testing.assert_allclose(saved.by_layer[name], values, atol=1e-9)
     smaller = call("prune", files.net, "--scores", out, "--amount", "0.5", "--data", files.data, "--json").json()
@@ -156,7 +165,7 @@ def test_the_default_takes_all_images_layer_by_layer(call: Any, files: Any) -> N
     told = call("score", files.net, "--data", files.data, "--amount", "0.3", "--scope", "global", "--json").json()
     assert (told["strategy"], told["status"], told["proved"]) == ("forward", "optimal", False)
     assert "240 images" in told["summary"]
-    assert told["options"]["scope"] == "global"
+    assert told["options"]["method"]["scope"] == "global"
 
 
 MANY = ["--images", "24", "--strategy", "batches", "--batch-size", "1", "--sparsity", "mean"]

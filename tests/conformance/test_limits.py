@@ -18,6 +18,7 @@ def test_time_limit_without_an_incumbent(backend, market_split):
     assert time.perf_counter() - begin < 8.0
     assert solution.status is Status.NO_SOLUTION
     assert (solution.x, solution.objective, solution.gap) == (None, None, None)
+    assert solution.message.startswith("the time limit of 1 s came before a feasible point")
     assert solution.seconds == pytest.approx(1.0, abs=5.0)
     if Capability.DUAL_BOUND in backend.capabilities:
         assert solution.bound == pytest.approx(0.0, abs=1e-6)
@@ -28,6 +29,7 @@ def test_time_limit_with_an_incumbent(backend, knapsacks, sense):
     arrays = knapsacks if sense == -1 else replace(knapsacks, sense=1, cost=-knapsacks.cost)
     solution = backend.solve(arrays, Options(time_limit=1.5))
     assert solution.status is Status.FEASIBLE
+    assert solution.message.startswith("the time limit of 1.5 s came before a proof")
     assert arrays.violation(solution.x) <= 1e-9
     assert solution.objective == arrays.objective(solution.x)
     if Capability.DUAL_BOUND in backend.capabilities:

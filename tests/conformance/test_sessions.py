@@ -9,7 +9,8 @@ import pytest
 import scipy.sparse as sp
 
 from oamip_model.errors import InputError
-from oamip_model.solving.protocol import Capability, Options, RebuildSession, Session, Status, append_rows
+from oamip_model.solving.protocol import Capability, Options, Session, Status, append_rows
+from oamip_model.solving.rebuild import RebuildSession
 from oamip_model.solving.registry import open_cost_session, open_session, open_tree_session
 
 inf = np.inf

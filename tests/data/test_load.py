@@ -104,10 +104,10 @@ GOOD = struct.pack(">IIII", 0x803, 2, 2, 2) + bytes(8)
         struct.pack(">IIII", 0xD03, 2, 2, 2) + bytes(32),
         struct.pack(">III", 0x802, 2, 2) + bytes(4),
         struct.pack(">IIII", 0x803, 2**32 - 1, 2**32 - 1, 2**32 - 1) + bytes(8),
-        gzip.compress(GOOD)[:-4],
-        gzip.compress(GOOD)[:12],
+        gzip.compress(GOOD, mtime=0)[:-4],
+        gzip.compress(GOOD, mtime=0)[:12],
         b"\x1f\x8bnot gzip at all",
-        gzip.compress(GOOD)[:14] + b"\xff\xff\xff" + gzip.compress(GOOD)[17:],
+        gzip.compress(GOOD, mtime=0)[:14] + b"\xff\xff\xff" + gzip.compress(GOOD, mtime=0)[17:],
         b"<html>not found</html>",
     ],
 )

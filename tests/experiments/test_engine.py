@@ -24,6 +24,8 @@ import oamip_model as om
 from oamip_model.errors import InputError
 from oamip_model.files import alone
 
+pytestmark = pytest.mark.xdist_group("engine")  # what its fixtures make takes long
+
 
 def without_seconds(lines: Any) -> list[dict[str, Any]]:
     return [{n: v for n, v in line.plain().items() if not n.startswith("seconds")} for line in lines]

@@ -26,6 +26,8 @@ from torch import nn
 from oamip_model.cli import run
 from oamip_model.errors import InputError
 
+pytestmark = pytest.mark.xdist_group("report")  # what its fixtures make takes long
+
 
 @pytest.fixture(scope="module")
 def folder(asked: Asked, other: str, tmp_path_factory: pytest.TempPathFactory) -> Path:

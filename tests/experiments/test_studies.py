@@ -20,6 +20,9 @@ from oamip_benchmarks.experiments.workshop import Workshop
 
 import oamip_model as om
 from oamip_model.errors import InputError
+from oamip_model.scoring.asked import as_objects
+
+pytestmark = pytest.mark.xdist_group("studies")  # what its fixtures make takes long
 
 RECIPE = {"optimizer": "rmsprop", "learning_rate": 1e-3, "batch_size": 128, "epochs": 8, "threads": 1}
 SHAPE = (1, 4, 4)
@@ -90,7 +93,9 @@ def test_by_the_threshold_a_mask_of_any_other_method_is_as_large_as_the_publishe
     assert only(found, scored_on=data, method="published")["layers"] == gone
     assert only(found, scored_on=data, method="random")["layers"] == gone
     score = {"strategy": "forward", "weight": 5.0}
-    layers = om.choose_units(om.score(network, om.load_dataset(data, split="train"), **score), network, threshold=0.1)
+    layers = om.choose_units(
+        om.score(network, om.load_dataset(data, split="train"), **as_objects(**score)), network, threshold=0.1
+    )
     result = only(found, scored_on=data, method="forward")["layers"]
     assert {name: gone for name, (gone, _) in result.items()} == {k: len(v) for k, v in layers.removed.items()}
 
@@ -197,7 +202,7 @@ def test_a_share_is_of_each_layer_or_of_all_units_together(data: str, folder: Pa
     (cell,) = (c for c, _ in found if c.tags["scope"] == "global" and c.tags["method"] == "decoupled")
     setting = cell.options["setting"]
     network, train = Workshop(folder).trained(setting).network, om.load_dataset(data, split="train")
-    scores = om.score(network, train, strategy="decoupled", amount=0.4, scope="global")
+    scores = om.score(network, train, method=om.Decoupled(amount=0.4, scope="global"))
     kept, _ = Workshop(folder).scores(setting, cell.options["rule"])
     assert all(np.array_equal(kept.by_layer[name], values) for name, values in scores.by_layer.items())
 

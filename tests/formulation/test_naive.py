@@ -1,4 +1,4 @@
-"""The programs against plain statements of FORMULATION.md: every unit a variable, every row, no presolve, own bounds.
+"""The programs against plain statements of the mathematics. Every unit a variable, every row, no presolve, own bounds.
 
 Nothing here uses the package's matrices, bounds, layouts or backends; only the network's data and its forward pass.
 """
@@ -212,7 +212,7 @@ def assert_same(p, **options):
         p, **{k: v for k, v in options.items() if k != "epsilon"}, epsilon=options.get("epsilon", 0.0)
     )
     instance = p.build(weight=WEIGHT, margin=MARGIN, **options)
-    found = om.solve_instance(instance, tolerance=1e-8 if options["loss"] == "hinge" else 5e-7)
+    found = om.solve_instance(instance, om.Solver(tolerance=1e-8 if options["loss"] == "hinge" else 5e-7))
     assert found.status == "optimal"
     assert found.objective == pytest.approx(naive, rel=1e-6, abs=1e-6)
 

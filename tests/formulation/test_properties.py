@@ -29,7 +29,7 @@ def fixed_logits(p, flat, **options):
     instance = p.build(loss="hinge", **options)
     for variable, value in zip(instance.s.values(), np.asarray(flat).tolist(), strict=True):
         variable.fix(value)
-    found = om.solve_instance(instance, tolerance=1e-7)
+    found = om.solve_instance(instance, om.Solver(tolerance=1e-7))
     assert found.status == "optimal"
     return found.logits
 
@@ -147,7 +147,7 @@ def test_no_scores_beat_the_optimum(kind, problem_of, loss, seed):
         value = hinge(logits, p.labels, 1.0) if loss == "hinge" else cross_entropy(logits, p.labels)
         return 5.0 * value.mean() + np.concatenate(list(scores.values())).mean()
 
-    found = om.solve_instance(p.build(loss=loss, sparsity="mean"), tolerance=1e-4)
+    found = om.solve_instance(p.build(loss=loss, sparsity="mean"), om.Solver(tolerance=1e-4))
     assert found.status == "optimal"
     assert found.objective == pytest.approx(cost(found.scores), rel=1e-6, abs=1e-6)
     best = np.concatenate(list(found.scores.values()))
@@ -171,9 +171,9 @@ def test_terms_that_cancel_leave_a_fractional_score_its_meaning(problem_of):
     network, image = om.read_network(module, (1, 1, 2)), np.ones((1, 1, 1, 2))
     assert gate_scale(network, image, "subtractive")[1] == pytest.approx(1.5)
     for score, activation in ((1.0, 0.5), (0.9, 0.35), (0.5, 0.0)):
-        instance = om.build_instance(network, image, [0], loss="hinge", margin=3.0)
+        instance = om.build_instance(network, image, [0], om.Formulation(loss="hinge", margin=3.0))
         first, second = instance.s.values()
         first.fix(1.0)
         second.fix(score)
-        found = om.solve_instance(instance, tolerance=1e-7)
+        found = om.solve_instance(instance, om.Solver(tolerance=1e-7))
         np.testing.assert_allclose(found.logits, [[activation, -activation]], atol=1e-7)

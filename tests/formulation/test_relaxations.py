@@ -15,8 +15,8 @@ from torch import nn
 
 import oamip_model as om
 from oamip_model.formulation import hinge, sparsity_weights
-from oamip_model.formulation.hull import HullCuts
-from oamip_model.formulation.settings import RELAXATIONS, groups_of
+from oamip_model.formulation.relaxations import RELAXATIONS, groups_of
+from oamip_model.formulation.relaxations.hull import HullCuts
 from oamip_model.solving.compile import Compiled
 from oamip_model.solving.point import complete_point
 from oamip_model.solving.protocol import Options, append_rows
@@ -94,7 +94,7 @@ def test_the_integer_optimum_is_that_of_all_binary_scores(problem_of, kind, gate
     )
     for relaxation in TIGHTER[seed::2] if seed else TIGHTER:
         instance = p.build(gate=gate, relaxation=relaxation, scores="binary", loss="hinge", sparsity="mean")
-        found = om.solve_instance(instance, tolerance=1e-7)
+        found = om.solve_instance(instance, om.Solver(tolerance=1e-7))
         assert found.status == "optimal"
         assert found.objective == pytest.approx(best, rel=1e-6, abs=1e-6), relaxation
 
@@ -107,7 +107,7 @@ def test_continuous_scores_have_one_optimum(problem_of, name, seed, loss, method
     values = {}
     for relaxation in RELAXATIONS:
         instance = p.build(relaxation=relaxation, loss=loss, sparsity="mean", bounds=bounds)
-        found = om.solve_instance(instance, tolerance=1e-6)
+        found = om.solve_instance(instance, om.Solver(tolerance=1e-6))
         assert found.status == "optimal"
         assert found.bound <= found.objective + 1e-7
         values[relaxation] = found.objective
@@ -142,7 +142,7 @@ def test_scores_of_one_give_the_trained_network(problem_of, kind, gate, relaxati
     instance = p.build(gate=gate, scores="binary", relaxation=relaxation, loss="hinge")
     for variable in instance.s.values():
         variable.fix(1.0)
-    found = om.solve_instance(instance, tolerance=1e-7)
+    found = om.solve_instance(instance, om.Solver(tolerance=1e-7))
     np.testing.assert_allclose(found.logits, p.network.replay(p.images), atol=1e-6)
 
 
@@ -200,7 +200,7 @@ def test_the_cuts_are_the_convex_hull_of_one_unit(gate, seed):
     pick = np.random.default_rng(seed)
     network, image = one_unit(pick, int(pick.integers(2, 6)))
     options = {"gate": gate, "scores": "binary", "loss": "hinge", "sparsity": "mean", "relaxation": "hull"}
-    instance = om.build_instance(network, image, [0], **options)
+    instance = om.build_instance(network, image, [0], om.Formulation(**options))
     layout = instance.layout.value
     if not len(layout.gated.act):
         pytest.skip("the unit is off for every score")
@@ -219,9 +219,9 @@ def test_the_cuts_are_the_convex_hull_of_one_unit(gate, seed):
             return full
 
         wanted = disjunctive_optimum(gate, weight, rows.constant[0], layout.gated.scale[0], direction)
-        assert relaxed_optimum(om.build_instance(network, image, [0], **options), cost) == pytest.approx(
-            wanted, abs=1e-6
-        )
+        assert relaxed_optimum(
+            om.build_instance(network, image, [0], om.Formulation(**options)), cost
+        ) == pytest.approx(wanted, abs=1e-6)
 
 
 def test_groups_by_name():

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oamip_model.formulation.objective import cross_entropy, tangent
+from oamip_model.formulation.losses.cross_entropy import cross_entropy, tangent
 
 
 @given(st.integers(0, 10_000), st.sampled_from([0.1, 3.0, 30.0, 300.0]), st.integers(2, 12))

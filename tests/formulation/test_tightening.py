@@ -71,7 +71,7 @@ def exact_for_every_score(p):
 
 
 def optimum(p, **options):
-    found = om.solve_instance(p.build(**options), tolerance=1e-6)
+    found = om.solve_instance(p.build(**options), om.Solver(tolerance=1e-6))
     assert found.status == "optimal"
     return found.objective
 
@@ -118,8 +118,8 @@ def test_tight_bounds_that_turn_off_all_inputs_of_a_unit_leave_its_scale():
     tight = tightened(loose, loose.lower, [loose.upper[0], np.array([[-SLACK]]), *loose.upper[2:]])
     logits = []
     for bounds in (loose, tight):
-        instance = om.build_instance(network, image, [0], loss="hinge", margin=3.0, bounds=bounds)
+        instance = om.build_instance(network, image, [0], om.Formulation(loss="hinge", margin=3.0), bounds=bounds)
         for variable, value in zip(instance.s.values(), (1.0, 1.0, 0.8), strict=True):
             variable.fix(value)
-        logits.append(om.solve_instance(instance, tolerance=1e-7).logits)
+        logits.append(om.solve_instance(instance, om.Solver(tolerance=1e-7)).logits)
     np.testing.assert_allclose(logits[1], logits[0], atol=1e-7)

@@ -18,6 +18,8 @@ import torch
 import oamip_model as om
 from oamip_model.cli import run
 
+pytestmark = pytest.mark.xdist_group("crafted pt2")  # what its fixtures make takes long
+
 SHAPE = (1, 3, 3)
 
 
@@ -147,3 +149,31 @@ def test_ordinary_guards_are_accepted(plain: Path, tmp_path: Path) -> None:
     crafted.graph(parts, lambda record: record.update(guards_code=["L['input'].size()[0] >= 2"]))
     assert json.loads(parts[crafted.MODEL])["guards_code"]
     assert om.read_network(crafted.write(tmp_path / "guards.pt2", parts)).classes == 3
+
+
+class _Adding(torch.nn.Module):
+    """A network that adds a constant which it works out of nothing."""
+
+    def __init__(self, constant: Callable[[], torch.Tensor]) -> None:
+        super().__init__()
+        self.layer, self.constant = torch.nn.Linear(9, 3), constant
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.Tensor(self.layer(x.flatten(1)) + self.constant()[0, :3])
+
+
+@pytest.mark.parametrize("constant", [
+    lambda: torch.ones(10**6, 10**6),
+    lambda: torch.zeros(3, 3).expand(10**9, 3, 3).reshape(-1, 3),
+    lambda: torch.eye(2000).repeat(3000, 3000),
+])  # fmt: skip
+def test_a_huge_constant_is_refused_before_it_is_worked_out(constant: Any, tmp_path: Path, refused: Any) -> None:
+    program = torch.export.export(_Adding(constant).eval(), (torch.zeros(2, *SHAPE),))
+    torch.export.save(program, tmp_path / "huge.pt2")
+    refused(tmp_path / "huge.pt2", "far more numbers than the file has")
+
+
+def test_a_small_constant_is_read(tmp_path: Path) -> None:
+    program = torch.export.export(_Adding(lambda: torch.ones(2, 3)).eval(), (torch.zeros(2, *SHAPE),))
+    torch.export.save(program, tmp_path / "small.pt2")
+    assert om.read_network(tmp_path / "small.pt2").classes == 3

@@ -68,7 +68,7 @@ class Shared(nn.Module):
 
 
 class ReluBeforeNorm(nn.Module):
-    """Batch norm behind the ReLU adds a constant: a unit that is set to 0 there is not a unit that is gone."""
+    """Batch norm behind the ReLU becomes part of fc2: a unit that is set to 0 leaves its constant in fc2's bias."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -129,6 +129,14 @@ def _sequential() -> nn.Module:
     )  # fmt: skip
 
 
+def _relu_norm(padding: int) -> nn.Module:
+    """With padding, the zeros around the second convolution are not shifted by the batch norm."""
+    return nn.Sequential(
+        nn.Conv2d(1, 3, 3), nn.ReLU(), nn.BatchNorm2d(3), nn.Conv2d(3, 2, 3, padding=padding), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 3),
+    )  # fmt: skip
+
+
 # What belongs to the units of each group, in order: modules that make them, and batch norms that they go through.
 SCORED: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], dict[str, tuple[str, ...]]]] = {
     "sequential": (_sequential, (1, 8, 8), {"3": ("0", "1"), "4": ("4",), "8": ("8", "9")}),
@@ -140,7 +148,9 @@ SCORED: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], dict[str, tupl
     "pre-activation": (Preactivation, (1, 6, 6), {"bn1": ("stem", "conv", "bn1", "bn2")}),
     "separable": (Separable, (1, 6, 6), {"conv": ("conv", "depthwise"), "pointwise": ("pointwise",)}),
     "shared": (Shared, (4,), {"first": ("first", "twice")}),
-    "relu before norm": (ReluBeforeNorm, (4,), {"fc2": ("fc2",)}),
+    "relu before norm": (ReluBeforeNorm, (4,), {"fc1": ("fc1",), "fc2": ("fc2",)}),
+    "relu before norm and padding": (lambda: _relu_norm(1), (1, 6, 6), {"3": ("3",)}),
+    "relu before norm, no padding": (lambda: _relu_norm(0), (1, 6, 6), {"0": ("0",), "3": ("3",)}),
     "leaking": (Leaking, (4,), {"fc2": ("fc2", "fc3")}),
     "mixed pooling": (MixedPooling, (4,), {}),
     "tied neurons": (TiedNeurons, (4,), {}),

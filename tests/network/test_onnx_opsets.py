@@ -183,4 +183,5 @@ def test_logits_are_those_of_onnxruntime_in_every_opset(case: str, tmp_path: Pat
         np.testing.assert_allclose(network.replay(x), wanted, rtol=1e-5, atol=1e-5, err_msg=f"opset {opset}")
         # The judge where there is no onnxruntime.
         reference = judges_of(onnx.load(path), "x")[-1]
-        np.testing.assert_allclose(network.replay(x), reference.run(x), atol=1e-9, err_msg=f"opset {opset}")
+        # Batch norm folds to single precision, in which the file is.
+        np.testing.assert_allclose(network.replay(x), reference.run(x), rtol=1e-6, atol=1e-6, err_msg=f"opset {opset}")

@@ -8,6 +8,8 @@ import torch
 
 import oamip_model as om
 
+pytestmark = pytest.mark.xdist_group("named networks")  # what its fixtures make takes long
+
 CASES = {"vgg16-bn-0.03": (1, 28, 28), "resnet20-0.25": (3, 12, 12)}
 
 

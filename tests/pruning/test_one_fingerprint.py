@@ -11,6 +11,7 @@ from one_line import one_line
 from torch import nn
 
 import oamip_model as om
+from oamip_model.scoring.asked import as_objects
 
 MAKE = {
     "dense": (
@@ -49,7 +50,9 @@ def test_a_module_and_its_files_are_one_network(kind: str, tmp_path: Path) -> No
     om.baseline_scores(network, "random").save(tmp_path / "scores.json")
     scores = om.load_scores(tmp_path / "scores.json")
     images = np.random.default_rng(0).normal(size=(4, *shape))
-    wanted = om.read_network(om.prune(module, scores, amount=0.5, input_shape=shape), shape).replay(images)
+    wanted = om.read_network(
+        om.prune(module, scores, amount=0.5, network=om.read_network(module, shape)), shape
+    ).replay(images)
     for path in files:
         again = om.read_network(path)
         assert again.fingerprint == network.fingerprint
@@ -73,7 +76,9 @@ def test_equal_networks_with_other_names_share_their_scores() -> None:
 def test_tightness_of_equal_networks_with_other_names() -> None:
     parts = [nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)]
     networks = {"one": nn.Sequential(*parts).eval(), "other": nn.Sequential(nn.Identity(), *parts).eval()}
-    found = om.study.tightness(networks, np.ones((2, 4)), [0, 1], bounds=["crown"], time_limit=20.0)
+    found = om.study.tightness(
+        networks, np.ones((2, 4)), [0, 1], om.study.Grid(bounds=["crown"]), solver=om.Solver(time_limit=20.0)
+    )
     assert len({row.objective for row in found.rows}) == 1
     assert {row.network for row in found.rows} == {"one", "other"}
 
@@ -89,7 +94,7 @@ def test_what_cannot_be_scored_is_refused_by_every_strategy(module: nn.Module, m
     x, y = np.ones((2, 4)), np.zeros(2, int)
     for given in (module, om.read_network(module)):
         with pytest.raises(om.InputError, match=message) as error:
-            om.score(given, x, y, strategy=strategy)
+            om.score(given, x, y, **as_objects(strategy=strategy))
         one_line(error)
     with pytest.raises(om.InputError, match=message):
         om.study.tightness({"net": module}, x, y)
@@ -100,7 +105,7 @@ def test_what_cannot_be_scored_is_refused_by_every_strategy(module: nn.Module, m
 def test_no_scored_layer_is_refused_by_baselines_and_pruning() -> None:
     for call in (
         lambda: om.baseline_scores(LINEAR, "random"),
-        lambda: om.prune(LINEAR, {}, amount=0.5, input_shape=(4,)),
+        lambda: om.prune(LINEAR, {}, amount=0.5, network=om.read_network(LINEAR, (4,))),
         lambda: om.choose_units({}, om.read_network(LINEAR), threshold=0.5),
     ):
         with pytest.raises(om.InputError, match="no layer carries a score") as error:

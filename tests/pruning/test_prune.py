@@ -151,8 +151,12 @@ def test_residual_group_is_cut_in_all_of_its_layers(module_of: Any) -> None:
 def test_a_module_that_must_be_rebuilt_says_so(module_of: Any) -> None:
     for name in REBUILT:
         module, shape = module_of(name)
-        _, report = prune_with_report(module, baseline_scores(read_network(module, shape), "random"), amount=0.5,
-                                      input_shape=shape)  # fmt: skip
+        _, report = prune_with_report(
+            module,
+            baseline_scores(read_network(module, shape), "random"),
+            amount=0.5,
+            network=read_network(module, shape),
+        )
         assert report.rebuilt
         assert "rebuilt from the network" in report.summary()
 
@@ -205,7 +209,7 @@ def test_a_masked_module_can_be_pruned_again(module_of: Any) -> None:
     network = read_network(module, shape)
     scores = np.linspace(0, 1, 8)
     masked = prune(module, {"0": scores}, threshold=0.3, network=network, mode="mask")
-    smaller = prune(masked, {"0": scores}, threshold=0.3, input_shape=shape)
+    smaller = prune(masked, {"0": scores}, threshold=0.3, network=read_network(masked, shape))
     assert_same_function(smaller, network, {"0": (scores >= 0.3) * 1.0})
 
 
@@ -213,7 +217,7 @@ def test_what_can_be_trained_stays_so(module_of: Any) -> None:
     module, shape = module_of("mlp")
     module[0].requires_grad_(False)
     scores = baseline_scores(read_network(module, shape), "random")
-    smaller = prune(module, scores, amount=0.5, input_shape=shape)
+    smaller = prune(module, scores, amount=0.5, network=read_network(module, shape))
     assert [p.requires_grad for p in smaller.parameters()] == [p.requires_grad for p in module.parameters()]
     assert not any(part.training for part in smaller.modules())
 
@@ -253,7 +257,7 @@ def test_pruning_works_where_gradients_are_off(module_of: Any) -> None:
     scores = baseline_scores(read_network(module, shape), "random")
     for off in (torch.no_grad, torch.inference_mode):
         with off():
-            smaller, report = prune_with_report(module, scores, amount=0.5, input_shape=shape)
+            smaller, report = prune_with_report(module, scores, amount=0.5, network=read_network(module, shape))
         assert not report.zeroed
         assert count(smaller) < count(module)
 

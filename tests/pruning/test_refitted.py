@@ -58,7 +58,7 @@ def test_a_batch_norm_with_a_scale_of_zero_makes_the_module_be_rebuilt():
     images = np.random.default_rng(0).normal(size=(80, 6))
     scores = {"0": np.linspace(0, 1, 5), "2": np.linspace(0, 1, 4)}
     _, report = prune_with_report(
-        module, scores, amount={"0": 0.4}, input_shape=(6,), refit="least-squares", images=images
+        module, scores, amount={"0": 0.4}, refit="least-squares", images=images, network=om.read_network(module, (6,))
     )
     assert report.rebuilt
     assert "batch norm" in report.reason
@@ -68,8 +68,10 @@ def test_a_refit_and_its_images_go_together(module_of):
     module, _ = module_of("mlp")
     scores = {"0": np.ones(8), "2": np.ones(5)}
     with pytest.raises(om.InputError, match="images: a refit needs some"):
-        om.prune(module, scores, amount=0.5, input_shape=(6,), refit="least-squares")
+        om.prune(module, scores, amount=0.5, refit="least-squares", network=om.read_network(module, (6,)))
     with pytest.raises(om.InputError, match="without a refit"):
-        om.prune(module, scores, amount=0.5, input_shape=(6,), images=np.zeros((3, 6)))
+        om.prune(module, scores, amount=0.5, images=np.zeros((3, 6)), network=om.read_network(module, (6,)))
     with pytest.raises(om.InputError, match="refit: got 'all'"):
-        om.prune(module, scores, amount=0.5, input_shape=(6,), refit="all", images=np.zeros((3, 6)))
+        om.prune(
+            module, scores, amount=0.5, refit="all", images=np.zeros((3, 6)), network=om.read_network(module, (6,))
+        )

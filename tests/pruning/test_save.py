@@ -66,7 +66,13 @@ def test_files_take_batches_of_any_size(module_of: Any, tmp_path: Path) -> None:
 
 def test_saving_masks_leaves_the_module_masked(module_of: Any, tmp_path: Path) -> None:
     module, shape = module_of("mlp")
-    masked = prune(module, {"0": np.linspace(0, 1, 8), "2": np.ones(5)}, threshold=0.5, input_shape=shape, mode="mask")
+    masked = prune(
+        module,
+        {"0": np.linspace(0, 1, 8), "2": np.ones(5)},
+        threshold=0.5,
+        mode="mask",
+        network=read_network(module, shape),
+    )
     masked(torch.randn(2, *shape)).sum().backward()
     save_module(masked, tmp_path / "masked.pt2", shape)
     assert torch.nn.utils.prune.is_pruned(masked)

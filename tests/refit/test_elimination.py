@@ -10,13 +10,14 @@ from pruning.conftest import NETWORKS, build
 import oamip_model as om
 from oamip_model.refit.elimination import eliminate_units
 from oamip_model.refit.stream import image_stream
+from oamip_model.scoring.asked import as_objects
 
 
 @pytest.mark.parametrize("kind", sorted(NETWORKS))
 def test_it_keeps_as_many_units_as_it_is_told(kind):
     network = om.read_network(*build(kind))
     images = np.random.default_rng(0).normal(size=(60, *network.input_shape))
-    scores = om.score(network, images, strategy="elimination", amount=0.4)
+    scores = om.score(network, images, method=om.Elimination(amount=0.4))
     keep = om.choose_units(scores, network, amount=0.4).keep
     for group in network.groups:
         values = scores.by_layer[group.name]
@@ -38,7 +39,7 @@ def test_refitted_layers_lose_less_than_by_random_masks():
     images = np.random.default_rng(0).normal(size=(200, *network.input_shape))
     losses = []
     for scores in (
-        om.score(network, images, strategy="elimination", amount=0.5),
+        om.score(network, images, method=om.Elimination(amount=0.5)),
         *(om.baseline_scores(network, "random", seed=seed) for seed in range(5)),
     ):
         keep = om.choose_units(scores, network, amount=0.5).keep
@@ -58,7 +59,7 @@ def test_the_first_group_is_judged_by_the_layer_that_reads_it():
 def test_scores_are_saved_with_their_errors(tmp_path):
     network = om.read_network(*build("mlp"))
     loader = torch.utils.data.DataLoader(torch.as_tensor(np.random.default_rng(0).normal(size=(60, 6))), batch_size=20)
-    scores = om.score(network, loader, strategy="elimination", amount=0.5, exchanges=3)
+    scores = om.score(network, loader, method=om.Elimination(amount=0.5, swaps=3))
     again = om.load_scores(scores.save(tmp_path / "scores.json"))
     assert again.options["errors"] == scores.options["errors"]
     assert again.options["swaps"] == 3
@@ -84,4 +85,4 @@ def test_scores_are_saved_with_their_errors(tmp_path):
 def test_options_without_a_use_are_refused(options, told):
     network = om.read_network(*build("mlp"))
     with pytest.raises(om.InputError, match=told):
-        om.score(network, np.zeros((3, 6)), strategy="elimination", **options)
+        om.score(network, np.zeros((3, 6)), **as_objects(strategy="elimination", **options))

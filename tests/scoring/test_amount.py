@@ -13,6 +13,7 @@ import pytest
 import oamip_model as om
 from oamip_model.formulation import cross_entropy
 from oamip_model.pruning import choose_units
+from oamip_model.scoring.asked import as_objects
 from oamip_model.scoring.convex_layer import _along_weights
 from oamip_model.scoring.plan import PATH, Plan
 from oamip_model.scoring.store import RunStore
@@ -43,7 +44,7 @@ def problem(problem_of: Any) -> tuple[om.Network, tuple[np.ndarray, np.ndarray]]
 def test_one_weight_for_all_layers_is_the_one_of_the_path_whose_cut_does_best(problem: Any, sparsity: str) -> None:
     network, data = problem
     options: dict[str, Any] = {"strategy": "decoupled", "sparsity": sparsity, "tolerance": 1e-5}
-    found = om.score(network, *data, **options, amount=0.4, scope="global")
+    found = om.score(network, *data, **as_objects(**options, amount=0.4, scope="global"))
     harm = harm_of_cut(network, data, found, 0.4)
     total = sum(group.size for group in network.groups)
     for weight in PATH:
@@ -51,7 +52,7 @@ def test_one_weight_for_all_layers_is_the_one_of_the_path_whose_cut_does_best(pr
         by_layer = {}
         for group, part in zip(network.groups, parts, strict=True):
             own = weight if sparsity == "published" else weight / part
-            by_layer[group.name] = om.score(network, *data, **options, weight=own).by_layer[group.name]
+            by_layer[group.name] = om.score(network, *data, **as_objects(**options, weight=own)).by_layer[group.name]
         assert harm <= harm_of_cut(network, data, by_layer, 0.4)
     weights = [program.weight for program in found.programs]
     if sparsity == "published":
@@ -75,9 +76,9 @@ def test_sweeps_do_no_worse_and_remove_what_was_asked(problem_of: Any, kind: str
     network = problem_of(kind, 2, 1).network
     data = labelled(network, 100)
     amount = 0.35
-    alone = om.score(network, *data, strategy="decoupled", amount=amount, scope="global")
-    none = om.score(network, *data, strategy=strategy, amount=amount, scope="global", sweeps=0)
-    swept = om.score(network, *data, strategy=strategy, amount=amount, scope="global", sweeps=2)
+    alone = om.score(network, *data, method=om.Decoupled(amount=amount, scope="global"))
+    none = om.score(network, *data, **as_objects(strategy=strategy, amount=amount, scope="global", sweeps=0))
+    swept = om.score(network, *data, **as_objects(strategy=strategy, amount=amount, scope="global", sweeps=2))
     for name, values in alone.by_layer.items():
         np.testing.assert_array_equal(none.by_layer[name], values)
     before, after = (harm_of_cut(network, data, scores, amount) for scores in (alone, swept))
@@ -92,9 +93,9 @@ def test_another_amount_takes_the_path_from_the_store(problem: Any, tmp_path: Pa
     network, data = problem
     options: dict[str, Any] = {"strategy": "decoupled", "scope": "global", "store": tmp_path / "runs.jsonl"}
     for amount in (0.3, 0.5, 0.7):
-        found = om.score(network, *data, **options, amount=amount)
+        found = om.score(network, *data, **as_objects(**options, amount=amount))
         assert len(RunStore(tmp_path / "runs.jsonl").records) == len(network.groups)
-        fresh = om.score(network, *data, **options | {"store": None}, amount=amount)
+        fresh = om.score(network, *data, **as_objects(**options | {"store": None}, amount=amount))
         for name, values in fresh.by_layer.items():
             np.testing.assert_array_equal(found.by_layer[name], values)
 
@@ -102,7 +103,7 @@ def test_another_amount_takes_the_path_from_the_store(problem: Any, tmp_path: Pa
 def test_mixed_integer_programs_have_a_path_too(problem_of: Any) -> None:
     p = problem_of("dense", 1, 3)
     options: dict[str, Any] = {"strategy": "decoupled", "amount": 0.4, "scope": "global"}
-    found = om.score(p.network, p.images, p.labels, head="rest", relaxation="partition-2", **options)
+    found = om.score(p.network, p.images, p.labels, **as_objects(head="rest", relaxation="partition-2", **options))
     assert found.status == "optimal"
     assert found.replay.passed
     assert len({program.weight for program in found.programs}) == 1
@@ -132,7 +133,7 @@ def test_the_weight_of_a_layer_gets_to_the_amount(problem: Any, amount: float) -
 def test_two_jobs_find_what_one_finds(problem: Any) -> None:
     network, data = problem
     options: dict[str, Any] = {"strategy": "decoupled", "head": "linear", "amount": 0.5, "scope": "global"}
-    one, two = (om.score(network, *data, **options, jobs=jobs) for jobs in (1, 2))
+    one, two = (om.score(network, *data, **as_objects(**options, jobs=jobs)) for jobs in (1, 2))
     for name, values in one.by_layer.items():
         np.testing.assert_allclose(two.by_layer[name], values, atol=1e-9)
     assert [p.weight for p in one.programs] == [p.weight for p in two.programs]

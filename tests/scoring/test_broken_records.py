@@ -9,6 +9,7 @@ import pytest
 
 import oamip_model as om
 from oamip_model.errors import InputError
+from oamip_model.scoring.asked import as_objects
 from oamip_model.scoring.store import RunStore
 
 
@@ -91,10 +92,10 @@ def test_a_store_with_such_a_line_is_refused_and_left_as_it_is(kind, tmp_path):
 @pytest.mark.parametrize("strategy", ["batches", "decoupled"])
 def test_a_record_of_another_kind_is_refused_by_its_key(record, strategy, problem_of, tmp_path):
     p, store = problem_of("dense", 0), tmp_path / "runs.jsonl"
-    om.score(p.network, p.images, p.labels, strategy=strategy, store=store)
+    om.score(p.network, p.images, p.labels, **as_objects(strategy=strategy, store=store))
     lines = [json.loads(line) for line in store.read_text().splitlines()]
     store.write_text("".join(json.dumps({"key": line["key"], "record": record}) + "\n" for line in lines))
     before = store.read_bytes()
     with pytest.raises(InputError, match="store"):
-        om.score(p.network, p.images, p.labels, strategy=strategy, store=store)
+        om.score(p.network, p.images, p.labels, **as_objects(strategy=strategy, store=store))
     assert store.read_bytes() == before

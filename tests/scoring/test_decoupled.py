@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 import oamip_model as om
 from oamip_model.scoring import decoupled
+from oamip_model.scoring.asked import as_objects
 from oamip_model.scoring.columns import is_affine_after, pattern_columns, rest_columns
 from oamip_model.scoring.store import RunStore
 from oamip_model.scoring.task import LayerTask
@@ -124,8 +125,8 @@ def test_one_hidden_layer_has_the_optimum_of_the_program_with_a_row_for_each_ima
     network = make("one hidden layer")
     images, labels = data(network, 15)
     common: dict[str, Any] = {"scores": kind, "sparsity": sparsity, "loss": loss, "weight": 1.5, "tolerance": 1e-6}
-    written = om.score(network, images, labels, strategy="joint", **common)
-    convex = om.score(network, images, labels, strategy="decoupled", solver=solver, **common)
+    written = om.score(network, images, labels, **as_objects(strategy="joint", **common))
+    convex = om.score(network, images, labels, **as_objects(strategy="decoupled", solver=solver, **common))
     assert (written.status, convex.status) == ("optimal", "optimal")
     assert convex.objective == pytest.approx(written.objective, rel=1e-5)
     assert convex.bound <= written.objective + 1e-6
@@ -136,7 +137,7 @@ def test_one_hidden_layer_has_the_optimum_of_the_program_with_a_row_for_each_ima
 def test_every_strategy_says_what_it_proved(strategy: str, head: str) -> None:
     network = make("residual")
     images, labels = data(network, 60)
-    scores = om.score(network, images, labels, strategy=strategy, head=head, weight=2.0)
+    scores = om.score(network, images, labels, **as_objects(strategy=strategy, head=head, weight=2.0))
     assert list(scores.by_layer) == [group.name for group in network.groups]
     assert scores.status == "optimal"
     assert scores.gap <= 1e-3
@@ -151,7 +152,7 @@ def test_every_strategy_says_what_it_proved(strategy: str, head: str) -> None:
 def test_an_amount_is_cut_well() -> None:
     network = make("dense", seed=3)
     images, labels = data(network, 300)
-    scores = om.score(network, images, labels, strategy="forward", amount=0.5)
+    scores = om.score(network, images, labels, method=om.Forward(amount=0.5))
     rng = np.random.default_rng(0)
 
     def accuracy(keep: dict[str, np.ndarray]) -> float:
@@ -172,7 +173,7 @@ def test_an_amount_is_cut_well() -> None:
 def test_a_stopped_run_goes_on_without_solving_anything_twice(tmp_path: Path, monkeypatch: Any) -> None:
     network = make("dense")
     images, labels = data(network, 50)
-    whole = om.score(network, images, labels, strategy="forward", weight=2.0)
+    whole = om.score(network, images, labels, method=om.Forward(weight=2.0))
     solved: list[int] = []
     real = decoupled.solve_layer
 
@@ -185,9 +186,9 @@ def test_a_stopped_run_goes_on_without_solving_anything_twice(tmp_path: Path, mo
     monkeypatch.setattr(decoupled, "solve_layer", counting)
     store = tmp_path / "runs.jsonl"
     with pytest.raises(RuntimeError):
-        om.score(network, images, labels, strategy="forward", weight=2.0, store=store)
+        om.score(network, images, labels, method=om.Forward(weight=2.0), run=om.Run(store=store))
     assert len(RunStore(store).records) == 1
-    again = om.score(network, images, labels, strategy="forward", weight=2.0, store=store)
+    again = om.score(network, images, labels, method=om.Forward(weight=2.0), run=om.Run(store=store))
     assert solved[:3] == [0, 1, 1], "the finished first layer is taken from the store"
     for name, values in whole.by_layer.items():
         np.testing.assert_array_equal(again.by_layer[name], values)
@@ -204,7 +205,7 @@ def test_ctrl_c_gives_back_the_layers_that_are_done(monkeypatch: Any) -> None:
         return real(task, *told)
 
     monkeypatch.setattr(decoupled, "solve_layer", stopping)
-    scores = om.score(network, images, labels, strategy="forward", weight=2.0)
+    scores = om.score(network, images, labels, method=om.Forward(weight=2.0))
     assert scores.interrupted
     assert (scores.by_layer["2"] == 1).all()
     assert "interrupted" in scores.summary()
@@ -235,5 +236,5 @@ def test_options_that_a_strategy_has_no_use_for_are_refused(options: dict[str, A
     network = make("dense")
     images, labels = data(network, 4)
     with pytest.raises(om.InputError, match=f"^{culprit}: ") as error:
-        om.score(network, images, labels, **options)
+        om.score(network, images, labels, **as_objects(**options))
     assert "\n" not in str(error.value)

@@ -39,11 +39,11 @@ def test_deep_networks_are_scored_and_cut(
     if name.startswith("resnet"):
         tied = [len(group.layers) for group in network.groups if len(group.layers) > 1]
         assert len(tied) == 3, "the outputs of the blocks of a stage are added together"
-    scores = om.score(network, images, labels, strategy="decoupled", head=head, tolerance=1e-2)
+    scores = om.score(network, images, labels, method=om.Decoupled(head=head), solver=om.Solver(tolerance=1e-2))
     assert scores.status == "optimal"
     assert [program.layer for program in scores.programs] == [group.name for group in network.groups]
     assert [program.variables for program in scores.programs] == [group.size + 1 for group in network.groups]
-    smaller = om.prune(module, scores, amount=0.3, scope=scope)
+    smaller = om.prune(module, om.choose_units(scores, network, amount=0.3, scope=scope), network=network)
     exported = om.read_network(om.save_module(smaller, tmp_path / "smaller.onnx", SHAPE))
     keep = choose_units(scores, network, amount=0.3, scope=scope).keep
     masked = network.replay(images, {group: mask.astype(float) for group, mask in keep.items()})

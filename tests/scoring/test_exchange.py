@@ -12,6 +12,7 @@ import oamip_model as om
 from oamip_model.formulation import hinge
 from oamip_model.pruning import choose_units
 from oamip_model.scoring import decoupled, exchange
+from oamip_model.scoring.asked import as_objects
 from oamip_model.scoring.exchange import Exchanged, affordable_images, exchange_units
 from oamip_model.torchnet.layers import TorchLayers
 
@@ -88,7 +89,7 @@ def test_scores_rank_by_the_masks_and_say_so(
 ) -> None:
     network, images, labels = problem(problem_of, "deep", 1000, seed=1)
     options: dict[str, Any] = {"amount": 0.5, "scope": scope, "store": tmp_path / "runs.jsonl"}
-    plain = om.score(network, images, labels, **options, exchanges=0)
+    plain = om.score(network, images, labels, **as_objects(**options, exchanges=0))
     assert plain.exchanged == 0
     assert "exchanged" not in plain.summary()
     seen: list[Exchanged] = []
@@ -98,7 +99,7 @@ def test_scores_rank_by_the_masks_and_say_so(
         return seen[-1]
 
     monkeypatch.setattr(decoupled, "exchange_units", spy)
-    found = om.score(network, images, labels, **options)
+    found = om.score(network, images, labels, **as_objects(**options))
     assert found.exchanged == seen[0].pairs > 0
     assert f"then {found.exchanged} pairs of units exchanged by local search" in found.summary()
     assert "nor the exchanges" in found.summary()
@@ -106,7 +107,7 @@ def test_scores_rank_by_the_masks_and_say_so(
     for g, group in enumerate(network.groups):
         np.testing.assert_array_equal(keep[group.name], seen[0].keep[g] > 0.5)
         assert ((found.by_layer[group.name] >= 0.5) | ~keep[group.name]).all()
-    again = om.score(network, images, labels, **options)
+    again = om.score(network, images, labels, **as_objects(**options))
     assert len(seen) == 1, "a finished search is taken from the store"
     assert om.load_scores(found.save(tmp_path / "scores.json")).exchanged == again.exchanged == found.exchanged
     for name, values in found.by_layer.items():
@@ -135,14 +136,14 @@ def test_ctrl_c_keeps_the_exchanges_so_far(problem_of: Any, monkeypatch: pytest.
         raise KeyboardInterrupt
 
     monkeypatch.setattr(decoupled, "exchange_units", stopped)
-    found = om.score(network, images, labels, amount=0.5)
+    found = om.score(network, images, labels, method=om.Forward(amount=0.5))
     assert found.interrupted
     assert found.exchanged > 0
 
 
 def test_few_images_and_large_networks_are_left_alone(problem_of: Any) -> None:
     network, images, labels = problem(problem_of, "deep", 1000, seed=1)
-    assert om.score(network, images[:999], labels[:999], amount=0.5).exchanged == 0
+    assert om.score(network, images[:999], labels[:999], method=om.Forward(amount=0.5)).exchanged == 0
     wide = om.read_network(om.make_network("vgg16-bn", input_shape=(3, 32, 32)), input_shape=(3, 32, 32))
     assert affordable_images(wide, 60_000) == 0
 
@@ -173,4 +174,4 @@ def test_the_search_ends_when_its_work_is_spent(problem_of: Any, monkeypatch: py
 def test_bad_options_are_named(problem_of: Any, options: dict[str, Any], culprit: str) -> None:
     network, images, labels = problem(problem_of, "dense", 5)
     with pytest.raises(om.InputError, match=f"^{culprit}[^\n]*$"):
-        om.score(network, images, labels, **options)
+        om.score(network, images, labels, **as_objects(**options))

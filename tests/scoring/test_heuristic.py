@@ -8,12 +8,15 @@ import torch
 
 import oamip_model as om
 from oamip_model.errors import InputError
-from oamip_model.formulation import Settings, cross_entropy, hinge, published_sparsity, sparsity_weights
+from oamip_model.formulation import Formulation, cross_entropy, hinge, published_sparsity, sparsity_weights
+from oamip_model.scoring.asked import as_objects
 from oamip_model.scoring.gated import PENALTY, GatedObjective
 from oamip_model.scoring.heuristic import find_scores
-from oamip_model.scoring.program import Solver, solve_program
+from oamip_model.scoring.methods import Joint
+from oamip_model.scoring.program import solve_program
 from oamip_model.solving import gated_logits
 from oamip_model.solving.compile import Compiled
+from oamip_model.solving.options import Solver
 from oamip_model.solving.point import complete_point
 from oamip_model.solving.searches import SEARCHES
 
@@ -44,7 +47,7 @@ def test_many_score_vectors_at_once_cost_what_each_costs_in_the_network(kind, ga
     binary = "binary" if gate == "switch" else "continuous"
     flat = pick.uniform(size=(5, p.units)) if gate == "subtractive" else pick.integers(0, 2, (5, p.units)) * 1.0
     for number, loss in enumerate(LOSSES):
-        settings = Settings(gate=gate, scores=binary, loss=loss, sparsity=SPARSITIES[number], margin=0.5)
+        settings = Formulation(gate=gate, scores=binary, loss=loss, sparsity=SPARSITIES[number], margin=0.5)
         objective = GatedObjective(p.network, p.images, p.labels, settings, dtype=torch.float64)
         found = objective(torch.as_tensor(flat)).numpy()
         np.testing.assert_allclose(found, [cost(p, row, settings) for row in flat], rtol=1e-9, atol=1e-9)
@@ -56,12 +59,12 @@ def test_many_score_vectors_at_once_cost_what_each_costs_in_the_network(kind, ga
 )
 def test_scores_are_a_point_of_the_program_between_optimum_and_trained_network(kind, gate, loss, problem_of):
     p = problem_of(kind, 1)
-    settings = Settings(gate=gate, scores="binary", loss=loss, sparsity="mean", margin=0.0)
+    settings = Formulation(gate=gate, scores="binary", loss=loss, sparsity="mean", margin=0.0)
     found = find_scores(p.network, p.images, p.labels, settings)
     flat = np.concatenate(list(found.scores.values()))
     assert set(flat.tolist()) <= {0.0, 1.0}
     instance = p.build(gate=gate, scores="binary", loss=loss, sparsity="mean", margin=0.0)
-    best = om.solve_instance(instance, tolerance=1e-6)
+    best = om.solve_instance(instance, om.Solver(tolerance=1e-6))
     if not np.isfinite(found.objective):
         assert loss == "margin"
         return
@@ -76,7 +79,7 @@ def test_scores_are_a_point_of_the_program_between_optimum_and_trained_network(k
 
 def test_the_same_seed_gives_the_same_scores(problem_of):
     p = problem_of("dense", 0)
-    one, two = (find_scores(p.network, p.images, p.labels, Settings(), seed=4) for _ in range(2))
+    one, two = (find_scores(p.network, p.images, p.labels, Formulation(), seed=4) for _ in range(2))
     assert one.objective == two.objective
     for name in one.scores:
         np.testing.assert_array_equal(one.scores[name], two.scores[name])
@@ -84,29 +87,29 @@ def test_the_same_seed_gives_the_same_scores(problem_of):
 
 def test_without_time_it_gives_back_the_trained_network_or_better(problem_of):
     p = problem_of("dense", 0)
-    found = find_scores(p.network, p.images, p.labels, Settings(), time_limit=0.0)
-    assert found.objective <= cost(p, np.ones(p.units), Settings()) + 1e-6
+    found = find_scores(p.network, p.images, p.labels, Formulation(), time_limit=0.0)
+    assert found.objective <= cost(p, np.ones(p.units), Formulation()) + 1e-6
 
 
 def test_a_result_keeps_the_heuristics_incumbent_where_the_solver_has_no_time(problem_of):
     p = problem_of("dense", 0)
-    settings, limited = Settings(sparsity="mean"), Solver(time_limit=1e-3, heuristic=True)
-    outcome = solve_program(p.network, p.images, p.labels, (0, 1), settings, "interval", limited)
+    method, limited = Joint(Formulation(sparsity="mean"), heuristic=True), Solver(time_limit=1e-3)
+    outcome = solve_program(p.network, p.images, p.labels, (0, 1), method, limited)
     result = outcome.result
     # Single flips of the incumbent are tried where the search ends, and may find better scores.
     assert result.objective <= result.heuristic + 1e-9
     assert result.status == "feasible"
     assert result.replay is not None
     assert result.replay.passed
-    whole = solve_program(p.network, p.images, p.labels, (0, 1), settings, "interval", Solver(heuristic=True)).result
+    whole = solve_program(p.network, p.images, p.labels, (0, 1), method, Solver()).result
     assert whole.heuristic is not None
     assert whole.bound <= whole.objective <= whole.heuristic + 1e-9
 
 
 def test_size_decides_unless_told(problem_of):
     p = problem_of("dense", 0)
-    assert om.score(p.network, p.images, p.labels, strategy="joint").heuristic is None
-    scores = om.score(p.network, p.images, p.labels, strategy="joint", heuristic=True)
+    assert om.score(p.network, p.images, p.labels, method="joint").heuristic is None
+    scores = om.score(p.network, p.images, p.labels, method=om.Joint(heuristic=True))
     assert scores.heuristic is not None
     assert scores.seconds["heuristic"] > 0
 
@@ -126,21 +129,23 @@ def test_size_decides_unless_told(problem_of):
 def test_what_is_not_there_is_refused(problem_of, options, message):
     p = problem_of("dense", 0)
     with pytest.raises(InputError, match=message):
-        om.score(p.network, p.images, p.labels, **{"strategy": "joint"} | options)
+        om.score(p.network, p.images, p.labels, **as_objects(**{"strategy": "joint"} | options))
 
 
 def test_the_tree_and_the_solver_score_alike(problem_of):
     p = problem_of("conv", 4)
     options = {"strategy": "joint", "heuristic": True}
-    tree, solver = (om.score(p.network, p.images, p.labels, search=search, **options) for search in SEARCHES[::-1])
+    tree, solver = (
+        om.score(p.network, p.images, p.labels, **as_objects(search=search, **options)) for search in SEARCHES[::-1]
+    )
     assert tree.proved
     assert solver.proved
-    assert tree.options["relaxation"] == "hull"
-    assert solver.options["relaxation"] == "big-m"
+    assert tree.method.formulation.relaxation == "hull"
+    assert solver.method.formulation.relaxation == "big-m"
     assert tree.objective == pytest.approx(solver.objective, rel=2e-4)
 
 
 def test_the_published_gate_is_refused_directly(problem_of):
     p = problem_of("dense", 0)
     with pytest.raises(InputError, match="gate published has no heuristic"):
-        find_scores(p.network, p.images, p.labels, Settings(gate="published"))
+        find_scores(p.network, p.images, p.labels, Formulation(gate="published"))

@@ -12,6 +12,7 @@ import torch
 
 import oamip_model as om
 from oamip_model.formulation import cross_entropy
+from oamip_model.scoring.asked import as_objects
 from oamip_model.scoring.auxiliary import train_auxiliary_head
 from oamip_model.scoring.convex_layer import solve_convex_layer
 from oamip_model.scoring.mixed import even_rows, solve_mixed_layer
@@ -120,7 +121,7 @@ def test_a_solve_begins_from_the_scores_given(fractional: Any) -> None:
     p, _ = fractional
     instance = om.build_instance(p.network, p.images, p.labels)
     ones = {g.name: np.ones(g.size) for g in p.network.groups}
-    begun = om.solve_instance(instance, time_limit=1e-9, start=ones)
+    begun = om.solve_instance(instance, om.Solver(time_limit=1e-9), start=ones)
     assert begun.status == "feasible"
     for name, values in begun.scores.items():
         np.testing.assert_array_equal(values, ones[name])
@@ -155,7 +156,7 @@ def test_every_strategy_takes_these_heads(strategy: str, head: str, problem_of: 
     if head == "auxiliary":
         torch.manual_seed(0)
         options["heads"] = {p.network.groups[0].name: auxiliary_classifier((p.sizes[0],), 3)}
-    scores = om.score(p.network, p.images, p.labels, strategy=strategy, head=head, **options)
+    scores = om.score(p.network, p.images, p.labels, **as_objects(strategy=strategy, head=head, **options))
     assert scores.status == "optimal"
     assert not scores.proved
     assert scores.head == f"{head} and rest" if head != "rest" else "rest"
@@ -179,5 +180,5 @@ def test_every_strategy_takes_these_heads(strategy: str, head: str, problem_of: 
 def test_options_that_do_not_fit_are_refused(problem_of: Any, options: dict[str, Any], culprit: str) -> None:
     p = problem_of("dense", 1, 3)
     with pytest.raises(om.InputError, match=f"^{culprit}: ") as error:
-        om.score(p.network, p.images, p.labels, strategy="decoupled", **options)
+        om.score(p.network, p.images, p.labels, **as_objects(strategy="decoupled", **options))
     assert "\n" not in str(error.value)

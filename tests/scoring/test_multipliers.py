@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from oamip_model.formulation import Settings, cross_entropy, sparsity_weights
+from oamip_model.formulation import Formulation, cross_entropy, sparsity_weights
 from oamip_model.scoring import multipliers as room
 from oamip_model.scoring.multipliers import ImageMinima, ascend
 from oamip_model.solving.registry import get_backend
@@ -16,6 +16,8 @@ WEIGHT = 5.0
 @pytest.fixture(autouse=True)
 def few_iterations(monkeypatch):
     monkeypatch.setattr(room, "_ITERATIONS", 4)
+    monkeypatch.setattr(room, "_FIRST", 30)
+    monkeypatch.setattr(room, "_STEPS", 15)
 
 
 def minima(p, settings, time_limit=None):
@@ -35,7 +37,9 @@ def proved(p, prices):
 def test_the_images_prove_more_and_the_sum_stays(problem_of, monkeypatch, name):
     monkeypatch.setattr(room, "_MOVED", 1.0)
     p = problem_of(name, 1, 3)
-    settings = Settings("switch", "hull", "binary", False, "cross-entropy", "mean", WEIGHT)
+    settings = Formulation(
+        gate="switch", relaxation="hull", scores="binary", loss="cross-entropy", sparsity="mean", weight=WEIGHT
+    )
     cost = sparsity_weights(p.network, "mean")
     pick = np.random.default_rng(2)
     begun = cost + 0.1 * pick.normal(size=(3, p.units))
@@ -47,7 +51,9 @@ def test_the_images_prove_more_and_the_sum_stays(problem_of, monkeypatch, name):
 
 def test_only_a_part_of_the_way_is_gone(problem_of, monkeypatch):
     p = problem_of("dense", 1, 2)
-    settings = Settings("switch", "hull", "binary", False, "cross-entropy", "mean", WEIGHT)
+    settings = Formulation(
+        gate="switch", relaxation="hull", scores="binary", loss="cross-entropy", sparsity="mean", weight=WEIGHT
+    )
     begun = np.tile(sparsity_weights(p.network, "mean"), (2, 1))
     found = {}
     for share in (0.3, 1.0):
@@ -59,6 +65,8 @@ def test_only_a_part_of_the_way_is_gone(problem_of, monkeypatch):
 
 def test_without_time_nothing_moves(problem_of):
     p = problem_of("dense", 1, 2)
-    settings = Settings("subtractive", "hull", "continuous", False, "cross-entropy", "mean", WEIGHT)
+    settings = Formulation(
+        gate="subtractive", relaxation="hull", scores="continuous", loss="cross-entropy", sparsity="mean", weight=WEIGHT
+    )
     begun = np.tile(sparsity_weights(p.network, "mean"), (2, 1))
     np.testing.assert_array_equal(ascend(minima(p, settings, 0.0), begun, get_backend("highs"), 0.0), begun)

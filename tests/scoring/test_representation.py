@@ -118,7 +118,7 @@ def test_a_layer_alone_is_the_layer_of_a_whole_run_and_batches_follow_what_is_he
 
 def test_a_bad_head_is_reported(conv: Any, images: Any, tmp_path: Any) -> None:
     labels = conv.replay(images).argmax(axis=1)
-    good = om.score(conv, images, labels, strategy="decoupled", head="linear")
+    good = om.score(conv, images, labels, method=om.Decoupled(head="linear"))
     assert [p.layer for p in good.programs] == [g.name for g in conv.groups]
     assert [p.variables for p in good.programs] == [g.size + 1 for g in conv.groups]
     assert all(p.rows == p.rounds for p in good.programs), "one tangent for each call of the oracle"

@@ -8,6 +8,7 @@ import pytest
 import oamip_model as om
 from oamip_model.clock import Deadline, TimeIsUp, expect, finishing, seconds_left, tick, unhurried, within
 from oamip_model.network.ops import Conv2d
+from oamip_model.scoring.asked import as_objects
 from oamip_model.scoring.strategies import ELIMINATION, STRATEGIES
 from oamip_model.solving.searches import SEARCHES
 
@@ -19,7 +20,9 @@ RUNS += [("joint", {"search": search}) for search in SEARCHES]
 @pytest.mark.parametrize(("strategy", "more"), RUNS)
 def test_a_tiny_limit_leaves_scores_that_are_not_proved(strategy, more, problem_of):
     p = problem_of("deep", 1, 4)
-    found = om.score(p.network, p.images, p.labels, strategy=strategy, time_limit=1e-3, tolerance=1e-9, **more)
+    found = om.score(
+        p.network, p.images, p.labels, **as_objects(strategy=strategy, time_limit=1e-3, tolerance=1e-9, **more)
+    )
     assert set(found.by_layer) == {group.name for group in p.network.groups}
     assert found.status in ("feasible", "optimal", "no solution")
     assert not found.interrupted
@@ -40,9 +43,11 @@ def test_a_run_whose_total_time_is_up_says_so_and_goes_on_from_its_store(
     def stop_after_the_first(done, total, line):
         over[0] = over[0] or done >= 1
 
-    stopped = om.score(p.network, p.images, p.labels, total_time_limit=100.0, progress=stop_after_the_first, **asked)
+    stopped = om.score(
+        p.network, p.images, p.labels, **as_objects(total_time_limit=100.0, progress=stop_after_the_first, **asked)
+    )
     over[0] = False
-    whole = om.score(p.network, p.images, p.labels, **asked)
+    whole = om.score(p.network, p.images, p.labels, **as_objects(**asked))
     assert not whole.out_of_time
     if strategy != "joint" and len(p.network.groups) > 1:
         assert stopped.out_of_time
@@ -50,7 +55,7 @@ def test_a_run_whose_total_time_is_up_says_so_and_goes_on_from_its_store(
         assert not stopped.interrupted
         assert not stopped.proved
         assert om.load_scores(stopped.save(tmp_path / "scores.json")).out_of_time
-    fresh = om.score(p.network, p.images, p.labels, **{k: v for k, v in asked.items() if k != "store"})
+    fresh = om.score(p.network, p.images, p.labels, **as_objects(**{k: v for k, v in asked.items() if k != "store"}))
     for name, values in fresh.by_layer.items():
         np.testing.assert_allclose(whole.by_layer[name], values, atol=1e-6)
 
@@ -74,7 +79,7 @@ def test_the_earliest_deadline_counts_and_the_clock_is_looked_at():
 def test_a_total_limit_is_a_number_of_seconds(given, problem_of):
     p = problem_of("dense")
     with pytest.raises(om.InputError, match=r"^total_time_limit: got [^\n]*$"):
-        om.score(p.network, p.images, p.labels, total_time_limit=given)
+        om.score(p.network, p.images, p.labels, run=om.Run(total_time_limit=given))
 
 
 def test_reading_and_building_end_at_the_deadline(problem_of):

@@ -41,11 +41,11 @@ def test_solvers_agree(problem_of, kind, gate, scores, relaxed, loss, sparsity, 
     options = {"gate": gate, "scores": scores, "relaxed": relaxed, "loss": loss, "sparsity": sparsity, "margin": margin}
     found = {}
     for solver in SOLVERS:
-        instance = om.build_instance(p.network, p.images, [label], **options)
+        instance = om.build_instance(p.network, p.images, [label], om.Formulation(**options))
         if solver == "gurobi" and max(compile_arrays(instance).matrix.shape) > 1900:
             continue
         # Gurobi takes tangents that differ by less than 1e-6 for one, and gets no closer than that.
-        found[solver] = om.solve_instance(instance, solver, tolerance=3e-6)
+        found[solver] = om.solve_instance(instance, om.Solver(solver, tolerance=3e-6))
         assert found[solver].status == "optimal", solver
     assert len(found) >= 2
     lowest = min(s.objective for s in found.values())

@@ -43,7 +43,7 @@ def test_optimum_is_that_of_all_binary_scores(kind, problem_of, seed):
             continue
         best = min(WEIGHT * loss_of(loss, o, p.labels) + sparsity_of(p, sparsity, bits) for bits, o in tried)
         instance = p.build(gate=gate, scores="binary", loss=loss, sparsity=sparsity, weight=WEIGHT, margin=MARGIN)
-        found = om.solve_instance(instance, tolerance=1e-7)
+        found = om.solve_instance(instance, om.Solver(tolerance=1e-7))
         assert found.status == "optimal"
         assert found.objective == pytest.approx(best, rel=1e-6, abs=1e-6), (gate, loss, sparsity)
         assert found.bound <= best + 1e-6 * max(1, abs(best))

@@ -11,6 +11,7 @@ from torch import nn
 
 import oamip_model as om
 from oamip_model.formulation import cross_entropy
+from oamip_model.scoring.asked import as_objects
 from oamip_model.solving import gated_logits
 from oamip_model.solving.claims import breach
 from oamip_model.solving.compile import Compiled
@@ -79,9 +80,12 @@ def test_claims_at_unusual_scales_are_right_or_not_made(scale, gate, search):
     images, labels = np.random.default_rng(0).random((4, 3)), np.array([0, 1, 0, 1])
     network = om.read_network(chain(1, scale), input_shape=(3,))
     found = om.score(
-        network, images, labels, strategy="joint", scores="binary", sparsity="mean", gate=gate, search=search,
-        time_limit=2,
-    )  # fmt: skip
+        network,
+        images,
+        labels,
+        method=om.Joint(om.Formulation(scores="binary", sparsity="mean", gate=gate), search=search),
+        solver=om.Solver(time_limit=2),
+    )
 
     def value(bits):
         logits = gated_logits(network, images, {"0": bits[:4], "2": bits[4:]}, "switch")
@@ -113,8 +117,8 @@ def test_a_result_says_how_its_bound_is_known(problem_of):
     p = problem_of("dense", 0)
     given = p.network, p.images, p.labels
     options = {"strategy": "joint", "scores": "binary", "sparsity": "mean", "loss": "hinge"}
-    tree = om.score(*given, search="tree", **options)
-    solver = om.score(*given, **options)
+    tree = om.score(*given, **as_objects(search="tree", **options))
+    solver = om.score(*given, **as_objects(**options))
     assert tree.proved
     assert solver.proved
     assert f"proved optimal ({tree.proof})" in tree.summary()

@@ -11,7 +11,7 @@ from oamip_model.solving.compile import Compiled
 
 def solved(p, relaxation, solver="highs", **options):
     instance = p.build(relaxation=relaxation, sparsity="mean", **options)
-    return instance, om.solve_instance(instance, solver, tolerance=1e-5)
+    return instance, om.solve_instance(instance, om.Solver(solver, tolerance=1e-5))
 
 
 @pytest.mark.parametrize("loss", ["hinge", "cross-entropy", "margin"])

@@ -9,8 +9,9 @@ import pytest
 
 import oamip_model as om
 from oamip_model.errors import InputError
-from oamip_model.formulation import Settings
+from oamip_model.formulation import Formulation
 from oamip_model.scoring import multipliers
+from oamip_model.scoring.asked import as_objects
 from oamip_model.scoring.one_image import OneImage
 from oamip_model.solving import image_cuts
 from oamip_model.solving.compile import Compiled
@@ -27,16 +28,22 @@ CASES = [("subtractive", "continuous", "cross-entropy", "mean"), ("switch", "bin
 def small_programs_too(monkeypatch):
     monkeypatch.setattr(image_cuts, "_WORTH", 0)
     monkeypatch.setattr(multipliers, "_ITERATIONS", 2)
+    monkeypatch.setattr(multipliers, "_FIRST", 30)
+    monkeypatch.setattr(multipliers, "_STEPS", 15)
 
 
 def single(p, settings, solver="highs"):
     bounds = om.compute_bounds(p.network, p.images)
-    return OneImage(p.network, p.images, p.labels, settings, bounds, solver, 1, 0)
+    return OneImage(p.network, p.images, p.labels, settings, bounds, om.Solver(solver))
+
+
+def built(p, settings):
+    return om.build_instance(p.network, p.images, p.labels, settings)
 
 
 def with_cuts(p, settings):
     """An instance that has the cuts of all its images, from the relaxation of the root."""
-    instance = p.build(**vars(settings))
+    instance = built(p, settings)
     state = SolveState(instance, get_backend("highs"), Options(), 1e-5, None)
     state.begin({g.name: np.ones(g.size) for g in p.network.groups})
     relaxation = Relaxation(state)
@@ -54,7 +61,7 @@ def with_cuts(p, settings):
 def test_cuts_hold_for_all_scores_and_leave_the_optimum(kind, problem_of, case):
     gate, scores, loss, sparsity = case
     p = problem_of(kind, 0)
-    settings = Settings(gate, "hull", scores, False, loss, sparsity, 5.0)
+    settings = Formulation(gate=gate, relaxation="hull", scores=scores, loss=loss, sparsity=sparsity)
     instance = with_cuts(p, settings)
     assert {image for image, _ in instance.image_cuts.rows.names} == {0, 1}
     compiled, pick = Compiled(instance), np.random.default_rng(0)
@@ -62,8 +69,8 @@ def test_cuts_hold_for_all_scores_and_leave_the_optimum(kind, problem_of, case):
         flat = pick.uniform(size=p.units) if scores == "continuous" else pick.integers(0, 2, size=p.units).astype(float)
         flat = flat if k else np.ones(p.units)
         assert compiled.arrays.violation(complete_point(compiled, flat)) <= 1e-6
-    found = om.solve_instance(instance, search="tree", tolerance=1e-5)
-    without = om.solve_instance(p.build(**vars(settings)), search="tree", tolerance=1e-5)
+    found = om.solve_instance(instance, om.Solver(tolerance=1e-5), search="tree")
+    without = om.solve_instance(built(p, settings), om.Solver(tolerance=1e-5), search="tree")
     assert found.status == without.status == "optimal"
     assert found.objective == pytest.approx(without.objective, rel=3e-5, abs=1e-6)
 
@@ -72,10 +79,10 @@ def test_cuts_hold_for_all_scores_and_leave_the_optimum(kind, problem_of, case):
 def test_a_tree_with_cuts_finds_the_same_optimum(problem_of, case):
     gate, scores, loss, sparsity = case
     p = problem_of("conv", 4, 3)
-    settings = Settings(gate, "hull", scores, False, loss, sparsity, 5.0)
-    plain, instance = (p.build(**vars(settings)) for _ in range(2))
-    without = om.solve_instance(plain, search="tree", tolerance=1e-4)
-    found = om.solve_instance(instance, search="tree", tolerance=1e-4, image_program=single(p, settings))
+    settings = Formulation(gate=gate, relaxation="hull", scores=scores, loss=loss, sparsity=sparsity)
+    plain, instance = (built(p, settings) for _ in range(2))
+    without = om.solve_instance(plain, om.Solver(tolerance=1e-4), search="tree")
+    found = om.solve_instance(instance, om.Solver(tolerance=1e-4), search="tree", image_program=single(p, settings))
     assert found.status == without.status == "optimal"
     assert found.objective == pytest.approx(without.objective, rel=3e-4)
     assert {image for image, _ in instance.image_cuts.rows.names} == {0, 1, 2}
@@ -83,7 +90,7 @@ def test_a_tree_with_cuts_finds_the_same_optimum(problem_of, case):
 
 def test_a_bound_is_the_least_over_the_scores_of_the_image_alone(problem_of):
     p = problem_of("dense", 0, 2)
-    settings = Settings("switch", "hull", "binary", False, "cross-entropy", "mean", 5.0)
+    settings = Formulation(gate="switch", relaxation="hull", scores="binary", loss="cross-entropy", sparsity="mean")
     pick = np.random.default_rng(1)
     for image in range(2):
         price = pick.normal(size=p.units)
@@ -113,14 +120,18 @@ def root(instance):
 
 def test_with_the_cuts_the_relaxation_proves_no_less(problem_of):
     p = problem_of("dense", 3, 2)
-    settings = Settings("subtractive", "hull", "continuous", False, "cross-entropy", "mean", 5.0)
-    assert root(with_cuts(p, settings)) - root(p.build(**vars(settings))) >= -1e-7
+    settings = Formulation(
+        gate="subtractive", relaxation="hull", scores="continuous", loss="cross-entropy", sparsity="mean"
+    )
+    assert root(with_cuts(p, settings)) - root(built(p, settings)) >= -1e-7
 
 
 def test_the_multipliers_of_all_images_make_up_the_costs(problem_of):
     p = problem_of("dense", 3, 2)
-    settings = Settings("subtractive", "hull", "continuous", False, "cross-entropy", "mean", 5.0)
-    state = SolveState(p.build(**vars(settings)), get_backend("highs"), Options(), 1e-6, None)
+    settings = Formulation(
+        gate="subtractive", relaxation="hull", scores="continuous", loss="cross-entropy", sparsity="mean"
+    )
+    state = SolveState(built(p, settings), get_backend("highs"), Options(), 1e-6, None)
     relaxation = Relaxation(state)
     relaxation.minimise()
     found = image_cuts.ImageCuts(state, relaxation, single(p, settings)).multipliers()
@@ -130,8 +141,10 @@ def test_the_multipliers_of_all_images_make_up_the_costs(problem_of):
 
 def test_rounds_go_on_while_they_pay(problem_of):
     p = problem_of("conv", 4, 3)
-    settings = Settings("subtractive", "hull", "continuous", False, "cross-entropy", "mean", 5.0)
-    state = SolveState(p.build(**vars(settings)), get_backend("highs"), Options(), 1e-6, None)
+    settings = Formulation(
+        gate="subtractive", relaxation="hull", scores="continuous", loss="cross-entropy", sparsity="mean"
+    )
+    state = SolveState(built(p, settings), get_backend("highs"), Options(), 1e-6, None)
     state.begin({g.name: np.ones(g.size) for g in p.network.groups})
     relaxation, oracle, asked = Relaxation(state), single(p, settings), []
 
@@ -159,12 +172,12 @@ def test_rounds_go_on_while_they_pay(problem_of):
 
 def test_a_solver_without_duals_gets_none(problem_of):
     p = problem_of("dense", 2, 2)
-    settings = Settings("subtractive", "hull", "continuous", False, "hinge", "mean", 5.0)
+    settings = Formulation(gate="subtractive", relaxation="hull", scores="continuous", loss="hinge", sparsity="mean")
     try:
         get_backend("cbc").check()
     except om.SolverMissingError:
         pytest.skip("cbc is not here")
-    instance = p.build(**vars(settings))
+    instance = built(p, settings)
     found = om.solve_instance(instance, "cbc", search="tree", image_program=single(p, settings, "cbc"))
     assert found.status == "optimal"
     assert not len(instance.image_cuts)
@@ -180,8 +193,10 @@ def test_interrupted_in_the_program_of_an_image_it_gives_back_what_it_has(proble
         def __call__(self, alone, time_limit):
             raise KeyboardInterrupt
 
-    whole = om.solve_instance(p.build(relaxation="hull"), search="tree", tolerance=1e-6)
-    found = om.solve_instance(p.build(relaxation="hull"), search="tree", tolerance=1e-6, image_program=Pressed())
+    whole = om.solve_instance(p.build(relaxation="hull"), om.Solver(tolerance=1e-6), search="tree")
+    found = om.solve_instance(
+        p.build(relaxation="hull"), om.Solver(tolerance=1e-6), search="tree", image_program=Pressed()
+    )
     assert found.interrupted
     assert found.bound <= whole.objective + 1e-9
     assert found.objective >= whole.bound - 1e-9
@@ -192,13 +207,13 @@ def test_scores_by_a_tree_use_them_unless_told_not_to(problem_of, monkeypatch):
     real = OneImage.__call__
     monkeypatch.setattr(OneImage, "__call__", lambda self, *given: seen.append(given[0].image) or real(self, *given))
     options = {"strategy": "joint", "search": "tree", "sparsity": "mean"}
-    with_cuts = om.score(p.network, p.images, p.labels, **options)
+    with_cuts = om.score(p.network, p.images, p.labels, **as_objects(**options))
     assert set(seen) == {0, 1, 2}
     made = len(seen)
-    without = om.score(p.network, p.images, p.labels, image_cuts=False, **options)
+    without = om.score(p.network, p.images, p.labels, **as_objects(image_cuts=False, **options))
     assert len(seen) == made
     assert with_cuts.objective == pytest.approx(without.objective, rel=3e-4)
     with pytest.raises(InputError, match="image_cuts: got True, but search solver has no use for it, only tree"):
-        om.score(p.network, p.images, p.labels, strategy="joint", image_cuts=True)
-    with pytest.raises(InputError, match="image_cuts: got 1, accepted are True, False and None"):
-        om.score(p.network, p.images, p.labels, image_cuts=1, **options)
+        om.score(p.network, p.images, p.labels, method=om.Joint(search=om.TreeSearch(image_cuts=True)))
+    with pytest.raises(InputError, match="image_cuts: got 1, accepted are True and False"):
+        om.score(p.network, p.images, p.labels, **as_objects(image_cuts=1, **options))

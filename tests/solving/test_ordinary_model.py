@@ -26,7 +26,7 @@ def backend_objective(model):
 def test_solver_factory_finds_the_same_optimum(problem_of, kind, factory):
     p = problem_of(kind, 1, 1)
     instance = p.build(loss="hinge", gate="subtractive")
-    found = om.solve_instance(p.build(loss="hinge", gate="subtractive"), tolerance=1e-7)
+    found = om.solve_instance(p.build(loss="hinge", gate="subtractive"), om.Solver(tolerance=1e-7))
     result = pyo.SolverFactory(factory).solve(instance)
     assert result.solver.termination_condition == pyo.TerminationCondition.optimal
     assert pyo.value(instance.objective) == pytest.approx(found.objective, rel=1e-5, abs=1e-5)
@@ -72,24 +72,24 @@ def test_clones_are_apart(problem_of, touched):
         assert all(row.body is row.body for row in instance.relu_upper.values())
     clone = instance.clone()
     before = compile_arrays(instance)
-    first = om.solve_instance(clone, tolerance=1e-5)
+    first = om.solve_instance(clone, om.Solver(tolerance=1e-5))
     assert first.cuts > 0
     assert len(clone.loss_tangents) == len(instance.loss_tangents) + first.cuts
     for name in ("matrix", "row_lower", "row_upper", "lower", "upper", "cost"):
         mine, theirs = getattr(before, name), getattr(compile_arrays(instance), name)
         assert np.abs(mine - theirs).max() == 0 if name == "matrix" else np.array_equal(mine, theirs)
     assert next(iter(clone.logits.values())).model() is clone
-    assert om.solve_instance(instance, tolerance=1e-5).objective == pytest.approx(first.objective, rel=2e-5)
+    assert om.solve_instance(instance, om.Solver(tolerance=1e-5)).objective == pytest.approx(first.objective, rel=2e-5)
 
 
 def test_fixed_scores_are_respected(problem_of):
     p = problem_of("dense")
-    free = om.solve_instance(p.build(loss="hinge", sparsity="mean"), tolerance=1e-6)
+    free = om.solve_instance(p.build(loss="hinge", sparsity="mean"), om.Solver(tolerance=1e-6))
     instance = p.build(loss="hinge", sparsity="mean")
     name, unit = next(iter(instance.s))
     for value in (0.0, 0.3, 1.0):
         instance.s[name, unit].fix(value)
-        found = om.solve_instance(instance, tolerance=1e-6)
+        found = om.solve_instance(instance, om.Solver(tolerance=1e-6))
         assert found.scores[name][unit] == pytest.approx(value)
         assert found.objective >= free.objective - 1e-6
         assert instance.s[name, unit].fixed
@@ -106,7 +106,7 @@ def test_deactivated_rows_and_components_are_left_out(problem_of):
     instance.hinge_rows.deactivate()
     assert compile_arrays(instance).matrix.shape[0] == everything - len(rows)
     # Without its rows the loss costs nothing.
-    lowest = om.solve_instance(instance, tolerance=1e-6)
+    lowest = om.solve_instance(instance, om.Solver(tolerance=1e-6))
     assert lowest.bound < full
     result = pyo.SolverFactory("appsi_highs").solve(instance)
     assert result.problem.lower_bound == pytest.approx(lowest.bound, abs=1e-6)
@@ -121,10 +121,10 @@ def test_integer_relaxation_is_seen(problem_of):
     assert compile_arrays(instance).is_mip
     pyo.TransformationFactory("core.relax_integer_vars").apply_to(instance)
     assert not compile_arrays(instance).is_mip
-    relaxed = om.solve_instance(instance, tolerance=1e-6)
+    relaxed = om.solve_instance(instance, om.Solver(tolerance=1e-6))
     assert relaxed.objective <= whole + 1e-6
     assert relaxed.status == "optimal"
-    asked = om.solve_instance(p.build(loss="hinge", relaxed=True), tolerance=1e-6)
+    asked = om.solve_instance(p.build(loss="hinge", relaxed=True), om.Solver(tolerance=1e-6))
     assert relaxed.objective == pytest.approx(asked.objective, abs=1e-5)
 
 
@@ -132,15 +132,15 @@ def test_integer_relaxation_is_seen(problem_of):
 def test_linear_constraints_of_a_user_are_kept(problem_of, loss):
     p = problem_of("dense", 1)
     instance = p.build(loss=loss, sparsity="mean", scores="binary")
-    free = om.solve_instance(p.build(loss=loss, sparsity="mean", scores="binary"), tolerance=1e-5)
+    free = om.solve_instance(p.build(loss=loss, sparsity="mean", scores="binary"), om.Solver(tolerance=1e-5))
     kept = round(sum(s.sum() for s in free.scores.values()))
     wanted = kept - 1 if kept else 1
     instance.budget = pyo.Constraint(expr=sum(instance.s.values()) == wanted)
-    found = om.solve_instance(instance, tolerance=1e-5)
+    found = om.solve_instance(instance, om.Solver(tolerance=1e-5))
     assert sum(s.sum() for s in found.scores.values()) == pytest.approx(wanted)
     assert found.objective > free.objective
     instance.budget.deactivate()
-    assert om.solve_instance(instance, tolerance=1e-5).objective == pytest.approx(free.objective, rel=2e-5)
+    assert om.solve_instance(instance, om.Solver(tolerance=1e-5)).objective == pytest.approx(free.objective, rel=2e-5)
 
 
 def test_variables_and_objectives_of_a_user_are_kept(problem_of):
@@ -151,12 +151,12 @@ def test_variables_and_objectives_of_a_user_are_kept(problem_of):
     instance.some = pyo.Constraint(expr=instance.y <= sum(instance.s.values()))
     instance.objective.deactivate()
     instance.mine = pyo.Objective(expr=instance.objective.expr - 10 * instance.y)
-    found = om.solve_instance(instance, tolerance=1e-6)
+    found = om.solve_instance(instance, om.Solver(tolerance=1e-6))
     assert found.status == "optimal"
     assert instance.y.value == 1
     one = p.build(**options)
     one.some = pyo.Constraint(expr=sum(one.s.values()) >= 1)
-    assert found.objective == pytest.approx(om.solve_instance(one, tolerance=1e-6).objective - 10, abs=1e-5)
+    assert found.objective == pytest.approx(om.solve_instance(one, om.Solver(tolerance=1e-6)).objective - 10, abs=1e-5)
     instance.mine.deactivate()
     instance.most = pyo.Objective(expr=-instance.objective.expr, sense=pyo.maximize)
     with pytest.raises(om.InputError, match=r"^objective: is maximised[^\n]*$"):
@@ -174,7 +174,7 @@ def test_nonlinear_constraints_of_a_user_are_refused(problem_of):
 def test_tangents_stay_in_the_model(problem_of, tmp_path):
     instance = problem_of("dense").build()
     images = len(instance.loss_tangents)
-    found = om.solve_instance(instance, tolerance=1e-6)
+    found = om.solve_instance(instance, om.Solver(tolerance=1e-6))
     assert found.cuts > 0
     assert len(instance.loss_tangents) == images + found.cuts
     path = tmp_path / "x.lp"
@@ -182,7 +182,7 @@ def test_tangents_stay_in_the_model(problem_of, tmp_path):
     assert path.read_text().count("_l_loss_tangents(") == images + found.cuts
     # With its tangents the written program has the optimum already.
     assert backend_objective(instance) == pytest.approx(found.objective, rel=2e-6)
-    again = om.solve_instance(instance, tolerance=1e-5)
+    again = om.solve_instance(instance, om.Solver(tolerance=1e-5))
     assert again.cuts <= 2
 
 
@@ -207,7 +207,7 @@ def test_rows_cannot_be_rewritten_in_silence(problem_of):
 def test_values_are_loaded_and_satisfy_every_row(kind, problem_of):
     p = problem_of(kind, 0, 1)
     instance = p.build(loss="hinge", scores="binary")
-    found = om.solve_instance(instance, tolerance=1e-5)
+    found = om.solve_instance(instance, om.Solver(tolerance=1e-5))
     assert pyo.value(instance.objective) == pytest.approx(found.objective)
     for component in instance.component_objects(pyo.Constraint):
         for row in component.values():

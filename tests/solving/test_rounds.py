@@ -49,7 +49,7 @@ def test_infeasible_is_not_believed_where_a_feasible_point_is_known(problem_of: 
 def test_infeasible_is_believed_where_none_is_known(problem_of: Any) -> None:
     p = problem_of("dense", 1)
     wrong = 1 - np.argmax(p.network.replay(p.images), axis=1).clip(0, 1)
-    instance = om.build_instance(p.network, p.images, wrong, loss="margin", margin=1e4, sparsity="mean")
+    instance = om.build_instance(p.network, p.images, wrong, om.Formulation(loss="margin", margin=1e4, sparsity="mean"))
     found = om.solve_instance(instance)
     assert found.status == "infeasible"
     assert found.objective is None

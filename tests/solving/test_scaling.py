@@ -40,13 +40,9 @@ IMAGES, LABELS = np.random.default_rng(0).random((3, 3)), np.array([0, 1, 0])
 def test_a_layer_times_c_and_the_next_one_by_c_changes_no_status_and_no_objective(gate, search, scores):
     if gate == "switch" and scores == "continuous":
         pytest.skip("the gate switch takes binary scores")
-    found = [
-        om.score(
-            network(c), IMAGES, LABELS, strategy="joint", gate=gate, search=search, scores=scores, sparsity="mean",
-            tolerance=1e-7 if scores == "continuous" else 1e-4,
-        )
-        for c in (1.0, *FACTORS)
-    ]  # fmt: skip
+    method = om.Joint(om.Formulation(gate=gate, scores=scores, sparsity="mean"), search=search)
+    solver = om.Solver(tolerance=1e-7 if scores == "continuous" else 1e-4)
+    found = [om.score(network(c), IMAGES, LABELS, method=method, solver=solver) for c in (1.0, *FACTORS)]
     assert {result.status for result in found} == {"optimal"}
     assert [result.objective for result in found] == pytest.approx([found[0].objective] * len(found), rel=1e-6)
 
@@ -54,7 +50,9 @@ def test_a_layer_times_c_and_the_next_one_by_c_changes_no_status_and_no_objectiv
 def test_the_scaled_program_is_the_same_to_rounding():
     programs = []
     for c in (1.0, *FACTORS):
-        arrays = Compiled(om.build_instance(om.read_network(network(c)), IMAGES, LABELS, sparsity="mean")).arrays
+        arrays = Compiled(
+            om.build_instance(om.read_network(network(c)), IMAGES, LABELS, om.Formulation(sparsity="mean"))
+        ).arrays
         programs.append(Scale.of(arrays).program(arrays)[0])
     for other in programs[1:]:
         assert np.abs(other.matrix.toarray() - programs[0].matrix.toarray()).max() <= 1e-9
@@ -69,7 +67,7 @@ def test_points_stay_points_although_small_entries_are_dropped(seed):
     with torch.no_grad():
         for k in (0, 2, 4):
             module[k].weight.mul_(10.0 ** torch.randint(-12, 3, module[k].weight.shape))
-    compiled = Compiled(om.build_instance(om.read_network(module), IMAGES, LABELS, sparsity="mean"))
+    compiled = Compiled(om.build_instance(om.read_network(module), IMAGES, LABELS, om.Formulation(sparsity="mean")))
     scale = Scale.of(compiled.arrays)
     scaled, _ = scale.program(compiled.arrays)
     assert (np.abs(scaled.matrix.data) >= DROPPED).all()

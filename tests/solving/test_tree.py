@@ -48,7 +48,7 @@ def test_binary_scores_by_brute_force(kind, problem_of, number):
         gate=gate, scores="binary", loss=loss, sparsity=sparsity, relaxation=relaxation, weight=WEIGHT,
         margin=0.0 if loss == "margin" else 1.0,
     )  # fmt: skip
-    found = om.solve_instance(instance, search="tree", tolerance=1e-6)
+    found = om.solve_instance(instance, om.Solver(tolerance=1e-6), search="tree")
     if best == np.inf:
         assert found.status == "infeasible"
         return
@@ -63,8 +63,8 @@ def test_binary_scores_by_brute_force(kind, problem_of, number):
 def test_continuous_scores_agree_with_the_solver_and_no_scores_are_better(kind, problem_of, seed, relaxation):
     p, loss = problem_of(kind, seed), "hinge" if seed % 2 else "cross-entropy"
     options = {"loss": loss, "sparsity": "mean", "relaxation": relaxation, "weight": WEIGHT}
-    tree = om.solve_instance(p.build(**options), search="tree", tolerance=1e-5)
-    solver = om.solve_instance(p.build(**options), tolerance=1e-5)
+    tree = om.solve_instance(p.build(**options), om.Solver(tolerance=1e-5), search="tree")
+    solver = om.solve_instance(p.build(**options), om.Solver(tolerance=1e-5))
     assert tree.status == solver.status == "optimal"
     assert tree.objective == pytest.approx(solver.objective, rel=3e-5, abs=1e-7)
     flat = np.concatenate(list(tree.scores.values()))
@@ -98,7 +98,7 @@ def test_other_solvers_take_the_tree_too(problem_of, solver):
 def test_without_time_it_gives_back_its_start(problem_of):
     p = problem_of("dense", 0)
     ones = {g.name: np.ones(g.size) for g in p.network.groups}
-    found = om.solve_instance(p.build(), search="tree", time_limit=1e-9, start=ones)
+    found = om.solve_instance(p.build(), om.Solver(time_limit=1e-9), search="tree", start=ones)
     assert (found.status, found.message) == ("feasible", "time limit")
     assert found.bound is None
     assert found.objective == pytest.approx(cost(p, np.ones(p.units), "subtractive", "cross-entropy", "published"))
@@ -107,7 +107,7 @@ def test_without_time_it_gives_back_its_start(problem_of):
 def test_a_tree_that_is_stopped_has_a_bound_that_holds(problem_of, monkeypatch):
     """Stopped after each number of linear programs in turn: the bound never passes the optimum, and only rises."""
     p = problem_of("conv", 4)
-    whole = om.solve_instance(p.build(relaxation="hull"), search="tree", tolerance=1e-6)
+    whole = om.solve_instance(p.build(relaxation="hull"), om.Solver(tolerance=1e-6), search="tree")
     before, real = -np.inf, Relaxation._run
     for most in range(2, whole.rounds, 11):
 
@@ -117,7 +117,7 @@ def test_a_tree_that_is_stopped_has_a_bound_that_holds(problem_of, monkeypatch):
             return real(self)
 
         monkeypatch.setattr(Relaxation, "_run", few)
-        found = om.solve_instance(p.build(relaxation="hull"), search="tree", tolerance=1e-6)
+        found = om.solve_instance(p.build(relaxation="hull"), om.Solver(tolerance=1e-6), search="tree")
         assert found.interrupted
         assert found.objective >= whole.bound - 1e-9
         bound = -np.inf if found.bound is None else found.bound
@@ -127,7 +127,7 @@ def test_a_tree_that_is_stopped_has_a_bound_that_holds(problem_of, monkeypatch):
 
 def test_a_solver_that_fails_on_a_node_leaves_its_bound_open(problem_of, monkeypatch):
     p = problem_of("conv", 4)
-    whole = om.solve_instance(p.build(relaxation="hull"), search="tree", tolerance=1e-6)
+    whole = om.solve_instance(p.build(relaxation="hull"), om.Solver(tolerance=1e-6), search="tree")
     real, unproved = Relaxation.minimise, 0
     for most in range(1, whole.rounds, 11):
 
@@ -135,7 +135,7 @@ def test_a_solver_that_fails_on_a_node_leaves_its_bound_open(problem_of, monkeyp
             return (None, -np.inf) if self.count >= most else real(self)
 
         monkeypatch.setattr(Relaxation, "minimise", broken)
-        found = om.solve_instance(p.build(relaxation="hull"), search="tree", tolerance=1e-6)
+        found = om.solve_instance(p.build(relaxation="hull"), om.Solver(tolerance=1e-6), search="tree")
         assert found.bound is None or found.bound <= whole.objective + 1e-9
         if found.status != "optimal":
             assert (found.status, "failed" in found.message) == ("feasible", True)
@@ -147,14 +147,14 @@ def test_the_instance_keeps_the_rows_that_the_tree_ended_with(problem_of):
     p = problem_of("dense", 1)
     instance = p.build(relaxation="hull")
     before = len(instance.loss_tangents.rows.names)
-    found = om.solve_instance(instance, search="tree", tolerance=1e-5)
+    found = om.solve_instance(instance, om.Solver(tolerance=1e-5), search="tree")
     names = instance.loss_tangents.rows.names
     assert len(names) > before
     assert len(set(names)) == len(names)
     compiled = Compiled(instance)
     x = complete_point(compiled, np.concatenate(list(found.scores.values())))
     assert compiled.arrays.violation(x) <= 1e-6
-    again = om.solve_instance(instance, tolerance=1e-5)
+    again = om.solve_instance(instance, om.Solver(tolerance=1e-5))
     assert again.objective == pytest.approx(found.objective, rel=3e-5)
 
 

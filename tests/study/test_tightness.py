@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import csv
 import sys
+from dataclasses import replace
 
 import pytest
 
 import oamip_model as om
+from oamip_model.checks import by_class
 from oamip_model.study import run as study_run
 from oamip_model.study.cells import cells_of
 
 QUICK = {"heuristic_limit": 0.3}
+
+
+def study(networks, images, labels, **options):
+    """The study of options by name, of whichever object has them."""
+    parts = (om.study.Grid, om.study.Objective, om.Solver, om.Run)
+    values, left = by_class(parts, options)
+    assert not left
+    grid, objective, solver, run = (part(**values[part]) for part in parts)
+    return om.study.tightness(networks, images, labels, grid, objective=objective, solver=solver, run=run)
 
 
 @pytest.fixture
@@ -38,7 +49,7 @@ def measured(monkeypatch):
 
 def test_rows_are_ordered_by_tightness_and_agree_on_the_optimum(tiny):
     bounds = ["interval", "mip", "lp-cutoff"]
-    found = om.study.tightness(*tiny, gates=["subtractive", "switch"], bounds=bounds, time_limit=60.0, **QUICK)
+    found = study(*tiny, gates=["subtractive", "switch"], bounds=bounds, time_limit=60.0, **QUICK)
     assert len(found.rows) == found.planned == 18
     assert (found.found, found.interrupted) == (0, False)
     by = {(r.gate, r.bounds, r.relaxation): r for r in found.rows}
@@ -59,14 +70,14 @@ def test_rows_are_ordered_by_tightness_and_agree_on_the_optimum(tiny):
 
 def test_a_row_describes_the_program_that_is_built(tiny):
     networks, images, labels = tiny
-    row = om.study.tightness(*tiny, relaxations=["partition-2"], bounds=["crown"], weight=2.0, **QUICK).rows[0]
-    options = {"relaxation": "partition-2", "bounds": "crown", "sparsity": "mean", "weight": 2.0}
-    instance = om.build_instance(networks["deep"], images, labels, **options)
+    row = study(*tiny, relaxations=["partition-2"], bounds=["crown"], weight=2.0, **QUICK).rows[0]
+    program = om.Formulation(relaxation="partition-2", sparsity="mean", weight=2.0)
+    instance = om.build_instance(networks["deep"], images, labels, program, bounds="crown")
     arrays = om.compile_arrays(instance)
     assert (row.rows, row.columns, row.nonzeros) == (*arrays.matrix.shape, arrays.matrix.nnz)
     assert row.binaries == int(arrays.integral.sum())
     assert (row.status, row.objective, row.solve_seconds) == (None, None, None)
-    relaxed = om.build_instance(networks["deep"], images, labels, relaxed=True, **options)
+    relaxed = om.build_instance(networks["deep"], images, labels, replace(program, relaxed=True), bounds="crown")
     assert row.cut_bound == pytest.approx(om.solve_instance(relaxed).bound, abs=1e-6)
     gated = instance.layout.value.gated
     numbers = [*gated.upper[gated.state >= 0], *(gated.scale - gated.lower)[gated.state >= 0]]
@@ -78,26 +89,26 @@ def test_a_study_goes_on_where_ctrl_c_or_a_kill_stopped_it(tiny, measured, tmp_p
     store = tmp_path / "rows.jsonl"
     options = {"relaxations": ["big-m"], "bounds": ["interval", "crown", "lp"], "store": store, **QUICK}
     stop.append("crown")
-    stopped = om.study.tightness(*tiny, **options)
+    stopped = study(*tiny, **options)
     assert (stopped.interrupted, len(stopped.rows), stopped.planned) == (True, 1, 3)
     stop.clear()
     with store.open("a") as file:
         file.write('{"key": "a row that a kill cut sh')
     seen.clear()
-    whole = om.study.tightness(*tiny, **options)
+    whole = study(*tiny, **options)
     assert [cell.bounds for cell in seen] == ["crown", "lp"]
     assert (whole.interrupted, len(whole.rows), whole.found) == (False, 3, 1)
     assert whole.rows[0] == stopped.rows[0]
     seen.clear()
-    again = om.study.tightness(*tiny, **options)
+    again = study(*tiny, **options)
     assert (seen, again.found) == ([], 3)
     assert again.rows == whole.rows
-    other = om.study.tightness(*tiny, **(options | {"weight": 1.0}))
+    other = study(*tiny, **(options | {"weight": 1.0}))
     assert other.found == 0
 
 
 def test_rows_come_back_from_csv_and_parquet(tiny, tmp_path):
-    found = om.study.tightness(*tiny, relaxations=["big-m"], bounds=["interval", "crown"], **QUICK)
+    found = study(*tiny, relaxations=["big-m"], bounds=["interval", "crown"], **QUICK)
     found.save_csv(tmp_path / "rows.csv")
     with (tmp_path / "rows.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -111,7 +122,7 @@ def test_rows_come_back_from_csv_and_parquet(tiny, tmp_path):
 
 def test_a_picture_needs_rows_and_matplotlib(tiny, tmp_path):
     pytest.importorskip("matplotlib")
-    found = om.study.tightness(*tiny, relaxations=["big-m"], bounds=["interval"], time_limit=30.0, **QUICK)
+    found = study(*tiny, relaxations=["big-m"], bounds=["interval"], time_limit=30.0, **QUICK)
     found.plot(tmp_path / "gaps.png")
     assert (tmp_path / "gaps.png").read_bytes().startswith(b"\x89PNG")
     empty = om.study.Tightness((), {}, 1, 0, "none")
@@ -130,17 +141,20 @@ def test_parquet_says_what_it_needs(monkeypatch):
 
 
 def test_the_published_gate_has_one_cell(tiny):
-    cells = cells_of(["a"], ["published", "switch"], ["big-m", "hull"], ["interval", "lp"])
+    cells = cells_of(
+        ["a"],
+        om.study.Grid(gates=["published", "switch"], relaxations=["big-m", "hull"], bounds=["interval", "lp"]),
+    )
     assert [(c.relaxation, c.bounds) for c in cells if c.gate == "published"] == [("big-m", "interval")]
     assert len(cells) == 5
-    row = om.study.tightness(*tiny, gates=["published"], relaxations=["big-m"], bounds=["interval"], **QUICK).rows[0]
+    row = study(*tiny, gates=["published"], relaxations=["big-m"], bounds=["interval"], **QUICK).rows[0]
     assert (row.gate, row.heuristic_seconds) == ("published", None)
 
 
 @pytest.mark.parametrize(
     ("options", "culprit"),
     [
-        ({"gates": ["guess"]}, "gates: got 'guess'"),
+        ({"gates": ["guess"]}, "gates: got ['guess']"),
         ({"gates": "switch"}, "gates: got 'switch', accepted are different ones"),
         ({"relaxations": ["hull", "hull"]}, "relaxations: got"),
         ({"bounds": []}, "bounds: got"),
@@ -160,4 +174,4 @@ def test_bad_options_are_named(tiny, options, culprit):
     networks, images, labels = tiny
     asked = dict(options)
     with pytest.raises(om.InputError, match=f"^{culprit}[^\n]*$"):
-        om.study.tightness(asked.pop("networks", networks), images, labels, **asked, **QUICK)
+        study(asked.pop("networks", networks), images, labels, **asked, **QUICK)

@@ -11,9 +11,10 @@ from replays import KINDS, assert_within, gates, passes
 import oamip_model as om
 from oamip_model.bounds import interval_bounds
 from oamip_model.formulation import cross_entropy, hinge, sparsity_weights
-from oamip_model.formulation.objective import published_sparsity
+from oamip_model.formulation.sparsities import sparsity_named
+from oamip_model.formulation.sparsities.published import published_sparsity
 from oamip_model.tightening import compute_bounds, lp
-from oamip_model.tightening.limit import limits_of, sparsity_of
+from oamip_model.tightening.limit import limits_of
 
 SEEDS = st.integers(0, 100_000)
 
@@ -88,7 +89,7 @@ def test_the_optimum_up_to_the_cutoff_is_that_of_trying_every_score(problem_of, 
         bounds = compute_bounds(p.network, p.images, "lp", cutoff=known)
         program = p.build(gate=gate, scores="binary", loss=loss, sparsity=rule, bounds=bounds)
         # Finer tolerances make HiGHS 1.15.1 call one of these feasible programs infeasible.
-        found = om.solve_instance(program, tolerance=1e-5)
+        found = om.solve_instance(program, om.Solver(tolerance=1e-5))
         assert found.status == "optimal"
         assert found.objective == pytest.approx(best, rel=2e-5, abs=2e-5)
 
@@ -115,14 +116,19 @@ def test_a_cutoff_that_no_scores_reach_is_said(problem_of):
     p = problem_of("dense")
     for objective, jobs in ((-0.5, 1), (1e-4, 1), (1e-4, 2)):
         with pytest.raises(om.InputError, match=r"^cutoff: got [^\n]*, but no scores have an objective as low$"):
-            compute_bounds(p.network, p.images, "lp", jobs=jobs, cutoff=om.Cutoff(objective, p.labels, sparsity="mean"))
+            compute_bounds(
+                p.network,
+                p.images,
+                om.Tightening("lp", jobs=jobs),
+                cutoff=om.Cutoff(objective, p.labels, sparsity="mean"),
+            )
 
 
 def test_a_program_proves_no_more_than_the_cutoff_of_its_bounds(problem_of, monkeypatch):
     """Here the bounds come from a cutoff below the optimum, which a program of bounds did not notice."""
     p = problem_of("dense", 0)
     options = {"scores": "binary", "sparsity": "mean"}
-    true = om.solve_instance(p.build(**options), tolerance=1e-6)
+    true = om.solve_instance(p.build(**options), om.Solver(tolerance=1e-6))
     low = true.objective - 0.3
     free = compute_bounds(p.network, p.images, "lp")
     told = []
@@ -134,7 +140,7 @@ def test_a_program_proves_no_more_than_the_cutoff_of_its_bounds(problem_of, monk
         bounds = lp.replace(free, upper=upper, cutoff=om.Cutoff(low, p.labels, sparsity="mean"))
         if shrink:
             bounds = lp.replace(bounds, lower=tuple(np.minimum(a, b) for a, b in zip(free.lower, upper, strict=True)))
-        found = om.solve_instance(p.build(**options, bounds=bounds), tolerance=1e-6)
+        found = om.solve_instance(p.build(**options, bounds=bounds), om.Solver(tolerance=1e-6))
         assert found.bound is None or found.bound <= low + 1e-9
         assert found.status in ("feasible", "no solution")
         told.append(found)
@@ -149,7 +155,7 @@ def test_the_row_of_the_sparsity_is_the_sparsity(random_problem, rule):
     from oamip_model.solving.registry import get_backend
 
     p, pick = random_problem("residual", 5), np.random.default_rng(5)
-    row = sparsity_of(p.network, rule)
+    row = sparsity_named(rule).row(p.network)
     for _ in range(5):
         flat = pick.uniform(size=p.units)
         cost = np.concatenate([row.scores, row.columns])
@@ -209,4 +215,4 @@ def test_bounds_of_another_objective_do_not_fit(problem_of, tmp_path, change, cu
     labels = (p.labels + 1) % p.network.classes if "labels" in change else p.labels
     own = {"sparsity": "mean"} | {k: v for k, v in change.items() if k != "labels"}
     with pytest.raises(om.InputError, match=f"^bounds: computed with a cutoff for {culprit}$"):
-        om.build_instance(p.network, p.images, labels, bounds=bounds, **own)
+        om.build_instance(p.network, p.images, labels, om.Formulation(**own), bounds=bounds)

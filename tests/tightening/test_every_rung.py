@@ -11,6 +11,7 @@ from replays import assert_within, gates, passes
 
 import oamip_model as om
 from oamip_model.bounds import interval_bounds
+from oamip_model.scoring.asked import as_objects
 from oamip_model.tightening import BOUND_METHODS, compute_bounds
 
 
@@ -55,4 +56,4 @@ def test_bounds_of_another_program_are_refused_by_score(problem_of, method, chan
     if change == "epsilon":
         options = {"gate": "published", "epsilon": 2e-5}
     with pytest.raises(om.InputError, match=f"^bounds: computed for {change} [^\n]*$"):
-        om.score(network, images, p.labels, strategy="joint", bounds=bounds, **options)
+        om.score(network, images, p.labels, **as_objects(strategy="joint", bounds=bounds, **options))

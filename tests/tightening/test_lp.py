@@ -112,7 +112,7 @@ def test_tightening_changes_no_integer_optimum(problem_of, kind, gate, method):
     )
     bounds = compute_bounds(p.network, p.images, method)
     found = om.solve_instance(
-        p.build(gate=gate, scores="binary", loss="hinge", sparsity="mean", bounds=bounds), tolerance=1e-7
+        p.build(gate=gate, scores="binary", loss="hinge", sparsity="mean", bounds=bounds), om.Solver(tolerance=1e-7)
     )
     assert found.status == "optimal"
     assert found.objective == pytest.approx(best, rel=1e-6, abs=1e-6)
@@ -125,7 +125,7 @@ def test_tightening_changes_no_optimum_over_continuous_scores(problem_of, kind, 
     options = {"gate": "subtractive", "loss": "hinge", "sparsity": "mean"}
     found = [
         om.solve_instance(
-            p.build(**options, bounds=compute_bounds(p.network, p.images, method)), tolerance=1e-7
+            p.build(**options, bounds=compute_bounds(p.network, p.images, method)), om.Solver(tolerance=1e-7)
         ).objective
         for method in ("interval", "crown", "lp")
     ]
@@ -134,7 +134,7 @@ def test_tightening_changes_no_optimum_over_continuous_scores(problem_of, kind, 
 
 def test_processes_give_what_one_process_gives(problem_of):
     p = problem_of("conv", 0, 2)
-    one, two = (compute_bounds(p.network, p.images, "lp", jobs=jobs) for jobs in (1, 2))
+    one, two = (compute_bounds(p.network, p.images, om.Tightening("lp", jobs=jobs)) for jobs in (1, 2))
     for k in range(len(p.network.layers)):
         np.testing.assert_array_equal(one.upper[k], two.upper[k])
         np.testing.assert_array_equal(one.lower[k], two.lower[k])
@@ -148,9 +148,9 @@ def test_another_solver_gives_the_same_bounds_or_is_refused(problem_of):
             continue
         if info.name in ("scip", "cbc"):
             with pytest.raises(om.InputError, match=f"^solver: {info.name} gives no duals"):
-                compute_bounds(p.network, p.images, "lp", solver=info.name)
+                compute_bounds(p.network, p.images, om.Tightening("lp", solver=info.name))
         else:
-            found = compute_bounds(p.network, p.images, "lp", solver=info.name)
+            found = compute_bounds(p.network, p.images, om.Tightening("lp", solver=info.name))
             for mine, theirs in zip(highs.upper, found.upper, strict=True):
                 np.testing.assert_allclose(mine, theirs, atol=1e-6)
 

@@ -101,7 +101,9 @@ def test_tightening_changes_no_integer_optimum(problem_of, kind, gate):
     p = problem_of(kind, 1, 1)
     options = {"gate": gate, "scores": "binary", "loss": "hinge", "sparsity": "mean"}
     found = [
-        om.solve_instance(p.build(**options, bounds=compute_bounds(p.network, p.images, m)), tolerance=1e-7).objective
+        om.solve_instance(
+            p.build(**options, bounds=compute_bounds(p.network, p.images, m)), om.Solver(tolerance=1e-7)
+        ).objective
         for m in ("interval", "mip")
     ]
     assert found[0] == pytest.approx(found[1], rel=1e-6, abs=1e-6)

@@ -141,7 +141,7 @@ def test_images_held_out_are_not_trained_on(noise):
 def test_masked_units_stay_exactly_zero(noise):
     module = om.make_network("dense-8-6", (6,), 3)
     scores = {"fc1": [0, 1] * 4, "fc2": [1, 0, 1] * 2}
-    masked = om.prune(module, scores, threshold=0.5, mode="mask", input_shape=(6,))
+    masked = om.prune(module, scores, threshold=0.5, mode="mask", network=om.read_network(module, (6,)))
     before = masked.fc1.weight[1].clone()
     om.train(masked, *noise, epochs=3, optimizer="sgd", learning_rate=0.1, weight_decay=0.1)
     masked(torch.zeros(1, 6))

@@ -10,6 +10,7 @@ from oamip_benchmarks.experiments.cells import Cell, Plain
 from oamip_benchmarks.experiments.sources import training_images
 from oamip_model.data.choose import per_class
 from oamip_model.errors import InputError
+from oamip_model.scoring.asked import as_objects
 from oamip_model.scoring.store import key_of
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def make_scores(
         if tell is not None:
             tell(f"scoring {done}/{total}: {line}")
 
-    scores = om.score(network, images, seed=seed, progress=told, **rule["score"])
+    scores = om.score(network, images, **as_objects(seed=seed, progress=told, **rule["score"]))
     if scores.interrupted:
         raise KeyboardInterrupt
     return scores

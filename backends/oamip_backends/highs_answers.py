@@ -1,0 +1,88 @@
+"""What HiGHS says at the end of a solve: its status, its point, its duals, and how far these prove an optimum."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from oamip_backends.certificate import dual_bound
+from oamip_backends.common import Outcome
+from oamip_backends.handover import Limits
+from oamip_model.solving.protocol import Array, Arrays, Status, append_rows
+
+LIMITS = Limits("highs", dropped=1e-12, largest=1e15, largest_cost=1e20)
+"""1e-12 is the least that its option small_matrix_value takes; seen with 1.15.1, what is not above it is left out."""
+
+PROVED = 1e-6
+"""How far from its objective, relative or absolute below 1, the bound that duals prove may lie."""
+
+
+def read(library: Any, highs: Any, run_status: Any, is_mip: bool) -> Outcome:
+    """What HiGHS said of a solve that ended with this status of its run."""
+    model, info, kinds = highs.getModelStatus(), highs.getInfo(), library.HighsModelStatus
+    nodes = int(info.mip_node_count) if is_mip and info.valid and info.mip_node_count >= 0 else None
+    outcome = Outcome(Status.ERROR, nodes=nodes)
+    if run_status == library.HighsStatus.kError:
+        outcome.message = f"HiGHS failed with model status {highs.modelStatusToString(model)}"
+        return outcome
+    early = (kinds.kTimeLimit, kinds.kInterrupt, kinds.kHighsInterrupt, kinds.kIterationLimit, kinds.kSolutionLimit)
+    if model in (kinds.kOptimal, kinds.kModelEmpty):
+        outcome.status = Status.OPTIMAL
+    elif model in early:
+        outcome.status = Status.FEASIBLE
+        outcome.timed_out = bool(model == kinds.kTimeLimit)
+    elif model == kinds.kInfeasible:
+        outcome.status = Status.INFEASIBLE
+        outcome.ray = None if is_mip else _ray(library, highs)
+    elif model == kinds.kUnbounded:
+        outcome.status = Status.UNBOUNDED
+    elif model == kinds.kUnboundedOrInfeasible:
+        outcome.unclear = True
+    else:
+        outcome.message = f"HiGHS ended with model status {highs.modelStatusToString(model)}"
+    if outcome.status in (Status.OPTIMAL, Status.FEASIBLE):
+        _read_point(library, highs, outcome, is_mip)
+    return outcome
+
+
+def _ray(library: Any, highs: Any) -> Array | None:
+    status, there, values = highs.getDualRay()
+    fits = status == library.HighsStatus.kOk and there
+    return np.array(values, dtype=np.float64) if fits else None
+
+
+def _read_point(library: Any, highs: Any, outcome: Outcome, is_mip: bool) -> None:
+    solution, info = highs.getSolution(), highs.getInfo()
+    if info.primal_solution_status == int(library.SolutionStatus.kSolutionStatusFeasible):
+        outcome.x = np.array(solution.col_value)
+    if is_mip:
+        outcome.bound = float(info.mip_dual_bound)
+    elif outcome.status is Status.OPTIMAL:
+        outcome.bound = float(info.objective_function_value)
+        outcome.row_duals = np.array(solution.row_dual) if solution.dual_valid else None
+
+
+def prove(outcome: Outcome, program: Arrays, cuts: Sequence[Arrays]) -> None:
+    """Keep the optimum of a linear program that HiGHS left something out of only as far as its duals prove it.
+
+    program, cuts: the program, and others with the same columns whose rows hold as well.
+    """
+    if outcome.status is not Status.OPTIMAL or outcome.x is None:
+        return
+    if not any(_left_out(part) for part in (program, *cuts)):
+        return
+    for cut in cuts:
+        program = append_rows(program, cut.matrix, cut.row_lower, cut.row_upper)
+    duals = np.zeros(program.matrix.shape[0]) if outcome.row_duals is None else outcome.row_duals
+    objective = program.objective(outcome.x)
+    outcome.bound = dual_bound(program, program.sense * duals)
+    if not program.sense * (objective - outcome.bound) <= PROVED * max(1.0, abs(objective)):
+        outcome.status = Status.FEASIBLE
+        outcome.message = f"HiGHS claims an optimum of {objective!r}, but its duals prove {outcome.bound!r} only"
+
+
+def _left_out(arrays: Arrays) -> bool:
+    size = np.abs(arrays.matrix.data)
+    return bool(((size <= LIMITS.dropped) & (size > 0)).any())

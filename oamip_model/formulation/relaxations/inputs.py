@@ -1,0 +1,44 @@
+"""The pre-activations of gated ReLUs, term by term.
+
+Relaxations that look into them need it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from oamip_model.formulation.layout import Index, Layout
+from oamip_model.network.ops import Array
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The terms of the pre-activations of gated ReLUs.
+
+    There is one entry for each non-zero weight.
+
+    row: entry of :class:`Gated`; column: of the variables s, a, h in turn; weight; low, high: least and most of weight
+    times variable; constant: (gated,) the pre-activation without its terms.
+    """
+
+    row: Index
+    column: Index
+    weight: Array
+    low: Array
+    high: Array
+    constant: Array
+
+    @classmethod
+    def of(cls, layout: Layout) -> Inputs:
+        """The terms of a layout's gated ReLUs, row by row."""
+        rows = layout.pre_rows.take(layout.gated.pre)
+        terms = rows.matrix.tocoo()
+        least = np.concatenate([layout.score_lower, layout.pre_lower, layout.act_lower])[terms.col]
+        most = np.concatenate([np.ones(len(layout.unit)), layout.pre_upper, layout.act_upper])[terms.col]
+        one, other = terms.data * least, terms.data * most
+        return cls(
+            terms.row.astype(np.int64), terms.col.astype(np.int64), terms.data,
+            np.minimum(one, other), np.maximum(one, other), rows.constant,
+        )  # fmt: skip

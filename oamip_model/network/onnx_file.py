@@ -1,0 +1,129 @@
+"""ONNX files as messages: nothing outside their folder is read, and no tensor is larger than what is stored of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any, Final
+
+import onnx
+from google.protobuf.message import DecodeError, Message
+from onnx.external_data_helper import load_external_data_for_model
+
+from oamip_model.errors import InputError
+from oamip_model.read import check_regular, read_bytes
+
+_LARGEST: Final = 2**31
+"""Bytes that one message can have; larger networks keep their weights in other files."""
+_NODES: Final = 10**6
+_NESTED: Final = 50
+"""Levels of functions that call functions."""
+
+
+def load_model(path: Path) -> onnx.ModelProto:
+    """Loads the model in a file, with the weights that other files of its folder hold.
+
+    Raises InputError for what is no such message, weights outside the folder, tensors that are not stored in full, and
+    functions that call one another without end; also whatever onnx raises.
+    """
+    where = f"network: {path}"
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(read_bytes(path, where, _LARGEST))
+    except DecodeError:
+        raise InputError(f"{where} cannot be read as an ONNX model, it is damaged or something else") from None
+    folder = path.parent.resolve()
+    for tensor in _tensors(model):
+        _check_tensor(tensor, folder, where)
+    load_external_data_for_model(model, str(folder))
+    if model.functions:
+        _check_calls(model, where)
+        model = onnx.inliner.inline_local_functions(model)
+    return model
+
+
+def _messages(message: Message) -> Iterator[Message]:
+    """Yields a message and all that are within it."""
+    waiting: list[Message] = [message]
+    while waiting:
+        at = waiting.pop()
+        yield at
+        for field, value in at.ListFields():
+            if field.message_type is not None:
+                waiting.extend([value] if isinstance(value, Message) else value)
+
+
+def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    return (message for message in _messages(model) if isinstance(message, onnx.TensorProto))
+
+
+def _check_tensor(tensor: onnx.TensorProto, folder: Path, where: str) -> None:
+    """Checks that the numbers that a tensor declares are there, in the message or in a file of its folder."""
+    what = f"{where} cannot be read: its tensor {_shown(tensor.name)}"
+    count = math.prod(tensor.dims)
+    if min(tensor.dims, default=0) < 0:
+        raise InputError(f"{what} has shape {tuple(tensor.dims)}")
+    stored = tensor.ByteSize()
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        stored = _external_bytes(tensor, folder, what)
+    # Of the smallest numbers there are, two fit into a byte.
+    if count > 2 * stored:
+        raise InputError(f"{what} has shape {tuple(tensor.dims)}, but the file holds {stored} bytes for it")
+
+
+def _external_bytes(tensor: onnx.TensorProto, folder: Path, what: str) -> int:
+    """How many bytes of another file a tensor takes, which must be in the model's folder."""
+    told = {entry.key: entry.value for entry in tensor.external_data}
+    location = told.get("location", "")
+    steps = PurePosixPath(location).parts
+    if (
+        not location
+        or not location.isprintable()
+        or "\\" in location
+        or PurePosixPath(location).is_absolute()
+        or PureWindowsPath(location).drive
+        or ".." in steps
+    ):
+        raise InputError(f"{what} is in the file {_shown(location)}; accepted are files in the folder of the network")
+    path = folder / location
+    if not path.resolve().is_relative_to(folder):
+        raise InputError(f"{what} is in the file {location}, a link that leaves the folder of the network")
+    size = check_regular(path, f"{what} is in the file {location}, which")
+    try:
+        offset = int(told.get("offset", "0"))
+        length = int(told.get("length", str(size - offset)))
+    except ValueError:
+        raise InputError(f"{what} is at no numbered place of the file {location}") from None
+    if offset < 0 or length < 0 or offset + length > size:
+        raise InputError(f"{what} is at bytes {offset} to {offset + length} of {location}, which has {size}")
+    return length
+
+
+def _check_calls(model: onnx.ModelProto, where: str) -> None:
+    """Checks that a model is of moderate size once the functions that it defines are written out."""
+    known = {(function.domain, function.name): function for function in model.functions}
+
+    @cache
+    def size(key: tuple[str, str], depth: int) -> int:
+        if depth > _NESTED:
+            raise InputError(f"{where}: its function {_shown(key[1])} calls functions without end")
+        return nodes(known[key].node, depth)
+
+    def nodes(given: Any, depth: int) -> int:
+        found = 0
+        for node in given:
+            key = (node.domain, node.op_type)
+            inner = (entry for attribute in node.attribute for entry in (attribute.g, *attribute.graphs))
+            found += size(key, depth + 1) if key in known else 1
+            found += sum(nodes(graph.node, depth) for graph in inner)
+        if found > _NODES:
+            raise InputError(f"{where} has more than {_NODES} operators when its functions are written out")
+        return found
+
+    nodes(model.graph.node, 0)
+
+
+def _shown(name: str) -> str:
+    return name if name.isprintable() and 0 < len(name) < 80 else repr(name)[:80]

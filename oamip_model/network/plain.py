@@ -1,0 +1,84 @@
+"""Modules as they compute: wrappers and reparametrisations taken off, so that layers and weights are plain ones."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+from torch.nn.utils import prune as torch_prune
+from torch.nn.utils.spectral_norm import SpectralNorm, remove_spectral_norm
+from torch.nn.utils.weight_norm import WeightNorm, remove_weight_norm
+
+_WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, torch.optim.swa_utils.AveragedModel)
+_OLD_NORMS = (WeightNorm, SpectralNorm)
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """The module within DataParallel, DistributedDataParallel, AveragedModel and what torch.compile puts around it.
+
+    Example:
+        >>> type(unwrapped(nn.DataParallel(nn.Linear(2, 1)))).__name__
+        'Linear'
+    """
+    while True:
+        inner = getattr(module, "_orig_mod", None)
+        inner = module.module if isinstance(module, _WRAPPERS) else inner
+        if not isinstance(inner, nn.Module):
+            return module
+        module = inner
+
+
+def deep_copy(module: nn.Module) -> nn.Module:
+    """A deep copy, of modules too whose weights are computed from others, which copy.deepcopy refuses."""
+    with torch.no_grad():
+        for part in module.modules():
+            for hook in part._forward_pre_hooks.values():
+                if isinstance(hook, (torch_prune.BasePruningMethod, *_OLD_NORMS)) and not part.training:
+                    hook(part, None)  # the weight as it is now
+    attributes = [value for part in module.modules() for value in vars(part).values()]
+    memo = {id(t): t.detach().clone() for t in attributes if isinstance(t, torch.Tensor)}
+    return copy.deepcopy(module, memo)
+
+
+def with_plain_weights(module: nn.Module) -> nn.Module:
+    """The module, changed in place: weight norm, spectral norm and parametrisations become the weights they give.
+
+    Masks of torch.nn.utils.prune stay.
+    """
+    for part in list(module.modules()):
+        for hook in list(part._forward_pre_hooks.values()):
+            if isinstance(hook, WeightNorm):
+                remove_weight_norm(part, hook.name)
+            elif isinstance(hook, SpectralNorm):
+                remove_spectral_norm(part, hook.name)
+        if parametrize.is_parametrized(part):
+            _remove_parametrizations(part)
+    return module
+
+
+def _remove_parametrizations(part: nn.Module) -> None:
+    # Not torch's own way, which changes the class, and with it the module that this one is a copy of.
+    values = {}
+    for name, made in part._modules["parametrizations"].named_children():  # type: ignore[union-attr]
+        flags = [p.requires_grad for p in made.parameters(recurse=False)]
+        with torch.no_grad():
+            values[name] = (getattr(part, name).detach().clone(), flags)
+    part.__class__ = parametrize.type_before_parametrizations(part)
+    del part._modules["parametrizations"]
+    for name, (value, flags) in values.items():
+        if flags:
+            part.register_parameter(name, nn.Parameter(value, any(flags)))
+        else:
+            part.register_buffer(name, value)
+
+
+def hooked(module: nn.Module) -> Iterator[str]:
+    """Names of the layers with a hook of the user's own around their forward pass."""
+    known = (torch_prune.BasePruningMethod, *_OLD_NORMS)
+    for name, part in module.named_modules():
+        hooks = [*part._forward_hooks.values(), *part._forward_pre_hooks.values()]
+        if any(not isinstance(hook, known) for hook in hooks):
+            yield name

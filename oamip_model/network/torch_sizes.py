@@ -1,0 +1,66 @@
+"""How large the tensors of an exported program are, by running it without numbers, before it is run with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from oamip_model.network.graph import MOST, refuse, room_for
+
+_BATCH, _LARGEST_BATCH = 2, 1024
+"""Images of a batch whose number is open, and of the largest one."""
+
+
+def check_sizes(program: torch.export.ExportedProgram) -> None:
+    """Checks that no tensor that a program of a file works out is far larger than what the file holds.
+
+    Raises InputError naming the first operator that gives one.
+    """
+    signature = program.graph_signature
+    names = signature.inputs_to_parameters | signature.inputs_to_buffers | signature.inputs_to_lifted_tensor_constants
+    stored = {**program.state_dict, **program.constants}
+    held = {source: stored[name] for source, name in names.items() if isinstance(stored.get(name), torch.Tensor)}
+    # In a mode of its own: in the program's, whatever is found out of the batch here would be a condition on it.
+    mode = FakeTensorMode()
+    inputs, batch = [], 1
+    for node in program.graph.nodes:
+        if node.op != "placeholder":
+            continue
+        value = node.meta.get("val")
+        if node.name in held:
+            value = mode.from_tensor(held[node.name])
+        elif isinstance(value, torch.Tensor):
+            shape = [size if isinstance(size, int) else _BATCH for size in value.shape]
+            batch = max(batch, *shape[:1])
+            with mode:
+                value = torch.empty(shape, dtype=value.dtype)
+        inputs.append(value)
+    count = sum(tensor.numel() for tensor in held.values())
+    sizes = _Sizes(program.graph_module, set(signature.user_inputs), count, MOST * min(batch, _LARGEST_BATCH))
+    with mode:
+        sizes.run(*inputs)
+
+
+class _Sizes(torch.fx.Interpreter):
+    """Runs a graph on tensors without numbers, and refuses what is too large."""
+
+    def __init__(self, module: torch.fx.GraphModule, inputs: set[Any], stored: int, most: int) -> None:
+        super().__init__(module, garbage_collect_values=False)
+        self.images, self.room, self.most = inputs, room_for(stored), most
+
+    def run_node(self, n: torch.fx.Node) -> Any:
+        """The output of one node, after its sizes are checked."""
+        found = super().run_node(n)
+        if n.op != "call_function":
+            return found
+        parts = found if isinstance(found, tuple | list) else [found]
+        size = max((part.numel() for part in parts if isinstance(part, torch.Tensor)), default=0)
+        if any(source.name in self.images for source in n.all_input_nodes):
+            self.images.add(n.name)
+        else:
+            self.room -= size
+        if size > self.most or self.room < 0:
+            raise refuse(n.name, str(n.target), "works out a tensor of far more numbers than the file has")
+        return found

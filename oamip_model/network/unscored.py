@@ -1,0 +1,30 @@
+"""Why no layer of a network carries a score."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from oamip_model.network.ops import ChannelwiseMap
+from oamip_model.network.types import IMAGE, Layer
+
+
+def why_unscored(layers: tuple[Layer, ...]) -> str:
+    """What the layers have that keeps scores away, by name, to be put behind a message; "" where nothing stands out.
+
+    Example:
+        >>> import numpy as np
+        >>> from oamip_model.network.ops import Dense
+        >>> from oamip_model.network.types import Term
+        >>> term = Term(Dense(np.eye(2)), IMAGE, (2,), "fc")
+        >>> why_unscored((Layer("fc", (term,), np.zeros(2), (2,)),))
+        '; here no ReLU is before the output'
+    """
+    if all(layer.activation != "relu" for layer in layers[:-1]):
+        return "; here no ReLU is before the output"
+    uses = Counter(term.name for layer in layers for term in layer.terms if term.name)
+    reasons = [f"layer {name} is used {'twice' if n == 2 else f'{n} times'}" for name, n in uses.items() if n > 1]
+    for layer in layers:
+        passed = [t for t in layer.terms if isinstance(t.map, ChannelwiseMap) and t.source != IMAGE]
+        if len(passed) == len(layer.terms) and layer.bias.any() and layer.activation != "relu":
+            reasons.append(f"layer {layer.name} adds a constant")
+    return f"; here {' and '.join(reasons)}" if reasons else ""

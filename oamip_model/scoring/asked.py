@@ -1,0 +1,97 @@
+"""Options by their names, put into the objects that have a use for them: what the command line and plain rules give."""
+
+from __future__ import annotations
+
+from dataclasses import Field, fields
+from typing import Any, TypedDict
+
+from oamip_model.checks import Checked, by_class, from_record, key_of_field
+from oamip_model.errors import InputError
+from oamip_model.formulation.settings import Formulation, check_choice
+from oamip_model.scoring.methods import METHODS, AllLayers, Method
+from oamip_model.scoring.strategies import DEFAULT_STRATEGY
+from oamip_model.solving.options import Run, Solver, TreeSearch
+from oamip_model.tightening.methods import Tightening
+
+
+class Asked(TypedDict):
+    """The arguments of :func:`oamip_model.score` after the images."""
+
+    method: Method
+    solver: Solver
+    run: Run
+
+
+def as_objects(strategy: str = DEFAULT_STRATEGY, **given: Any) -> Asked:
+    """The objects that options by name stand for, as keywords of :func:`oamip_model.score`.
+
+    given: fields of the method's class, of its Formulation and TreeSearch, of :class:`Solver` (its name as ``solver``)
+    and of :class:`Run`. Raises InputError for an option that none of them has, unless it is the default where there is
+    one.
+
+    Example:
+        >>> as_objects("joint", scores="binary", search="tree", solver="cbc", seed=0)["method"].formulation.relaxation
+        'hull'
+        >>> as_objects("joint", batch_size=5)
+        Traceback (most recent call last):
+        ...
+        oamip_model.errors.InputError: batch_size: got 5, but strategy joint has no use for it, only batches
+    """
+    check_choice("strategy", strategy, tuple(METHODS))
+    cls: type[Any] = METHODS[strategy]
+    form = issubclass(cls, AllLayers)
+    wants_tree = form and given.get("search") == "tree"
+    parts: list[type[Any]] = [cls, Solver, Run, *([Formulation] if form else []), *([TreeSearch] if wants_tree else [])]
+    # What is the method's own, such as the seed of elimination, is not the solver's.
+    values, left = by_class(parts, given)
+    for key in left:
+        if not _is_default(key, given[key]):
+            raise InputError(_without_use(key, given[key], strategy, form))
+    if wants_tree:
+        values[cls]["search"] = TreeSearch(**values.pop(TreeSearch))
+    if form:
+        values[cls]["formulation"] = Formulation(**values.pop(Formulation))
+    return {"method": cls(**values[cls]), "solver": Solver(**values[Solver]), "run": Run(**values[Run])}
+
+
+def _fields_by(key: str) -> list[tuple[str, Field[Any]]]:
+    """The fields of this key, each with the name of the strategy, or the class, that has it."""
+    known: dict[str, type[Any]] = {**METHODS}
+    found = [(name, one) for name, cls in known.items() for one in fields(cls) if key_of_field(one) == key]
+    for cls in (Formulation, TreeSearch):
+        names = [name for name, method in METHODS.items() if issubclass(method, AllLayers)]
+        found += [(name, one) for name in names for one in fields(cls) if key_of_field(one) == key]
+    return found
+
+
+def _is_default(key: str, value: Any) -> bool:
+    """Whether a value says nothing: it is None, or the default of a field of its key. A switch says something."""
+    known = [one.default for _, one in _fields_by(key)]
+    return bool(known) and (value is None or (not isinstance(value, bool) and any(value == one for one in known)))
+
+
+def _without_use(key: str, value: Any, strategy: str, form: bool) -> str:
+    names = list(dict.fromkeys(name for name, _ in _fields_by(key)))
+    if not names:
+        return f"{key}: got {value!r}, but there is no such option"
+    if form and any(key_of_field(one) == key for one in fields(TreeSearch)):
+        return f"{key}: got {value!r}, but search solver has no use for it, only tree"
+    return f"{key}: got {value!r}, but strategy {strategy} has no use for it, only {', '.join(names)}"
+
+
+def read_method(options: dict[str, Any]) -> Method | None:
+    """The method that a result's options tell, None where they tell none."""
+    record = options.get("method")
+    if not isinstance(record, dict):
+        return None
+    found = from_record(record, {cls.__name__: cls for cls in _READABLE}, "method")
+    return found if isinstance(found, Method) else None
+
+
+def read_solver(options: dict[str, Any]) -> Solver | None:
+    """The solver that a result's options tell, None where they tell none."""
+    record = options.get("solver")
+    return from_record(record, {"Solver": Solver}, "solver") if isinstance(record, dict) else None
+
+
+_READABLE: tuple[type[Checked], ...] = (*METHODS.values(), Formulation, TreeSearch, Tightening)

@@ -1,0 +1,179 @@
+"""What a user may choose about a solve.
+
+It is the solver, the search, and where and how long the run is.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from oamip_model.checks import Checked, option, options
+from oamip_model.errors import InputError
+from oamip_model.kinds import Choice, File, Made, Number, Switch, Text, Whole
+from oamip_model.solving.engines import ENGINES
+from oamip_model.solving.searches import SEARCHES
+
+if TYPE_CHECKING:
+    from oamip_model.solving.parallel import Workers
+    from oamip_model.solving.protocol import Backend, Options
+
+SECONDS = Number(0, least_open=True, words="a number of seconds > 0")
+GAP = Number(0, 1, least_open=True, most_open=True, words="a relative gap between 0 and 1")
+SHARE = Number(0, 1, least_open=True, most_open=True)
+DEFAULT_TOLERANCE = 1e-4
+
+
+def _backend(given: Any) -> Any:
+    if not isinstance(given, str) and not hasattr(given, "capabilities"):
+        raise ValueError
+    return given
+
+
+@options
+class Solver(Checked):
+    """A solver, and how it is to solve.
+
+    Example:
+        >>> Solver("cbc", time_limit=60)
+        Solver('cbc', time_limit=60.0)
+    """
+
+    name: str | Backend = option(
+        default="highs", kind=Made("are a solver's name and a backend", _backend), flag="--solver", key="solver",
+        help="A name of `oamip solvers`, or pyomo:NAME.", kw_only=False,
+    )  # fmt: skip
+    time_limit: float | None = option(
+        default=None, kind=SECONDS, flag="--time-limit",
+        help="Seconds for each program, bounds and heuristic included.",
+    )  # fmt: skip
+    tolerance: float | None = option(
+        default=None, kind=GAP, flag="--tolerance", shown="1e-3; all layers 1e-4",
+        help="Relative gap at which a program is solved.",
+    )  # fmt: skip
+    threads: int | None = option(
+        default=1, kind=Whole(1, words="a number of threads"), optional=True, flag="--threads",
+        help="Threads of the solver.",
+    )  # fmt: skip
+    seed: int | None = option(
+        default=0, kind=Whole(0), optional=True, flag="--seed", help="Of the choice of images, and of the solver."
+    )
+    log_file: str | None = option(
+        default=None, kind=File(), flag="--log-file", help="Append the solver's log to this file."
+    )
+
+    @property
+    def label(self) -> str:
+        """Name of the solver."""
+        return self.name if isinstance(self.name, str) else self.name.name
+
+    def gap(self, default: float = DEFAULT_TOLERANCE) -> float:
+        """The tolerance, or this default where none is given."""
+        return default if self.tolerance is None else self.tolerance
+
+    def options(self, gap: float, feasibility: float | None = None) -> Options:
+        """What a backend is handed."""
+        from oamip_model.solving.protocol import Options
+
+        log = None if self.log_file is None else Path(self.log_file)
+        return Options(self.time_limit, gap, self.threads, self.seed, log, feasibility)
+
+
+def as_solver(given: str | Backend | Solver) -> Solver:
+    """The solver that was given, a name standing for its defaults."""
+    return given if isinstance(given, Solver) else Solver(given)
+
+
+@options
+class TreeSearch(Checked):
+    """This package's search tree over the solver's linear programs.
+
+    See :mod:`oamip_model.solving.tree`.
+    """
+
+    image_cuts: bool = option(
+        default=True, kind=Switch(), flag="--image-cuts", off="--no-image-cuts", shown="yes, from 200 binaries on",
+        help="Of --search tree: cuts from programs of one image each.",
+    )  # fmt: skip
+
+
+def _search(given: Any) -> Any:
+    if isinstance(given, TreeSearch) or given == "solver":
+        return given
+    if given == "tree":
+        return TreeSearch()
+    raise ValueError
+
+
+SEARCH = Made(f"are {', '.join(SEARCHES)} and a TreeSearch", _search)
+"""How programs are searched: the kind of a field that becomes "solver" or a :class:`TreeSearch`."""
+
+
+def as_search(given: str | TreeSearch) -> TreeSearch | None:
+    """The search tree that was given, None where the solver's own is to search."""
+    try:
+        found = SEARCH.take(given)
+    except ValueError:
+        raise InputError(f"search: got {given!r}, accepted {SEARCH.accepted}") from None
+    return found if isinstance(found, TreeSearch) else None
+
+
+def _callable(given: Any) -> Any:
+    if not isinstance(given, bool) and not callable(given):
+        raise ValueError
+    return given
+
+
+@options
+class Run(Checked):
+    """Where programs are solved, how many at a time, how long, and who hears of it."""
+
+    jobs: int | None = option(
+        default=None, kind=Whole(1, words="a number of programs"), flag="--jobs",
+        shown="1; with --engine dask the threads of the cluster",
+        help="Programs that are solved at a time, with batches, per-class and decoupled.",
+    )  # fmt: skip
+    engine: str = option(
+        default=ENGINES[0], kind=Choice(ENGINES), flag="--engine",
+        help="Where: in processes of this machine, or in the dask cluster of --scheduler.",
+    )  # fmt: skip
+    scheduler: str | None = option(
+        default=None, kind=Text("the address of a dask cluster"), flag="--scheduler",
+        help="Of a running dask cluster, such as tcp://host:8786.",
+    )  # fmt: skip
+    store: str | None = option(
+        default=None, kind=File(), flag="--store", shown="OUT.runs.jsonl, until the scores are saved",
+        help="Add each finished program to this file, take from it those that it has, and keep it.",
+    )  # fmt: skip
+    device: str = option(
+        default="cpu", kind=Text("a device of torch"), flag="--device",
+        help="Of torch, layer by layer: cpu, cuda or auto.",
+    )  # fmt: skip
+    progress: bool | Callable[[int, int, str], None] = option(
+        default=False, kind=Made("are True, False and a function of (done, planned, line)", _callable),
+        help="Called with programs finished, programs, and a line of text; True writes the lines to standard error.",
+    )  # fmt: skip
+    total_time_limit: float | None = option(
+        default=None, kind=SECONDS, flag="--total-time-limit",
+        help="Seconds for the whole run, reading included, which then ends with what it has.",
+    )  # fmt: skip
+
+    @property
+    def workers(self) -> Workers:
+        """Where the programs are solved."""
+        from oamip_model.solving.parallel import Workers
+
+        return Workers(self.jobs, self.engine, self.scheduler)
+
+    @property
+    def tell(self) -> Callable[[int, int, str], None] | None:
+        """Who hears of progress, None where nobody does."""
+        if isinstance(self.progress, bool):
+            return _to_stderr if self.progress else None
+        return self.progress
+
+
+def _to_stderr(done: int, planned: int, line: str) -> None:
+    sys.stderr.write(f"{done}/{planned}: {line}\n")

@@ -1,0 +1,68 @@
+"""A session for backends that keep no model between solves.
+
+Every solve passes the whole program again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from oamip_model.solving.protocol import (
+    Array,
+    Arrays,
+    Backend,
+    Options,
+    Solution,
+    append_rows,
+    check_bounds,
+    check_options,
+)
+
+
+class RebuildSession:
+    """A session for backends without one: every solve passes the whole model again."""
+
+    def __init__(self, backend: Backend, arrays: Arrays, options: Options) -> None:
+        self._backend, self._arrays, self._options = backend, arrays, options
+        self._rows = arrays.matrix.shape[0]
+
+    def solve(self, start: Array | None = None, *, relaxed: bool = False, time_limit: float | None = None) -> Solution:
+        """See :class:`Session`."""
+        arrays = replace(self._arrays, integral=np.zeros_like(self._arrays.integral)) if relaxed else self._arrays
+        options = self._options if time_limit is None else replace(self._options, time_limit=time_limit)
+        check_options(self._backend, options, start)
+        return self._backend.solve(arrays, options, start)
+
+    def add_rows(self, rows: sp.csr_array, lower: Array, upper: Array) -> None:
+        """See :class:`Session`."""
+        self._arrays = append_rows(self._arrays, rows, lower, upper)
+
+    def set_cost(self, cost: Array) -> None:
+        """See :class:`CostSession`."""
+        self._arrays = replace(self._arrays, cost=np.asarray(cost, dtype=np.float64))
+
+    def set_bounds(self, lower: Array, upper: Array) -> None:
+        """See :class:`TreeSession`."""
+        check_bounds(lower, upper, len(self._arrays.cost))
+        self._arrays = replace(self._arrays, lower=lower.copy(), upper=upper.copy())
+
+    def keep_rows(self, keep: NDArray[np.bool_]) -> None:
+        """See :class:`TreeSession`."""
+        a = self._arrays
+        at = np.concatenate([np.arange(self._rows), self._rows + np.flatnonzero(keep)])
+        matrix = sp.csr_array(a.matrix[at])
+        self._arrays = replace(a, matrix=matrix, row_lower=a.row_lower[at], row_upper=a.row_upper[at])
+
+    def basis(self) -> object:
+        """See :class:`TreeSession`: there is none."""
+        return None
+
+    def set_basis(self, basis: object) -> None:
+        """See :class:`TreeSession`: every solve begins anew."""
+
+    def close(self) -> None:
+        """See :class:`Session`."""

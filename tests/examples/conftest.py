@@ -1,0 +1,36 @@
+"""Examples are loaded from their files, and what they register is forgotten after each test."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from oamip_model.formulation.gates import GATES
+from oamip_model.formulation.losses import LOSSES
+from oamip_model.formulation.sparsities import SPARSITIES
+from oamip_model.solving import registry as solvers
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture(autouse=True)
+def own_registries(monkeypatch):
+    for registry in (GATES, LOSSES, SPARSITIES):
+        monkeypatch.setattr(registry, "_registered", {})
+        monkeypatch.setattr(registry, "_known", {})
+    monkeypatch.setattr(solvers, "_registered", {})
+
+
+@pytest.fixture
+def example():
+    """example(name): the module of examples/NAME.py, run as an import of it would."""
+
+    def load(name):
+        spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
