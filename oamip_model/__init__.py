@@ -1,4 +1,6 @@
-"""OAMIP as mixed-integer programs: importance scores of the neurons of trained ReLU networks, from any solver.
+"""OAMIP as mixed-integer programs, solved by any solver.
+
+Importance scores of the neurons of trained ReLU networks come out.
 
 Names load their room on first use, so that importing the package, and ``oamip --help``, load no torch and no Pyomo.
 """

@@ -1,4 +1,7 @@
-"""Arrays in .npz files that were given: nothing is unpickled, and no size is believed that the file does not have."""
+"""Arrays in .npz files that were given.
+
+Nothing is unpickled, and no size is believed that the file does not have.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,10 @@ _DAMAGED: Final = (
 
 @dataclass(frozen=True)
 class ArrayFile:
-    """An .npz file that is open: ``names`` of its arrays in their order. ``where`` begins its errors."""
+    """An .npz file that is open, with the ``names`` of its arrays in order.
+
+    ``where`` begins its errors.
+    """
 
     archive: zipfile.ZipFile
     names: tuple[str, ...]

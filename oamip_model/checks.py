@@ -1,4 +1,6 @@
-"""Options as frozen dataclasses: each field states its kind, range, default, help and flag once, and is checked by it.
+"""Options as frozen dataclasses that check their fields.
+
+Each field states its kind, range, default, help and flag once.
 
 The command line, the docstrings and the records in results are made from the same fields. This module loads nothing.
 """
@@ -70,7 +72,9 @@ def option(
     off: str = "",
     kw_only: bool = True,
 ) -> Any:
-    """A field of an options class; the arguments are those of :class:`Spec`. A field whose default is None takes None.
+    """A field of an options class, from the arguments of :class:`Spec`.
+
+    A field whose default is None takes None.
 
     off: flag that sets a switch to False. kw_only: False for a field that may be given by place.
     """
@@ -91,7 +95,9 @@ def key_of_field(one: Field[Any]) -> str:
 
 
 class Checked:
-    """Base of options classes: values are checked when an object is made, and its text shows what is not a default.
+    """Base of options classes, which check their values when an object is made.
+
+    An object's text shows what is not a default.
 
     called: what the objects are in a record.
     """
@@ -113,21 +119,24 @@ class Checked:
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(option,))
 def options(cls: type[T]) -> type[T]:
-    """A class of :class:`Checked` as a frozen dataclass, whose docstring lists its fields.
+    """A class of :class:`Checked` as a frozen dataclass.
 
-    Example:
-        >>> from oamip_model.kinds import Whole
-        >>> @options
-        ... class Pace(Checked):
-        ...     '''How fast.'''
-        ...
-        ...     steps: int = option(default=3, kind=Whole(1), help="Steps at a time.")
-        >>> Pace(steps=4), Pace()
-        (Pace(steps=4), Pace())
-        >>> Pace(steps=0)
-        Traceback (most recent call last):
-        ...
-        oamip_model.errors.InputError: steps: got 0, accepted is a whole number >= 1
+    Its docstring lists its fields.
+
+    Examples
+    --------
+    >>> from oamip_model.kinds import Whole
+    >>> @options
+    ... class Pace(Checked):
+    ...     '''How fast.'''
+    ...
+    ...     steps: int = option(default=3, kind=Whole(1), help="Steps at a time.")
+    >>> Pace(steps=4), Pace()
+    (Pace(steps=4), Pace())
+    >>> Pace(steps=0)
+    Traceback (most recent call last):
+    ...
+    oamip_model.errors.InputError: steps: got 0, accepted is a whole number >= 1
     """
     made = dataclass(frozen=True, kw_only=True, repr=False)(cls)
     lines = [made.__doc__ or "", "", "Parameters", "----------"]
@@ -145,7 +154,10 @@ def shown_default(one: Field[Any]) -> str:
 
 
 def check_kinds(holder: Any) -> None:
-    """Raise InputError for the first field whose value is not of its kind; keep the values as the kinds do."""
+    """Raise InputError for the first field whose value is not of its kind.
+
+    The values are kept as the kinds do.
+    """
     for one in fields(holder):
         spec, value = spec_of(one), getattr(holder, one.name)
         if value is None and spec.optional:
@@ -158,7 +170,10 @@ def check_kinds(holder: Any) -> None:
 
 
 def check_needs(holder: Any) -> None:
-    """Raise InputError for the first field that is not its default, and has no use with the values of other fields."""
+    """Raise InputError for the first field that is set and has no use.
+
+    A field is set where it is not its default; whether it has a use depends on the values of other fields.
+    """
     for one in fields(holder):
         value = getattr(holder, one.name)
         if value is None or value == one.default:
@@ -170,7 +185,9 @@ def check_needs(holder: Any) -> None:
 
 
 def check_used(holder: Any, used: Sequence[str], by: str) -> None:
-    """Raise InputError for the first field that is not its default and not among those that are used.
+    """Raise InputError for the first field that is set and not used.
+
+    A field is set where it is not its default.
 
     by: what has no use for it, in words.
     """
@@ -181,7 +198,10 @@ def check_used(holder: Any, used: Sequence[str], by: str) -> None:
 
 
 def by_class(parts: Sequence[type[Any]], given: Mapping[str, Any]) -> tuple[dict[type[Any], dict[str, Any]], list[str]]:
-    """Options by name, sorted into the first of these classes that has each, and the names that none of them has."""
+    """Options by name, sorted into the first of these classes that has each.
+
+    Returns the names that none of them has, too.
+    """
     values: dict[type[Any], dict[str, Any]] = {part: {} for part in parts}
     left = []
     for key, value in given.items():
@@ -198,11 +218,12 @@ def to_record(holder: Any) -> dict[str, Any]:
 
     An object that is none of options is kept by its ``told``, its ``fingerprint``, or its class's name.
 
-    Example:
-        >>> from oamip_model.solving.options import Solver
-        >>> record = to_record(Solver("cbc", seed=2))
-        >>> record["kind"], record["name"], from_record(record, {"Solver": Solver})
-        ('Solver', 'cbc', Solver('cbc', seed=2))
+    Examples
+    --------
+    >>> from oamip_model.solving.options import Solver
+    >>> record = to_record(Solver("cbc", seed=2))
+    >>> record["kind"], record["name"], from_record(record, {"Solver": Solver})
+    ('Solver', 'cbc', Solver('cbc', seed=2))
     """
     return {"kind": type(holder).__name__} | {one.name: _plain(getattr(holder, one.name)) for one in fields(holder)}
 
@@ -221,7 +242,9 @@ def _plain(value: Any) -> Any:
 
 
 def from_record(record: Any, classes: Mapping[str, type[T]], where: str = "options") -> T:
-    """The options object of a record that :func:`to_record` gave; its class is one of these, by name.
+    """The options object of a record that :func:`to_record` gave.
+
+    Its class is one of these, by name.
 
     Raises InputError for a record of another kind, for fields that the class does not have, and where a value was an
     object that no file holds.

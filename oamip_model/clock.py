@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 
 from oamip_model.errors import OamipError
@@ -22,6 +22,8 @@ _MARGIN = 0.25
 """Seconds before its limit at which a solver may stop."""
 _LEAST = 1e-3
 """Seconds that a solver gets at least: one without any could not give back its start."""
+_LATE, _LATER = 1.0, 0.05
+"""Seconds, and a share of the limit besides, that checks of what was found may take when the time is up."""
 
 
 class TimeIsUp(OamipError):
@@ -44,7 +46,10 @@ class Deadline:
         return None if self._end is None else max(self._end - time.monotonic(), 0.0)
 
     def closing(self) -> bool:
-        """Whether the time is up, or so nearly that whoever stopped just now was stopped by it."""
+        """Whether the time is up, or so nearly that it is what ended the work.
+
+        Whoever stopped just now was stopped by it.
+        """
         return self.over(-_MARGIN)
 
     def over(self, grace: float = 0.0) -> bool:
@@ -75,12 +80,33 @@ def within(deadline: Deadline) -> Iterator[Deadline]:
 
 @contextmanager
 def unhurried() -> Iterator[None]:
-    """In this block no deadline counts: for what is short, and without which the work before it would be lost."""
+    """Let no deadline count in this block.
+
+    It is for what is short, and without which the work before it would be lost.
+    """
     token = _deadlines.set(())
     try:
         yield
     finally:
         _deadlines.reset(token)
+
+
+@contextmanager
+def finishing(limit: float | None = None) -> Iterator[None]:
+    """In this block there is a little time beyond the deadlines, and it ends quietly where that does not suffice.
+
+    It is for checks of what was found, which is given back without them. limit: seconds of the work that they are of.
+
+    >>> with within(Deadline(-9.0)), finishing():
+    ...     tick("a check")
+    """
+    known = [deadline for deadline in _deadlines.get() if deadline.seconds is not None]
+    limits = [seconds for d in known if (seconds := d.seconds) is not None] + ([] if limit is None else [limit])
+    allowed = None if not limits else _LATE + _LATER * max(min(limits), 0.0)
+    if allowed is not None and limit is None:
+        allowed += min((left for d in known if (left := d.left()) is not None), default=0.0)
+    with unhurried(), within(Deadline(allowed)), suppress(TimeIsUp):
+        yield
 
 
 @contextmanager
@@ -94,13 +120,34 @@ def telling(tell: Callable[[str], None] | None) -> Iterator[None]:
 
 
 def seconds_left() -> float | None:
-    """Seconds until the earliest deadline of this block, at least a thousandth; None without one."""
+    """Seconds until the earliest deadline of this block, or None without one.
+
+    They are at least a thousandth.
+    """
     found = [left for deadline in _deadlines.get() if (left := deadline.left()) is not None]
     return max(min(found), _LEAST) if found else None
 
 
+def expect(seconds: float, doing: str) -> None:
+    """Raise TimeIsUp where what takes so many seconds, and cannot be ended, would go far beyond a deadline.
+
+    >>> with within(Deadline(9.0)):
+    ...     expect(60.0, "a matrix")
+    Traceback (most recent call last):
+    ...
+    oamip_model.clock.TimeIsUp: the time limit of 9 s leaves too little for some 60 s: a matrix
+    """
+    for deadline in _deadlines.get():
+        left = deadline.left()
+        if left is not None and seconds > left + _GRACE:
+            told = f"the time limit of {deadline.seconds:g} s leaves too little for some {seconds:.0f} s"
+            raise TimeIsUp(f"{told}: {doing}")
+
+
 def tick(doing: str) -> None:
-    """Look at the clock: tell what is being done, and raise TimeIsUp where a deadline of this block is over.
+    """Look at the clock: raise TimeIsUp where a deadline of this block is over.
+
+    What is being done is noted for progress.
 
     >>> with within(Deadline(-1.0)):
     ...     tick("bounds of layer fc1")

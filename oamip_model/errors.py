@@ -1,24 +1,37 @@
-"""The errors that users see, each with the exit code that the command line gives it."""
+"""The errors that users see, each with an exit code of the command line."""
 
 from __future__ import annotations
 
 
 class OamipError(Exception):
-    """Base of every error raised on purpose by this package. ``exit_code`` is what ``oamip`` exits with."""
+    """Base of every error raised on purpose by this package.
+
+    ``exit_code`` is what ``oamip`` exits with.
+    """
 
     exit_code = 1
 
 
 class InputError(OamipError, ValueError):
-    """Something the caller gave is wrong. The message is one line: what was given, what is accepted, and where."""
+    """Something that the caller gave is wrong.
+
+    The message is one line: what was given, what is accepted, and where.
+    """
 
     exit_code = 2
 
 
 class SolverMissingError(OamipError):
-    """A solver, or a licence for a model of this size, is not there. The message says what to install or choose."""
+    """A solver, or a licence for a model of this size, is missing.
+
+    The message says what to install or choose.
+    """
 
     exit_code = 4
+
+
+class LicenceError(SolverMissingError):
+    """The solver is there, but its licence is not, or it ends below the size of this model."""
 
 
 class SolverError(OamipError):
@@ -28,6 +41,9 @@ class SolverError(OamipError):
 
 
 class CheckError(OamipError):
-    """A check failed: an import or a solution does not replay, or two solvers disagree."""
+    """A check failed.
+
+    An import or a solution does not replay, or two solvers disagree.
+    """
 
     exit_code = 5

@@ -1,4 +1,7 @@
-"""Files that are either whole or not there: written beside their place, then renamed."""
+"""Files that are either whole or not there.
+
+They are written beside their place, then renamed.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,9 @@ from oamip_model.scratch import owned, sweep
 
 
 def check_writable(path: str | Path, option: str = "path") -> Path:
-    """The path, after making sure that a file can be created there. Raises InputError where it cannot.
+    """The path, after making sure that a file can be created there.
+
+    Raises InputError where it cannot.
 
     Called before long work starts, so that hours of solving do not end at a folder that does not exist.
     """
@@ -33,7 +38,10 @@ def check_writable(path: str | Path, option: str = "path") -> Path:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append a line to a file, on disk when this returns; where that fails, the file is left as it was."""
+    """Append a line to a file, on disk when this returns.
+
+    Where that fails, the file is left as it was.
+    """
     with path.open("ab") as file:
         before = file.tell()
         try:
@@ -46,7 +54,10 @@ def append_line(path: Path, line: str) -> None:
 
 
 def drop_unfinished(path: Path, whole: int) -> None:
-    """Cut a file of lines after its first ``whole`` bytes, where a kill left the beginning of another line."""
+    """Cut a file of lines after its first ``whole`` bytes.
+
+    A kill left the beginning of another line there.
+    """
     if path.stat().st_size > whole:
         with path.open("r+b") as file:
             file.truncate(whole)
@@ -54,7 +65,9 @@ def drop_unfinished(path: Path, whole: int) -> None:
 
 @contextmanager
 def only_writer(path: Path, option: str) -> Iterator[None]:
-    """Keep a file to this process while the block lasts; the lock dies with the process.
+    """Keep a file to this process while the block lasts.
+
+    The lock dies with the process.
 
     Raises InputError where another process has it. A file that is made here and stays empty goes at the end.
     """
@@ -71,7 +84,7 @@ def only_writer(path: Path, option: str) -> Iterator[None]:
 
 
 @contextmanager
-def _lock_file(path: Path, option: str) -> Iterator[int]:
+def lock_file(path: Path, option: str) -> Iterator[int]:
     """The descriptor of an empty file that is there to be locked, made where it is missing.
 
     Raises InputError for a link, which could lead anywhere, and for anything else that is no file.
@@ -93,14 +106,16 @@ def _lock_file(path: Path, option: str) -> Iterator[int]:
 
 @contextmanager
 def alone(path: Path, option: str) -> Iterator[None]:
-    """Keep an output, a file or a folder that is there, to this process while the block lasts.
+    """Keep an output, a file or a folder, to this process while the block lasts.
+
+    The output is one that is there.
 
     A hidden file beside the file, or in the folder, is locked, and goes at the end. The lock dies with the process.
     Raises InputError where another process has it, or where a link or a device stands in the lock's place.
     """
     lock = path / ".lock" if path.is_dir() else path.with_name(f".{path.name}.lock")
     while True:
-        with _lock_file(lock, option) as handle:
+        with lock_file(lock, option) as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -117,7 +132,9 @@ def alone(path: Path, option: str) -> Iterator[None]:
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A temporary path in the same folder, which takes the place of ``path`` when the block ends without an error.
+    """A temporary path that takes the place of ``path`` when the block ends.
+
+    It is in the same folder. Where the block ends with an error, nothing is replaced.
 
     What killed processes left in the folder in this way goes.
     """

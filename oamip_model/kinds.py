@@ -1,4 +1,7 @@
-"""Kinds of values that options take, each with its range, so that a wrong one is refused before any work."""
+"""Kinds of values that options take, each with its range.
+
+A wrong value is refused before any work.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,10 @@ class Kind(Protocol):
 
 @dataclass(frozen=True)
 class Number:
-    """A finite number from ``least`` to ``most``, which belong to the range unless they are open."""
+    """A finite number from ``least`` to ``most``.
+
+    Both belong to the range unless they are open.
+    """
 
     least: float = -math.inf
     most: float = math.inf
@@ -208,7 +214,10 @@ class Several:
 
 @dataclass(frozen=True)
 class Made:
-    """Whatever ``make`` returns a value for; it raises ValueError for the rest. accepted: what it takes, in words."""
+    """Whatever ``make`` returns a value for.
+
+    It raises ValueError for the rest. accepted: what it takes, in words.
+    """
 
     accepted: str
     make: Callable[[Any], Any]

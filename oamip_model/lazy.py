@@ -1,4 +1,7 @@
-"""Packages whose names load their module on first use, so that light commands stay light."""
+"""Packages whose names load their module on first use.
+
+Light commands stay light in this way.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,9 @@ from typing import Any
 def lazy_names(
     package: str, homes: Mapping[str, str], packages: Sequence[str] = ()
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """``__getattr__`` and ``__dir__`` of a package whose public names live in its submodules: {name: submodule}.
+    """The ``__getattr__`` and ``__dir__`` of a package with lazy names.
+
+    Its public names live in its submodules: {name: submodule}.
 
     packages: submodules that are public names themselves.
     """

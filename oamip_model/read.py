@@ -1,4 +1,7 @@
-"""Files that were given, read whole: regular ones alone, so that no pipe blocks and no device never ends."""
+"""Files that were given, read whole, where they are regular ones.
+
+So no pipe blocks and no device never ends.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""JSON records that came from a file: parsed strictly, and checked against the types that declare them.
+"""JSON records that came from a file.
+
+They are parsed strictly, and checked against the types that declare them.
 
 A declaration is a dataclass, a TypedDict, or any other annotation made of the types below. ``Annotated`` adds a rule
 for the value: :class:`Within`, :class:`Matches`, :data:`INFINITE`, :data:`ONE_KEY` or :data:`OPEN`.
@@ -35,7 +37,10 @@ class Within:
 
 @dataclass(frozen=True)
 class Matches:
-    """The rule that a text matches a regular expression whole, and how messages call such a text."""
+    """The rule that a text matches a regular expression whole.
+
+    It says how messages call such a text, too.
+    """
 
     pattern: str
     name: str
@@ -68,7 +73,9 @@ def read_json(path: Path, where: str) -> Any:
 
 
 def read_lines(path: Path, what: str, first: bytes) -> tuple[dict[str, Any], int]:
-    """Reads the JSON values of a file to which whole lines are appended, and how many of its bytes are whole lines.
+    """The JSON values of a file of lines, and how many of its bytes are whole.
+
+    Whole lines are appended to such a file.
 
     what: what the file is, as errors begin; first: what every line begins with, by which a last line that a kill cut
     short is told from a file of another kind. Values are by the line's name for errors. Raises InputError for a line
@@ -89,10 +96,11 @@ def parse_json(data: bytes, where: str) -> Any:
 
     Raises InputError for anything else, also for numbers and nesting beyond what Python reads.
 
-    Example:
-        >>> parse_json(b'{"a": 1, "a": 2}', "store: line 1")
-        Traceback (most recent call last):
-        oamip_model.errors.InputError: store: line 1 cannot be read as JSON (the key 'a' occurs twice)
+    Examples
+    --------
+    >>> parse_json(b'{"a": 1, "a": 2}', "store: line 1")
+    Traceback (most recent call last):
+    oamip_model.errors.InputError: store: line 1 cannot be read as JSON (the key 'a' occurs twice)
     """
     try:
         return json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_constant)
@@ -130,10 +138,11 @@ def checked(kind: Any, value: Any, where: str) -> Any:
 
     Raises InputError, naming the field, for a value of another type, or one that breaks a rule.
 
-    Example:
-        >>> checked(dict[str, list[Share]], {"fc1": [0.5, 2]}, "scores: a.json")
-        Traceback (most recent call last):
-        oamip_model.errors.InputError: scores: a.json: fc1[1] is 2.0, accepted is a number from 0 to 1
+    Examples
+    --------
+    >>> checked(dict[str, list[Share]], {"fc1": [0.5, 2]}, "scores: a.json")
+    Traceback (most recent call last):
+    oamip_model.errors.InputError: scores: a.json: fc1[1] is 2.0, accepted is a number from 0 to 1
     """
     try:
         return _check(kind, value, "")
@@ -248,6 +257,8 @@ def _check_plain(kind: Any, value: Any, at: str, rules: tuple[Any, ...]) -> Any:
             good = False
         else:
             good = not math.isnan(value) and (math.isfinite(value) or INFINITE in rules)
+    if kind is int and good and not -(2**63) <= value < 2**63:
+        good, name = False, "a whole number of 64 bits"
     for rule in rules:
         if isinstance(rule, Within):
             good = good and rule.low <= value <= rule.high

@@ -1,4 +1,4 @@
-"""Temporary folders and files, and the sweep that takes away those of processes that were killed.
+"""Temporary folders and files, and the sweep of what killed processes left.
 
 Whoever makes one writes its process number into the name and holds a lock, which the system frees with the process.
 What belongs to no running process by either sign is swept.
@@ -24,7 +24,9 @@ _HELD = ".held"
 
 
 def owned(kind: str = "") -> str:
-    """What a temporary name holds before its letters of chance, so that :func:`abandoned` knows it.
+    """What a temporary name holds before its letters of chance.
+
+    :func:`abandoned` knows it by that.
 
     >>> _OWNED.search(owned("cbc") + "abcd1234") is not None
     True
@@ -59,7 +61,10 @@ def _runs(process: int) -> bool:
 
 
 def sweep(folder: Path | None = None) -> None:
-    """Remove what killed processes left in the system's temporary folder, or in another one."""
+    """Remove what killed processes left in a temporary folder.
+
+    It is the system's, or another one.
+    """
     where = Path(tempfile.gettempdir()) if folder is None else folder
     with contextlib.suppress(OSError):
         for path in list(where.iterdir()):
@@ -81,7 +86,10 @@ def _make(kind: str) -> tuple[Path, int]:
 
 @contextmanager
 def scratch_folder(kind: str) -> Iterator[Path]:
-    """A temporary folder that goes when the block ends, and at the next sweep where the process is killed in it."""
+    """A temporary folder that is removed when the block ends.
+
+    Where the process is killed in it, the next sweep removes it.
+    """
     folder, handle = _make(kind)
     try:
         yield folder
@@ -92,7 +100,10 @@ def scratch_folder(kind: str) -> Iterator[Path]:
 
 @cache
 def process_folder(kind: str) -> Path:
-    """A temporary folder of this process, made once, which goes when the process ends."""
+    """A temporary folder of this process, made once.
+
+    It is removed when the process ends.
+    """
     folder, _ = _make(kind)
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder

@@ -22,17 +22,20 @@ def compute_bounds(
     epsilon: float = 0.0,
     time_limit: float | None = None,
 ) -> Bounds:
-    """Bounds of every pre-activation for the images (n, *input_shape), by ``method``: "interval" or "crown".
+    """Bounds of every pre-activation for the images, by "interval" or "crown".
+
+    The images have the shape (n, *input_shape).
 
     Arguments are those of :func:`oamip_model.bounds.crown_bounds`; interval bounds take no time limit. Raises
     InputError for an unknown method.
 
-    Example:
-        >>> import numpy as np, torch, oamip_model as om
-        >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
-        >>> network = om.read_network(module)
-        >>> compute_bounds(network, np.zeros((4, 2))).upper[1].shape
-        (4, 2)
+    Examples
+    --------
+    >>> import numpy as np, torch, oamip_model as om
+    >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    >>> network = om.read_network(module)
+    >>> compute_bounds(network, np.zeros((4, 2))).upper[1].shape
+    (4, 2)
     """
     if method not in BOUND_METHODS:
         raise InputError(

@@ -1,9 +1,11 @@
-"""Back-substitution to the box of the scores and the image (CROWN), valid for every score."""
+"""CROWN: back-substitution to the box of the scores and the image.
+
+The bounds hold for every score (mathematics:bounds-3).
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -14,9 +16,10 @@ from oamip_model.bounds.interval import OUTWARD, affine_interval, interval_bound
 from oamip_model.bounds.linear import Linear, affine_of, box_range, output_of
 from oamip_model.bounds.relax import Functions, affine_functions, max_functions, relu_functions
 from oamip_model.bounds.report import layer_report
+from oamip_model.bounds.substitution import collect, selection, transposed
 from oamip_model.bounds.types import Bounds, Validity
-from oamip_model.clock import Deadline
-from oamip_model.network.ops import Array, ChannelScale, Dense, Identity
+from oamip_model.clock import Deadline, TimeIsUp, within
+from oamip_model.network.ops import Array, Dense, Identity
 from oamip_model.network.types import IMAGE, Layer, Network, Term
 
 _ENTRIES = 4_000_000
@@ -31,24 +34,28 @@ def crown_bounds(
     epsilon: float = 0.0,
     time_limit: float | None = None,
 ) -> Bounds:
-    """Bounds by linear functions of each ReLU, substituted back to the box of the scores and of the images.
+    """Bounds by linear functions of each ReLU (CROWN), substituted back to the box.
+
+    The box is that of the scores and of the images.
 
     Never looser than :func:`interval_bounds`, whose arguments these are; where a score gates several positions or
     several layers, or two layers lie between, usually tighter. After ``time_limit`` seconds the rest keeps its
-    interval. Only pre-activations that are not decided are bounded again. The functions are those of
-    :func:`oamip_model.bounds.relax.relu_functions`; the method is that of Zhang, Weng, Chen, Hsieh and Daniel 2018
-    (arXiv 1811.00866), with the scores as inputs. Raises InputError as :func:`interval_bounds` does.
+    interval, and so it does where a layer's coefficients alone would take longer. Only pre-activations that are not
+    decided are bounded again. The functions are those of :func:`oamip_model.bounds.relax.relu_functions`; the method is
+    that of Zhang, Weng, Chen, Hsieh and Daniel 2018 (arXiv 1811.00866), with the scores as inputs. Raises InputError as
+    :func:`interval_bounds` does.
 
-    Example:
-        >>> import numpy as np, torch, oamip_model as om
-        >>> _ = torch.manual_seed(0)
-        >>> layers = [torch.nn.Conv2d(1, 1, 2), torch.nn.ReLU(), torch.nn.Conv2d(1, 2, 2), torch.nn.ReLU()]
-        >>> module = torch.nn.Sequential(*layers, torch.nn.Flatten(), torch.nn.Linear(8, 2)).eval()
-        >>> network = om.read_network(module, (1, 4, 4))
-        >>> images = np.random.default_rng(0).normal(size=(3, 1, 4, 4))
-        >>> crown, interval = crown_bounds(network, images), om.compute_bounds(network, images, "interval")
-        >>> bool((crown.upper[1] - crown.lower[1]).sum() < (interval.upper[1] - interval.lower[1]).sum())
-        True
+    Examples
+    --------
+    >>> import numpy as np, torch, oamip_model as om
+    >>> _ = torch.manual_seed(0)
+    >>> layers = [torch.nn.Conv2d(1, 1, 2), torch.nn.ReLU(), torch.nn.Conv2d(1, 2, 2), torch.nn.ReLU()]
+    >>> module = torch.nn.Sequential(*layers, torch.nn.Flatten(), torch.nn.Linear(8, 2)).eval()
+    >>> network = om.read_network(module, (1, 4, 4))
+    >>> images = np.random.default_rng(0).normal(size=(3, 1, 4, 4))
+    >>> crown, interval = crown_bounds(network, images), om.compute_bounds(network, images, "interval")
+    >>> bool((crown.upper[1] - crown.lower[1]).sum() < (interval.upper[1] - interval.lower[1]).sum())
+    True
     """
     deadline = Deadline(time_limit)
     base = interval_bounds(network, images, validity=validity, epsilon=epsilon)
@@ -78,13 +85,16 @@ class _Crown:
         self.upper: list[Array] = []
         self.out_lower: list[Array] = []
         self.out_upper: list[Array] = []
-        self.back = [[_transposed(term) for term in layer.terms] for layer in network.layers]
+        # The matrices of the layer that is being bounded, by term: every part of its pre-activations reads them.
+        self.matrices: dict[int, sp.csr_array] = {}
+        self.back = [[transposed(term) for term in layer.terms] for layer in network.layers]
 
     def run(self) -> Bounds:
         reports = list(self.base.reports)
         for k, layer in enumerate(self.network.layers):
             began = time.perf_counter()
-            self.bound(k, layer)
+            if k == len(self.lower) and not self.reached(k, layer):
+                self.keep_the_rest()
             if layer.activation == "relu":
                 before = self.base.lower[k], self.base.upper[k]
                 after = self.lower[k], self.upper[k]
@@ -99,9 +109,28 @@ class _Crown:
             reports=tuple(reports),
         )
 
+    def reached(self, k: int, layer: Layer) -> bool:
+        """Bound layer k; returns whether there was time for it."""
+        try:
+            with within(self.deadline):
+                self.bound(k, layer)
+        except TimeIsUp:
+            if self.deadline.seconds is None:
+                raise
+            return False
+        return True
+
+    def keep_the_rest(self) -> None:
+        """Give every layer that was not reached its interval."""
+        of_base = (self.base.lower, self.base.upper, self.base.output_lower, self.base.output_upper)
+        reached = len(self.out_upper)
+        for mine, side in zip((self.lower, self.upper, self.out_lower, self.out_upper), of_base, strict=True):
+            mine.extend(side[reached:])
+
     def bound(self, k: int, layer: Layer) -> None:
         """Bounds of layer k, and the functions around its outputs."""
         n = len(self.images)
+        self.matrices = {}
         base_low, base_high = self.base.lower[k], self.base.upper[k]
         ins = [self.inputs(term) for term in layer.terms]
         low, high = (side.reshape(n, -1) for side in affine_interval(layer, ins))
@@ -198,9 +227,9 @@ class _Crown:
         error = self.magnitude[k][image, both]
         gains = np.zeros((len(both), int(self.first_unit[-1])))
         waiting: dict[int, Array] = {}
-        for term in self.network.layers[k].terms:
+        for number, term in enumerate(self.network.layers[k].terms):
             if term.source != IMAGE or self.base.epsilon > 0:
-                _collect(waiting, term.source, sign * _rows(term, both))
+                collect(waiting, term.source, sign * self.rows(number, term, both))
         for j in range(k - 1, -1, -1):
             if j not in waiting:
                 continue
@@ -220,15 +249,23 @@ class _Crown:
                 continue
             pre = plus * f.slope[0][image] + minus * f.slope[1][image]
             if f.entry is not None:
-                pre = pre @ _selection(f.entry[image], int(np.prod(layer.pre_shape)))
+                pre = pre @ selection(f.entry[image], int(np.prod(layer.pre_shape)))
             value = value + pre @ self.fixed[j][image]
             for term, back in zip(layer.terms, self.back[j], strict=True):
                 if term.source != IMAGE or self.base.epsilon > 0:
-                    _collect(waiting, term.source, back(pre))
+                    collect(waiting, term.source, back(pre))
         value = value + np.minimum(gains, 0.0).sum(axis=1)
         if IMAGE in waiting:
             value = value - self.base.epsilon * np.abs(waiting[IMAGE]).sum(axis=1)
         return np.asarray(value - OUTWARD * (error + np.abs(value)), dtype=np.float64)
+
+    def rows(self, number: int, term: Term, rows: NDArray[np.int64]) -> Array:
+        """Rows of the matrix of a term of the layer that is being bounded, (rows, inputs)."""
+        if isinstance(term.map, Dense):
+            return np.asarray(term.map.weight[rows])
+        if number not in self.matrices:
+            self.matrices[number] = term.map.matrix(term.input_shape)
+        return np.asarray(self.matrices[number][rows].toarray())
 
     def size(self, j: int, image: int) -> Array:
         """The sum of magnitudes behind each output of layer j, (outputs,), which bounds the rounding there."""
@@ -247,7 +284,7 @@ class _Crown:
 
 
 def gains(network: Network, k: int) -> bool:
-    """Whether tighter bounds of layer k give anything that the layers after it do not find by themselves."""
+    """Whether tighter bounds of layer k give later layers what they lack otherwise."""
     layer = network.layers[k]
     if _copies(layer):
         return False
@@ -257,38 +294,3 @@ def gains(network: Network, k: int) -> bool:
 
 def _copies(layer: Layer) -> bool:
     return len(layer.terms) == 1 and isinstance(layer.terms[0].map, Identity) and not layer.bias.any()
-
-
-def _collect(waiting: dict[int, Array], source: int, coefficients: Array) -> None:
-    waiting[source] = waiting[source] + coefficients if source in waiting else coefficients
-
-
-def _selection(entry: NDArray[np.int64], size: int) -> sp.csr_array:
-    return sp.csr_array((np.ones(len(entry)), (np.arange(len(entry)), entry)), shape=(len(entry), size))
-
-
-def _rows(term: Term, rows: NDArray[np.int64]) -> Array:
-    """Rows of a term's matrix, (rows, inputs)."""
-    if isinstance(term.map, Dense):
-        return np.asarray(term.map.weight[rows])
-    return np.asarray(term.map.matrix(term.input_shape)[rows].toarray())
-
-
-def _transposed(term: Term) -> Callable[[Array], Array]:
-    """The map from coefficients of a term's outputs, (rows, outputs), to those of its inputs, (rows, inputs)."""
-    if isinstance(term.map, Dense):
-        weight = term.map.weight
-        return lambda c: c @ weight
-    if isinstance(term.map, Identity):
-        return lambda c: c
-    if isinstance(term.map, ChannelScale):
-        scale = np.repeat(term.map.scale, int(np.prod(term.input_shape[1:])))
-        return lambda c: c * scale
-    matrix: list[sp.csr_array] = []
-
-    def back(c: Array) -> Array:
-        if not matrix:
-            matrix.append(sp.csr_array(term.map.matrix(term.input_shape).T))
-        return np.ascontiguousarray((matrix[0] @ c.T).T)
-
-    return back

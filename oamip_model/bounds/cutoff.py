@@ -22,9 +22,10 @@ class Cutoff:
     objective is no larger, in both sound gates, and fit no other program. Raises InputError for values that are no
     numbers.
 
-    Example:
-        >>> Cutoff(0.25, [3, 1], weight=5).labels
-        (3, 1)
+    Examples
+    --------
+    >>> Cutoff(0.25, [3, 1], weight=5).labels
+    (3, 1)
     """
 
     objective: float
@@ -46,7 +47,10 @@ class Cutoff:
             object.__setattr__(self, name, float(getattr(self, name)))
 
     def check_fit(self, labels: NDArray[np.int64], weight: float, loss: str, sparsity: str, margin: float) -> None:
-        """Raise InputError unless this is a cutoff on the objective of the program with these labels and settings."""
+        """Raise InputError unless the cutoff is one of the program with these choices.
+
+        The choices are labels, weight, loss, sparsity and margin.
+        """
         pairs: list[tuple[str, object, object]] = [("loss", self.loss, loss), ("sparsity", self.sparsity, sparsity)]
         if loss != "margin":
             pairs.append(("weight", self.weight, float(weight)))

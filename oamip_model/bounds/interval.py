@@ -1,4 +1,7 @@
-"""Interval arithmetic through a network, valid for every score or for the trained network only."""
+"""Interval arithmetic through a network (mathematics:bounds-2).
+
+The bounds are valid for every score, or for the trained network only.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,10 @@ OUTWARD = 1e-12
 
 
 def check_epsilon(epsilon: Any) -> None:
-    """Raise InputError unless ``epsilon``, the half width of the box around each pixel, is a finite number >= 0."""
+    """Raise InputError unless ``epsilon`` is a finite number >= 0.
+
+    It is the half width of the box around each pixel.
+    """
     if isinstance(epsilon, bool) or not isinstance(epsilon, Real) or not 0 <= float(epsilon) < np.inf:
         raise InputError(f"epsilon: got {epsilon!r}, accepted is a finite number >= 0")
 
@@ -28,7 +34,9 @@ def check_epsilon(epsilon: Any) -> None:
 def interval_bounds(
     network: Network, images: ArrayLike, *, validity: Validity = "every score", epsilon: float = 0.0
 ) -> Bounds:
-    """Bounds by interval arithmetic from the box of half width ``epsilon`` around each image (n, *input_shape).
+    """Bounds by interval arithmetic from the box around each image.
+
+    The box has the half width ``epsilon``; the images have the shape (n, *input_shape).
 
     With validity "every score" the activation of a scored unit lies in [0, U+], whatever its lower bound, because its
     score may be anything in [0, 1] (mathematics:bounds-1). With "trained network" scores are taken to be 1, as in the
@@ -36,13 +44,14 @@ def interval_bounds(
 
     Raises InputError for images, an epsilon or a validity that do not fit.
 
-    Example:
-        >>> import numpy as np, torch, oamip_model as om
-        >>> module = torch.nn.Sequential(torch.nn.Linear(2, 1), torch.nn.ReLU(), torch.nn.Linear(1, 2)).eval()
-        >>> network = om.read_network(module)
-        >>> bounds = interval_bounds(network, np.ones((1, 2)))
-        >>> bool(bounds.constant(0).all())
-        True
+    Examples
+    --------
+    >>> import numpy as np, torch, oamip_model as om
+    >>> module = torch.nn.Sequential(torch.nn.Linear(2, 1), torch.nn.ReLU(), torch.nn.Linear(1, 2)).eval()
+    >>> network = om.read_network(module)
+    >>> bounds = interval_bounds(network, np.ones((1, 2)))
+    >>> bool(bounds.constant(0).all())
+    True
     """
     check_epsilon(epsilon)
     if validity not in get_args(Validity):
@@ -76,7 +85,9 @@ def interval_bounds(
 
 
 def affine_interval(layer: Layer, inputs: list[tuple[Array, Array]]) -> tuple[Array, Array]:
-    """Interval of a layer's affine map for one interval (n, ...) per term: two arrays (n, *pre_shape).
+    """Interval of a layer's affine map: two arrays (n, *pre_shape).
+
+    It takes one interval (n, ...) for each term.
 
     Where every input is one number the result is one number, exactly what the forward pass gives.
     """

@@ -1,4 +1,7 @@
-"""The first layers of a network, which are linear in the scores: no relaxation is needed there."""
+"""The first layers of a network, which are linear in the scores.
+
+No relaxation is needed there.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,19 @@ from oamip_model.network.types import IMAGE, Layer
 
 @dataclass(frozen=True)
 class Linear:
-    """Values matrix[image] @ scores + constant[image]: matrices (values, scores) by image, constant (n, values)."""
+    """Values of each image that are affine in the scores.
+
+    They are matrix[image] @ scores + constant[image]: matrices (values, scores) by image, constant (n, values).
+    """
 
     matrices: list[sp.csr_array]
     constant: Array
 
 
 def affine_of(layer: Layer, sources: list[Linear | None], fixed: Array, scores: int) -> Linear | None:
-    """A layer's pre-activations in the scores, or None where one of the layers that it reads is not linear.
+    """A layer's pre-activations in the scores, or None where they are not linear.
+
+    They are not where one of the layers that it reads is not linear.
 
     sources: one for each term, None for the image too; fixed: what images and bias contribute, (n, pre-activations).
     """
@@ -38,7 +46,9 @@ def affine_of(layer: Layer, sources: list[Linear | None], fixed: Array, scores: 
 
 
 def output_of(functions: Functions, units: sp.csr_array) -> Linear | None:
-    """A layer's outputs in the scores where the functions below and above them agree and have no slope, else None.
+    """A layer's outputs in the scores, or None where they are not linear in them.
+
+    They are where the functions below and above them agree and have no slope.
 
     units: which score moves each output, (outputs, scores).
     """
@@ -50,7 +60,10 @@ def output_of(functions: Functions, units: sp.csr_array) -> Linear | None:
 
 
 def box_range(linear: Linear, image: int) -> tuple[Array, Array]:
-    """The least and the most of each value of one image over scores in [0, 1], (values,) each, before rounding."""
+    """The least and the most of each value of one image over scores in [0, 1].
+
+    Both have the shape (values,). Rounding is not taken off.
+    """
     matrix = linear.matrices[image]
     least, most = (side.sum(axis=1) for side in (matrix.minimum(0.0), matrix.maximum(0.0)))
     return linear.constant[image] + least, linear.constant[image] + most

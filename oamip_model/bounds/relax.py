@@ -1,4 +1,7 @@
-"""Linear functions below and above what a layer passes on, in its pre-activations and scores."""
+"""Linear functions below and above the outputs of a layer.
+
+Their variables are the layer's pre-activations and scores (mathematics:bounds-3).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,9 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Functions:
-    """For each output h of a layer: slope * a[entry] + gain * s[its unit] + constant, one below h and one above it.
+    """Linear functions below and above each output of a layer.
+
+    Each is slope * a[entry] + gain * s[its unit] + constant.
 
     slope, gain, constant: pairs (below, above) of arrays (n, outputs); entry: the pre-activation that a max-pooling
     output reads, (n, outputs), or None where output i reads pre-activation i.
@@ -27,7 +32,9 @@ class Functions:
 
 
 def relu_functions(low: Array, high: Array, known: Mask, scored: bool, by_score: bool = False) -> Functions:
-    """Functions around ReLU outputs with pre-activations a in [low, high], (n, pre-activations) each.
+    """Functions around ReLU outputs with pre-activations in [low, high].
+
+    All arrays have the shape (n, pre-activations).
 
     known: where a is one number c whatever the scores are. Then h = s max(c, 0) for a scored unit
     (mathematics:model-2). Otherwise h lies below U+ s, and below U (a - L) / (U - L) where the ReLU is open and a - L
@@ -57,7 +64,9 @@ def relu_functions(low: Array, high: Array, known: Mask, scored: bool, by_score:
 def max_functions(
     windows: NDArray[np.int64], low: Array, high: Array, scale: Array, unit: NDArray[np.int64]
 ) -> tuple[Functions, NDArray[np.int64]]:
-    """Functions around max-pooling outputs with inputs in [low, high], (n, inputs) each, and their units (outputs,).
+    """Functions around max-pooling outputs with inputs in [low, high].
+
+    Inputs have the shape (n, inputs). Returns the functions and the units of the outputs, (outputs,).
 
     windows: inputs of each output, (outputs, entries), -1 for none; scale: r where an input is r s exactly, NaN
     elsewhere; unit: the score s of each input, (inputs,), -1 for none. The maximum of r s for one s is the largest r
@@ -91,7 +100,10 @@ def max_functions(
 
 
 def affine_functions(low: Array, high: Array) -> Functions:
-    """Functions of a layer without activation: its pre-activations themselves, (n, pre-activations)."""
+    """Functions of a layer without activation: its pre-activations themselves.
+
+    The pre-activations have the shape (n, pre-activations).
+    """
     known = low == high
     slope, value = np.where(known, 0.0, 1.0), np.where(known, low, 0.0)
     zero = np.zeros_like(low)

@@ -1,4 +1,4 @@
-"""What each rung of the ladder of bounds decided, and how long it took."""
+"""How many ReLUs each method of bounds decided, and how long it took."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from oamip_model.records import Number
 
 @dataclass(frozen=True)
 class LayerReport:
-    """One ReLU layer after one rung, over all images.
+    """One ReLU layer after one method of bounds, over all images.
 
-    method: the rung; off, on, unstable: ReLUs that are always off, always on, and open; decided: those among off and on
-    that this rung decided, the ones before having left them open; mean_width: mean of U - L; seconds: spent by this
-    rung on this layer, added up over processes.
+    method: its name; off, on, unstable: ReLUs that are always off, always on, and open; decided: those among off and on
+    that this method decided, the ones before having left them open; mean_width: mean of U - L; seconds: spent by this
+    method on this layer, added up over processes.
     """
 
     method: str
@@ -32,12 +32,15 @@ class LayerReport:
 def layer_report(
     method: str, layer: str, before: tuple[Array, Array] | None, after: tuple[Array, Array], seconds: float
 ) -> LayerReport:
-    """The report of a rung that turned the bounds (L, U) ``before`` into ``after``; ``before`` is None for the first.
+    """The report of a method that turned the bounds ``before`` into ``after``.
 
-    Example:
-        >>> import numpy as np
-        >>> layer_report("interval", "0", None, (np.array([[-1.0, 0.5]]), np.array([[1.0, 2.5]])), 0.1).unstable
-        1
+    Both are pairs (L, U); ``before`` is None for the first method.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> layer_report("interval", "0", None, (np.array([[-1.0, 0.5]]), np.array([[1.0, 2.5]])), 0.1).unstable
+    1
     """
     low, high = after
     off, on = high <= 0, (low >= 0) & (high > 0)

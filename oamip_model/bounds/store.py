@@ -41,18 +41,21 @@ class _Facts(TypedDict):
 
 
 def load_bounds(path: str | Path) -> Bounds:
-    """Bounds that :meth:`Bounds.save` wrote. Whether they fit a program is checked when they are used.
+    """Bounds that :meth:`Bounds.save` wrote.
+
+    Whether they fit a program is checked when they are used.
 
     Raises InputError, naming the file, where there is none, or it does not hold bounds as they were saved.
 
-    Example:
-        >>> import tempfile, numpy as np, torch, oamip_model as om
-        >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
-        >>> bounds = om.compute_bounds(om.read_network(module), np.ones((1, 2)), "crown")
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     bounds.save(f"{folder}/bounds.npz")
-        ...     load_bounds(f"{folder}/bounds.npz").method
-        'crown'
+    Examples
+    --------
+    >>> import tempfile, numpy as np, torch, oamip_model as om
+    >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    >>> bounds = om.compute_bounds(om.read_network(module), np.ones((1, 2)), "crown")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     bounds.save(f"{folder}/bounds.npz")
+    ...     load_bounds(f"{folder}/bounds.npz").method
+    'crown'
     """
     source = Path(path)
     if not source.exists():

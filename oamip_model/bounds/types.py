@@ -58,11 +58,17 @@ class Bounds:
         return self.method if self.cutoff is None else f"{self.method} up to {self.cutoff.objective!r}"
 
     def constant(self, layer: int) -> NDArray[np.bool_]:
-        """Where the pre-activation of a layer is one number, whatever the scores are: (n, pre-activations)."""
+        """Where a layer's pre-activation is one number, whatever the scores are.
+
+        The mask has the shape (n, pre-activations).
+        """
         return np.asarray(self.lower[layer] == self.upper[layer])
 
     def stability(self, network: Network) -> dict[str, tuple[int, int, int]]:
-        """Counts (always off, always on, unstable) of each ReLU layer's activations over all images, by layer name."""
+        """Counts (always off, always on, unstable) of ReLUs, by layer name.
+
+        They count each ReLU layer's activations over all images.
+        """
         return {
             layer.name: (
                 int((self.upper[k] <= 0).sum()),
@@ -74,7 +80,10 @@ class Bounds:
         }
 
     def of_image(self, number: int, image: Array) -> Bounds:
-        """The bounds of one of the images, (*input_shape), by its number: valid for it alone, as for all together."""
+        """The bounds of one of the images, (*input_shape), by its number.
+
+        They are valid for it alone, as for all together.
+        """
         all_four = (self.lower, self.upper, self.output_lower, self.output_upper)
         lower, upper, out_lower, out_upper = (tuple(a[number : number + 1] for a in arrays) for arrays in all_four)
         return replace(
@@ -83,7 +92,7 @@ class Bounds:
         )  # fmt: skip
 
     def save(self, path: str | Path) -> None:
-        """Write these bounds to an .npz file, which :func:`oamip_model.bounds.load_bounds` reads.
+        """Write the bounds to an .npz file, which :func:`load_bounds` reads.
 
         Raises InputError for another suffix, or a path that cannot be written.
         """
@@ -93,7 +102,10 @@ class Bounds:
         write_bounds(path, {side: getattr(self, side) for side in SIDES}, facts)
 
     def check_fit(self, network: Network, images: Array, validity: Validity, epsilon: float) -> None:
-        """Raise InputError unless these bounds belong to this network, these images, this validity and this epsilon."""
+        """Raise InputError unless the bounds belong to this network and these images.
+
+        They must also have this validity and this epsilon.
+        """
         pairs = (
             ("network", self.network, network.fingerprint),
             ("images", self.images, fingerprint_images(images)),

@@ -19,14 +19,19 @@ FORMAT = 2
 
 
 def check_bounds_file(path: str | Path, option: str = "path") -> Path:
-    """The path, after making sure that bounds can be saved there. Raises InputError where they cannot."""
+    """The path, after making sure that bounds can be saved there.
+
+    Raises InputError where they cannot.
+    """
     if Path(path).suffix != ".npz":
         raise InputError(f"{option}: {path} is not a name ending in .npz")
     return check_writable(path, option)
 
 
 def write_bounds(path: str | Path, sides: Mapping[str, Sequence[Array]], facts: Mapping[str, Any]) -> None:
-    """Write bounds to an .npz file, whole or not at all: the arrays of each side by layer, and other facts as JSON.
+    """Write bounds to an .npz file, whole or not at all.
+
+    It holds the arrays of each side by layer, and other facts as JSON.
 
     Raises InputError where that cannot be.
     """

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from oamip_model.cli.objects import GroupedHelp, ObjectOption
-from oamip_model.cli.output import INTERRUPTED
+from oamip_model.cli.output import INTERRUPTED, alive
 from oamip_model.errors import InputError
 from oamip_model.files import alone, check_writable
 
@@ -26,7 +26,8 @@ class Verb(GroupedHelp):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         try:
-            return super().invoke(ctx)
+            with alive():
+                return super().invoke(ctx)
         except InputError as error:
             name, colon, rest = str(error).partition(":")
             options = [p for p in self.params if isinstance(p, click.Option)]

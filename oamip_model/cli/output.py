@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -38,6 +39,8 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], left: int
 
 def note(line: str) -> None:
     """Print a line on standard error."""
+    if _watch is not None:
+        _watch.last = time.monotonic()
     click.echo(line, err=True)
 
 
@@ -62,27 +65,63 @@ def progress_bar(unit: str) -> Iterator[Progress | None]:
         def move(done: int, total: int, line: str) -> None:
             bar.update(task, completed=done, total=total, line=line)
 
+        if _watch is not None:
+            _watch.bars += 1
         yield move
+        if _watch is not None:
+            _watch.bars -= 1
 
 
-_SILENCE = 15.0
-"""Seconds without a terminal after which a line says what is being done."""
+_SILENCES = (4.0, 12.0, 15.0, 30.0, 60.0)
+"""Seconds without a line, and without a bar, after which a line says what is being done; the last again and again."""
+
+
+class _Watch:
+    """What is being done, and whether something of it is to be seen."""
+
+    def __init__(self) -> None:
+        self.began = self.last = time.monotonic()
+        self.doing, self.bars, self.lines = "reading", 0, 0
+        self.ended = threading.Event()
+
+    def tell(self, doing: str) -> None:
+        self.doing = doing
+
+    def run(self) -> None:
+        """Write a line after each silence, whatever the main thread is in."""
+        while not self.ended.wait(0.2):
+            silence = _SILENCES[min(self.lines, len(_SILENCES) - 1)]
+            if not self.bars and time.monotonic() - self.last >= silence:
+                self.lines += 1
+                note(f"oamip: [{time.monotonic() - self.began:.0f} s] {self.doing}")
+
+
+_watch: _Watch | None = None
+
+
+@contextmanager
+def alive() -> Iterator[None]:
+    """Within this block nobody waits long for a line on standard error: it says what is being done."""
+    global _watch
+    _watch = watch = _Watch()
+    thread = threading.Thread(target=watch.run, daemon=True, name="signs of life")
+    thread.start()
+    try:
+        with telling(watch.tell):
+            yield
+    finally:
+        _watch = None
+        watch.ended.set()
+        thread.join()
 
 
 @contextmanager
 def signs_of_life(progress: Progress | None) -> Iterator[None]:
-    """Within this block what takes long is told: on the bar, or as a line now and then where there is none."""
-    began = last = time.monotonic()
-
-    def tell(doing: str) -> None:
-        nonlocal last
-        if progress is not None:
-            progress(0, 0, doing)
-        elif time.monotonic() - last >= _SILENCE:
-            last = time.monotonic()
-            note(f"oamip: [{last - began:.0f} s] {doing}")
-
-    with telling(tell):
+    """Within this block what takes long is told on the bar, where there is one."""
+    if progress is None:
+        yield
+        return
+    with telling(lambda doing: progress(0, 0, doing)):
         yield
 
 

@@ -1,4 +1,7 @@
-"""Labelled images: the embedded subset, local files, OpenML; and choosing some of them. Knows numpy only."""
+"""Labelled images: the embedded subset, local files, OpenML, and choices of them.
+
+This room knows numpy only.
+"""
 
 from oamip_model.data.choose import Replays, choose_images, per_class
 from oamip_model.data.dataset import Dataset, check_labels, check_pixels

@@ -1,4 +1,4 @@
-"""Choosing the images that a program gets: so many, balanced over the classes, by a seed."""
+"""Choosing the images of a program: a number, balanced over classes, by a seed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def choose_images(
     correct_for: Classifier | None = None,
     classes: int | Sequence[int] | None = None,
 ) -> Dataset:
-    """A seeded choice of ``n`` images; ``indices`` are their positions in what they were chosen from.
+    """A seeded choice of ``n`` images.
+
+    Its ``indices`` are the images' positions in what they were chosen from.
 
     images, labels: a :class:`Dataset` alone, or images (n, ...) with labels (n,)
     balanced: the same number from each class (where n is not a multiple of the classes, classes drawn by the seed give
@@ -49,13 +51,14 @@ def choose_images(
     Raises InputError where a class has too few such images (naming it), ``n`` or ``seed`` is out of range, or images
     and labels do not fit together.
 
-    Example:
-        >>> import oamip_model as om
-        >>> chosen = om.choose_images(om.load_dataset(), n=20, seed=1)
-        >>> chosen.labels.tolist()[:10], chosen.images.shape
-        ([0, 1, 2, 3, 4, 5, 6, 7, 8, 9], (20, 1, 28, 28))
-        >>> chosen.source
-        '20 images of fashion-mnist-2000 (embedded), train split, 1500 images, balanced, seed 1'
+    Examples
+    --------
+    >>> import oamip_model as om
+    >>> chosen = om.choose_images(om.load_dataset(), n=20, seed=1)
+    >>> chosen.labels.tolist()[:10], chosen.images.shape
+    ([0, 1, 2, 3, 4, 5, 6, 7, 8, 9], (20, 1, 28, 28))
+    >>> chosen.source
+    '20 images of fashion-mnist-2000 (embedded), train split, 1500 images, balanced, seed 1'
     """
     data, wanted = _dataset(images, labels, classes)
     _whole("n", n, 1)
@@ -90,11 +93,12 @@ def per_class(
 
     Parameters as in :func:`choose_images`. Raises InputError where a class has fewer than ``k`` such images.
 
-    Example:
-        >>> import oamip_model as om
-        >>> sets = per_class(om.load_dataset(), k=3, classes=[2, 5])
-        >>> {label: chosen.labels.tolist() for label, chosen in sets.items()}
-        {2: [2, 2, 2], 5: [5, 5, 5]}
+    Examples
+    --------
+    >>> import oamip_model as om
+    >>> sets = per_class(om.load_dataset(), k=3, classes=[2, 5])
+    >>> {label: chosen.labels.tolist() for label, chosen in sets.items()}
+    {2: [2, 2, 2], 5: [5, 5, 5]}
     """
     data, wanted = _dataset(images, labels, classes)
     _whole("k", k, 1)

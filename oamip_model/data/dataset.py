@@ -30,14 +30,15 @@ class Dataset:
 
     Raises InputError where the arrays do not fit together, are empty, or hold a pixel or label that cannot be used.
 
-    Example:
-        >>> import oamip_model as om
-        >>> data = om.Dataset([[0.0, 1.0], [0.5, 0.5]], [1, 0], source="two points", classes=2)
-        >>> images, labels = data
-        >>> images.shape, labels.tolist(), data.indices.tolist()
-        ((2, 2), [1, 0], [0, 1])
-        >>> len(data), data[1:].labels.tolist(), data[[1, 0]].indices.tolist()
-        (2, [0], [1, 0])
+    Examples
+    --------
+    >>> import oamip_model as om
+    >>> data = om.Dataset([[0.0, 1.0], [0.5, 0.5]], [1, 0], source="two points", classes=2)
+    >>> images, labels = data
+    >>> images.shape, labels.tolist(), data.indices.tolist()
+    ((2, 2), [1, 0], [0, 1])
+    >>> len(data), data[1:].labels.tolist(), data[[1, 0]].indices.tolist()
+    (2, [0], [1, 0])
     """
 
     images: Array = field(repr=False)
@@ -117,10 +118,11 @@ def check_pixels(images: ArrayLike, where: str = "images") -> Array:
     Raises InputError, its line starting with ``where``, for any other type or shape, no images, or a pixel that is not
     finite.
 
-    Example:
-        >>> import numpy as np
-        >>> check_pixels(np.full((2, 8, 8), 255, dtype=np.uint8)).shape
-        (2, 1, 8, 8)
+    Examples
+    --------
+    >>> import numpy as np
+    >>> check_pixels(np.full((2, 8, 8), 255, dtype=np.uint8)).shape
+    (2, 1, 8, 8)
     """
     try:
         given = np.asarray(images)
@@ -150,18 +152,21 @@ def check_pixels(images: ArrayLike, where: str = "images") -> Array:
 
 
 def check_labels(labels: ArrayLike, classes: int | None = None, *, where: str = "labels") -> Labels:
-    """The labels as (n,) integers from 0 to ``classes - 1`` (from 0 upwards where ``classes`` is None).
+    """The labels as (n,) integers from 0 to ``classes - 1``.
+
+    Where ``classes`` is None, any integers from 0 upwards are accepted.
 
     Raises InputError, its line starting with ``where``, naming the first label that is not an integer in that range, or
     the shape where it is not (n,).
 
-    Example:
-        >>> check_labels([3, 1.0, 2], classes=4).tolist()
-        [3, 1, 2]
-        >>> check_labels([3, 10], classes=10)
-        Traceback (most recent call last):
-            ...
-        oamip_model.errors.InputError: labels: label 1 is 10, accepted are integers from 0 to 9
+    Examples
+    --------
+    >>> check_labels([3, 1.0, 2], classes=4).tolist()
+    [3, 1, 2]
+    >>> check_labels([3, 10], classes=10)
+    Traceback (most recent call last):
+        ...
+    oamip_model.errors.InputError: labels: label 1 is 10, accepted are integers from 0 to 9
     """
     if classes is not None and (isinstance(classes, bool) or int(classes) != classes or classes < 1):
         raise InputError(f"{where}: classes={classes}, accepted is a number of classes of at least 1")

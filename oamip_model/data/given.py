@@ -1,4 +1,7 @@
-"""Images as callers give them: a data set, arrays with labels, or a torch Dataset or DataLoader."""
+"""Images as callers give them.
+
+They give a data set, arrays with labels, or a torch Dataset or DataLoader.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,10 @@ def is_array(given: Any) -> bool:
 
 
 def image_shape(images: AnyImages) -> tuple[int, ...] | None:
-    """Shape of one image, None where nothing was given that could be read again, or that has none."""
+    """Shape of one image, None where it is not known.
+
+    It is not where nothing was given that could be read again, or that has a shape.
+    """
     if isinstance(images, Dataset):
         return images.images.shape[1:]
     if is_array(images):
@@ -38,17 +44,20 @@ def image_shape(images: AnyImages) -> tuple[int, ...] | None:
 
 
 def as_dataset(images: AnyImages, labels: ArrayLike | None = None) -> Dataset:
-    """The data set of what a caller gave: a Dataset, images with labels, or a torch Dataset or DataLoader.
+    """The data set that a caller gave, in any of the accepted forms.
+
+    They are a Dataset, images with labels, or a torch Dataset or DataLoader.
 
     Raises InputError where labels are missing or given twice, or the images of a loader do not fit in memory.
 
-    Example:
-        >>> import torch
-        >>> from torch.utils.data import DataLoader, TensorDataset
-        >>> loader = DataLoader(TensorDataset(torch.ones(5, 4), torch.tensor([0, 1, 0, 1, 1])), batch_size=2)
-        >>> data = as_dataset(loader)
-        >>> data.images.shape, data.labels.tolist(), data.source
-        ((5, 4), [0, 1, 0, 1, 1], 'images of a DataLoader')
+    Examples
+    --------
+    >>> import torch
+    >>> from torch.utils.data import DataLoader, TensorDataset
+    >>> loader = DataLoader(TensorDataset(torch.ones(5, 4), torch.tensor([0, 1, 0, 1, 1])), batch_size=2)
+    >>> data = as_dataset(loader)
+    >>> data.images.shape, data.labels.tolist(), data.source
+    ((5, 4), [0, 1, 0, 1, 1], 'images of a DataLoader')
     """
     if isinstance(images, Dataset):
         if labels is not None:
@@ -89,7 +98,10 @@ def _materialised(loader: Any, labels: ArrayLike | None) -> Dataset:
 
 
 def rereadable(loader: Any) -> Iterable[Any]:
-    """The loader of a torch Dataset, or the loader itself. Raises InputError where it can be read only once."""
+    """The loader of a torch Dataset, or the loader itself.
+
+    Raises InputError where it can be read only once.
+    """
     if isinstance(loader, Iterator | str | bytes) or not (
         isinstance(loader, Iterable) or hasattr(loader, "__getitem__")
     ):
@@ -106,7 +118,7 @@ def rereadable(loader: Any) -> Iterable[Any]:
 
 
 def batches(loader: Any) -> Iterator[tuple[NDArray[np.float64], NDArray[np.int64] | None]]:
-    """The batches of a torch Dataset or DataLoader: images, and labels where there are any.
+    """The batches of a torch Dataset or DataLoader: images, and labels if any.
 
     Raises InputError where an item is no tensor of images, and no tuple that begins with one.
     """
@@ -115,7 +127,10 @@ def batches(loader: Any) -> Iterator[tuple[NDArray[np.float64], NDArray[np.int64
 
 
 def read_batch(item: Any) -> tuple[NDArray[np.float64], NDArray[np.int64] | None]:
-    """The images of one batch of a loader, and their labels where its second entry holds whole numbers."""
+    """The images of one batch of a loader, and their labels where there are any.
+
+    Labels are a second entry that holds whole numbers.
+    """
     parts = list(item) if isinstance(item, list | tuple) else [item]
     if not parts or not hasattr(parts[0], "__array__"):
         raise InputError(

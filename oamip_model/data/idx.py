@@ -21,20 +21,23 @@ DEBIAN = {"fashion-mnist": Path("/usr/share/datasets/fashion-mnist")}
 
 
 def read_idx(path: str | Path, axes: int) -> NDArray[np.uint8]:
-    """The bytes of one IDX file, plain or gzipped, as an array with ``axes`` axes (3 for images, 1 for labels).
+    """The bytes of one IDX file, plain or gzipped, as an array.
+
+    The array has ``axes`` axes: 3 for images, 1 for labels.
 
     The format: two zero bytes, the type (8 for unsigned bytes), the number of axes, the length of each axis as a
     big-endian 32-bit integer, then the data in row-major order.
     Raises InputError, naming the file, where it cannot be read, is not such a file, or has not exactly the data that
     its header promises.
 
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder) / "labels"
-        ...     _ = path.write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 2, 7, 3]))
-        ...     read_idx(path, axes=1).tolist()
-        [7, 3]
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "labels"
+    ...     _ = path.write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 2, 7, 3]))
+    ...     read_idx(path, axes=1).tolist()
+    [7, 3]
     """
     source = Path(path)
     if not source.exists():
@@ -66,7 +69,9 @@ def read_idx(path: str | Path, axes: int) -> NDArray[np.uint8]:
 
 
 def find_idx(name: str) -> tuple[Path | None, list[str]]:
-    """The folder that holds the IDX files of ``name`` (None where none does), and the places looked at.
+    """The folder that holds the IDX files of ``name``, and the places looked at.
+
+    The folder is None where no place holds them.
 
     Looked at, in this order: $OAMIP_DATA/name, $OAMIP_DATA, and for fashion-mnist the folder of Debian's package.
     Raises InputError where OAMIP_DATA is set to something that is not a folder.
@@ -89,7 +94,9 @@ def find_idx(name: str) -> tuple[Path | None, list[str]]:
 
 
 def read_split(folder: Path, split: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Images (n, height, width) and labels (n,) of the split "train" or "test" in ``folder``, as bytes.
+    """Images and labels of the split "train" or "test" in ``folder``, as bytes.
+
+    They have the shapes (n, height, width) and (n,).
 
     Raises InputError, naming the file, where one is missing or damaged, or where their lengths differ.
     """

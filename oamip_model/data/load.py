@@ -26,7 +26,9 @@ _FILE = Path(__file__).with_name("fashion_mnist_2000.npz")
 def load_dataset(
     source: str | Path | tuple[ArrayLike, ArrayLike] = EMBEDDED, *, split: Split | None = None, download: bool = False
 ) -> Dataset:
-    """The images and labels of one data set, with a sentence on where they came from; unpacks into ``images, labels``.
+    """The images and labels of one data set, and a sentence on their source.
+
+    The result unpacks into ``images, labels``.
 
     source: one of
         - "fashion-mnist-2000", which this package carries: 1,500 training and 500 test images of Fashion-MNIST
@@ -44,13 +46,14 @@ def load_dataset(
     Nothing stands in for a source that is not there: InputError says where it was looked for. It is raised too for a
     damaged file, images and labels that do not fit together, NaN pixels, and labels that are not integers >= 0.
 
-    Example:
-        >>> import oamip_model as om
-        >>> images, labels = om.load_dataset()
-        >>> images.shape, labels.shape
-        ((1500, 1, 28, 28), (1500,))
-        >>> om.load_dataset("fashion-mnist-2000", split="test").source
-        'fashion-mnist-2000 (embedded), test split, 500 images'
+    Examples
+    --------
+    >>> import oamip_model as om
+    >>> images, labels = om.load_dataset()
+    >>> images.shape, labels.shape
+    ((1500, 1, 28, 28), (1500,))
+    >>> om.load_dataset("fashion-mnist-2000", split="test").source
+    'fashion-mnist-2000 (embedded), test split, 500 images'
     """
     if split not in (None, "train", "test", "all"):
         raise InputError(f"split: got {split!r}, accepted are train, test and all")

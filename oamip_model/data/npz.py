@@ -18,18 +18,21 @@ SPLIT = (("x_{}", "y_{}"), ("{}_images", "{}_labels"))
 
 
 def read_npz(path: str | Path) -> dict[str, tuple[NDArray[np.generic], NDArray[np.generic]]]:
-    """Images and labels by split: {"train": ..., "test": ...} (or one of them), or {"": ...} where there is no split.
+    """Images and labels of an .npz file by split.
+
+    They are {"train": ..., "test": ...} (or one of them), or {"": ...} where there is no split.
 
     Accepted keys: images and labels, x and y, or x_train, y_train, x_test, y_test, or train_images, train_labels,
     test_images, test_labels. Pickled objects are refused.
     Raises InputError, naming the file, where it cannot be read or has none of these pairs.
 
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     np.savez(Path(folder) / "two.npz", x=np.zeros((2, 8, 8)), y=np.array([0, 1]))
-        ...     {split: images.shape for split, (images, _) in read_npz(Path(folder) / "two.npz").items()}
-        {'': (2, 8, 8)}
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.savez(Path(folder) / "two.npz", x=np.zeros((2, 8, 8)), y=np.array([0, 1]))
+    ...     {split: images.shape for split, (images, _) in read_npz(Path(folder) / "two.npz").items()}
+    {'': (2, 8, 8)}
     """
     source = Path(path)
     if not source.exists():

@@ -16,7 +16,10 @@ Pair: TypeAlias = tuple[NDArray[Any], NDArray[Any]]
 
 @dataclass(frozen=True)
 class Published:
-    """A data set on OpenML: its name there (version 1), one image's shape, and how many images train."""
+    """A data set on OpenML: its name there, one image's shape, and its split.
+
+    The version is 1. The split is how many images train.
+    """
 
     title: str
     shape: tuple[int, int, int]
@@ -33,7 +36,9 @@ OPENML = {
 
 
 def fetch_published(name: str) -> tuple[dict[str, Pair], str]:
-    """Images (n, *shape) in [0, 1] and labels (n,) by split, and a name for the source, downloaded from OpenML.
+    """Images and labels by split, and a name for the source, from OpenML.
+
+    Images have the shape (n, *shape) and values in [0, 1].
 
     scikit-learn keeps the download in its own cache, so it happens once. The rows keep the order in which the sets were
     published, training images first; a set of any other size is refused.
@@ -68,7 +73,9 @@ def fetch_published(name: str) -> tuple[dict[str, Pair], str]:
 
 
 def digits() -> tuple[dict[str, Pair], str, dict[str, NDArray[np.int64]]]:
-    """scikit-learn's 1,797 digits (8x8, divided by 16) by split, a name for the source, and their rows by split.
+    """The 1,797 digits of scikit-learn by split, a name, and their rows by split.
+
+    Pictures are 8x8 and divided by 16. The name is that of the source.
 
     A fifth of each class, drawn with a fixed seed, is the test split.
     Raises InputError where scikit-learn is missing.

@@ -1,4 +1,7 @@
-"""The whole package in one small run, on the images that come with it. Names load their module on first use."""
+"""The whole package in one small run, on the images that come with it.
+
+Names load their module on first use.
+"""
 
 from __future__ import annotations
 

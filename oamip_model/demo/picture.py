@@ -1,4 +1,4 @@
-"""The demo's picture: how scores are spread in each layer, and what pruning by them costs."""
+"""The demo's picture: sorted scores of each layer, and what pruning costs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ _BLUE, _ORANGE, _GREY, _GREEN = "#0072B2", "#D55E00", "#777777", "#009E73"
 
 
 def draw(scores: Scores, rows: Sequence[PrunedRow], accuracy: float, images: int, path: Path) -> Path:
-    """Draw the sorted scores of each layer, and test accuracy against the share removed, into a .png file.
+    """Draw sorted scores, and test accuracy against the share removed.
+
+    The picture is a .png file.
 
     accuracy: of the network as trained, on ``images`` test images.
     """

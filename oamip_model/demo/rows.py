@@ -10,7 +10,9 @@ RANDOM_DRAWS = 5
 
 @dataclass(frozen=True)
 class PrunedRow:
-    """Test accuracies (from 0 to 1) where ``share`` of each layer's units is removed, and the parameters that are left.
+    """Accuracies where ``share`` of each layer's units is removed, and parameters.
+
+    Test accuracies are from 0 to 1; parameters are those that are left.
 
     By the scores of the published program, by scores found layer by layer, by weight norm, at random (mean over draws).
     """

@@ -78,7 +78,9 @@ class Demo:
 
 
 def run_demo(out: str | Path, *, progress: Callable[[str], None] | None = None) -> Demo:
-    """The findings of a small run of everything, on the embedded images; its files go into the folder ``out``.
+    """Run a little of everything on the embedded images, and return the findings.
+
+    Files are written into the folder ``out``.
 
     Trains a 784-300-100-10 network, scores it by the published program with relaxed ReLU states (10 images, one a
     class, weight 5, HiGHS) and layer by layer (all 1,500 images, weight 1), and prunes it by both at several shares,
@@ -152,7 +154,10 @@ def _run(folder: Path, say: Callable[[str], None]) -> Demo:
 
 
 def make_folder(out: str | Path) -> Path:
-    """The folder, made if it is not there. Raises InputError where no file can be written into it."""
+    """The folder, made if it is not there.
+
+    Raises InputError where no file can be written into it.
+    """
     folder = Path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)

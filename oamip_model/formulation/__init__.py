@@ -1,4 +1,7 @@
-"""The program as a Pyomo abstract model. Names load Pyomo on first use; ``settings`` needs none."""
+"""The program as a Pyomo abstract model, and the choices that fix it.
+
+Names load Pyomo on first use; ``settings`` needs none.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The rows that no gate has a say in: affine maps, ReLUs that bounds decide, and max pooling.
+"""The rows that no gate has a say in.
+
+They are those of affine maps, of ReLUs that bounds decide, and of max pooling.
 
 A layout's arrays stand for the symbols of the mathematics, and columns for h, a, s and z.
 """
@@ -16,21 +18,29 @@ from oamip_model.network.ops import Array
 
 
 def preactivation(model: Any) -> MatrixRows:
-    """a = affine map of the activations before it."""
+    """The pre-activations a equal an affine map of the activations before them.
+
+    See mathematics:model-1.
+    """
     x: Expressions = model.layout.value.pre_rows
     rows = MatrixRows.of(model.layout.value.pre, x.constant, x.constant).plus(model.a, np.arange(len(model.a)))
     return merged(plus_expressions(rows, model, x, -1.0))
 
 
 def logits(model: Any) -> MatrixRows:
-    """o = affine map of the last hidden activations."""
+    """The logits o equal an affine map of the last hidden activations.
+
+    See mathematics:model-1.
+    """
     x: Expressions = model.layout.value.logits
     rows = MatrixRows.of(list(model.LOGIT), x.constant, x.constant).plus(model.o, np.arange(len(model.o)))
     return plus_expressions(rows, model, x, -1.0)
 
 
 def relu_held(model: Any) -> MatrixRows:
-    """What is left of the rows where the bounds decide a ReLU, and do not hold for every score.
+    """Limits on what a decided ReLU reads, where its bounds need not hold.
+
+    Bounds that hold for every score need no such rows.
 
     In the published gate L <= a <= 0 if off and 0 <= h <= U+ if on (mathematics:gate-pub-4); with a cutoff a <= 0 if
     off and a >= 0 if on (mathematics:gate-sub-7).
@@ -59,7 +69,10 @@ def pool_upper(model: Any) -> MatrixRows:
 
 
 def pool_choice(model: Any) -> MatrixRows:
-    """One entry of each window is the maximum: the sum of its q is 1 (mathematics:pool-3)."""
+    """One entry of each window is the maximum: its q add up to 1.
+
+    See mathematics:pool-3.
+    """
     pooled = model.layout.value.pooled
     outputs, row = np.unique(pooled.act, return_inverse=True)
     rows = MatrixRows.of(names_of(model.layout.value, outputs), 1.0, 1.0)

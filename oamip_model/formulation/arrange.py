@@ -1,4 +1,6 @@
-"""Makes a layout: walks through the network and gives a variable only to what bounds and images do not decide.
+"""Makes a layout, with variables only for what bounds and images leave open.
+
+It walks through the network.
 
 Each layer's output is kept as expressions in the variables so far; the next layer's affine map is applied to those. So
 a pre-activation that is constant for an image, a ReLU that is always on or off, and everything affine, cost no
@@ -74,11 +76,10 @@ class _Arrangement(Entries):
         return Expressions(total, constant)
 
     def composed(self, matrix: sp.csr_array, source: int) -> tuple[Expressions, list[sp.csr_array]]:
-        """Output of layer ``source`` and its product with ``matrix`` for each image, in whichever way has fewer
-        non-zeros.
+        """Output of layer ``source``, and its product with ``matrix`` for each image.
 
-        The expressions either go into the product as they are, or get a variable each, defined once in rows of their
-        own.
+        They are made in whichever way has fewer non-zeros. The expressions either go into the product as they are, or
+        get a variable each, defined once in rows of their own.
         """
         out = self.outputs[source]
         counts = out.counts()
@@ -244,8 +245,11 @@ class _Arrangement(Entries):
 
 
 def _product(left: sp.csr_array, right: sp.csr_array) -> sp.csr_array:
-    """left @ right, quicker where no row of ``right`` has two entries and no column has: then it only scales the
-    columns of ``left`` and moves them. A large product without many zeros is one of dense matrices."""
+    """The product left @ right.
+
+    It is quicker where no row of ``right`` has two entries and no column has: then it only scales the columns of
+    ``left`` and moves them. A large product without many zeros is one of dense matrices.
+    """
     entries, uses = np.diff(right.indptr), np.bincount(right.indices, minlength=right.shape[1])
     if (entries > 1).any() or (uses > 1).any():
         used = np.flatnonzero(uses)

@@ -26,7 +26,9 @@ from oamip_model.network.types import Network
 
 
 def gate_scale(network: Network, images: ArrayLike, gate: str, epsilon: float = 0.0) -> tuple[Array, ...]:
-    """The score scale M of every layer, (n, pre-activations) each (mathematics:gate-sub-2).
+    """The score scale M of every layer (mathematics:gate-sub-2).
+
+    Each has the shape (n, pre-activations).
 
     U+ of the score-aware interval bounds in the sound gates, of the trained network's in ``published``. It says what a
     fractional score means, so it does not depend on how tight the bounds of the program are.
@@ -38,7 +40,7 @@ def gate_scale(network: Network, images: ArrayLike, gate: str, epsilon: float = 
 def instance_data(
     network: Network, images: ArrayLike, labels: ArrayLike, settings: Formulation, bounds: Bounds | str = "interval"
 ) -> dict[None, dict[str, Any]]:
-    """The data of one instance, in the form that ``AbstractModel.create_instance`` takes.
+    """The data of one instance, as ``AbstractModel.create_instance`` takes it.
 
     images: (n, *input_shape); labels: (n,) integers; bounds: a method's name, or bounds computed before for the same
     network, images and gate. Raises InputError for whatever does not fit.
@@ -65,8 +67,8 @@ def instance_data(
         raise InputError(f"bounds: the gate {gate.name} is defined by interval bounds, got {bounds.method}")
     scale_from = interval_bounds(network, x, validity="every score", epsilon=epsilon)
     layout = arrange(network, x, bounds, scale_from, gate)
-    if groups_of(settings.relaxation) > 1:
-        layout.parts = partition(layout, groups_of(settings.relaxation))
+    if groups_of(settings.relaxation or "big-m") > 1:
+        layout.parts = partition(layout, groups_of(settings.relaxation or "big-m"))
     sizes = {group.name: group.size for group in network.groups}
     images_, classes = range(len(x)), range(network.classes)
     data: dict[str, Any] = {
@@ -94,7 +96,9 @@ def instance_data(
 
 
 def sparsity_weights(network: Network, sparsity: str) -> Array:
-    """Weight of each unit's score in a linear sparsity, (units,), first group first; they add up to 1.
+    """Weight of each unit's score in a linear sparsity, (units,).
+
+    The first group comes first. The weights add up to 1.
 
     Raises InputError for a sparsity that is not linear, as the published one is.
     """
@@ -112,21 +116,24 @@ def build_instance(
     *,
     bounds: Bounds | str = "interval",
 ) -> pyo.ConcreteModel:
-    """An ordinary Pyomo model of the program for these images: solve it, write it, print it, add to it.
+    """An ordinary Pyomo model of the program for these images.
+
+    It can be solved, written, printed, and added to.
 
     images: (n, *input_shape) with labels (n,), or a :class:`oamip_model.data.Dataset`, a torch Dataset or a
     DataLoader alone; formulation: that of
     :class:`oamip_model.formulation.Formulation` by default; bounds: a method's name or a
     :class:`oamip_model.bounds.Bounds`. Raises InputError for whatever does not fit.
 
-    Example:
-        >>> import numpy as np, torch, oamip_model as om
-        >>> _ = torch.manual_seed(0)
-        >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
-        >>> program = om.Formulation(loss="hinge")
-        >>> instance = build_instance(om.read_network(module), np.ones((1, 2)), [0], program)
-        >>> len(instance.s), instance.objective.sense.name
-        (3, 'minimize')
+    Examples
+    --------
+    >>> import numpy as np, torch, oamip_model as om
+    >>> _ = torch.manual_seed(0)
+    >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    >>> program = om.Formulation(loss="hinge")
+    >>> instance = build_instance(om.read_network(module), np.ones((1, 2)), [0], program)
+    >>> len(instance.s), instance.objective.sense.name
+    (3, 'minimize')
     """
     settings = (formulation or Formulation()).settled()
     x, y = (cast("Any", images), labels) if is_array(images) and labels is not None else as_dataset(images, labels)

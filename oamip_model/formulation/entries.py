@@ -1,4 +1,7 @@
-"""The variables of a layout while it is being made: which entries the sets have, and which column each variable is."""
+"""The variables of a layout while it is being made.
+
+They are the entries of the index sets, and the column of each variable.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +64,10 @@ class Entries:
         return np.arange(first, self.columns)
 
     def add_pre(self, layer: Layer, rows: Expressions, at: Index, lower: Array, upper: Array) -> tuple[Index, Index]:
-        """New variables a for some rows, bounds of each; returns their entries of PRE and their columns."""
+        """Add variables a for some rows, with the bounds of each.
+
+        Returns their entries of PRE and their columns.
+        """
         first = len(self.pre)
         self.pre.extend(self.names(layer, at))
         self.pre_rows.append(rows.take(at))
@@ -69,7 +75,10 @@ class Entries:
         return np.arange(first, len(self.pre)), self.new_columns(len(at), _PRE)
 
     def add_act(self, layer: Layer, at: Index, lower: Array, upper: Array) -> tuple[Index, Index]:
-        """New variables h for some activations; returns their entries of ACT and their columns."""
+        """Add variables h for some activations.
+
+        Returns their entries of ACT and their columns.
+        """
         first = len(self.act)
         self.act.extend(self.names(layer, at))
         self.act_range.append((lower, upper))
@@ -89,7 +98,10 @@ class Entries:
         return Expressions(matrix, constant)
 
     def named(self, layer: Layer, rows: Expressions, lower: Array, upper: Array) -> Expressions:
-        """The same expressions, bounds of each, with a variable a for each that has more than one variable in it."""
+        """The same expressions, with a variable a for each that has several variables.
+
+        Bounds are given for each expression.
+        """
         long = rows.counts() > 1
         at = np.flatnonzero(long)
         _, columns = self.add_pre(layer, rows, at, lower[at], upper[at])

@@ -1,4 +1,4 @@
-"""What a program has registered, so that other processes can be told."""
+"""What a program has registered, in a form that other processes can take over."""
 
 from __future__ import annotations
 

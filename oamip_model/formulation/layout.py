@@ -1,4 +1,7 @@
-"""Which variables a program needs: the index sets of the model, and rows of expressions in its variables."""
+"""Which variables a program needs, and rows of expressions in them.
+
+They are the index sets of the model.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,9 @@ Name = tuple[int, str, int]
 
 @dataclass
 class Expressions:
-    """Affine expressions in the program's variables, for n images stacked: matrix @ variables + constant.
+    """Affine expressions in the program's variables, for n images stacked.
+
+    They are matrix @ variables + constant.
 
     matrix: csr (n x activations, columns); constant: (n x activations,). While a layout is being made a column is the
     number that a variable got when it was first needed; in a finished :class:`Layout` columns are those of s, a, h in
@@ -55,8 +60,9 @@ class Gated:
 
 @dataclass
 class Pooled:
-    """Window entries that can be the maximum of a max-pooling output with a variable h, one entry each
-    (mathematics:pool-2).
+    """Window entries that can be the maximum of a max pooling, one entry each.
+
+    The output is a variable h (mathematics:pool-2).
 
     act: entry of ACT that the window belongs to; entries: the expressions of the inputs; big_m: Umax_{-j} - L_j, the
     largest upper bound of the other entries less the lower bound of this one.
@@ -69,8 +75,11 @@ class Pooled:
 
 @dataclass
 class Held:
-    """Expressions that rows hold within limits, where bounds decide the ReLU that do not hold for every score: in the
-    published gate (mathematics:gate-pub-4), and with a cutoff."""
+    """Expressions that rows hold within limits.
+
+    They are those of ReLUs that bounds decide which do not hold for every score: in the published gate
+    (mathematics:gate-pub-4), and with a cutoff.
+    """
 
     names: list[Name]
     rows: Expressions
@@ -96,7 +105,9 @@ class Parts:
 
 @dataclass
 class Layout:
-    """Index sets, bounds and expressions of one program, for the abstract model (mathematics:model-2..4).
+    """Index sets, bounds and expressions of one program, for the abstract model.
+
+    See mathematics:model-2..4.
 
     unit: (group name, unit); pre, act, state: names of the entries of a, h, z; choice: (image, layer, output, entry)
     of q; pre_rows: a = these expressions: pre-activations of gated ReLUs, and outputs of a layer that are sums which a

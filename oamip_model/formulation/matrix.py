@@ -1,4 +1,7 @@
-"""A Pyomo constraint whose rows are one sparse matrix, made into row objects only when somebody asks for them."""
+"""A Pyomo constraint whose rows are one sparse matrix.
+
+They are made into row objects only when somebody asks for them.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,10 @@ __all__ = ["MatrixConstraint", "MatrixRow", "MatrixRows"]
 
 
 class MatrixRow(ConstraintData):
-    """One row of a :class:`MatrixConstraint`. Its body and expression are made when first read, and kept."""
+    """One row of a :class:`MatrixConstraint`.
+
+    Its body and expression are made when first read, and kept.
+    """
 
     __slots__ = ("_row",)
 
@@ -54,7 +60,10 @@ class MatrixRow(ConstraintData):
 
     @property
     def expr(self) -> Any:
-        """The row as a relational expression; the same object each time, as persistent interfaces expect."""
+        """The row as a relational expression.
+
+        It is the same object each time, as persistent interfaces expect.
+        """
         if self._expr is None:
             low, high = self._limits()
             body = self._linear_body()
@@ -76,25 +85,31 @@ class MatrixRow(ConstraintData):
         return low, body, high
 
     def set_value(self, expr: Any) -> None:
-        """Rows cannot be rewritten one by one: deactivate the row and add an ordinary constraint instead."""
+        """Raise an error, since rows cannot be rewritten one by one.
+
+        Deactivate the row and add an ordinary constraint instead.
+        """
         raise ValueError(f"row {self.name} belongs to a matrix: deactivate it and add a constraint of your own")
 
 
 @ModelComponentFactory.register("Constraints that are the rows of one sparse matrix.")
 class MatrixConstraint(IndexedConstraint):
-    """Constraints from a rule that returns :class:`MatrixRows` for the whole block at once.
+    """Constraints from a rule that returns all rows of a block at once.
+
+    The rows are :class:`MatrixRows`.
 
     Writers, solvers and transformations see ordinary indexed constraints; :func:`oamip_model.solving.compile_arrays`
     takes the matrix as it is.
 
-    Example:
-        >>> import numpy as np, pyomo.environ as pyo
-        >>> model = pyo.ConcreteModel()
-        >>> model.x = pyo.Var([0, 1], within=pyo.NonNegativeReals)
-        >>> rule = lambda m: MatrixRows.of(["row"], upper=4.0).plus(m.x, [1], 2.0)
-        >>> model.limit = MatrixConstraint(rule=rule)
-        >>> print(model.limit["row"].expr)
-        2.0*x[1]  <=  4.0
+    Examples
+    --------
+    >>> import numpy as np, pyomo.environ as pyo
+    >>> model = pyo.ConcreteModel()
+    >>> model.x = pyo.Var([0, 1], within=pyo.NonNegativeReals)
+    >>> rule = lambda m: MatrixRows.of(["row"], upper=4.0).plus(m.x, [1], 2.0)
+    >>> model.limit = MatrixConstraint(rule=rule)
+    >>> print(model.limit["row"].expr)
+    2.0*x[1]  <=  4.0
     """
 
     # Class-wide values for the moment in which Pyomo copies a model and components exist without their state.
@@ -135,13 +150,19 @@ class MatrixConstraint(IndexedConstraint):
         self._rows = self._matrix_rule(self.parent_block())
 
     def active_rows(self) -> NDArray[np.int64] | slice:
-        """Numbers of the rows that are neither deactivated nor deleted; everything while nobody has asked for rows."""
+        """Numbers of the rows that are neither deactivated nor deleted.
+
+        They are all rows while nobody has asked for one.
+        """
         if not self._materialised:
             return slice(None)
         return np.array([row.number for row in self._made.values() if row.active], dtype=np.int64)
 
     def append(self, rows: MatrixRows) -> None:
-        """Add rows below those that are there. They must have blocks of the same variables, in the same order."""
+        """Add rows below those that are there.
+
+        They must have blocks of the same variables, in the same order.
+        """
         mine = self.rows
         if [id(v) for v, _ in rows.blocks] != [id(v) for v, _ in mine.blocks]:
             raise ValueError(f"{self.name}: appended rows must have the same variables in the same order")

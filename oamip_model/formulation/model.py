@@ -1,4 +1,7 @@
-"""The abstract model of OAMIP: sets, parameters, variables, constraints and objective (mathematics:model-1)."""
+"""The abstract model of OAMIP (mathematics:model-1).
+
+It has sets, parameters, variables, constraints and an objective.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,9 @@ from oamip_model.formulation.sparsities import sparsity_named
 
 
 def abstract_model(formulation: Formulation | None = None) -> pyo.AbstractModel:
-    """A ``pyo.AbstractModel`` of the program; :func:`instance_data` makes the data that it is instantiated with.
+    """A ``pyo.AbstractModel`` of the program.
+
+    :func:`instance_data` makes the data that it is instantiated with.
 
     Sets: IMAGE, CLASS, GROUP, UNIT (group, unit), PRE and ACT (image, layer, activation) of the pre-activations and
     activations that the bounds leave open, STATE of the ReLUs that need a binary, CHOICE of max-pooling entries, LOGIT.
@@ -31,13 +36,14 @@ def abstract_model(formulation: Formulation | None = None) -> pyo.AbstractModel:
     formulation: that of :class:`oamip_model.formulation.Formulation` by default; its weight, margin and epsilon are
     data.
 
-    Example:
-        >>> model = abstract_model(Formulation(scores="binary", loss="hinge"))
-        >>> model.s.is_indexed(), model.is_constructed()
-        (True, False)
+    Examples
+    --------
+    >>> model = abstract_model(Formulation(scores="binary", loss="hinge"))
+    >>> model.s.is_indexed(), model.is_constructed()
+    (True, False)
     """
-    asked = formulation or Formulation()
-    gate, relaxation, scores, relaxed = asked.gate, asked.relaxation, asked.scores, asked.relaxed
+    asked = (formulation or Formulation()).settled()
+    gate, relaxation, scores, relaxed = asked.gate, asked.relaxation or "big-m", asked.scores, asked.relaxed
     loss, sparsity = asked.loss, asked.sparsity
     m = pyo.AbstractModel(name="oamip")
     m.gate, m.loss_kind, m.sparsity_kind = gate, loss, sparsity

@@ -1,4 +1,7 @@
-"""The rows and terms of the objective: weight * loss + sparsity (mathematics:objective-1)."""
+"""The rows and terms of the objective (mathematics:objective-1).
+
+It is weight * loss + sparsity.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,9 @@ from oamip_model.network.ops import Array
 
 
 def tangents(model: Any, points: Array, images: NDArray[np.int64], first: int = 0) -> MatrixRows:
-    """Tangents of the loss of some images at logits ``points`` (k, classes): rows t >= g @ o + c.
+    """Tangents of some images' losses at given logits: rows t >= g @ o + c.
+
+    The logits ``points`` have the shape (k, classes).
 
     images: (k,) the image of each point; first: number of the first of these rows, for their names.
     """
@@ -35,7 +40,10 @@ def tangents(model: Any, points: Array, images: NDArray[np.int64], first: int = 
 
 
 def first_tangents(model: Any) -> MatrixRows:
-    """Tangents at the trained network's logits, the start of the outer approximation (mathematics:gap-1)."""
+    """Tangents at the trained network's logits (mathematics:gap-1).
+
+    They are the start of the outer approximation.
+    """
     points = np.asarray(model.trained_logits.value)
     return tangents(model, points, np.arange(len(points)))
 
@@ -70,5 +78,5 @@ def loss(model: Any) -> Any:
 
 
 def total(model: Any) -> Any:
-    """weight * loss + sparsity."""
+    """The objective: weight * loss + sparsity."""
     return pyo.value(model.weight) * loss(model) + sparsity(model)

@@ -1,4 +1,4 @@
-"""Objects by their names: those of this package, of installed packages, and those that a program registered."""
+"""Objects by their names, from here, from other packages and from programs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Registry(Generic[T]):
         self._registered: dict[str, T] = {}
 
     def names(self) -> tuple[str, ...]:
-        """All names: those of this package first, then those that were registered, then those of other packages."""
+        """All names: this package's, then registered ones, then other packages'."""
         return tuple(dict.fromkeys([*self.own, *self._registered, *sorted(self._offered())]))
 
     def check(self, name: Any) -> None:
@@ -40,7 +40,10 @@ class Registry(Generic[T]):
             raise InputError(f"{self.option}: got {name!r}, accepted are {', '.join(names)}")
 
     def named(self, name: str) -> T:
-        """The object of that name. Raises InputError for a name that nobody offers, or an object that is unfit."""
+        """The object of that name.
+
+        Raises InputError for a name that nobody offers, or an object that is unfit.
+        """
         if name in self._known:
             return self._known[name]
         self.check(name)
@@ -53,7 +56,9 @@ class Registry(Generic[T]):
         return self._known[name]
 
     def register(self, thing: T | type[T]) -> T:
-        """Make an object, or an object of a class, known under its attribute ``name``, in this process and its workers.
+        """Make an object known under its attribute ``name``, here and in workers.
+
+        A class stands for an object of it.
 
         The same class may be registered again. Raises InputError for a name that another object has, or an object that
         is unfit.
@@ -70,7 +75,10 @@ class Registry(Generic[T]):
         return made
 
     def registered(self) -> tuple[T, ...]:
-        """The objects that :meth:`register` was given, which processes that work for this one need too."""
+        """The objects that :meth:`register` was given.
+
+        Processes that work for this one need them too.
+        """
         return tuple(self._registered.values())
 
     def _fit(self, thing: Any, wanted: str | None) -> T:

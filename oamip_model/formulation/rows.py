@@ -1,4 +1,7 @@
-"""Rows of a program as one sparse matrix for each variable, and what their rules have in common."""
+"""Rows of a program as one sparse matrix for each variable.
+
+It also holds what their rules have in common.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,9 @@ class MatrixRows:
         )
 
     def plus(self, variable: Any, columns: ArrayLike, coefficients: ArrayLike = 1.0) -> MatrixRows:
-        """One coefficient per row: row r gets coefficients[r] times the variable's entry number columns[r].
+        """Add one coefficient to each row.
+
+        Row r gets coefficients[r] times the variable's entry number columns[r].
 
         A column of -1 leaves the row without this variable.
         """
@@ -66,7 +71,10 @@ Rule: TypeAlias = Callable[[Any], MatrixRows]
 
 
 def plus_expressions(rows: MatrixRows, model: Any, expressions: Expressions, sign: float) -> MatrixRows:
-    """``rows`` with sign * (matrix @ (s, a, h)) added; the constant is the caller's business."""
+    """Rows with sign * (matrix @ (s, a, h)) added.
+
+    The constant is the caller's business.
+    """
     units, pre = len(model.s), len(model.a)
     matrix = expressions.matrix * sign
     rows.plus_matrix(model.s, matrix[:, :units])

@@ -27,11 +27,14 @@ def check_choice(option: str, given: Any, accepted: Sequence[str]) -> None:
 
 
 def validity_of(gate: str) -> Validity:
-    """What the bounds of a gate's program must hold for: the published gate's only for the trained network.
+    """What the bounds of a gate's program must hold for.
 
-    Example:
-        >>> validity_of("published"), validity_of("switch")
-        ('trained network', 'every score')
+    Those of the published gate must hold for the trained network only.
+
+    Examples
+    --------
+    >>> validity_of("published"), validity_of("switch")
+    ('trained network', 'every score')
     """
     return gate_named(gate).validity
 
@@ -50,11 +53,14 @@ def margined() -> tuple[str, ...]:
 
 @options
 class Formulation(Checked):
-    """The choices that fix a program of all layers, apart from the network and the images (mathematics:objective-1).
+    """The choices that fix a program, apart from the network and the images.
 
-    Example:
-        >>> Formulation(gate="switch", scores="binary").epsilon
-        0.0
+    See mathematics:objective-1.
+
+    Examples
+    --------
+    >>> Formulation(gate="switch", scores="binary").epsilon
+    0.0
     """
 
     gate: str = option(
@@ -106,19 +112,25 @@ class Formulation(Checked):
     def settled(self, relaxation: str = "big-m") -> Formulation:
         """The formulation with this relaxation, where it has none yet.
 
-        Example:
-            >>> Formulation().settled("hull").relaxation, Formulation(relaxation="big-m").settled("hull").relaxation
-            ('hull', 'big-m')
+        Examples
+        --------
+        >>> Formulation().settled("hull").relaxation, Formulation(relaxation="big-m").settled("hull").relaxation
+        ('hull', 'big-m')
         """
         return self if self.relaxation is not None else replace(self, relaxation=relaxation)
 
     @property
     def is_relaxation(self) -> bool:
-        """Whether the program bounds the network's best scores from below only, and its logits need not be real
-        ones."""
+        """Whether the program only bounds the network's best scores from below.
+
+        Then its logits need not be real ones.
+        """
         return self.relaxed
 
     @property
     def has_heuristic(self) -> bool:
-        """Whether the best scores of the program are those of the network, so that a heuristic can look for them."""
+        """Whether the program's best scores are the network's best.
+
+        Then a heuristic can look for them.
+        """
         return gate_named(self.gate).sound and not self.relaxed

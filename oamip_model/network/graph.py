@@ -108,12 +108,12 @@ class Graph:
             raise InputError(
                 f"layer {name}: an input of shape {self.shape(inputs[0])} leaves an output of shape {shape}"
             )
+        if math.prod(shape) > MOST:
+            raise InputError(f"layer {name}: leaves an output of shape {shape}; accepted are at most {MOST} numbers")
         for source in inputs:
             border = None if source == IMAGE else self.nodes[source].operator
             if isinstance(border, Border):
                 raise refuse(name, "padding", f"reads a padding of {border.value:g}, which only max pooling may")
-        if math.prod(shape) > MOST:
-            raise InputError(f"layer {name}: leaves an output of shape {shape}; accepted are at most {MOST} numbers")
         self.nodes.append(Node(name, operator, inputs, shape))
         return len(self.nodes) - 1
 

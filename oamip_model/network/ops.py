@@ -18,12 +18,14 @@ import scipy.sparse as sp
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from oamip_model.clock import tick
+from oamip_model.clock import expect, tick
 
 Array: TypeAlias = NDArray[np.float64]
 Shape: TypeAlias = tuple[int, ...]
 _WINDOWS = 2**26
 """Numbers (512 MiB) that the windows of a convolution take at once, unless one image takes more."""
+_ENTRY_SECONDS = 5e-8
+"""Seconds that one coefficient of a convolution's matrix takes at least."""
 
 
 class LinearMap(ABC):
@@ -165,6 +167,8 @@ class Conv2d(LinearMap):
         return np.concatenate(parts, axis=1)
 
     def matrix(self, shape: Shape) -> sp.csr_array:
+        entries = int(np.prod(self.output_shape(shape))) * int(np.prod(self.weight.shape[1:]))
+        expect(_ENTRY_SECONDS * entries, "the matrix of a convolution")
         # Number every input from 1, so that a 0 in the windows marks padding.
         numbers = np.arange(1, np.prod(shape) + 1, dtype=np.float64).reshape(1, *shape)
         windows = self._windows(numbers)[0].astype(np.int64) - 1

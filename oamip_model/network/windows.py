@@ -53,6 +53,12 @@ def adaptive_averaging(length: int, output: int) -> Array:
     return weights
 
 
+def _no_weights(windows: int, length: int) -> Array:
+    if windows * length > _MOST:
+        raise InputError(f"network: a pooling takes {windows} windows of an axis of length {length}, too many to read")
+    return np.zeros((windows, length))
+
+
 def is_averaging(matrix: Array) -> bool:
     """Whether each row of a matrix (windows, length) holds the weights of an average, with zeros around it or not.
 
@@ -60,12 +66,6 @@ def is_averaging(matrix: Array) -> bool:
     (True, False)
     """
     return bool(matrix.ndim == 2 and (matrix >= 0).all() and (matrix.sum(axis=1) <= 1 + 1e-6).all())
-
-
-def _no_weights(windows: int, length: int) -> Array:
-    if windows * length > _MOST:
-        raise InputError(f"network: a pooling takes {windows} windows of an axis of length {length}, too many to read")
-    return np.zeros((windows, length))
 
 
 def spatial_mean(height: int, width: int, over_height: bool = True, over_width: bool = True) -> AveragePool:

@@ -1,4 +1,7 @@
-"""Reports as single HTML files that need no network: text, tables and pictures, all in the page itself."""
+"""Reports as single HTML files that need no network.
+
+Text, tables and pictures are all in the page itself.
+"""
 
 from oamip_model.page.html import Cell as Cell
 from oamip_model.page.html import Page as Page

@@ -1,4 +1,7 @@
-"""A report as one HTML file: sections of text, tables and pictures, with the style and the pictures inside it."""
+"""A report as one HTML file: sections of text, tables and pictures.
+
+Style and pictures are inside it.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,10 @@ Tone: TypeAlias = Literal["", "alert", "faint", "good"]
 
 @dataclass(frozen=True)
 class Cell:
-    """A table's cell that is not plain text: toned, or with a longer text where the pointer rests."""
+    """A table's cell that is not plain text.
+
+    It is toned, or has a longer text where the pointer rests.
+    """
 
     text: str
     tone: Tone = ""
@@ -40,12 +46,13 @@ class Page:
     Whatever is added is escaped, so that names and messages of others cannot become markup. Nothing in the page refers
     to another file, and it needs no scripts.
 
-    Example:
-        >>> page = Page("Run 7", "two solvers")
-        >>> page.section("Times")
-        >>> page.table(["solver", "seconds"], [["highs", "1.5"], ["<cbc>", Cell("none", "alert")]])
-        >>> "&lt;cbc&gt;" in page.html()
-        True
+    Examples
+    --------
+    >>> page = Page("Run 7", "two solvers")
+    >>> page.section("Times")
+    >>> page.table(["solver", "seconds"], [["highs", "1.5"], ["<cbc>", Cell("none", "alert")]])
+    >>> "&lt;cbc&gt;" in page.html()
+    True
     """
 
     def __init__(self, title: str, subtitle: str = "") -> None:
@@ -79,7 +86,9 @@ class Page:
         caption: str = "",
         folded: bool = False,
     ) -> None:
-        """Add a table whose first ``left`` columns are flush left, the others, numbers, flush right.
+        """Add a table whose first ``left`` columns are flush left.
+
+        The others hold numbers, and are flush right.
 
         folded: show the caption only, until the reader opens it. Raises ValueError for a row of another length.
         """
@@ -90,8 +99,10 @@ class Page:
         self._add("table", columns=list(columns), rows=cells, left=left, caption=caption, folded=folded)
 
     def figures(self, *figures: tuple[Figure, str]) -> None:
-        """Add pictures, side by side where there is room: pairs of a matplotlib figure and its caption, which is also
-        what readers are told who cannot see it."""
+        """Add pictures, side by side where there is room.
+
+        They are pairs of a matplotlib figure and its caption, which also reaches readers who cannot see it.
+        """
         pictures = [(picture(figure), caption, int(96 * figure.get_size_inches()[0])) for figure, caption in figures]
         self._add("figures", pictures=pictures)
 
@@ -108,7 +119,10 @@ class Page:
         ).strip("\n") + "\n"  # fmt: skip
 
     def save(self, path: str | Path) -> Path:
-        """Write the page to ``path``, whole or not at all. Raises InputError where that cannot be written."""
+        """Write the page to ``path``, whole or not at all.
+
+        Raises InputError where that cannot be written.
+        """
         text = self.html()
         with replacing(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
@@ -119,7 +133,7 @@ class Page:
 
 
 def picture(figure: Figure) -> str:
-    """A matplotlib figure as the address of an SVG picture that carries its data with it.
+    """A matplotlib figure as the address of an SVG picture, with its data in it.
 
     The same figure gives the same text. A picture by its own address cannot clash with the names inside another one.
     """
@@ -132,7 +146,10 @@ def picture(figure: Figure) -> str:
 
 
 def check_matplotlib(what: str = "report: its pictures need") -> None:
-    """Raise InputError, saying ``what`` needs it and what to install, where matplotlib is missing."""
+    """Raise InputError where matplotlib is missing.
+
+    The line says ``what`` needs it and what to install.
+    """
     try:
         import matplotlib as mpl  # noqa: F401
     except ImportError:

@@ -1,4 +1,7 @@
-"""Smaller networks from scores: choosing units, masking or removing them, baselines, saving."""
+"""Smaller networks from scores.
+
+It chooses units, masks or removes them, has baselines, and saves what is left.
+"""
 
 from __future__ import annotations
 

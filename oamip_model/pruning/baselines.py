@@ -1,4 +1,7 @@
-"""Scores that need no solver, to compare with: simple rules, and the other end of given scores."""
+"""Scores that need no solver, to compare with.
+
+They follow simple rules, or are the other end of given scores.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,9 @@ def baseline_scores(
     labels: ArrayLike | None = None,
     batch_size: int = 100,
 ) -> Scores:
-    """Scores of every unit by a simple rule, in [0, 1], of the type that :func:`oamip_model.score` gives.
+    """Scores of every unit in [0, 1] by a simple rule.
+
+    They have the type that :func:`oamip_model.score` gives.
 
     ``random``: ranks of a permutation drawn with ``seed``, so that no two units of a layer tie.
     ``weight-l1``, ``weight-l2``: norm of the incoming weights. ``weight-norm``: L2 norm of the incoming times that of
@@ -63,12 +68,13 @@ def baseline_scores(
 
     Raises InputError for another method, a seed that is not a whole number from 0, or missing or unfit images.
 
-    Example:
-        >>> import torch, oamip_model as om
-        >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
-        >>> scores = baseline_scores(module, "random", seed=1)
-        >>> sorted(scores.by_layer["0"].round(2).tolist()), scores.proved
-        ([0.33, 0.67, 1.0], False)
+    Examples
+    --------
+    >>> import torch, oamip_model as om
+    >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    >>> scores = baseline_scores(module, "random", seed=1)
+    >>> sorted(scores.by_layer["0"].round(2).tolist()), scores.proved
+    ([0.33, 0.67, 1.0], False)
     """
     if method not in BASELINES:
         raise InputError(f"baseline: unknown method {method!r}, known are {', '.join(BASELINES)}")
@@ -114,16 +120,19 @@ def baseline_scores(
 
 
 def critical_scores(scores: Scores) -> Scores:
-    """The scores from their other end, 1 - score: pruning by them removes the units of the highest score first.
+    """The scores from their other end, 1 - score.
+
+    Pruning by them removes the units of the highest score first.
 
     An ablation of the paper: what was found critical must be missed more than what was not.
 
-    Example:
-        >>> import torch, oamip_model as om
-        >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
-        >>> scores = om.baseline_scores(module, "weight-l1")
-        >>> float((critical_scores(scores).by_layer["0"] + scores.by_layer["0"]).round(9).mean())
-        1.0
+    Examples
+    --------
+    >>> import torch, oamip_model as om
+    >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    >>> scores = om.baseline_scores(module, "weight-l1")
+    >>> float((critical_scores(scores).by_layer["0"] + scores.by_layer["0"]).round(9).mean())
+    1.0
     """
     if not isinstance(scores, Scores):
         raise InputError(f"scores: got {type(scores).__name__}, a Scores result is needed")

@@ -21,21 +21,27 @@ _IMAGES = 8
 
 @dataclass(frozen=True)
 class Expected:
-    """Random images, (n, ...), and the logits that a module should give for them, (n, classes)."""
+    """Random images, (n, ...), and the logits that a module should give for them.
+
+    The logits have the shape (n, classes).
+    """
 
     images: Array
     logits: Array
 
     def difference(self, module: nn.Module) -> float:
-        """Largest difference of the module's logits, relative to the largest logit, or absolute where that is below 1.
+        """Largest difference of the module's logits, relative to the largest logit.
+
+        It is absolute where the largest is below 1.
 
         The module is run in double precision, so that the difference is one of the function and not of rounding.
 
-        Example:
-            >>> import torch, oamip_model as om
-            >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
-            >>> expected_logits(om.read_network(module, input_shape=(4,))).difference(module) < 1e-12
-            True
+        Examples
+        --------
+        >>> import torch, oamip_model as om
+        >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+        >>> expected_logits(om.read_network(module, input_shape=(4,))).difference(module) < 1e-12
+        True
         """
         double = clean_copy(module).double()
         like = next(iter(double.parameters()), torch.zeros(()))
@@ -48,7 +54,10 @@ class Expected:
 
 
 def expected_logits(network: Network, keep: Mapping[str, Mask] | None = None) -> Expected:
-    """Random images and the network's logits for them, with only the units of ``keep``, {group: (units,)}, if given."""
+    """Random images and the network's logits for them.
+
+    With ``keep``, {group: (units,)}, only those units are there.
+    """
     images = example_images(network.input_shape, _IMAGES).double().numpy()
     scores = None if keep is None else {name: mask.astype(np.float64) for name, mask in keep.items()}
     return Expected(images, network.replay(images, scores))

@@ -41,18 +41,21 @@ def prune(
     refit: AnyRefit | None = None,
     images: AnyImages | None = None,
 ) -> nn.Module:
-    """A new module without the units of low score; the arguments and errors of :func:`prune_with_report`.
+    """A new module without the units of low score.
 
-    Example:
-        >>> import torch, oamip_model as om
-        >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
-        >>> network = om.read_network(module, input_shape=(4,))
-        >>> om.prune(module, {"0": [0.0, 1.0, 0.05]}, threshold=0.1, network=network)
-        Sequential(
-          (0): Linear(in_features=4, out_features=1, bias=True)
-          (1): ReLU()
-          (2): Linear(in_features=1, out_features=2, bias=True)
-        )
+    Arguments and errors are those of :func:`prune_with_report`.
+
+    Examples
+    --------
+    >>> import torch, oamip_model as om
+    >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    >>> network = om.read_network(module, input_shape=(4,))
+    >>> om.prune(module, {"0": [0.0, 1.0, 0.05]}, threshold=0.1, network=network)
+    Sequential(
+      (0): Linear(in_features=4, out_features=1, bias=True)
+      (1): ReLU()
+      (2): Linear(in_features=1, out_features=2, bias=True)
+    )
     """
     return prune_with_report(
         module,
@@ -77,7 +80,9 @@ def prune_with_report(
     refit: AnyRefit | None = None,
     images: AnyImages | None = None,
 ) -> tuple[nn.Module, PruneReport]:
-    """A new module without the units of low score, and what was removed. The module given is not changed.
+    """A new module without the units of low score, and a report.
+
+    The report says what was removed. The module given is not changed.
 
     module: a torch module in eval mode, an .onnx or .pt2 file, or a network. scores: a result of
     :func:`oamip_model.score`, {group: (units,) scores}, or what :func:`~.select.choose_units` chose of the module's

@@ -51,7 +51,9 @@ def prune_while_training(
     progress: Progress | None = None,
     **options: Unpack[Options],
 ) -> GradualPruning:
-    """A smaller network from a training in which units are chosen to go every few epochs. ``module`` is not changed.
+    """A smaller network from a training with removals every few epochs.
+
+    ``module`` is not changed.
 
     choose: given a copy of the network in eval mode as it is then, and the epochs done, says which units stay, by
         :func:`~.select.choose_units` for example, or as {group: (units,)}
@@ -65,13 +67,14 @@ def prune_while_training(
 
     Raises InputError for a bad argument, and where the module's layers cannot be masked in place.
 
-    Example:
-        >>> import oamip_model as om
-        >>> data = om.load_dataset()
-        >>> first_two = lambda module, epoch: {"fc1": [1, 1, 0, 0]}
-        >>> result = prune_while_training(om.make_network("dense-4"), *data, first_two, every=1, epochs=2, threads=1)
-        >>> result.module.fc1.out_features, [epoch for epoch, _ in result.choices]
-        (2, [1])
+    Examples
+    --------
+    >>> import oamip_model as om
+    >>> data = om.load_dataset()
+    >>> first_two = lambda module, epoch: {"fc1": [1, 1, 0, 0]}
+    >>> result = prune_while_training(om.make_network("dense-4"), *data, first_two, every=1, epochs=2, threads=1)
+    >>> result.module.fc1.out_features, [epoch for epoch, _ in result.choices]
+    (2, [1])
     """
     recipe = Recipe(**options)
     if recipe.early_stop is not None:

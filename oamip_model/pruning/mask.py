@@ -1,4 +1,7 @@
-"""Masking: the weights and biases of removed units set to zero, the module's shapes left as they are."""
+"""Masking: weights and biases of removed units are set to zero.
+
+The module's shapes are left as they are.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +22,18 @@ Weighted = (nn.Linear, nn.Conv2d, *Norm)
 
 
 class NotWiredError(Exception):
-    """The layers are not where the network says, so that the module has to be rebuilt. Never leaves the room."""
+    """The layers are not where the network says.
+
+    The module has to be rebuilt. This error never leaves the room.
+    """
 
 
 def masked_copy(
     module: nn.Module, producers: Mapping[str, Iterable[str]], keep: Mapping[str, Mask], input_shape: Shape
 ) -> nn.Module:
-    """A copy of the module in which removed units give 0, by torch.nn.utils.prune; the module itself is not changed.
+    """A copy of the module in which removed units give 0.
+
+    It is masked by torch.nn.utils.prune; the module itself is not changed.
 
     producers: {group: paths of the modules whose outputs are its units}; keep: {group: (units,) True where the unit
     stays}. Rows of the weight and entries of the bias are masked, and those of a batch norm that comes before the ReLU
@@ -44,7 +52,9 @@ def mask_units(
     keep: Mapping[str, Mask],
     following: Mapping[str, Sequence[str]],
 ) -> None:
-    """Mask the units that are not kept, in the module itself, whose parameters stay the same objects.
+    """Mask the units that are not kept, in the module itself.
+
+    Its parameters are the same objects as before.
 
     producers, keep, errors: those of :func:`masked_copy`; following: what :func:`batch_norms` found.
     """
@@ -58,12 +68,18 @@ def mask_units(
 
 
 def clean_copy(module: nn.Module) -> nn.Module:
-    """A deep copy of what is in a wrapper, masked by torch.nn.utils.prune or not, with plain weights otherwise."""
+    """A deep copy of what is in a wrapper, with plain weights.
+
+    It may be masked by torch.nn.utils.prune or not.
+    """
     return with_plain_weights(deep_copy(unwrapped(module)))
 
 
 def make_permanent(module: nn.Module) -> nn.Module:
-    """The module, changed in place: masks multiplied into its weights and taken off. The function stays the same."""
+    """The module with its masks multiplied into its weights.
+
+    It is changed in place, and the masks are taken off. The function is the same.
+    """
     for part in module.modules():
         if torch_prune.is_pruned(part):
             for name in ("weight", "bias"):
@@ -78,7 +94,10 @@ def make_permanent(module: nn.Module) -> nn.Module:
 
 
 def without_made_affine(module: nn.Module) -> nn.Module:
-    """The module, changed in place: the ones and zeros that a batch norm was given to be masked are taken off."""
+    """The module without the ones and zeros that masking gave its batch norms.
+
+    It is changed in place.
+    """
     for part in module.modules():
         if not isinstance(part, Norm) or not part.__dict__.pop("made_affine", False):
             continue
@@ -89,7 +108,9 @@ def without_made_affine(module: nn.Module) -> nn.Module:
 
 
 def batch_norms(module: nn.Module, input_shape: Shape) -> dict[str, list[str]]:
-    """Batch norms between each dense or convolutional layer and the ReLU after it, {path of the layer: their paths}.
+    """Batch norms between each layer with weights and the ReLU after it.
+
+    They are {path of the dense or convolutional layer: their paths}.
 
     Found by one forward pass: from the input of each batch norm the autograd graph is walked back, through additions,
     pooling and reshapes, up to ReLUs and layers with weights.
@@ -138,7 +159,10 @@ def _producers_behind(start: Any, made: dict[Any, str]) -> set[str]:
 
 
 def example_images(input_shape: Shape, count: int = 2, like: nn.Module | None = None, seed: int = 0) -> torch.Tensor:
-    """Random images, (count, *input_shape), half of them normal, half uniform in [0, 1]; of the type of ``like``."""
+    """Random images, (count, *input_shape), of the type of ``like``.
+
+    Half of them are normal, half uniform in [0, 1].
+    """
     random = np.random.default_rng(seed)
     normal = random.standard_normal((count - count // 2, *input_shape))
     uniform = random.uniform(size=(count // 2, *input_shape))

@@ -1,4 +1,7 @@
-"""Training with the removed units gone: fine-tuning, and the same sub-network again from its first weights."""
+"""Training with the removed units masked.
+
+It is fine-tuning, or training of the same sub-network from its first weights.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ def fine_tune(
     progress: Progress | None = None,
     **options: Unpack[Options],
 ) -> tuple[nn.Module, TrainingResult]:
-    """A copy of a trained module, trained on from its weights for one epoch, and how that went.
+    """A copy of a trained module, trained for further epochs, and a report.
 
     module: in eval mode; a smaller one of :func:`oamip_model.prune`, a masked one, whose masks hold, or, with ``keep``,
         one that is not pruned yet
@@ -41,13 +44,14 @@ def fine_tune(
 
     Raises InputError for a bad argument, or a layer of ``keep`` without units.
 
-    Example:
-        >>> import oamip_model as om
-        >>> data, module = om.load_dataset(), om.make_network("dense-4")
-        >>> result = om.train(module, *data, epochs=2, threads=1)
-        >>> tuned, result = om.fine_tune(module, *data, keep={"fc1": [True, False, True, True]}, threads=1)
-        >>> len(result.losses), bool(tuned.fc1.weight[1].any()), bool(module.fc1.weight[1].any())
-        (1, False, True)
+    Examples
+    --------
+    >>> import oamip_model as om
+    >>> data, module = om.load_dataset(), om.make_network("dense-4")
+    >>> result = om.train(module, *data, epochs=2, threads=1)
+    >>> tuned, result = om.fine_tune(module, *data, keep={"fc1": [True, False, True, True]}, threads=1)
+    >>> len(result.losses), bool(tuned.fc1.weight[1].any()), bool(module.fc1.weight[1].any())
+    (1, False, True)
     """
     options.setdefault("epochs", 1)
     copy = deep_copy(unwrapped(module)) if keep is None else pruned_to(module, keep, images, mode)
@@ -64,7 +68,9 @@ def retrain(
     progress: Progress | None = None,
     **options: Unpack[Options],
 ) -> tuple[nn.Module, TrainingResult]:
-    """The sub-network of a network's initial weights, trained from them, and how that went.
+    """The sub-network of a network's initial weights, trained from them.
+
+    Returns how the training went, too.
 
     initial: the module as it was before any training, in eval mode: ``make_network`` with the seed of then, or a module
         with the state dict that was saved then; it is not changed
@@ -78,12 +84,13 @@ def retrain(
 
     Source: Frankle, Carbin, The lottery ticket hypothesis, 2019, section 1, for units in place of single weights.
 
-    Example:
-        >>> import oamip_model as om
-        >>> data = om.load_dataset()
-        >>> ticket, result = om.retrain(om.make_network("dense-4"), {"fc1": [1, 0, 1, 1]}, *data, epochs=1, threads=1)
-        >>> ticket.fc1
-        Linear(in_features=784, out_features=3, bias=True)
+    Examples
+    --------
+    >>> import oamip_model as om
+    >>> data = om.load_dataset()
+    >>> ticket, result = om.retrain(om.make_network("dense-4"), {"fc1": [1, 0, 1, 1]}, *data, epochs=1, threads=1)
+    >>> ticket.fc1
+    Linear(in_features=784, out_features=3, bias=True)
     """
     pruned = pruned_to(initial, keep, images, mode)
     return pruned, train(pruned, images, labels, progress=progress, **options)
@@ -92,20 +99,26 @@ def retrain(
 def pruned_to(
     module: nn.Module, keep: Keep, images: ArrayLike, mode: Mode, network: Network | None = None
 ) -> nn.Module:
-    """A copy of the module with the units of ``keep`` only; the shape of ``images`` says that of one image."""
+    """A copy of the module with the units of ``keep`` only.
+
+    The shape of ``images`` says that of one image.
+    """
     known = network or read_network(module, check_pixels(images).shape[1:])
     scores = {name: mask.astype(np.float64) for name, mask in check_keep(keep, known).items()}
     return prune(module, scores, threshold=0.5, mode=mode, network=known)
 
 
 def check_keep(keep: Keep, network: Network) -> dict[str, Mask]:
-    """The units that stay, {group: (units,)}. Raises InputError where they do not fit the network, or a layer has none.
+    """The units that are kept, {group: (units,)}, after checks.
 
-    Example:
-        >>> import torch, oamip_model as om
-        >>> module = torch.nn.Sequential(torch.nn.Linear(4, 2), torch.nn.ReLU(), torch.nn.Linear(2, 2)).eval()
-        >>> check_keep({"0": [1, 0]}, om.read_network(module))
-        {'0': array([ True, False])}
+    Raises InputError where they do not fit the network, or a layer has none.
+
+    Examples
+    --------
+    >>> import torch, oamip_model as om
+    >>> module = torch.nn.Sequential(torch.nn.Linear(4, 2), torch.nn.ReLU(), torch.nn.Linear(2, 2)).eval()
+    >>> check_keep({"0": [1, 0]}, om.read_network(module))
+    {'0': array([ True, False])}
     """
     given = keep.keep if isinstance(keep, Selection) else keep
     if not isinstance(given, Mapping):

@@ -1,4 +1,7 @@
-"""Pooling layers as ordinary torch modules, found again from what the network stores of them."""
+"""Pooling layers as ordinary torch modules.
+
+They are found again from what the network stores of them.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ from oamip_model.network.windows import adaptive_averaging, averaging, window_co
 
 
 class SeparableAverage(nn.Module):
-    """Average pooling with windows that no torch module has: ``rows @ image @ columns.T`` on every channel."""
+    """Average pooling with windows that no torch module has.
+
+    It is ``rows @ image @ columns.T`` on every channel.
+    """
 
     def __init__(self, rows: Array, columns: Array) -> None:
         super().__init__()
@@ -26,12 +32,15 @@ class SeparableAverage(nn.Module):
 
 
 def average_pool_module(pool: AveragePool) -> nn.Module:
-    """A module that computes the average pooling: AdaptiveAvgPool2d or AvgPool2d where one does, else SeparableAverage.
+    """A module that computes the average pooling.
 
-    Example:
-        >>> import numpy as np
-        >>> average_pool_module(AveragePool(np.full((1, 4), 0.25), np.full((1, 4), 0.25)))
-        AdaptiveAvgPool2d(output_size=(1, 1))
+    It is AdaptiveAvgPool2d or AvgPool2d where one does it, else SeparableAverage.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> average_pool_module(AveragePool(np.full((1, 4), 0.25), np.full((1, 4), 0.25)))
+    AdaptiveAvgPool2d(output_size=(1, 1))
     """
     matrices = (pool.rows, pool.columns)
     output = tuple(len(m) for m in matrices)
@@ -66,13 +75,16 @@ def _window(matrix: Array, ceil: bool, count_padding: bool) -> tuple[int, int, i
 
 
 def max_pool_module(pool: MaxPool, shape: Shape, positive: bool = False) -> nn.Module:
-    """A module that computes the max pooling of images of this shape: MaxPool2d, behind a padding where it needs one.
+    """A module that computes the max pooling of images of this shape.
+
+    It is a MaxPool2d, behind a padding where it needs one.
 
     positive: no number of the images is below 0, so that a padding with zeros never holds the maximum alone.
 
-    Example:
-        >>> max_pool_module(MaxPool((2, 2), (2, 2), (0, 0, 0, 0), (1, 1), (3, 3)), (8, 5, 5)).ceil_mode
-        True
+    Examples
+    --------
+    >>> max_pool_module(MaxPool((2, 2), (2, 2), (0, 0, 0, 0), (1, 1), (3, 3)), (8, 5, 5)).ceil_mode
+    True
     """
     top, left = pool.padding[:2]
     fits = 2 * top <= pool.kernel[0] and 2 * left <= pool.kernel[1]

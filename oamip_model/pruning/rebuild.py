@@ -1,4 +1,7 @@
-"""A network as a torch module made of ordinary layers, so that what came from a file can be pruned and exported."""
+"""A network as a torch module made of ordinary layers.
+
+So what came from a file can be pruned and exported.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,9 @@ class _Step:
 
 
 class RebuiltNetwork(nn.Module):
-    """The layers of a network in order, with additions between them. Made by :func:`to_module`.
+    """The layers of a network in order, with additions between them.
+
+    It is made by :func:`to_module`.
 
     paths: {(layer index, term index): name of the module that holds the term's weights}
     """
@@ -134,18 +139,21 @@ class _Folder(nn.Module):
 
 
 def to_module(network: Network) -> RebuiltNetwork:
-    """The network as a torch module in eval mode and single precision, equal to it within rounding.
+    """The network as a torch module in eval mode and single precision.
+
+    It is equal to the network within rounding.
 
     It is made of nn.Linear, nn.Conv2d, nn.ReLU and pooling modules, named after the modules (or ONNX nodes) that the
     weights came from. Batch norm is folded in; a scale of channels that could not be folded is an nn.BatchNorm with
     mean 0, variance 1 and eps 0. Average pooling that no torch module computes is a :class:`~.pools.SeparableAverage`.
     A weight that several layers share is one parameter of several modules.
 
-    Example:
-        >>> import torch, oamip_model as om
-        >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
-        >>> [name for name, _ in om.to_module(om.read_network(module, input_shape=(4,))).named_children()]
-        ['0', 'relu_0', '2']
+    Examples
+    --------
+    >>> import torch, oamip_model as om
+    >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    >>> [name for name, _ in om.to_module(om.read_network(module, input_shape=(4,))).named_children()]
+    ['0', 'relu_0', '2']
     """
     module = RebuiltNetwork(network)
     return module.eval()
@@ -215,7 +223,10 @@ def _reshape(x: Tensor, shape: Shape | None) -> Tensor:
 
 
 def term_modules(network: Network, module: RebuiltNetwork) -> dict[str, tuple[str, ...]]:
-    """Where the weights of each trained module are in the rebuilt one: {name in the network: paths in the module}."""
+    """Where the weights of each trained module are in the rebuilt one.
+
+    Returns {name in the network: paths in the module}.
+    """
     found: dict[str, tuple[str, ...]] = {}
     for (layer, number), path in module.paths.items():
         term: Term = network.layers[layer].terms[number]

@@ -1,4 +1,4 @@
-"""Weights of a refitted network, put into the module that the network was read from."""
+"""Weights of a refitted network, put into the module that it was read from."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from oamip_model.pruning.mask import Norm, NotWiredError, batch_norms, clean_cop
 
 
 def with_weights(module: nn.Module, before: Network, after: Network) -> nn.Module:
-    """A copy of the module with the weights of ``after``; ``before`` is the module's network.
+    """A copy of the module with the weights of ``after``.
+
+    ``before`` is the module's network.
 
     A batch norm behind a layer keeps its statistics: the layer's weights are divided by its scale. A bias that was not
     there is added. Weights that several modules share are no longer shared once they are changed.

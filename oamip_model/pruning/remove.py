@@ -1,4 +1,7 @@
-"""Removal: removed units taken out of the weights by Torch-Pruning, so that the module gets smaller."""
+"""Removal: removed units are taken out of the weights by Torch-Pruning.
+
+The module gets smaller.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,9 @@ def smaller_copy(
     input_shape: Shape,
     check: Check,
 ) -> tuple[nn.Module, dict[str, Units]]:
-    """A copy of a masked module without the removed units, and the units that could only be zeroed, {group: indices}.
+    """A copy of a masked module without the removed units.
+
+    Returns the units that could only be zeroed, {group: indices}, too.
 
     masked: from :func:`~.mask.masked_copy`; producers: {group: paths of the modules whose outputs are its units};
     removed: {group: indices of the units that go}; check: whether a module still computes the right logits. Units of
@@ -51,7 +56,10 @@ def smaller_copy(
 
 
 def tie_again(module: nn.Module, original: nn.Module) -> None:
-    """Make parameters of the module one again that are one in the original, where they are still equal."""
+    """Make parameters one again that are one in the original module.
+
+    It is done where they are still equal.
+    """
     names: dict[int, list[str]] = {}
     for name, parameter in original.named_parameters(remove_duplicate=False):
         names.setdefault(id(parameter), []).append(name)

@@ -46,12 +46,15 @@ class PruneReport:
         return 1 - self.parameters_after / self.parameters_before
 
     def summary(self) -> str:
-        """A few plain sentences: units and parameters that went, and whatever did not go as asked.
+        """A few plain sentences about units and parameters that were removed.
 
-        Example:
-            >>> gone = {"fc1": np.array([0, 2])}
-            >>> print(PruneReport("remove", {"fc1": 4}, gone, (), {}, 26, 13, False).summary())
-            2 of 4 units removed (fc1 2 of 4), parameters 26 to 13 (50.0 % fewer)
+        They name whatever was not removed as asked.
+
+        Examples
+        --------
+        >>> gone = {"fc1": np.array([0, 2])}
+        >>> print(PruneReport("remove", {"fc1": 4}, gone, (), {}, 26, 13, False).summary())
+        2 of 4 units removed (fc1 2 of 4), parameters 26 to 13 (50.0 % fewer)
         """
         went = sum(len(units) for units in self.removed.values())
         layers = ", ".join(f"{name} {len(units)} of {self.units[name]}" for name, units in self.removed.items())

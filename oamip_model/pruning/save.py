@@ -19,7 +19,9 @@ from oamip_model.pruning.mask import clean_copy, example_images, make_permanent
 
 
 def save_module(module: nn.Module, path: str | Path, input_shape: Sequence[int]) -> Path:
-    """Write the module as .onnx or .pt2 (by the path's suffix), for batches of any size. Returns the path.
+    """Write the module as .onnx or .pt2, by the path's suffix, and return the path.
+
+    The file takes batches of any size.
 
     Masks of torch.nn.utils.prune, weight norm and the like are made permanent in the file. The file is read back before
     it takes its place, and must give the same logits to 1e-5.
@@ -27,12 +29,13 @@ def save_module(module: nn.Module, path: str | Path, input_shape: Sequence[int])
     Raises InputError for another suffix, a path that cannot be written, or a module that cannot be exported; CheckError
     where what is read back differs.
 
-    Example:
-        >>> import tempfile, torch, oamip_model as om
-        >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     om.read_network(save_module(module, f"{folder}/small.onnx", (4,))).classes
-        2
+    Examples
+    --------
+    >>> import tempfile, torch, oamip_model as om
+    >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     om.read_network(save_module(module, f"{folder}/small.onnx", (4,))).classes
+    2
     """
     target = Path(path)
     if target.suffix not in (".onnx", ".pt2"):

@@ -17,7 +17,9 @@ from oamip_model.pruning.rebuild import to_module
 
 @dataclass(frozen=True)
 class Activity:
-    """What each unit does on images, {group: (units,)} each, over all of a unit's ReLUs and their positions.
+    """What each unit does on images, {group: (units,)} each.
+
+    It is over all of a unit's ReLUs and their positions.
 
     mean: mean activation; zeros: share of activations that are zero; signed, absolute: of the derivative of an image's
     cross-entropy by a factor on all activations of the unit, the mean over images, and that of absolute values (None
@@ -31,7 +33,10 @@ class Activity:
 
 
 def unit_activity(network: Network, images: Array, labels: Array | None, batch_size: int) -> Activity:
-    """What each unit does on images (n, *input_shape), in double precision, by batches of ``batch_size``."""
+    """What each unit does on images (n, *input_shape), in double precision.
+
+    Images are taken in batches of ``batch_size``.
+    """
     module = to_module(network).double()
     sums = {name: {group.name: np.zeros(group.size) for group in network.groups} for name in _SUMS}
     activations = {group.name: np.zeros(group.size) for group in network.groups}

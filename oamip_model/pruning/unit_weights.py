@@ -10,7 +10,9 @@ from oamip_model.network.types import Network
 
 
 def incoming_weights(network: Network) -> dict[str, Array]:
-    """The incoming weights of every unit, {group: (units, weights)}, biases left out and batch norm folded in.
+    """The incoming weights of every unit, {group: (units, weights)}.
+
+    Biases are left out, and batch norm is folded in.
 
     A unit that several modules produce, as behind a residual addition, has the weights of all of them in its row.
     """
@@ -28,7 +30,9 @@ def incoming_weights(network: Network) -> dict[str, Array]:
 
 
 def norms(network: Network, order: int) -> dict[str, Array]:
-    """Norm (``order`` 1 or 2) of the incoming weights of every unit, {group: (units,)}.
+    """Norm of the incoming weights of every unit, {group: (units,)}.
+
+    ``order`` is 1 or 2.
 
     Source: Li, Kadav, Durdanovic, Samet, Graf, Pruning filters for efficient ConvNets, 2017, section 3.1 (order 1).
     """
@@ -36,7 +40,9 @@ def norms(network: Network, order: int) -> dict[str, Array]:
 
 
 def median_distances(network: Network) -> dict[str, Array]:
-    """Sum of the distances of each unit's incoming weights to those of the other units, {group: (units,)}.
+    """Sum of the distances of a unit's incoming weights to all others'.
+
+    Returns {group: (units,)}.
 
     It is smallest near the geometric median of the layer's units, where others can stand for the unit. Torch-Pruning's
     rule of that name takes the distances of squared weights, which is not the published definition.

@@ -1,4 +1,7 @@
-"""Refits: the weights that are left after a cut, fitted to the trained network. Names load their file on first use."""
+"""Refits: the weights that are left after a cut, fitted to the trained network.
+
+Names load their file on first use.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Weights of convolutions with and without groups, and which channels belong together."""
+"""Weights of convolutions with and without groups.
+
+It also says which channels belong together.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ Indices: TypeAlias = NDArray[np.int64]
 
 
 def ungrouped(map: Conv2d) -> Array:
-    """The weight of a convolution as if it had one group, (out, in, kernel height, kernel width)."""
+    """The weight of a convolution as if it had one group.
+
+    It has the shape (out, in, kernel height, kernel width).
+    """
     if map.groups == 1:
         return map.weight
     out, inside = map.weight.shape[0] // map.groups, map.weight.shape[1]
@@ -26,14 +32,20 @@ def ungrouped(map: Conv2d) -> Array:
 
 
 def grouped(weight: Array, groups: int) -> Array:
-    """The weight (out, in / groups, ...) of a convolution with groups, from that of :func:`ungrouped`."""
+    """The weight of a convolution with groups, from that of :func:`ungrouped`.
+
+    It has the shape (out, in / groups, ...).
+    """
     out, inside = weight.shape[0] // groups, weight.shape[1] // groups
     parts = [weight[g * out : (g + 1) * out, g * inside : (g + 1) * inside] for g in range(groups)]
     return np.ascontiguousarray(np.concatenate(parts))
 
 
 def channel_groups(map: LinearMap) -> tuple[Indices, Indices]:
-    """The group of each output and of each input channel of a dense map or convolution; dense maps have one."""
+    """The group of each output and input channel of a map with weights.
+
+    Dense maps have one group.
+    """
     assert isinstance(map, Dense | Conv2d)
     count = map.groups if isinstance(map, Conv2d) else 1
     out, inside = map.weight.shape[0], map.weight.shape[1] * count
@@ -47,6 +59,9 @@ def full_weight(map: LinearMap) -> Array:
 
 
 def with_full_weight(map: LinearMap, weight: Array) -> LinearMap:
-    """The map with the weight that :func:`full_weight` is to give; entries between different groups are dropped."""
+    """The map whose :func:`full_weight` is this one.
+
+    Entries between different groups are dropped.
+    """
     assert isinstance(map, Dense | Conv2d)
     return replace(map, weight=grouped(weight, map.groups) if isinstance(map, Conv2d) else weight)

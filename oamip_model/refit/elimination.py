@@ -1,5 +1,7 @@
-"""Masks for the least squares that follow: units taken out group by group, the layers before cut and refitted
-(mathematics:elim-1..3)."""
+"""Masks for the least squares that follow (mathematics:elim-1..3).
+
+Units are taken out group by group, with the layers before cut and refitted.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from oamip_model.clock import TimeIsUp
 from oamip_model.network.norms import unit_norms
 from oamip_model.network.ops import ChannelwiseMap, Conv2d, Dense
 from oamip_model.network.types import IMAGE, Layer, Network, Term
@@ -31,17 +34,38 @@ def eliminate_units(
     swaps: int = 20,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> dict[str, Eliminated]:
-    """Which units of each group stay, {group: result}, so that least squares can stand for the others.
+    """Which units of each group are kept, so that least squares mend the rest.
+
+    Returns {group: result}.
 
     gone: {group: number of units that go}. A group is decided where it is read first, from the inputs of all layers
     that read it, with the groups before it cut and their readers refitted. A group whose readers no refit changes goes
-    by weight norms.
+    by weight norms. Where a deadline comes first, the groups that were not reached are missing; raises TimeIsUp where
+    these are all.
     """
+    found: dict[str, Eliminated] = {}
+    try:
+        _walk(found, network, stream, gone, options, swaps, progress)
+    except TimeIsUp:
+        if not found:
+            raise
+    return {group.name: found[group.name] for group in network.groups if group.name in found}
+
+
+def _walk(
+    found: dict[str, Eliminated],
+    network: Network,
+    stream: ImageStream,
+    gone: Mapping[str, int],
+    options: Refit,
+    swaps: int,
+    progress: Callable[[int, int, str], None] | None,
+) -> None:
+    """Put the result of one group after the other into ``found``."""
     keep = {group.name: np.ones(group.size, dtype=bool) for group in network.groups}
     walk = Walk(network, slim_network(network, keep), stream, options.device)
     owners = _owners(network)
     readers = _readers(network, owners)
-    found: dict[str, Eliminated] = {}
     for k in range(len(network.layers)):
         for g, group in enumerate(network.groups):
             if group.name in found or not any(_reads(network, owners, k, n, g) for n in range(_terms(network, k))):
@@ -65,7 +89,6 @@ def eliminate_units(
                 walk, design, moments(design, walk, walk.inputs(k), count, rows=options.rows, seed=options.seed),
                 options.ridge,
             )  # fmt: skip
-    return {group.name: found[group.name] for group in network.groups}
 
 
 def _by_norms(norms: NDArray[np.float64], stay: int) -> Eliminated:

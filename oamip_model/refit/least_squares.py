@@ -1,4 +1,4 @@
-"""Least squares of the layers that read cut units, from the first layer to the last."""
+"""Least squares of the layers that read cut units, from first to last."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from oamip_model.refit.walk import Walk
 
 @dataclass(frozen=True)
 class LayerFit:
-    """How far one layer is from the trained network's pre-activations, on the rows that were summed.
+    """How far one layer is from the trained network's pre-activations.
+
+    It counts the rows that were summed.
 
     columns, outputs: of its weights; rows: images and positions; before, after: squared error of the weights as trained
     and as refitted, as a share of the pre-activations' squared distance from their means; residual: of the normal
@@ -33,7 +35,10 @@ class LayerFit:
 
 
 def fit_layers(walk: Walk, options: Refit, progress: Callable[[LayerFit], None] | None = None) -> tuple[LayerFit, ...]:
-    """Refit, in the walk's network, each layer that reads cut units. Returns how well each fits."""
+    """Refit, in the walk's network, each layer that reads cut units.
+
+    Returns how well each fits.
+    """
     found = []
     for k in range(len(walk.current.layers)):
         design = Design(walk.slim, k)
@@ -79,7 +84,9 @@ def refit_layer(walk: Walk, design: Design, systems: Iterable[System], ridge: fl
 
 @dataclass(frozen=True)
 class Solved:
-    """The change of weights (columns, outputs) and of constants (outputs,) that least squares ask for.
+    """The changes of weights and constants that least squares ask for.
+
+    They have the shapes (columns, outputs) and (outputs,).
 
     before, after: squared error without and with them; residual, size: norms of the residual and of the right side of
     the normal equations.
@@ -94,7 +101,9 @@ class Solved:
 
 
 def solve(system: System, ridge: float) -> Solved:
-    """The minimum of the squared error plus ridge * d * ||change||^2 (mathematics:refit-1..2).
+    """The minimum of the squared error plus the price of the change.
+
+    The price is ridge * d * ||change||^2 (mathematics:refit-1..2).
 
     d is the mean of the centred moments' diagonal entries above 0. The constants cost nothing. The squared error never
     exceeds that of no change.

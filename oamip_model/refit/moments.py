@@ -1,4 +1,7 @@
-"""Second moments of what a layer reads and of what it misses, summed over images and positions."""
+"""Second moments of what a layer reads and of what it misses.
+
+They are summed over images and positions.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from oamip_model.clock import tick
 from oamip_model.network.ops import Conv2d, Dense, Shape
 from oamip_model.refit.channels import Indices, channel_groups, full_weight
 from oamip_model.refit.slim import Slim, frozen_terms
@@ -22,7 +26,9 @@ _CHUNK = 2**25
 
 @dataclass
 class System:
-    """Least squares of some outputs of a layer: sums over all rows, which are images and positions.
+    """Least squares of some outputs of a layer, as sums over all rows.
+
+    The rows are images and positions.
 
     outputs (m,): rows of the layer's weights; columns (p,): columns of the :class:`Design`; weight (p, m): as trained,
     for the columns that are left; count: rows; x (p,), e (m,), t (m,): sums of inputs, of what is missing (the trained
@@ -44,18 +50,21 @@ class System:
 
     @property
     def centred(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The moments xx, xe and ee about the means, so that no constant is among the columns."""
+        """The moments xx, xe and ee about the means.
+
+        So no constant is among the columns.
+        """
         x, e = self.x / self.count, self.e / self.count
         return self.xx - self.count * torch.outer(x, x), self.xe - torch.outer(x, self.e), self.ee - self.e * e
 
     @property
     def variance(self) -> float:
-        """Sum over rows of the squared distances of the trained pre-activations from their means."""
+        """Sum of squared distances of the trained pre-activations from their means."""
         return float((self.tt - self.t * self.t / self.count).sum())
 
 
 class Design:
-    """The inputs of one layer's weights as columns, and its outputs as rows of weights.
+    """The inputs of one layer's weights as columns, and its outputs as rows.
 
     k: the layer; terms: those that are refitted; conv: whether they are convolutions, which read at many positions.
     """
@@ -88,7 +97,10 @@ class Design:
 
     @property
     def channels(self) -> NDArray[np.int64]:
-        """The term, and the input channel in the full network, of each column: (columns, 2)."""
+        """The term and the full network's input channel of each column.
+
+        They have the shape (columns, 2).
+        """
         found = [np.zeros((0, 2), np.int64)]
         for number in self.terms:
             weight = full_weight(self.slim.network.layers[self.k].terms[number].map)
@@ -120,7 +132,10 @@ class Design:
         return torch.as_tensor(np.concatenate(parts), dtype=torch.float64, device=walk.cut.device)
 
     def read(self, inputs: list[Tensor], at: Tensor | None) -> Tensor:
-        """The columns for a batch of the cut network's inputs at positions ``at``: (n, positions, columns)."""
+        """The columns for a batch of the cut network's inputs, at some positions.
+
+        They have the shape (n, positions, columns).
+        """
         layer = self.slim.network.layers[self.k]
         parts = []
         for number in self.terms:
@@ -141,7 +156,10 @@ class Design:
 
 
 def patches(map: Conv2d, x: Tensor, at: Tensor, width: int) -> Tensor:
-    """What a convolution reads at flat positions of its output, which has this width: (n, positions, columns)."""
+    """What a convolution reads at flat positions: (n, positions, columns).
+
+    Positions are those of its output, which has this width.
+    """
     top, left, bottom, right = map.padding
     padded = F.pad(x, (left, right, top, bottom)) if any(map.padding) else x
     kernel = [torch.arange(size, device=x.device) for size in map.weight.shape[2:]]
@@ -152,7 +170,9 @@ def patches(map: Conv2d, x: Tensor, at: Tensor, width: int) -> Tensor:
 
 
 def moments(design: Design, walk: Walk, batches: Iterable[Inputs], count: int, *, rows: int, seed: int) -> list[System]:
-    """Second moments of a layer over batches of its inputs, for the outputs of each group of a convolution.
+    """Second moments of a layer over batches of its inputs.
+
+    There is one system for the outputs of each group of a convolution.
 
     count: images in the batches; rows: for each column, as far as images and positions give so many.
     """
@@ -171,6 +191,7 @@ def moments(design: Design, walk: Walk, batches: Iterable[Inputs], count: int, *
             missing = trained - walk.cut.pre_activation(layer, inputs.cut)
             target, missing = design.at_positions(trained, at), design.at_positions(missing, at)
             for part in _chunks(len(target), each * int(design.starts[-1])):
+                tick(f"moments of layer {full.name}")
                 x = design.read([value[part] for value in inputs.cut], at).flatten(0, 1)
                 _add(systems, x, missing[part].flatten(0, 1), target[part].flatten(0, 1))
     return systems

@@ -14,7 +14,9 @@ LEVELS = ("least-squares", "output", "outgoing")
 
 @dataclass(frozen=True, kw_only=True)
 class Refit:
-    """How the weights that are left after a cut are fitted to the trained network. No labels are used.
+    """How the weights that are left after a cut are fitted.
+
+    They are fitted to the trained network. No labels are used.
 
     level: "least-squares" fits, from the first layer to the last, each layer that reads cut units to its
     pre-activations in the trained network; "output" then fits the last layer to the trained network's softmax;
@@ -55,9 +57,10 @@ class Refit:
     def reaches(self, level: str) -> bool:
         """Whether this level, one of LEVELS, is asked for.
 
-        Example:
-            >>> Refit(level="output").reaches("least-squares"), Refit(level="output").reaches("outgoing")
-            (True, False)
+        Examples
+        --------
+        >>> Refit(level="output").reaches("least-squares"), Refit(level="output").reaches("outgoing")
+        (True, False)
         """
         return LEVELS.index(level) <= LEVELS.index(self.level)
 

@@ -1,4 +1,7 @@
-"""All weights but the first trained to the trained network's softmax, in passes that count only where they help."""
+"""All weights but the first, trained to the trained network's softmax.
+
+They are trained in passes that count only where they help.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +29,11 @@ _LEAST = 1e-2
 
 @dataclass(frozen=True)
 class OutgoingFit:
-    """images: that were trained on; held_out: that were not, and decided; passes: that were made; kept: of them;
-    before, after: mean divergence from the trained network's softmax on the images held out, in nats."""
+    """How a training of the outgoing weights went.
+
+    images: that were trained on; held_out: that were not, and decided; passes: that were made; kept: of them; before,
+    after: mean divergence from the trained network's softmax on the images held out, in nats.
+    """
 
     images: int
     held_out: int
@@ -38,7 +44,9 @@ class OutgoingFit:
 
 
 def fit_outgoing(walk: Walk, options: Refit, progress: Callable[[str], None] | None = None) -> OutgoingFit:
-    """Train the walk's network to the trained network's softmax; first weights and those of shared layers stay.
+    """Train the walk's network to the trained network's softmax.
+
+    First weights, and those of shared layers, do not change.
 
     After each pass over the images in random order, by Adam, the divergence on the images held out is computed anew. A
     pass that does not lower it is undone, and the next one learns at a lower rate (mathematics:refit-5).

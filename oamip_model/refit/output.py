@@ -1,4 +1,7 @@
-"""The last layer fitted to the trained network's softmax: a convex program, solved to a certified gap."""
+"""The last layer fitted to the trained network's softmax.
+
+It is a convex program, solved to a certified gap.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,11 @@ from oamip_model.refit.walk import Walk
 
 @dataclass(frozen=True)
 class OutputFit:
-    """before, after: mean divergence from the trained network's softmax, in nats, plus the price of the change of
-    weights; gap: proved distance of ``after`` from the minimum; calls: evaluations of the objective."""
+    """How a fit of the last layer went.
+
+    before, after: mean divergence from the trained network's softmax, in nats, plus the price of the change of weights;
+    gap: proved distance of ``after`` from the minimum; calls: evaluations of the objective.
+    """
 
     before: float
     after: float
@@ -40,7 +46,7 @@ def check_output(slim: Slim) -> None:
 
 
 def fit_output(walk: Walk, options: Refit) -> OutputFit:
-    """Give the last layer of the walk's network the weights that fit the trained network's softmax best.
+    """Give the walk's last layer the weights that fit the trained softmax best.
 
     Minimises the mean cross-entropy to it plus ridge / 2 * ||V||^2, V the change of weights for inputs that are centred
     and divided by their root mean square, and of constants. The objective is strongly convex with constant ridge, so

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Stage:
-    """How the cut network does on the refit's images after a level; "removal" is before the first one.
+    """How the cut network does on the refit's images after a level.
+
+    The level "removal" is before the first one.
 
     loss: mean divergence from the trained network's softmax, in nats; agreement: share of images that get the class
     which the trained network gives them; accuracy: share that get their label's class, None without labels; seconds:
@@ -53,10 +55,11 @@ class RefitReport:
     def summary(self) -> str:
         """Two sentences: agreement or accuracy after each level, and what is proved.
 
-        Example:
-            >>> stages = (Stage("removal", 0.5, 0.7, None, 0.0), Stage("least-squares", 0.1, 0.9, None, 0.2))
-            >>> print(RefitReport("least-squares", 60, "images given as arrays", None, stages, ()).summary())
-            refit from 60 images (images given as arrays), agreement with the trained network: removal 70.0 %, ...
+        Examples
+        --------
+        >>> stages = (Stage("removal", 0.5, 0.7, None, 0.0), Stage("least-squares", 0.1, 0.9, None, 0.2))
+        >>> print(RefitReport("least-squares", 60, "images given as arrays", None, stages, ()).summary())
+        refit from 60 images (images given as arrays), agreement with the trained network: removal 70.0 %, ...
         """
         parts = [f"{stage.name} {_percent(stage.accuracy, stage.agreement)}" for stage in self.stages]
         measure = "agreement with the trained network"

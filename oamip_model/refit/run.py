@@ -30,7 +30,9 @@ def refit_network(
     refit: AnyRefit = "least-squares",
     progress: Callable[[str], None] | None = None,
 ) -> tuple[Network, RefitReport]:
-    """The network with the weights that read cut units refitted, and a report. No labels are used.
+    """The network with the weights that read cut units refitted, and a report.
+
+    No labels are used.
 
     keep: {group: (units,) True where the unit stays}. images: an array (n, ...), a Dataset or a torch DataLoader; its
     labels, if any, are only counted by. refit: a level, or a :class:`~.options.Refit`. progress: called with a line.
@@ -40,14 +42,15 @@ def refit_network(
 
     Raises InputError where masks or images do not fit the network.
 
-    Example:
-        >>> import torch, oamip_model as om
-        >>> _ = torch.manual_seed(0)
-        >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
-        >>> network, images = om.read_network(module, input_shape=(4,)), torch.rand(50, 4)
-        >>> refitted, report = refit_network(network, {"0": [True, False, True]}, images)
-        >>> [layer.layer for layer in report.layers], report.layers[0].after < report.layers[0].before
-        (['2'], True)
+    Examples
+    --------
+    >>> import torch, oamip_model as om
+    >>> _ = torch.manual_seed(0)
+    >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    >>> network, images = om.read_network(module, input_shape=(4,)), torch.rand(50, 4)
+    >>> refitted, report = refit_network(network, {"0": [True, False, True]}, images)
+    >>> [layer.layer for layer in report.layers], report.layers[0].after < report.layers[0].before
+    (['2'], True)
     """
     options = as_refit(refit)
     stream = image_stream(network, images)

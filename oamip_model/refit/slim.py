@@ -1,4 +1,7 @@
-"""A network without its cut units as plain data of smaller arrays, and the way back to arrays of the first size."""
+"""A network without its cut units, and the way back to the first size.
+
+It is plain data of smaller arrays.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,9 @@ class _NotUniformError(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Slim:
-    """A network whose cut units are gone, with the places that the rest has in the full network.
+    """A network without its cut units, and the places of the rest.
+
+    The places are those in the full network.
 
     full: the network as it was; network: the smaller one, without score groups where ``gates`` is empty; gates: masks
     (units,) by group index that the smaller network still needs, none unless a cut channel cannot be taken out; stays:
@@ -38,7 +43,9 @@ class Slim:
     columns: dict[tuple[int, int], Indices]
 
     def widen(self, changed: Network) -> Network:
-        """The full network with the weights of ``changed``, which is the smaller one with some weights replaced.
+        """The full network with the weights of ``changed``.
+
+        ``changed`` is the smaller one with some weights replaced.
 
         Weights of cut units are zero in a changed layer where they were read, and as they were where they are made.
         """
@@ -69,14 +76,17 @@ class Slim:
 
 
 def slim_network(network: Network, keep: Mapping[str, NDArray[np.bool_]]) -> Slim:
-    """The network without the units that are not kept; keep: {group: (units,) True where the unit stays}.
+    """The network without the units that are not kept.
 
-    Example:
-        >>> import torch, oamip_model as om
-        >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
-        >>> slim = slim_network(om.read_network(module, (4,)), {"0": np.array([True, False, True])})
-        >>> [term.map.weight.shape for layer in slim.network.layers for term in layer.terms]
-        [(2, 4), (2, 2)]
+    keep: {group: (units,) True where the unit is kept}.
+
+    Examples
+    --------
+    >>> import torch, oamip_model as om
+    >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    >>> slim = slim_network(om.read_network(module, (4,)), {"0": np.array([True, False, True])})
+    >>> [term.map.weight.shape for layer in slim.network.layers for term in layer.terms]
+    [(2, 4), (2, 2)]
     """
     masks = {g: np.asarray(keep[group.name], dtype=bool) for g, group in enumerate(network.groups)}
     try:

@@ -1,4 +1,7 @@
-"""Images for a refit, read in batches as often as they are needed, whatever they are held in."""
+"""Images for a refit, in batches, as often as they are needed.
+
+They may be held in arrays, a data set or a loader.
+"""
 
 from __future__ import annotations
 
@@ -45,19 +48,22 @@ class ImageStream:
 
 
 def image_stream(network: Network, images: AnyImages, batch_size: int = 500) -> ImageStream:
-    """The images of an array (n, ...), a Dataset, or a torch Dataset or DataLoader as a stream.
+    """The images of an array, a Dataset, or a torch loader as a stream.
+
+    An array has the shape (n, ...); a loader is a torch Dataset or DataLoader.
 
     A loader gives tensors of images, or tuples that begin with one; a second entry of whole numbers is the labels.
 
     Raises InputError where there are no images, they do not fit the network, or they could be read only once.
 
-    Example:
-        >>> import torch, oamip_model as om
-        >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
-        >>> network = om.read_network(module, input_shape=(4,))
-        >>> loader = torch.utils.data.DataLoader(torch.ones(5, 4), batch_size=2)
-        >>> [len(batch) for batch, labels in image_stream(network, loader)]
-        [2, 2, 1]
+    Examples
+    --------
+    >>> import torch, oamip_model as om
+    >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    >>> network = om.read_network(module, input_shape=(4,))
+    >>> loader = torch.utils.data.DataLoader(torch.ones(5, 4), batch_size=2)
+    >>> [len(batch) for batch, labels in image_stream(network, loader)]
+    [2, 2, 1]
     """
     if isinstance(images, Dataset):
         network.check_images(images.images[:1])

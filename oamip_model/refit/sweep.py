@@ -1,5 +1,6 @@
-"""Backward elimination of units in least squares, by rank-b downdates, and swaps of one unit for another
-(mathematics:elim-2).
+"""Backward elimination of units in least squares (mathematics:elim-2).
+
+It works by rank-b downdates, and swaps of one unit for another.
 
 All systems that read a group are kept swept: with S the units that are in, the matrix is -(G_SS)^-1 on S, the Schur
 complement of G_SS elsewhere, and the right side holds the weights on S and the residuals' moments elsewhere. So what a
@@ -16,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from oamip_model.clock import tick
 from oamip_model.network.ops import Array
 from oamip_model.refit.moments import System
 
@@ -27,7 +29,7 @@ _TRIED = 3
 
 @dataclass(frozen=True)
 class Eliminated:
-    """Which units of a group stay, and what every number of them costs.
+    """Which units of a group are kept, and what every number of them costs.
 
     keep: (units,) True where a unit stays; order: units in the order in which they went, the last of all at the end;
     errors: (units,) squared error of the refitted readers with 1, 2, ... units, before swaps, as shares of the targets'
@@ -42,7 +44,9 @@ class Eliminated:
 
 
 class Swept:
-    """The swept matrices of several least squares that read the same units, all of which are in at first.
+    """The swept matrices of several least squares that read the same units.
+
+    All units are in at first.
 
     systems: each with the unit of each of its columns, -1 for columns that always stay; ridge: as in
     :func:`~.least_squares.solve`, but towards weights of 0.
@@ -54,7 +58,10 @@ class Swept:
         self.error = sum(part.error for part in self.parts)
 
     def values(self) -> Array:
-        """What each unit that is in costs to lose, and what each that is out gains by coming back, (units,)."""
+        """What each unit costs to lose, or gains by coming back, (units,).
+
+        Units that are in have a cost, and units that are out a gain.
+        """
         total = np.zeros(self.units)
         for part in self.parts:
             np.add.at(total, part.owners, part.values())
@@ -134,7 +141,9 @@ class _Part:
 def eliminate(
     systems: Sequence[tuple[System, NDArray[np.int64]]], units: int, stay: int, ridge: float, swaps: int
 ) -> Eliminated:
-    """Take out the unit that costs least until one is left; at ``stay`` units, swap pairs while the error falls.
+    """Take out the unit that costs least until one is left.
+
+    At ``stay`` units, pairs are swapped while the error falls.
 
     systems, ridge: as for :class:`Swept`; swaps: at most.
     """
@@ -143,6 +152,7 @@ def eliminate(
     errors[-1] = swept.error
     at_stay = swept.copy() if stay == units else None
     while swept.inside.sum() > 1:
+        tick(f"taking out the units of a layer, {int(swept.inside.sum())} left")
         values = np.where(swept.inside, swept.values(), np.inf)
         order.append(int(values.argmin()))
         swept.flip(order[-1])
@@ -154,6 +164,7 @@ def eliminate(
     assert at_stay is not None
     done = 0
     while done < swaps and 0 < stay < units and _swap(at_stay):
+        tick("swapping units")
         done += 1
     return Eliminated(at_stay.inside, np.array(order), np.maximum(errors, 0.0), max(at_stay.error, 0.0), done)
 

@@ -1,4 +1,7 @@
-"""Two networks side by side, from the first layer to the last: as trained, and as cut and refitted so far."""
+"""Two networks side by side, from the first layer to the last.
+
+One is as trained, the other as cut and refitted so far.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from oamip_model.clock import tick
 from oamip_model.network.ops import LinearMap
 from oamip_model.network.types import IMAGE, Layer, Network
 from oamip_model.refit.slim import Slim, slim_network
@@ -24,14 +28,19 @@ Outputs = dict[int, Tensor]
 
 @dataclass(frozen=True)
 class Inputs:
-    """What one layer reads from a batch, one tensor a term: in the trained and in the cut network."""
+    """What one layer reads from a batch in both networks, one tensor a term.
+
+    The networks are the trained and the cut one.
+    """
 
     trained: list[Tensor]
     cut: list[Tensor]
 
 
 class Walk:
-    """Inputs of one layer after the other, for all images, in the trained and in the cut network.
+    """Inputs of one layer after the other, in the trained and the cut network.
+
+    They are those of all images.
 
     slim: the network as cut so far, with the weights refitted so far.
     """
@@ -76,7 +85,10 @@ class Walk:
         self._take(replace(self.current, layers=tuple(layers)))
 
     def recut(self, keep: Mapping[str, NDArray[np.bool_]]) -> None:
-        """Cut the network as it is now to these masks, {group: (units,)}, which cut no less than before."""
+        """Cut the network as it is now to these masks, {group: (units,)}.
+
+        They cut no less than before.
+        """
         before = self.slim
         self.slim = slim_network(before.widen(self.current), keep)
         self._take(self.slim.network)
@@ -105,6 +117,7 @@ class Walk:
         """Compute the outputs of the layers before k that are not there yet; drop those that nobody reads from k on."""
         for j in range(max(outputs) + 1 if outputs else 0, k):
             if j not in outputs:
+                tick(f"layer {layers.network.layers[j].name}")
                 outputs[j] = layers.layer(j, outputs.get(IMAGE, torch.empty(0)), gates, outputs)
             for gone in [i for i in outputs if i != j and self._reads[i + 1] <= j]:
                 del outputs[gone]

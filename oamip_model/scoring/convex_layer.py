@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from oamip_model.clock import Deadline, seconds_left, unhurried, within
+from oamip_model.clock import Deadline, finishing, seconds_left, within
 from oamip_model.network.ops import Array
 from oamip_model.scoring.columns import Oracle, is_affine_after, pattern_columns, rest_columns, shared_columns
 from oamip_model.scoring.convex import ConvexResult, minimise_convex
@@ -23,8 +23,8 @@ from oamip_model.torchnet.layers import TorchLayers
 
 _CLOSER = 4
 """Weights between those of the path that are tried, to get to the amount."""
-_CHECKED = 100
-"""Images of the replay check."""
+_CHECKED, _ACTIVATIONS = 100, 20_000_000
+"""Images of the replay check at most, and their activations: it is in double precision, and one image tells enough."""
 
 
 def solve_convex_layer(task: LayerTask, progress: Callable[[str], None] | None = None) -> LayerOutcome:
@@ -52,8 +52,10 @@ def solve_convex_layer(task: LayerTask, progress: Callable[[str], None] | None =
     def outcome(number: int) -> LayerOutcome:
         result, weight = results[number], weights[number]
         before = time.monotonic()
-        with unhurried():
+        check = loss = None
+        with finishing(plan.time_limit):
             check = _check(task, columns, head, result.scores)
+        with finishing(plan.time_limit):
             # Of a path it is computed by who chooses from it: a pass over all images each.
             loss = None if plan.path else task.measure(layers, result.scores).loss
         program = ProgramResult(
@@ -136,7 +138,8 @@ def _check(task: LayerTask, columns: Oracle, head: str, scores: Array) -> Replay
     """
     if head == "linear":
         return None
-    network, images = task.network, task.images[:_CHECKED]
+    network = task.network
+    images = task.images[: min(_CHECKED, max(1, _ACTIVATIONS // sum(layer.size for layer in network.layers)))]
     at = scores
     if head == "pattern":
         at = np.ones(network.groups[task.group].size) if task.at is None else task.at

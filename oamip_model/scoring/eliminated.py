@@ -38,7 +38,8 @@ def elimination_scores(
     layers that read it with 1, 2, ... units, as shares of their targets' variances, before swaps; ``options["error"]``
     that of the units that stay; both are None for a layer that no refit follows, whose units go by weight norms.
 
-    Raises InputError where images do not fit.
+    Where a deadline comes first, the layers that were not reached have scores of 1. Raises InputError where images do
+    not fit; TimeIsUp where no layer was reached.
     """
     if not isinstance(network, Network):
         network = read_network(network, None if isinstance(network, str | Path) else image_shape(images))
@@ -58,10 +59,14 @@ def elimination_scores(
         "swapped": {name: e.swaps for name, e in found.items()},
     }  # fmt: skip
     return Scores(
-        by_layer={name: _ranked(result) for name, result in found.items()}, strategy="elimination", gate="none",
+        by_layer={
+            group.name: _ranked(found[group.name]) if group.name in found else np.ones(group.size)
+            for group in network.groups
+        }, strategy="elimination", gate="none",
         solver="none", version=oamip_model.__version__, relaxed=False, programs=(), options=options,
         source=stream.source, network=network.fingerprint, planned=0,
         seconds={"elimination": time.perf_counter() - began}, images=stream.count,
+        out_of_time=len(found) < len(network.groups),
     )  # fmt: skip
 
 

@@ -40,11 +40,13 @@ _LEAST = 1e-6
 @dataclass(frozen=True)
 class HeuristicResult:
     """Scores {group: (units,)} and their objective in the network, in double precision; inf where an image
-    misses the margin that rows of the program hold."""
+    misses the margin that rows of the program hold. interrupted: Ctrl-C ended the search, and these are the best by
+    then."""
 
     scores: dict[str, Array]
     objective: float
     seconds: float
+    interrupted: bool = False
 
 
 def find_scores(
@@ -63,7 +65,7 @@ def find_scores(
     first through the network whose activations the scores multiply, which has gradients everywhere, then through the
     gate itself. The best point is disturbed and improved again, and at last single scores are moved to 0 and 1. Binary
     scores are rounded before those moves; continuous ones begin also from the best binary ones. time_limit: seconds
-    after which the best so far is given back.
+    after which the best so far is given back, as it is at Ctrl-C.
 
     Raises InputError for a gate that is not sound, in which fewer scores are feasible than the network has.
 
@@ -86,11 +88,15 @@ def find_scores(
         # Most of the best scores are 0 or 1, and moves between those reach where gradients do not lead.
         half = None if time_limit is None else time_limit / 2
         binary = replace(settings, scores="binary")
-        near = [Search(network, images, labels, binary, seed, half).run(progress)[1]]
+        first = Search(network, images, labels, binary, seed, half)
+        value, scores = first.run(progress)
+        if first.interrupted:
+            return HeuristicResult(network.by_group(scores), value, time.monotonic() - began, True)
+        near = [scores]
         time_limit = None if time_limit is None else max(time_limit - (time.monotonic() - began), 0.0)
     search = Search(network, images, labels, settings, seed, time_limit)
     value, scores = search.run(progress, near)
-    return HeuristicResult(network.by_group(scores), value, time.monotonic() - began)
+    return HeuristicResult(network.by_group(scores), value, time.monotonic() - began, search.interrupted)
 
 
 class Search:
@@ -119,33 +125,47 @@ class Search:
         self.units = sum(self.gate.sizes)
         self.random = torch.Generator().manual_seed(seed)
         self.starts = min(_STARTS, self.gate.most())
+        self.found = torch.ones(self.units)
+        self.interrupted = False
 
     def run(self, progress: Callable[[str], None] | None, near: Sequence[Array] = ()) -> tuple[float, Array]:
-        """The best objective, in double precision, and its scores (units,); near: scores to begin from as well."""
+        """The best objective, in double precision, and its scores (units,); near: scores to begin from as well.
+
+        Ctrl-C ends the search with the best so far, and sets ``interrupted``.
+        """
+        try:
+            self._search(progress, near)
+        except KeyboardInterrupt:
+            self.interrupted = True
+        with torch.no_grad():
+            exact = self.found.double()[None]
+            value = float(self.exact(exact)[0])
+            if not self.exact.judged.weighted:
+                missed = float(self.exact.loss(self.exact.logits(exact))[0])
+                value = float("inf") if missed > 0 else float(self.exact.sparsity(exact)[0])
+        return value, exact[0].numpy()
+
+    def _search(self, progress: Callable[[str], None] | None, near: Sequence[Array]) -> None:
+        """Leave the best point in ``found``."""
         noise = 0.2 * torch.rand(self.starts, self.units, generator=self.random)
         noise[0] = 0.0
         points, _ = self.descend(self.product, 1.0 - noise, _STEPS)
         ones = torch.ones(1, self.units)
         given = [torch.as_tensor(scores, dtype=torch.float32)[None] for scores in near]
+        self.found = given[0][0] if given else self.found
         points = torch.cat([points, *given])
-        best, value = self.best(torch.cat([ones, *given, self.settled(points, _STEPS)]))
+        self.found, value = self.best(torch.cat([ones, *given, self.settled(points, _STEPS)]))
         idle = 0
         for number in range(_ROUNDS):
             if progress is not None:
                 progress(f"heuristic, round {number}: objective {value:.6g}")
             if idle == _PATIENCE or time.monotonic() > self.deadline:
                 break
-            found, new = self.best(torch.cat([best[None], self.settled(self.disturbed(best), _STEPS // 2)]))
+            near_best = self.settled(self.disturbed(self.found), _STEPS // 2)
+            found, new = self.best(torch.cat([self.found[None], near_best]))
             idle = 0 if new < value - _LEAST * abs(value) else idle + 1
-            best, value = found, new
-        best = self.moved(best)
-        with torch.no_grad():
-            exact = best.double()[None]
-            value = float(self.exact(exact)[0])
-            if not self.exact.judged.weighted:
-                missed = float(self.exact.loss(self.exact.logits(exact))[0])
-                value = float("inf") if missed > 0 else float(self.exact.sparsity(exact)[0])
-        return value, exact[0].numpy()
+            self.found, value = found, new
+        self.found = self.moved(self.found)
 
     def settled(self, points: Tensor, steps: int) -> Tensor:
         """Points improved in the gate itself; binary ones by rounding, and moves of single scores."""

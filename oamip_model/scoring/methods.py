@@ -191,6 +191,8 @@ class Elimination(Method):
 
 
 def _formulation(given: Any) -> Any:
+    if given is None:  # made when a method is, so that the command line's help loads no gate
+        return Formulation()
     if not isinstance(given, Formulation):
         raise ValueError
     return given
@@ -209,7 +211,12 @@ class AllLayers(Method):
     solver_fields: ClassVar[tuple[str, ...]] = (*Method.solver_fields, "threads", "log_file")
 
     formulation: Formulation = option(
-        default=Formulation(), kind=Made("is a Formulation", _formulation), help="The program.", kw_only=False
+        default=None,
+        kind=Made("is a Formulation", _formulation),
+        help="The program.",
+        kw_only=False,
+        optional=False,
+        shown="Formulation()",
     )
     search: str | TreeSearch = option(
         default="solver", kind=SEARCH, flag="--search",

@@ -111,8 +111,9 @@ def _solve(
     if tree is not None and tree.image_cuts and len(images) > 1 and bounds.cutoff is None:
         single = OneImage(network, images, labels, settings, bounds, solver)
     left = seconds_left()
-    if start is None and left is not None:
-        # The trained network itself is something to give back, where the time ends before the first incumbent.
+    stopped = found is not None and found.interrupted
+    if start is None and (left is not None or stopped):
+        # The trained network itself is something to give back, where the end comes before the first incumbent.
         start = {group.name: np.ones(group.size) for group in network.groups}
     with unhurried():
         # From here on the solve keeps its time by itself, and gives back what it has.
@@ -123,6 +124,7 @@ def _solve(
             search=method.search,
             image_program=single,
             progress=progress,
+            interrupted=stopped,
         )
         solved = time.monotonic()
         replayed, check = replay_check(network, images, labels, settings, solution)

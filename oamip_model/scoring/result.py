@@ -191,9 +191,11 @@ class Scores:
     def summary(self) -> str:
         """One line that states what these scores are: status, gap, relaxed or integer, averaged or not, images,
         replay."""
+        stopped = ", interrupted" if self.interrupted else ""
+        stopped += ", stopped by the total time limit" if self.out_of_time else ""
         if self.planned == 0:
             seen = f"{self.images} images ({self.source})" if self.images else "no images"
-            return f"no program was solved: scores by the rule {self.strategy}, {seen}: nothing is proved"
+            return f"no program was solved: scores by the rule {self.strategy}{stopped}, {seen}: nothing is proved"
         gap = "gap unknown" if self.gap is None else f"gap {self.gap:.2g} ({self.proof})"
         kind = "relaxed ReLU states" if self.relaxed else "integer ReLU states"
         if self.layerwise:
@@ -212,8 +214,6 @@ class Scores:
         if self.layerwise and self.status == "optimal":
             proved = "each layer's program proved optimal within its gap, the network's not"
             proved += ", nor the exchanges" if self.exchanged else ""
-        stopped = ", interrupted" if self.interrupted else ""
-        stopped += ", stopped by the total time limit" if self.out_of_time else ""
         return f"{self.status}{stopped}, {gap}, {kind}, {self.images} images ({self.source}), {check}: {proved}"
 
     def save(self, path: str | Path) -> Path:

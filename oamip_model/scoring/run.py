@@ -69,7 +69,8 @@ def score(
     if isinstance(asked, Elimination):
         from oamip_model.scoring.eliminated import elimination_scores
 
-        return elimination_scores(network, images, asked, where)
+        with within(total):
+            return elimination_scores(network, images, asked, where)
     data = as_dataset(images, labels)
     with within(total):
         plain = as_network(network, data)

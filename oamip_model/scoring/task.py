@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from oamip_model.clock import unhurried
+from oamip_model.clock import finishing
 from oamip_model.formulation.sparsities import sparsity_named
 from oamip_model.network.norms import unit_norms
 from oamip_model.network.ops import Array
@@ -93,16 +93,19 @@ class LayerTask:
     ) -> LayerOutcome:
         """The outcome of the weight whose cut does best on the images; of a path of weights the last, with all others.
 
-        scores: (units,) by the plan's weights; outcome: makes the outcome of the weight at this place.
+        scores: (units,) by the plan's weights; outcome: makes the outcome of the weight at this place. Where the time
+        does not suffice to measure all, it is the best of those that were, or the last that was tried.
         """
         if self.plan.path:
             path = tuple(outcome(number) for number in range(len(scores)))
             return replace(path[-1], path=path)
         if len(scores) == 1:
             return outcome(0)
-        with unhurried():
-            found = [self.measure(layers, self.cut(s)) for s in scores]
-        return outcome(found.index(min(found)))
+        found: list[Measured] = []
+        with finishing(self.plan.time_limit):
+            for s in scores:
+                found.append(self.measure(layers, self.cut(s)))
+        return outcome(found.index(min(found)) if found else len(scores) - 1)
 
 
 def tensors(layers: TorchLayers, values: Mapping[int, Array]) -> dict[int, Tensor]:

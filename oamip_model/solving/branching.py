@@ -1,4 +1,7 @@
-"""Which column a search tree branches on: pseudo-costs, measured at first by solving both sides."""
+"""Which column a search tree branches on, by pseudo-costs.
+
+They are measured at first by solving both sides.
+"""
 
 from __future__ import annotations
 
@@ -22,33 +25,48 @@ _LEAST = 1e-7
 
 @dataclass(frozen=True)
 class Choice:
-    """A column to branch on, and by how much the bound rises at least on its two sides, down and up."""
+    """A column to branch on, and by how much the bound rises at least.
+
+    It rises on its two sides, down and up.
+    """
 
     column: int
     gains: tuple[float, float]
 
 
 class PseudoCosts:
-    """By how much the bound rose for each column and side, per unit that the column's value was moved."""
+    """By how much the bound rose for each column and side.
+
+    It counts per unit that the column's value was moved.
+    """
 
     def __init__(self, columns: int) -> None:
         self.total = np.zeros((columns, 2))
         self.times = np.zeros((columns, 2))
 
     def learn(self, column: int, side: int, moved: float, gain: float) -> None:
-        """The bound rose by ``gain`` on a side (0 down, 1 up) that moved the column's value by ``moved``."""
+        """Note that the bound rose by ``gain`` on a side (0 down, 1 up).
+
+        The side moved the column's value by ``moved``.
+        """
         self.total[column, side] += gain / max(moved, 1e-3)
         self.times[column, side] += 1
 
     def gains(self, columns: Array, moved: Array) -> Array:
-        """Expected gains of both sides, (columns, 2), for values moved by ``moved`` (columns, 2)."""
+        """Expected gains of both sides, (columns, 2).
+
+        Values are moved by ``moved`` (columns, 2).
+        """
         mean = self.total.sum(axis=0) / np.maximum(self.times.sum(axis=0), 1)
         times = self.times[columns]
         known = self.total[columns] / np.maximum(times, 1)
         return np.asarray(np.where(times > 0, known, mean) * moved)
 
     def candidates(self, columns: Array, value: Array, urgency: Array) -> Array:
-        """The columns worth trying: half by expected gains, half by ``urgency``, the best first; (at most _TRIED,)."""
+        """The columns worth trying, the best first: at most _TRIED of them.
+
+        Half are the best by expected gains, half by ``urgency``.
+        """
         product = np.maximum(self.gains(columns, _moves(value)), _LEAST).prod(axis=1)
         by_gain = columns[np.argsort(-product, kind="stable")][: _TRIED // 2]
         by_urgency = columns[np.argsort(-urgency, kind="stable")][:_TRIED]
@@ -84,8 +102,11 @@ class PseudoCosts:
 
 
 def urgency(instance: Any, compiled: Compiled, x: Array) -> Array:
-    """How far from the network a relaxation's optimum x (columns,) is at each column: for a state, by how much its
-    ReLU's output is off, relative to the largest such; for other columns, how fractional they are; (columns,)."""
+    """How far from the network a relaxation's optimum x is at each column.
+
+    For a state it is by how much its ReLU's output is off, relative to the largest such; for other columns, how
+    fractional they are. x and the result have the shape (columns,).
+    """
     urgent = 2.0 * np.abs(x - np.round(x))
     m, columns = instance, compiled.columns
     layout: Layout = m.layout.value

@@ -1,4 +1,7 @@
-"""A Pyomo model as arrays: matrix constraints are taken as they are, other linear constraints row by row."""
+"""A Pyomo model as arrays.
+
+Matrix constraints are taken as they are, other linear constraints row by row.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,10 @@ class Compiled:
         return slice(first, first + count)
 
     def rows_of(self, component: MatrixConstraint) -> slice | None:
-        """The rows of the arrays that a matrix constraint has, in its order; None where some of them are inactive."""
+        """The rows of the arrays that a matrix constraint has, in its order.
+
+        It is None where some of them are inactive.
+        """
         return self._rows[id(component)]
 
     def load(self, x: Array) -> None:
@@ -195,7 +201,9 @@ def _refuse_other_components(model: Any) -> None:
 
 
 def compile_arrays(model: Any) -> Arrays:
-    """The arrays of a linear Pyomo model: any constraints, matrix-valued ones without visiting their rows.
+    """The arrays of a linear Pyomo model with any constraints.
+
+    Rows of matrix-valued ones are not visited.
 
     Columns are the model's variables in the order of ``component_objects(Var)``. Raises InputError where a constraint
     or the objective is not linear, there is not exactly one active objective, or another active component (SOS,

@@ -1,4 +1,6 @@
-"""A search tree's linear programs without the columns of ReLU states: of two columns of each ReLU, one is to be 0.
+"""A search tree's linear programs without the columns of ReLU states.
+
+Of two columns of each ReLU, one is to be 0.
 
 See mathematics:tree-1..2. With d = h - a', where a' is the gated pre-activation, a ReLU is h, d >= 0 and h d = 0. State
 1 is d = 0, state 0 is h = 0, so that a tree branches on bounds of h and d, and the programs need neither z nor, mostly,
@@ -26,7 +28,9 @@ _ZERO = 1e-8
 
 
 class Complementary:
-    """The program of an instance with d in the place of z, for the ReLUs that the gate calls complementary.
+    """The program of an instance with d in the place of z.
+
+    It is so for the ReLUs that the gate calls complementary.
 
     The relaxation of the rows with z, projected on the other columns, is h / U + d / D <= 1 with D = M - L the largest
     d. Numbers of columns stay: d has that of its z, and an a that no other row has is an empty column.
@@ -122,7 +126,10 @@ class Complementary:
         return low, high
 
     def point(self, x: Array) -> Array:
-        """A point of this program as one of the instance's (columns,): z whole where h or d is 0."""
+        """A point of this program as one of the instance's (columns,).
+
+        z is whole where h or d is 0.
+        """
         x = x.copy()
         if len(self.h):
             h, d = np.maximum(x[self.h], 0.0), np.maximum(x[self.d], 0.0)

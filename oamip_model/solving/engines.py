@@ -1,4 +1,7 @@
-"""The engines that run many solves by name, and what they share, in a module of its own that loads nothing heavy."""
+"""The engines that run many solves by name, and what they share.
+
+This module loads nothing heavy.
+"""
 
 from __future__ import annotations
 

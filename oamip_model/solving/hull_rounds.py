@@ -1,4 +1,7 @@
-"""Rounds of the relaxation ``hull``: cuts at the optimum of the linear relaxation, until they pay no more."""
+"""Rounds of the relaxation ``hull``, until they pay no more.
+
+Cuts are added at the optimum of the linear relaxation.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +24,20 @@ _TIGHT = 1e-6
 
 
 class HullRounds:
-    """The cuts of one solve. They are added to the instance, as the tangents of the loss are."""
+    """The cuts of one solve.
+
+    They are added to the instance, as the tangents of the loss are.
+    """
 
     def __init__(self, instance: Any, compiled: Compiled) -> None:
         self.instance, self.compiled, self.hull = instance, compiled, HullCuts(instance)
         self.bounds: list[float] = []
 
     def add(self, session: Session, x: Array, bound: float) -> int:
-        """Add the cuts that x (columns,) violates, an optimum of the relaxation with this bound; returns how many."""
+        """Add the cuts that x (columns,) violates, and return how many.
+
+        x is an optimum of the relaxation with this bound.
+        """
         self.bounds.append(bound)
         late = len(self.bounds) > _WINDOW
         if late and bound - self.bounds[-1 - _WINDOW] <= _SHARE * (bound - self.bounds[0]):
@@ -43,7 +52,10 @@ class HullRounds:
         return len(rows.names)
 
     def drop_slack(self, x: Array) -> bool:
-        """Take the cuts that x does not meet with equality out of the instance; returns whether there were any."""
+        """Take the cuts that x does not meet with equality out of the instance.
+
+        Returns whether there were any.
+        """
         rows = self.instance.hull_cuts.rows
         if not rows.names:
             return False

@@ -1,4 +1,6 @@
-"""Cuts from programs of one image each: a Lagrangian relaxation by images, in rounds, once in a search tree.
+"""Cuts from programs of one image each: a Lagrangian relaxation by images.
+
+They are made in rounds, once in a search tree.
 
 See mathematics:tree-3..5. The images share the scores and nothing else. Let each have scores of its own, held together
 by multipliers, and the program falls apart into one for each image, which is far easier. What each proves is a row of
@@ -24,7 +26,9 @@ from oamip_model.solving.state import SolveState, pyo_value
 
 @dataclass(frozen=True)
 class Alone:
-    """The program of one image alone: minimise weight * (loss of the image) + multipliers @ s over all scores s.
+    """The program of one image alone.
+
+    It minimises weight * (loss of the image) + multipliers @ s over all scores s.
 
     image: its number among the n; multipliers: (units,); start: (units,) scores to begin from; value: the objective
     there; least: the objective at the optimum of the relaxation of all images; gap: that is to be proved, absolute.
@@ -39,13 +43,19 @@ class Alone:
 
 
 class ImageProgram(Protocol):
-    """Solves the programs of single images. Both methods raise KeyboardInterrupt on Ctrl-C."""
+    """A solver of the programs of single images.
+
+    Both methods raise KeyboardInterrupt on Ctrl-C.
+    """
 
     def __call__(self, alone: Alone, time_limit: float | None) -> tuple[float, Array]:
         """A lower bound of the program's objective, -inf where there is none, and the best scores found (units,)."""
 
     def ascend(self, multipliers: Array, start: Array, time_limit: float | None) -> Array:
-        """Multipliers (n, units) with the same sum, whose programs promise more; start: (units,) known scores."""
+        """Multipliers (n, units) with the same sum, whose programs promise more.
+
+        start: (units,) known scores.
+        """
 
 
 _WORTH = 200
@@ -77,7 +87,9 @@ class ImageCuts:
         self.due = self.images > 1 and binaries >= _WORTH and hasattr(solve.instance, "image_cuts")
 
     def add(self) -> int:
-        """Add the cuts to the relaxation, whose bounds are those of the root; returns how many.
+        """Add the cuts to the relaxation, and return how many.
+
+        Its bounds are those of the root.
 
         After a round each image's multipliers take a step along its scores less the mean of all images' scores, the
         ascent of the sum of the bounds. Rounds go on while they pay, and there is time for one as long as the last.
@@ -140,7 +152,9 @@ class ImageCuts:
         return len(at)
 
     def multipliers(self) -> Array | None:
-        """Multipliers P (n, units) at the relaxation's last optimum, None where the solver gives no duals.
+        """Multipliers P (n, units) at the relaxation's last optimum.
+
+        They are None where the solver gives no duals.
 
         Each row belongs to the image whose variables it has. With duals y and reduced costs d, P_n = n sum_n y A + d:
         with these the programs of all images together prove at least what the relaxation does.

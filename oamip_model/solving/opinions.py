@@ -1,4 +1,6 @@
-"""A second opinion on what a solver claims of a linear program and cannot prove: that it has no point, or no optimum.
+"""A second opinion on what a solver claims of a linear program.
+
+It is asked for where the claim has no proof: that there is no point, or no optimum.
 
 Solvers have been seen to call programs infeasible that have points: HiGHS 1.15 does so after the postsolve of a badly
 scaled one. Such a claim is passed on where another method, or another solver, agrees. Nothing here knows a solver.
@@ -17,7 +19,7 @@ _CLAIMS = (Status.INFEASIBLE, Status.UNBOUNDED)
 
 
 def needs_opinion(found: Solution) -> bool:
-    """Whether a solution of a linear program is a claim that other opinions are asked about."""
+    """Whether a linear program's solution is a claim to ask other opinions about."""
     return found.status in _CLAIMS and not found.certified
 
 

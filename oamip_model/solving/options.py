@@ -1,4 +1,7 @@
-"""What a user may choose about a solve: the solver, the search, and where and how long the run is."""
+"""What a user may choose about a solve.
+
+It is the solver, the search, and where and how long the run is.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +88,10 @@ def as_solver(given: str | Backend | Solver) -> Solver:
 
 @options
 class TreeSearch(Checked):
-    """The search tree of this package over the solver's linear programs (:mod:`oamip_model.solving.tree`)."""
+    """This package's search tree over the solver's linear programs.
+
+    See :mod:`oamip_model.solving.tree`.
+    """
 
     image_cuts: bool = option(
         default=True, kind=Switch(), flag="--image-cuts", off="--no-image-cuts", shown="yes, from 200 binaries on",

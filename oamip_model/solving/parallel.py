@@ -1,4 +1,6 @@
-"""Many solves at once: tasks of plain data, in processes of this machine or in a dask cluster.
+"""Many solves at once, as tasks of plain data.
+
+They run in processes of this machine or in a dask cluster.
 
 A task is one call of a function with what all tasks share and with an item of its own. What is shared is shipped once:
 to processes as a file whose arrays are mapped into memory, to a cluster as one scattered object.
@@ -24,9 +26,9 @@ from typing import Any, TypeVar
 
 from oamip_model.clock import Deadline, seconds_left, within
 from oamip_model.errors import InputError, SolverError
-from oamip_model.formulation.extensions import adopt, extensions
 from oamip_model.scratch import scratch_folder
 from oamip_model.solving.engines import ENGINES, TRIES, Tell, lost
+from oamip_model.solving.extensions import Extensions, adopt, extensions
 
 Shared = TypeVar("Shared")
 Item = TypeVar("Item")
@@ -76,7 +78,9 @@ class Workers:
         items: Mapping[str, Item],
         tell: Tell | None = None,
     ) -> Generator[tuple[str, Result], None, None]:
-        """(name, function(shared, item, tell)) of each item, as soon as it is there: in order only with one job.
+        """The pairs (name, function(shared, item, tell)), as soon as each is there.
+
+        They come in order only with one job.
 
         items: by a name, which errors state; tell: called with lines of text, by tasks in this process only. A task
         whose worker was killed is started again, last, at most ``TRIES`` times in all; the others go on. When the
@@ -166,7 +170,7 @@ def _work(
     path: str,
     item: Any,
     seconds: float | None,
-    known: tuple[tuple[Any, ...], ...],
+    known: Extensions,
 ) -> Result:
     """What a worker process runs for one task, in the seconds that are left; known: what its parent has registered."""
     adopt(known)

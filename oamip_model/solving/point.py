@@ -1,4 +1,7 @@
-"""A complete point of the program from its scores alone: every other variable follows by a forward pass."""
+"""A complete point of the program from its scores alone.
+
+Every other variable follows by a forward pass.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,9 @@ from oamip_model.solving.compile import Compiled
 
 
 def complete_point(compiled: Compiled, scores: Array, base: Array | None = None) -> Array:
-    """The point x (columns,) with these scores (units,), their ReLU states, and the losses that its logits have.
+    """The point x (columns,) with these scores (units,) and their forward pass.
+
+    It has their ReLU states, and the losses that its logits have.
 
     base: (columns,) a point that gives the variables which are not the program's own their values, 0 if not given.
 
@@ -27,7 +32,10 @@ def complete_point(compiled: Compiled, scores: Array, base: Array | None = None)
 
 
 def complete_points(compiled: Compiled, scores: Array, base: Array | None = None) -> Array:
-    """The points (columns, k) with these scores (units, k), as :func:`complete_point` makes each of them."""
+    """The points (columns, k) with these scores (units, k).
+
+    Each is the one that :func:`complete_point` makes.
+    """
     model, count = compiled.model, scores.shape[1]
     layout: Layout = model.layout.value
     g, gate, sparsity = layout.gated, gate_named(model.gate), sparsity_named(model.sparsity_kind)

@@ -1,4 +1,6 @@
-"""What a solver is given and what it gives back. Backends import this file and nothing else of the package.
+"""What a solver is given and what it gives back.
+
+Backends import this file and nothing else of the package.
 
 A backend is a class with ``name``, ``capabilities``, ``check``, ``version`` and ``solve``; third parties add one by the
 entry-point group ``oamip_model.backends`` (see docs/how-to/backends.md). One that can keep a model between solves
@@ -19,11 +21,11 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from oamip_model.errors import InputError, SolverError, SolverMissingError
+from oamip_model.errors import InputError, LicenceError, SolverError, SolverMissingError
 
 __all__ = [
     "ABSOLUTE_GAP", "DEFAULT_FEASIBILITY", "DEFAULT_GAP", "Array", "Arrays", "Backend", "Capability", "CostSession",
-    "InputError", "Options", "Session", "Solution", "SolverError", "SolverMissingError", "Status",
+    "InputError", "LicenceError", "Options", "Session", "Solution", "SolverError", "SolverMissingError", "Status",
     "TreeSession", "append_rows", "check_bounds", "check_options", "check_seconds",
 ]  # fmt: skip
 
@@ -50,7 +52,7 @@ class Status(StrEnum):
 
 
 class Capability(StrEnum):
-    """What a backend can do beyond solving. An option that needs a capability which is not there is refused."""
+    """What a backend can do beyond solving; an option that needs more is refused."""
 
     MIP_START = "mip-start"
     CUT_ROUNDS = "cut-rounds"
@@ -72,7 +74,9 @@ class Capability(StrEnum):
 
 @dataclass(frozen=True)
 class Arrays:
-    """A mixed-integer linear program: minimise (``sense`` 1) or maximise (-1) cost @ x + offset.
+    """A mixed-integer linear program as arrays, with the objective cost @ x + offset.
+
+    It is minimised (``sense`` 1) or maximised (-1).
 
     Subject to row_lower <= matrix @ x <= row_upper, lower <= x <= upper and x integer where ``integral``.
     matrix: csr (rows, columns); cost, lower, upper: (columns,); integral: (columns,) bool; row_lower, row_upper:
@@ -95,11 +99,11 @@ class Arrays:
         return bool(self.integral.any())
 
     def objective(self, x: Array) -> float:
-        """cost @ x + offset."""
+        """The objective cost @ x + offset."""
         return float(self.cost @ x) + self.offset
 
     def violation(self, x: Array) -> float:
-        """Largest violation of a row, a bound or an integrality by x (columns,), in absolute terms."""
+        """Largest violation of a row, bound or integrality by x (columns,), absolute."""
         activity = self.matrix @ x
         parts = [self.row_lower - activity, activity - self.row_upper, self.lower - x, x - self.upper]
         parts.append(np.abs(x - np.round(x))[self.integral])
@@ -124,7 +128,7 @@ def check_bounds(lower: Array, upper: Array, columns: int) -> None:
 
 
 def check_seconds(name: str, given: float | None) -> None:
-    """Raise InputError unless this is a number of seconds above 0, or None for no limit."""
+    """Raise InputError unless this is a number of seconds above 0, or None."""
     if given is not None and not 0 < given < math.inf:
         raise InputError(f"{name}: got {given}, accepted is a number of seconds > 0")
 
@@ -197,7 +201,7 @@ class Solution:
 
     @property
     def gap(self) -> float | None:
-        """Relative gap |objective - bound| / max(|objective|, 1e-10), None where one of the two is unknown.
+        """Relative gap |objective - bound| / max(|objective|, 1e-10), None if unknown.
 
         >>> Solution(Status.FEASIBLE, "highs", "1", objective=2.0, bound=1.5).gap
         0.25
@@ -212,7 +216,10 @@ class Session(Protocol):
     """A model that is solved, given more rows, and solved again."""
 
     def solve(self, start: Array | None = None, *, relaxed: bool = False, time_limit: float | None = None) -> Solution:
-        """Solve now. start: (columns,) a feasible point; relaxed: ignore integrality; time_limit: seconds."""
+        """Solve from a feasible point ``start`` (columns,), perhaps ``relaxed``.
+
+        time_limit: seconds.
+        """
 
     def add_rows(self, rows: sp.csr_array, lower: Array, upper: Array) -> None:
         """Add lower <= rows @ x <= upper to the model."""
@@ -225,27 +232,27 @@ class CostSession(Session, Protocol):
     """A session whose costs can be changed, for many objectives over the same rows."""
 
     def set_cost(self, cost: Array) -> None:
-        """Replace the costs, (columns,); the sense and the offset stay."""
+        """Replace the costs, (columns,), but neither the sense nor the offset."""
 
 
 class TreeSession(Session, Protocol):
     """A session for a search tree over one program."""
 
     def set_bounds(self, lower: Array, upper: Array) -> None:
-        """Replace the bounds of the columns, (columns,) each. Raises InputError where they cross."""
+        """Replace the columns' bounds, (columns,) each; InputError where they cross."""
 
     def keep_rows(self, keep: NDArray[np.bool_]) -> None:
-        """Drop those of the added rows, (rows added,) in the order in which they came, that are not kept."""
+        """Drop the added rows, (rows added,) in their order, that are not kept."""
 
     def basis(self) -> object:
-        """The basis of the last linear program, for :meth:`set_basis`; None where the solver gives none."""
+        """The basis of the last linear program, None where the solver gives none."""
 
     def set_basis(self, basis: object) -> None:
         """Go on from a basis of this session; since then no rows may have come or gone."""
 
 
 class Backend(Protocol):
-    """One solver. ``solve`` never raises for an outcome of the solve (that is a status), only for what it cannot do."""
+    """One solver; ``solve`` raises only for what it cannot do, never for an outcome."""
 
     @property
     def name(self) -> str:
@@ -260,7 +267,7 @@ class Backend(Protocol):
         """What it can do beyond solving."""
 
     def check(self) -> None:
-        """Raise SolverMissingError, saying what to install, where the solver cannot be used here."""
+        """Raise SolverMissingError, with what to install, where it cannot be used."""
 
     def version(self) -> str:
         """The solver's own version."""
@@ -270,7 +277,7 @@ class Backend(Protocol):
 
 
 def check_options(backend: Backend, options: Options, start: Array | None = None) -> None:
-    """Raise InputError for an option, or a start, that needs a capability which the backend lacks.
+    """Raise InputError for an option, or a start, that the backend cannot take.
 
     The defaults, threads=1 and seed=0, suit every backend.
     """

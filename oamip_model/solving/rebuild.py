@@ -1,4 +1,7 @@
-"""A session for backends that keep no model between solves: every solve passes the whole program again."""
+"""A session for backends that keep no model between solves.
+
+Every solve passes the whole program again.
+"""
 
 from __future__ import annotations
 

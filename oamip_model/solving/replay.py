@@ -1,4 +1,7 @@
-"""The network with scores, by a forward pass in numpy: what a solution has to agree with (mathematics:replay-1)."""
+"""The network with scores, by a forward pass in numpy.
+
+A solution has to agree with it (mathematics:replay-1).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,9 @@ from oamip_model.network.types import Network
 def gated_logits(
     network: Network, images: ArrayLike, scores: dict[str, Array], gate: str, scale: tuple[Array, ...] | None = None
 ) -> Array:
-    """Logits (n, classes) of the network whose scored units pass on what the gate makes of them.
+    """Logits (n, classes) of the network with scores in a gate.
+
+    Scored units pass on what the gate makes of them.
 
     scores: {group: (units,)}; scale: M of each layer, that of :func:`oamip_model.formulation.gate_scale` if not given.
     For scores of 0 and 1 every gate is the network with the units of score 0 removed.

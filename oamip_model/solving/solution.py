@@ -40,7 +40,10 @@ class InstanceSolution:
 
     @property
     def gap(self) -> float | None:
-        """Relative gap |objective - bound| / max(|objective|, 1e-10), 0 within ABSOLUTE_GAP; None where unknown."""
+        """Relative gap of objective and bound, None where unknown.
+
+        It is |objective - bound| / max(|objective|, 1e-10), and 0 within ABSOLUTE_GAP.
+        """
         if self.objective is None or self.bound is None:
             return None
         difference = abs(self.objective - self.bound)

@@ -1,4 +1,7 @@
-"""Solves an instance by any backend; cross-entropy by outer approximation, with a certified gap (mathematics:gap-1)."""
+"""The solution of an instance by any backend.
+
+Cross-entropy is approximated from outside, with a certified gap (mathematics:gap-1).
+"""
 
 from __future__ import annotations
 
@@ -27,8 +30,11 @@ def solve_instance(
     search: str | TreeSearch = "solver",
     image_program: ImageProgram | None = None,
     progress: Callable[[str], None] | None = None,
+    interrupted: bool = False,
 ) -> InstanceSolution:
-    """The solution of an instance of :func:`oamip_model.formulation.abstract_model`, within the solver's tolerance.
+    """The solution of an instance, within the tolerance of the solver.
+
+    The instance is one of :func:`oamip_model.formulation.abstract_model`.
 
     The loss "cross-entropy" is approximated from below by tangents, added at each solution until objective and bound
     meet; first on the relaxation, then on the integer program. The relaxation "hull" gets its cuts in the same rounds
@@ -40,7 +46,7 @@ def solve_instance(
     programs, in whose nodes tangents and cuts of the relaxation "hull" are added (:mod:`oamip_model.solving.tree`), for
     programs with integral columns; image_program: solves the program of one image alone, from which a large "tree" of
     several images gets cuts (:mod:`oamip_model.solving.image_cuts`); progress: called with a line after each round.
-    Ctrl-C ends the solve and gives back what is there.
+    Ctrl-C ends the solve and gives back what is there; interrupted: it came already, and the start is what there is.
 
     Raises InputError for an option that is not valid, SolverMissingError where the solver cannot be used.
 
@@ -60,6 +66,10 @@ def solve_instance(
     feasibility = None if tolerance >= 100 * DEFAULT_FEASIBILITY else max(tolerance / 100, _LEAST_FEASIBILITY)
     options = asked.options(tolerance * (0.5 if by_rounds(instance) else 0.9), feasibility)
     given = (instance, backend, options, tolerance, progress)
+    if interrupted:
+        state = SolveState(*given)
+        state.begin(start)
+        return state.result(interrupted=True)
     if tree is not None:
         state = SolveState(*given)
         if state.arrays.is_mip:

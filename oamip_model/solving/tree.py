@@ -1,4 +1,6 @@
-"""A search tree of our own over linear relaxations, with cuts and tangents in every node (branch and cut).
+"""A search tree of our own over linear relaxations (branch and cut).
+
+Cuts and tangents are added in every node.
 
 A solver's own tree starts anew in every round of tangents, and knows neither the cuts of the relaxation "hull" nor that
 any scores give a feasible point by a forward pass. Here tangents and cuts are added where they are needed and hold
@@ -42,7 +44,9 @@ _REPORT = 20
 
 
 def solve_by_tree(solve: SolveState, image_program: ImageProgram | None = None) -> InstanceSolution:
-    """Solve an instance with integral columns by a tree of ours; Ctrl-C gives back what was found.
+    """Solve an instance with integral columns by a tree of ours.
+
+    Ctrl-C gives back the incumbent.
 
     image_program: where it is given, the tree gets cuts from programs of one image each.
     """
@@ -64,7 +68,9 @@ class _Node:
 
 
 class Tree:
-    """Branch and cut on the integral columns of an instance that is being solved (``solve``).
+    """Branch and cut on the integral columns of an instance.
+
+    The instance is one that is being solved (``solve``).
 
     Every bound that is used is the optimum of a linear program, every incumbent the forward pass of some scores. A node
     is closed where its bound reaches the incumbent less the gap that is allowed.
@@ -86,7 +92,10 @@ class Tree:
         self.unsolved = False
 
     def run(self) -> None:
-        """Search until the gap is closed, the time is over or Ctrl-C is pressed; the findings are left in ``solve``."""
+        """Search until the gap is closed, the time is over or Ctrl-C is pressed.
+
+        The findings are left in ``solve``.
+        """
         try:
             self._search()
         except OutOfTime:
@@ -131,7 +140,10 @@ class Tree:
             self._solve_node({}, root=True)
 
     def cutoff(self) -> float:
-        """The bound from which a node holds nothing that is better by more than the gap that is allowed."""
+        """The bound from which a node holds nothing that is better by enough.
+
+        Enough is more than the gap that is allowed.
+        """
         best = self.solve.objective
         if best is None:
             return np.inf

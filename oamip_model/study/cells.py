@@ -1,4 +1,7 @@
-"""What a study measures: one cell for each network, gate, relaxation and kind of bounds that go together."""
+"""What a study measures, one cell for each combination.
+
+A cell is a network, gate, relaxation and kind of bounds that go together.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from dataclasses import dataclass
 
 from oamip_model.checks import Checked, option, options
 from oamip_model.errors import InputError
-from oamip_model.formulation.gates import GATES, gate_named
+from oamip_model.formulation.gates import GATES, gate_for, gate_named
 from oamip_model.formulation.losses import LOSSES
 from oamip_model.formulation.relaxations import RELAXATIONS
 from oamip_model.formulation.settings import LOSS, MARGIN, NOT_NEGATIVE, SCORES, SPARSITY, WEIGHT, Formulation
@@ -23,7 +26,7 @@ STUDIED_BOUNDS = (*BOUND_METHODS, f"lp{CUTOFF}", f"mip{CUTOFF}")
 
 @dataclass(frozen=True)
 class Cell:
-    """One measurement: a network by its name, and the names of gate, relaxation and bounds."""
+    """One measurement, by the names of its network, gate, relaxation and bounds."""
 
     network: str
     gate: str
@@ -43,10 +46,10 @@ class Cell:
 
 @options
 class Grid(Checked):
-    """Which programs a study measures, and what it may spend on their bounds and starts."""
+    """Which programs a study measures, and what it may spend on bounds and starts."""
 
     gates: tuple[str, ...] = option(
-        default=(Formulation().gate,), kind=Several(Named(GATES)), flag="--gate",
+        default=(gate_for("continuous"),), kind=Several(Named(GATES)), flag="--gate",
         help="This one, and each that is given by another --gate; so for the next two.",
     )  # fmt: skip
     relaxations: tuple[str, ...] = option(
@@ -70,7 +73,10 @@ class Grid(Checked):
 
 @options
 class Objective(Checked):
-    """The part of the formulation that all cells share; see :class:`oamip_model.formulation.Formulation`."""
+    """The part of the formulation that all cells share.
+
+    See :class:`oamip_model.formulation.Formulation`.
+    """
 
     scores: str | None = option(
         default=None, kind=Choice(SCORES), flag="--score-type", shown="binary with --gate switch, continuous with the "
@@ -96,10 +102,11 @@ def cells_of(networks: Sequence[str], grid: Grid) -> list[Cell]:
     A gate that is defined by its rows and by interval bounds has one cell for each network. Raises
     InputError where nothing is left to measure.
 
-    Example:
-        >>> grid = Grid(relaxations=("big-m",), bounds=("interval", "lp-cutoff"))
-        >>> [cell.bounds for cell in cells_of(["net"], grid)]
-        ['interval', 'lp-cutoff']
+    Examples
+    --------
+    >>> grid = Grid(relaxations=("big-m",), bounds=("interval", "lp-cutoff"))
+    >>> [cell.bounds for cell in cells_of(["net"], grid)]
+    ['interval', 'lp-cutoff']
     """
     every = [Cell(n, g, r, b) for n in networks for b in grid.bounds for g in grid.gates for r in grid.relaxations]
     cells = [c for c in every if _goes(c)]

@@ -1,4 +1,7 @@
-"""The picture of a study: the gap at the root against the seconds that it takes to get there."""
+"""The picture of a study: the gap at the root against seconds.
+
+They are the seconds that it takes to get there.
+"""
 
 from __future__ import annotations
 

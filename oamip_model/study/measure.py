@@ -1,4 +1,7 @@
-"""One cell of the study: the size of its program, its relaxation at the root, and the integer program."""
+"""One cell of the study.
+
+It is the size of its program, its relaxation at the root, and the integer program.
+"""
 
 from __future__ import annotations
 
@@ -102,7 +105,9 @@ def measure(
     tell: Callable[[str], None],
     heuristic_seconds: float | None = None,
 ) -> Row:
-    """The row of one cell; images: (n, *input_shape), labels: (n,); start: scores that the integer program begins from.
+    """The row of one cell.
+
+    images: (n, *input_shape); labels: (n,); start: scores that the integer program begins from.
 
     Raises KeyboardInterrupt where Ctrl-C stopped a solve.
     """

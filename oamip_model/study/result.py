@@ -1,4 +1,4 @@
-"""What a study found: its rows, the best objective of each program, and files of both."""
+"""The rows of a study, the best objective of each program, and files of both."""
 
 from __future__ import annotations
 
@@ -30,14 +30,20 @@ class Tightness:
     interrupted: bool = False
 
     def gap(self, row: Row, bound: float | None) -> float | None:
-        """The gap (best - bound) / max(|best|, 1e-10) of a bound of a row's program, at least 0; None if unknown."""
+        """The gap of a bound of a row's program, at least 0, or None if unknown.
+
+        It is (best - bound) / max(|best|, 1e-10).
+        """
         best = self.best.get((row.network, row.gate))
         if best is None or bound is None:
             return None
         return max((best - bound) / max(abs(best), 1e-10), 0.0)
 
     def records(self) -> list[dict[str, Any]]:
-        """One dictionary for each row: its fields, and best, root_gap and cut_gap by the best objective known."""
+        """One dictionary for each row, with its gaps by the best objective known.
+
+        It has the row's fields, and best, root_gap and cut_gap.
+        """
         return [
             asdict(row) | {
                 "best": self.best.get((row.network, row.gate)), "root_gap": self.gap(row, row.root_bound),
@@ -47,7 +53,9 @@ class Tightness:
         ]  # fmt: skip
 
     def save_csv(self, path: str | Path) -> None:
-        """Write the records as CSV, whole or not at all; what is not known is an empty field.
+        """Write the records as CSV, whole or not at all.
+
+        What is not known is an empty field.
 
         Raises InputError where there are none, or the file cannot be written.
         """
@@ -72,8 +80,10 @@ class Tightness:
             pq.write_table(pa.Table.from_pylist(records, schema=schema), temporary)
 
     def plot(self, path: str | Path) -> None:
-        """Draw the gap against the seconds of preprocessing into a picture; see
-        :func:`oamip_model.study.figure.draw`."""
+        """Draw the gap against the seconds of preprocessing into a picture.
+
+        See :func:`oamip_model.study.figure.draw`.
+        """
         self._records()
         from oamip_model.study.figure import draw
 

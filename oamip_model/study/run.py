@@ -46,7 +46,9 @@ def tightness(
     solver: str | Solver = "highs",
     run: Run | None = None,
 ) -> Tightness:
-    """How tight the programs of some networks are, by gate, relaxation and bounds, and what that costs.
+    """How tight the programs of some networks are, and what that costs.
+
+    They are compared by gate, relaxation and bounds.
 
     networks: by name, each as :func:`oamip_model.scoring.score` takes it; images: (n, *input_shape) with labels (n,),
     or a :class:`oamip_model.data.Dataset`, a torch Dataset or a DataLoader alone, the same for all networks. grid: what
@@ -61,14 +63,15 @@ def tightness(
 
     Ctrl-C gives back the rows that are finished, marked as interrupted. Raises InputError for whatever is given wrong.
 
-    Example:
-        >>> import numpy as np, torch, oamip_model as om
-        >>> _ = torch.manual_seed(0)
-        >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
-        >>> grid = om.study.Grid(relaxations=["big-m"], bounds=["crown"])
-        >>> found = om.study.tightness({"tiny": module}, np.ones((1, 2)), [0], grid)
-        >>> [(row.network, row.binaries, row.status) for row in found.rows]
-        [('tiny', 0, None)]
+    Examples
+    --------
+    >>> import numpy as np, torch, oamip_model as om
+    >>> _ = torch.manual_seed(0)
+    >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    >>> grid = om.study.Grid(relaxations=["big-m"], bounds=["crown"])
+    >>> found = om.study.tightness({"tiny": module}, np.ones((1, 2)), [0], grid)
+    >>> [(row.network, row.binaries, row.status) for row in found.rows]
+    [('tiny', 0, None)]
     """
     grid, objective, run = grid or Grid(), objective or Objective(), run or Run()
     how = as_solver(solver)

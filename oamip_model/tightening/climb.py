@@ -1,4 +1,7 @@
-"""Any rung that optimises: images over processes, layer by layer with the bounds found so far."""
+"""What the methods of bounds that optimise have in common.
+
+Images are spread over processes, and each is bounded layer by layer with the bounds so far.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from numpy.typing import NDArray
 from oamip_model.bounds import Bounds, Cutoff, interval_bounds
 from oamip_model.bounds.interval import affine_interval
 from oamip_model.bounds.report import layer_report
-from oamip_model.clock import Deadline
+from oamip_model.clock import Deadline, TimeIsUp, within
 from oamip_model.errors import InputError, OamipError
 from oamip_model.network.ops import Array
 from oamip_model.network.types import IMAGE, Layer, Network
@@ -40,7 +43,9 @@ def climb(
     unstable: bool = False,
     cutoff: Cutoff | None = None,
 ) -> Bounds:
-    """Bounds never looser than ``start``, from ``optimise`` in the layers that are ``worth`` it.
+    """Bounds never looser than ``start``, by programs that ``optimise`` solves.
+
+    They are solved in the layers that are ``worth`` it.
 
     images: (n, *input_shape); unstable: only ReLUs that are still open, and not those that are on and keep rows; jobs:
     processes, each of which takes whole images; time_limit: seconds, of which each image has its share; cutoff: an
@@ -110,7 +115,10 @@ def tighten_image(
     time_limit: float | None,
     unstable: bool,
 ) -> tuple[tuple[list[Array], ...], list[float]]:
-    """Bounds (L, U, and those of the outputs) of every layer for one image (1, *input_shape), and seconds by layer."""
+    """Bounds of every layer for one image, and seconds by layer.
+
+    Bounds are L, U, and those of the outputs; the image has the shape (1, *input_shape).
+    """
     deadline = Deadline(time_limit)
     sides = (list(start.lower), list(start.upper), list(start.output_lower), list(start.output_upper))
     names = ("lower", "upper", "output_lower", "output_upper")
@@ -126,9 +134,15 @@ def tighten_image(
             # What optimise is told of this layer is what holds by now.
             sides[0][k], sides[1][k] = low, high
             now = replace(start, **{name: tuple(side) for name, side in zip(names, sides, strict=True)})  # type: ignore[arg-type]
-            least, most = optimise(network, image, now, sound, k, at, limit, deadline)
-            low, high = low.copy(), high.copy()
-            low[0, at], high[0, at] = np.maximum(low[0, at], least), np.minimum(high[0, at], most)
+            try:
+                with within(deadline):
+                    least, most = optimise(network, image, now, sound, k, at, limit, deadline)
+            except TimeIsUp:
+                if time_limit is None:
+                    raise
+            else:
+                low, high = low.copy(), high.copy()
+                low[0, at], high[0, at] = np.maximum(low[0, at], least), np.minimum(high[0, at], most)
         if limit is not None and (low > high).any():
             raise unreachable(limit.cutoff)
         sides[0][k], sides[1][k] = low, high

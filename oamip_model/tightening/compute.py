@@ -24,7 +24,9 @@ def compute_bounds(
     epsilon: float = 0.0,
     cutoff: Cutoff | None = None,
 ) -> Bounds:
-    """Bounds of every pre-activation for the images (n, *input_shape), by a method.
+    """Bounds of every pre-activation for the images, by one of BOUND_METHODS.
+
+    The images have the shape (n, *input_shape).
 
     method: one of BOUND_METHODS, or a :class:`~.methods.Tightening` with limits and a solver. Each method starts from
     the one before it and is nowhere looser; see :func:`oamip_model.bounds.interval_bounds`,
@@ -37,15 +39,16 @@ def compute_bounds(
     program alone. Raises InputError for whatever does not fit, and where no scores have an objective as low as the
     cutoff.
 
-    Example:
-        >>> import numpy as np, torch, oamip_model as om
-        >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
-        >>> network = om.read_network(module)
-        >>> compute_bounds(network, np.zeros((4, 2)), "lp").upper[1].shape
-        (4, 2)
-        >>> found = compute_bounds(network, np.zeros((4, 2)), "lp", cutoff=om.Cutoff(5.0, [0, 1, 0, 1]))
-        >>> found.cutoff.objective
-        5.0
+    Examples
+    --------
+    >>> import numpy as np, torch, oamip_model as om
+    >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    >>> network = om.read_network(module)
+    >>> compute_bounds(network, np.zeros((4, 2)), "lp").upper[1].shape
+    (4, 2)
+    >>> found = compute_bounds(network, np.zeros((4, 2)), "lp", cutoff=om.Cutoff(5.0, [0, 1, 0, 1]))
+    >>> found.cutoff.objective
+    5.0
     """
     asked = as_tightening(method)
     name, limit = asked.method, asked.time_limit

@@ -1,4 +1,4 @@
-"""A cutoff on the objective, as rows of a program of bounds (mathematics:bounds-6)."""
+"""A cutoff on the objective as rows of a program (mathematics:bounds-6)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ _OUTWARD = 1e-9
 
 @dataclass(frozen=True)
 class Limit:
-    """The cutoff as one image sees it: share * loss + sparsity(s) <= most, and loss >= least.
+    """The cutoff as one image sees it.
+
+    It says share * loss + sparsity(s) <= most, and loss >= least.
 
     label: of the image; share: weight / images, 0 where the loss does not enter the objective; least: a lower bound of
     the image's loss; most: the cutoff without what the other images cost at least; logits: (classes,) of the trained
@@ -39,8 +41,11 @@ class Limit:
 
 
 def limits_of(network: Network, images: Array, bounds: Bounds, cutoff: Cutoff) -> list[Limit]:
-    """The limit of each image (n, *input_shape), from bounds of its logits: images share the scores, and no loss is
-    negative, so that what the others cost at least is not left for this one."""
+    """The limit of each image, from bounds of its logits.
+
+    The images have the shape (n, *input_shape). They share the scores, and no loss is negative, so that what the others
+    cost at least is not left for this one.
+    """
     loss = loss_named(cutoff.loss)
     share = cutoff.weight / len(images) if loss.weighted else 0.0
     least = _least_losses(bounds.output_lower[-1], bounds.output_upper[-1], cutoff)
@@ -65,7 +70,9 @@ def _least_losses(low: Array, high: Array, cutoff: Cutoff) -> Array:
 def limited(
     program: Relaxation, network: Network, limit: Limit | None, logits: Expressions | None = None
 ) -> Relaxation:
-    """The program with the rows of ``limit``; without ``logits``, expressions in its columns, the loss is at its least.
+    """The program with the rows of ``limit``.
+
+    Without ``logits``, expressions in its columns, the loss is at its least.
 
     New columns are the last: those of the published sparsity, then the loss. Raises InputError where no scores have an
     objective as low as the cutoff.

@@ -1,4 +1,7 @@
-"""Bounds by linear programming: each open pre-activation minimised and maximised over the relaxation before it."""
+"""Bounds by linear programming, over the relaxation before a layer.
+
+Each open pre-activation is minimised and maximised.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,9 @@ def lp_bounds(
     time_limit: float | None = None,
     cutoff: Cutoff | None = None,
 ) -> Bounds:
-    """Bounds over the linear relaxation of the scored network (mathematics:bounds-4), never looser than ``start``.
+    """Bounds over the network's linear relaxation, never looser than ``start``.
+
+    See mathematics:bounds-4. The relaxation is that of the scored network.
 
     images: (n, *input_shape); start: bounds of the same network and images, for every score and without a box. Layer by
     layer, what is open is minimised and maximised over :func:`oamip_model.tightening.relaxation.relaxation` with the
@@ -50,17 +55,18 @@ def lp_bounds(
     each program holds the whole network and the rows of :func:`oamip_model.tightening.limit.limited`. Raises InputError
     for bounds of another kind, for a solver without duals, and where no scores have an objective as low.
 
-    Example:
-        >>> import numpy as np, torch, oamip_model as om
-        >>> _ = torch.manual_seed(0)
-        >>> parts = [torch.nn.Conv2d(1, 3, 2), torch.nn.ReLU(), torch.nn.Conv2d(3, 3, 2), torch.nn.ReLU()]
-        >>> module = torch.nn.Sequential(*parts, torch.nn.Flatten(), torch.nn.Linear(12, 2)).eval()
-        >>> network = om.read_network(module, (1, 4, 4))
-        >>> images = np.random.default_rng(0).normal(size=(1, 1, 4, 4))
-        >>> crown = om.compute_bounds(network, images, "crown")
-        >>> lp = lp_bounds(network, images, crown)
-        >>> bool((lp.upper[2] < crown.upper[2]).any())
-        True
+    Examples
+    --------
+    >>> import numpy as np, torch, oamip_model as om
+    >>> _ = torch.manual_seed(0)
+    >>> parts = [torch.nn.Conv2d(1, 3, 2), torch.nn.ReLU(), torch.nn.Conv2d(3, 3, 2), torch.nn.ReLU()]
+    >>> module = torch.nn.Sequential(*parts, torch.nn.Flatten(), torch.nn.Linear(12, 2)).eval()
+    >>> network = om.read_network(module, (1, 4, 4))
+    >>> images = np.random.default_rng(0).normal(size=(1, 1, 4, 4))
+    >>> crown = om.compute_bounds(network, images, "crown")
+    >>> lp = lp_bounds(network, images, crown)
+    >>> bool((lp.upper[2] < crown.upper[2]).any())
+    True
     """
     get_backend(solver)
     free = cutoff is None
@@ -70,7 +76,9 @@ def lp_bounds(
 
 
 def crown_suffices(network: Network, k: int) -> bool:
-    """Whether crown bounds of layer k are the optima of the relaxation already, so that no program need be solved.
+    """Whether crown bounds of layer k are the relaxation's optima already.
+
+    Then no program need be solved.
 
     So it is where every ReLU before it carries scores of its own, one for each activation, and no layer pools maxima.
     A score that nothing else shares is 1 wherever the target gains from its unit and 0 wherever it loses, so that the
@@ -141,7 +149,9 @@ def _optimised(
 def limited_relaxation(
     network: Network, image: Array, bounds: Bounds, sound: Bounds, k: int, at: NDArray[np.int64], limit: Limit
 ) -> Relaxation:
-    """The relaxation with the rows of ``limit`` whose targets are pre-activations ``at`` of layer k, (at,).
+    """The relaxation with the rows of ``limit``, for some pre-activations.
+
+    Its targets are the pre-activations ``at`` of layer k, (at,).
 
     Where that is a ReLU layer or the last, it is of the whole network, so that the loss counts; a pre-activation that
     has no variable there is a target without terms, and is left out. Elsewhere it is of the layers before.

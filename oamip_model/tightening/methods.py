@@ -15,9 +15,10 @@ BOUND_METHODS = ("interval", "crown", "lp", "mip")
 class Tightening(Checked):
     """A method of bounds, and what it may cost.
 
-    Example:
-        >>> Tightening("lp", jobs=2)
-        Tightening('lp', jobs=2)
+    Examples
+    --------
+    >>> Tightening("lp", jobs=2)
+    Tightening('lp', jobs=2)
     """
 
     method: str = option(

@@ -1,4 +1,7 @@
-"""Bounds by integer programming: each unstable pre-activation minimised and maximised over the states before it."""
+"""Bounds by integer programming, over the ReLU states before a layer.
+
+Each unstable pre-activation is minimised and maximised.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,9 @@ def mip_bounds(
     solve_limit: float | None = None,
     cutoff: Cutoff | None = None,
 ) -> Bounds:
-    """Bounds over :func:`integer_program` of the layers before, never looser than ``start``.
+    """Bounds over an integer program of the layers before, within ``start``.
+
+    The program is that of :func:`integer_program`. They are never looser than ``start``.
 
     images: (n, *input_shape); start: bounds of the same network and images, for every score and without a box. Layer by
     layer and image by image, each ReLU that ``start`` leaves open is minimised and maximised, the side nearer 0 first,
@@ -59,16 +64,17 @@ def mip_bounds(
     InputError for bounds of another kind, for a solver that tells no dual bound, and where no scores have an objective
     as low.
 
-    Example:
-        >>> import numpy as np, torch, oamip_model as om
-        >>> _ = torch.manual_seed(0)
-        >>> parts = [torch.nn.Linear(3, 8), torch.nn.ReLU(), torch.nn.Linear(8, 8), torch.nn.ReLU()]
-        >>> parts += [torch.nn.Linear(8, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2)]
-        >>> network = om.read_network(torch.nn.Sequential(*parts).eval())
-        >>> images = np.random.default_rng(0).normal(size=(1, 3))
-        >>> lp = om.compute_bounds(network, images, "lp")
-        >>> bool((mip_bounds(network, images, lp).upper[2] < lp.upper[2]).any())
-        True
+    Examples
+    --------
+    >>> import numpy as np, torch, oamip_model as om
+    >>> _ = torch.manual_seed(0)
+    >>> parts = [torch.nn.Linear(3, 8), torch.nn.ReLU(), torch.nn.Linear(8, 8), torch.nn.ReLU()]
+    >>> parts += [torch.nn.Linear(8, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2)]
+    >>> network = om.read_network(torch.nn.Sequential(*parts).eval())
+    >>> images = np.random.default_rng(0).normal(size=(1, 3))
+    >>> lp = om.compute_bounds(network, images, "lp")
+    >>> bool((mip_bounds(network, images, lp).upper[2] < lp.upper[2]).any())
+    True
     """
     if Capability.DUAL_BOUND not in get_backend(solver).capabilities:
         raise InputError(f"solver: {solver} tells no dual bound where it stops early, which mip needs")
@@ -80,7 +86,9 @@ def mip_bounds(
 
 
 def integer_program(network: Network, image: Array, bounds: Bounds, sound: Bounds, layer: int) -> Relaxation:
-    """The program behind layer ``layer`` for one image (1, *input_shape) with a binary state z for each open ReLU.
+    """The program behind a layer for one image, with a binary state of each ReLU.
+
+    The image has the shape (1, *input_shape). States z belong to open ReLUs.
 
     See mathematics:bounds-5. Its points hold the graphs of both sound gates at every score in [0, 1], so that its
     bounds are valid for either. z is the sign of the pre-activation a itself, which no score moves:

@@ -1,4 +1,7 @@
-"""The linear relaxation of a network up to one layer, for one image, valid in every sound gate."""
+"""The linear relaxation of a network up to one layer, for one image.
+
+It is valid in every sound gate (mathematics:bounds-4).
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,9 @@ from oamip_model.solving.protocol import Arrays
 
 @dataclass(frozen=True)
 class Relaxation:
-    """Rows over scores s, pre-activations a, activations h and pooling choices q; costs are all 0.
+    """Rows over scores s, pre-activations a, activations h and pooling choices q.
+
+    Costs are all 0.
 
     arrays: the rows, every column bounded; targets: pre-activations of the layer as expressions in the columns;
     scores: number of columns that are scores.
@@ -31,7 +36,9 @@ class Relaxation:
 
 
 def relaxation(network: Network, image: Array, bounds: Bounds, sound: Bounds, layer: int) -> Relaxation:
-    """The relaxation behind layer ``layer`` for one image (1, *input_shape), with bounds and scales of that image.
+    """The relaxation behind layer ``layer`` for one image.
+
+    The image has the shape (1, *input_shape); bounds and scales are those of that image.
 
     A ReLU without a score has its triangle. One with a score s has, instead of rows for a state z, the concave envelope
     of both sound gates over the box of (a, s), and from below the gate ``subtractive`` itself, which lies below
@@ -48,7 +55,7 @@ def relaxation(network: Network, image: Array, bounds: Bounds, sound: Bounds, la
 def cut_behind(
     network: Network, image: Array, bounds: Bounds, sound: Bounds, layer: int
 ) -> tuple[Network, Array, Bounds, Bounds]:
-    """The network that ends with the pre-activations of layer ``layer``, and what belongs to it."""
+    """The network that ends with the pre-activations of a layer, with its bounds."""
     last = replace(network.layers[layer], activation="none", pool=None, group=None, units=None)
     cut = replace(network, layers=(*network.layers[:layer], last))
     return cut, image, _until(bounds, layer), _until(sound, layer)

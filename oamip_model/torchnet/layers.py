@@ -1,5 +1,7 @@
-"""A network's layers in torch, one by one, with scores in between: what representations and columns are computed
-with."""
+"""A network's layers in torch, one by one, with scores in between.
+
+Representations and columns are computed with it.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ from oamip_model.training.loop import torch_device
 
 
 class TorchLayers:
-    """The layers of a network on a device, in single precision unless told otherwise.
+    """The layers of a network on a device, in single precision unless asked.
 
     :meth:`run` goes from the image, or from outputs computed before, to the logits, and multiplies each scored ReLU's
     output by the score of its unit; with scores of 0 and 1 that is the network with units removed.
@@ -41,7 +43,10 @@ class TorchLayers:
         return self._arrays[id(array)]
 
     def trainable(self, arrays: Sequence[Array]) -> list[Tensor]:
-        """A tensor for each of these weights or biases of the network, which :meth:`run` uses from now on, to train."""
+        """A tensor for each of these weights or biases of the network, to train.
+
+        :meth:`run` uses them from now on.
+        """
         for array in arrays:
             known = torch.tensor(array, dtype=self.dtype, device=self.device)
             self._arrays[id(array)] = known.requires_grad_()
@@ -66,7 +71,9 @@ class TorchLayers:
         return list(outputs.values())
 
     def output(self, images: Tensor, scores: Mapping[int, Tensor], k: int | None = None) -> Tensor:
-        """Output of layer k alone (the last one if not given), (n, *shape), with scores as in :meth:`run`.
+        """Output of layer k alone, or of the last layer if none is given.
+
+        It has the shape (n, *shape). Scores are as in :meth:`run`.
 
         Every other output is freed after its last reader, so a deep network takes no more than its widest place.
         """
@@ -79,13 +86,25 @@ class TorchLayers:
         return outputs[last]
 
     def layer(self, k: int, images: Tensor, scores: Mapping[int, Tensor], outputs: Mapping[int, Tensor]) -> Tensor:
-        """Output of layer k, (n, *shape), from images and those outputs, by layer, that it reads."""
+        """Output of layer k, from images and the outputs of layers that it reads.
+
+        The output has the shape (n, *shape); outputs are given by layer.
+        """
+        layer = self.network.layers[k]
+        a = self.before(k, images, outputs)
+        if layer.group is None or layer.group not in scores:
+            return self.activate(layer, a)
+        return self.passed(k, a, self.gate(k, scores[layer.group], a))
+
+    def before(self, k: int, images: Tensor, outputs: Mapping[int, Tensor]) -> Tensor:
+        """Pre-activation of layer k, (n, *pre_shape), from images and those outputs, by layer, that it reads."""
         layer = self.network.layers[k]
         inputs = [images if term.source == IMAGE else outputs[term.source] for term in layer.terms]
-        h = self.activate(layer, self.pre_activation(layer, inputs))
-        if layer.group is not None and layer.group in scores:
-            h = h * self.gate(k, scores[layer.group], h)
-        return h
+        return self.pre_activation(layer, inputs)
+
+    def passed(self, k: int, a: Tensor, s: Tensor) -> Tensor:
+        """What a scored layer k passes on, from its pre-activations and the score of each."""
+        return self.activate(self.network.layers[k], a) * s
 
     def _schedule(self, last: int) -> list[tuple[int, list[int]]]:
         """The layers that layer ``last`` needs, in order, each with those whose output nobody reads after it."""
@@ -98,7 +117,10 @@ class TorchLayers:
         return steps[::-1]
 
     def gate(self, k: int, scores: Tensor, h: Tensor) -> Tensor:
-        """The score of every activation of layer k, in a shape that multiplies h (n, *shape)."""
+        """The score of every activation of layer k, in a shape that multiplies h.
+
+        The outputs h have the shape (n, *shape).
+        """
         spread = scores[..., self._units[k]]
         return spread.reshape((-1 if scores.ndim == 2 else 1, *h.shape[1:]))
 
@@ -143,7 +165,7 @@ class TorchLayers:
             yield part, torch.as_tensor(images[part], dtype=self.dtype, device=self.device)
 
     def batch_size(self, k: int | None = None, budget: int = 2**25) -> int:
-        """Images at once so that what :meth:`output` holds at a time stays within a budget of numbers.
+        """Images at once for which :meth:`output` fits into a budget of numbers.
 
         A convolution pads and unfolds its inputs, so what it reads is counted twice.
         """
@@ -158,7 +180,10 @@ class TorchLayers:
         return max(1, min(2000, budget // widest))
 
     def gradient_batch_size(self, budget: int = 2**25) -> int:
-        """Images at once so that all layers' outputs, which a gradient needs, stay within a budget of numbers."""
+        """Images at once whose outputs of all layers fit into a budget of numbers.
+
+        A gradient needs the outputs of all layers.
+        """
         return max(1, min(2000, budget // sum(layer.size for layer in self.network.layers)))
 
 
@@ -173,7 +198,10 @@ def _maximum(pool: MaxPool, a: Tensor) -> Tensor:
 
 
 def spread_by_unit(units: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Activations sorted by unit, (units, activations per unit). Raises InputError where units differ in size."""
+    """Activations sorted by unit, (units, activations per unit).
+
+    Raises InputError where units differ in size.
+    """
     sizes = np.bincount(units, minlength=count)
     if len(set(sizes.tolist())) != 1:
         raise InputError(f"layer: its units have {sizes.min()} to {sizes.max()} activations, equal numbers are needed")

@@ -1,4 +1,4 @@
-"""Networks by name, training, and accuracy, in torch (which is loaded on first use)."""
+"""Networks by name, training, and accuracy, in torch, loaded on first use."""
 
 from __future__ import annotations
 

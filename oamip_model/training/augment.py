@@ -9,14 +9,17 @@ PADDING = 4
 
 
 def crop_and_flip(batch: torch.Tensor) -> torch.Tensor:
-    """The images (n, channels, height, width), each moved by up to 4 pixels each way, half of them mirrored.
+    """The images, each moved by up to 4 pixels each way, half of them mirrored.
+
+    They have the shape (n, channels, height, width).
 
     Zeros come in where an image was moved away. The numbers are drawn by torch's generator of the CPU, so that they do
     not depend on the device.
 
-    Example:
-        >>> crop_and_flip(torch.ones(5, 1, 8, 8)).shape
-        torch.Size([5, 1, 8, 8])
+    Examples
+    --------
+    >>> crop_and_flip(torch.ones(5, 1, 8, 8)).shape
+    torch.Size([5, 1, 8, 8])
     """
     count, _, height, width = batch.shape
     top, left = torch.randint(0, 2 * PADDING + 1, (2, count, 1))

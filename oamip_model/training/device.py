@@ -11,7 +11,10 @@ from oamip_model.errors import InputError
 
 
 def torch_device(name: str) -> torch.device:
-    """The device of that name, which is here. Raises InputError for any other than cpu, cuda, cuda:N and auto."""
+    """The device of that name, which is here.
+
+    Raises InputError for any other than cpu, cuda, cuda:N and auto.
+    """
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "auto":
         return torch.device("cuda", 0) if count else torch.device("cpu")
@@ -30,7 +33,7 @@ def torch_device(name: str) -> torch.device:
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """torch's global generators seeded for the block, and as they were after it."""
+    """Seed torch's global generators for the block, and restore them after it."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.default_generator.manual_seed(seed)
         if device.type == "cuda":
@@ -41,7 +44,7 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def threads(count: int | None) -> Iterator[None]:
-    """torch on this many threads for the block; None leaves it as it is."""
+    """Have torch use this many threads in the block; None changes nothing."""
     before = torch.get_num_threads()
     torch.set_num_threads(before if count is None else count)
     try:

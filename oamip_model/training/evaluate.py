@@ -18,16 +18,19 @@ Array: TypeAlias = NDArray[np.float64]
 
 
 def logits(network: nn.Module | Replays, images: ArrayLike, batch_size: int = 2000) -> Array:
-    """The logits (n, classes), in double precision, of images (n, ...), by batches of ``batch_size``.
+    """The logits (n, classes) of images (n, ...), in double precision.
+
+    They are computed in batches of ``batch_size``.
 
     network: a :class:`oamip_model.network.Network`, or a torch module, which runs in eval mode, in its own precision
         and on its own device, and has its own mode again afterwards
     Raises InputError where the network cannot take images of this shape.
 
-    Example:
-        >>> import numpy as np, oamip_model as om
-        >>> logits(om.make_network("fc3"), np.zeros((4, 1, 28, 28))).shape
-        (4, 10)
+    Examples
+    --------
+    >>> import numpy as np, oamip_model as om
+    >>> logits(om.make_network("fc3"), np.zeros((4, 1, 28, 28))).shape
+    (4, 10)
     """
     _whole("batch_size", batch_size)
     pixels = check_pixels(images)
@@ -41,15 +44,18 @@ def logits(network: nn.Module | Replays, images: ArrayLike, batch_size: int = 20
 
 
 def accuracy(network: nn.Module | Replays, images: ArrayLike, labels: ArrayLike, batch_size: int = 2000) -> float:
-    """The share of images (n, ...) whose largest logit is that of their label (n,), from 0 to 1.
+    """The share of images whose largest logit is that of their label.
+
+    It is from 0 to 1; images have the shape (n, ...) and labels (n,).
 
     Raises InputError where images, labels and network do not fit together, or a logit is NaN or infinite.
 
-    Example:
-        >>> import oamip_model as om
-        >>> images, labels = om.load_dataset(split="test")
-        >>> 0 <= om.accuracy(om.make_network("fc3"), images, labels) < 0.3
-        True
+    Examples
+    --------
+    >>> import oamip_model as om
+    >>> images, labels = om.load_dataset(split="test")
+    >>> 0 <= om.accuracy(om.make_network("fc3"), images, labels) < 0.3
+    True
     """
     outputs = logits(network, images, batch_size)
     marks = check_labels(labels, outputs.shape[1])
@@ -61,7 +67,9 @@ def accuracy(network: nn.Module | Replays, images: ArrayLike, labels: ArrayLike,
 
 
 def forward(module: nn.Module, batch: Array | torch.Tensor) -> torch.Tensor:
-    """The module's output (n, classes) on one batch, taken to the module's precision and device.
+    """The module's output (n, classes) on one batch.
+
+    The batch is taken to the module's precision and device.
 
     Raises InputError where the module cannot take this shape, or gives anything but (n, classes).
     """
@@ -82,7 +90,10 @@ def forward(module: nn.Module, batch: Array | torch.Tensor) -> torch.Tensor:
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Every part of the module in eval mode for the block, and in the mode it had after it."""
+    """Put every part of the module in eval mode for the block.
+
+    After it each part has the mode that it had before.
+    """
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:

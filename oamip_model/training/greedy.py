@@ -1,4 +1,6 @@
-"""Decoupled greedy training: each hidden layer learns from a small classifier of its own, and no gradient passes it.
+"""Decoupled greedy training, in which no gradient passes a layer.
+
+Each hidden layer learns from a small classifier of its own.
 
 Source: Belilovsky, Eickenberg, Oyallon, *Decoupled Greedy Learning of CNNs*, arXiv 1901.08164 (2019).
 """
@@ -33,7 +35,7 @@ _EVALUATED = 2000
 
 @dataclass(frozen=True, eq=False)
 class GreedyResult:
-    """How a decoupled greedy training went, and the classifiers that were trained along.
+    """How a decoupled greedy training went, and the classifiers that it trained.
 
     heads: {hidden layer: its classifier, in eval mode, which takes the output of the ReLU after the layer}; losses: the
     mean cross-entropy of each epoch, of all classifiers and the network added up; accuracy and head_accuracy: of the
@@ -51,18 +53,21 @@ class GreedyResult:
 
 
 def auxiliary_classifier(shape: Sequence[int], classes: int, seed: int = 0) -> nn.Sequential:
-    """An untrained classifier of representations of one ``shape``, in eval mode, that gives logits (n, classes).
+    """An untrained classifier of representations of one ``shape``.
+
+    It is in eval mode, and gives logits (n, classes).
 
     Of (channels, height, width): adaptive average pooling to a quarter of each side, rounded up, a 1x1 convolution,
     batch norm, ReLU, adaptive average pooling to 2x2 (or what is left), dense, batch norm, ReLU, dense. Of (features,):
     dense, ReLU, dense. Its sizes, 16 filters and 32 hidden neurons, are small, because every ReLU in it is a binary
     variable of a program for each image.
 
-    Example:
-        >>> [type(part).__name__ for part in auxiliary_classifier((100,), 10)]
-        ['Linear', 'ReLU', 'Linear']
-        >>> auxiliary_classifier((6, 24, 24), 10)(torch.zeros(2, 6, 24, 24)).shape
-        torch.Size([2, 10])
+    Examples
+    --------
+    >>> [type(part).__name__ for part in auxiliary_classifier((100,), 10)]
+    ['Linear', 'ReLU', 'Linear']
+    >>> auxiliary_classifier((6, 24, 24), 10)(torch.zeros(2, 6, 24, 24)).shape
+    torch.Size([2, 10])
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
@@ -97,8 +102,9 @@ def train_greedy(
     progress: Progress | None = None,
     **options: Unpack[Options],
 ) -> GreedyResult:
-    """The classifiers, losses and accuracies of a training of ``module``, in place, all layers at the same time but
-    each on its own.
+    """Train ``module`` in place, each layer with a classifier of its own.
+
+    All layers are trained at the same time. Returns the classifiers, losses and accuracies.
 
     The module, an nn.Sequential (of others, if need be), is cut behind each ReLU. Each part but the last has an
     :func:`auxiliary_classifier` on its output; part and classifier learn from that classifier's cross-entropy, and the
@@ -109,13 +115,14 @@ def train_greedy(
     Raises InputError for anything out of range, or a module that is no chain, and OamipError where a loss is no longer
     a number; the module then has the weights from before.
 
-    Example:
-        >>> import oamip_model as om
-        >>> data = om.load_dataset()
-        >>> module = om.make_network("dense-32-16")
-        >>> result = om.train_greedy(module, data.images, data.labels, epochs=5, threads=1)
-        >>> list(result.heads), result.accuracy > 0.5
-        (['fc1', 'fc2'], True)
+    Examples
+    --------
+    >>> import oamip_model as om
+    >>> data = om.load_dataset()
+    >>> module = om.make_network("dense-32-16")
+    >>> result = om.train_greedy(module, data.images, data.labels, epochs=5, threads=1)
+    >>> list(result.heads), result.accuracy > 0.5
+    (['fc1', 'fc2'], True)
     """
     recipe = Recipe(**options)
     if recipe.early_stop is not None:

@@ -46,7 +46,9 @@ def train(
     progress: Progress | None = None,
     **options: Unpack[Options],
 ) -> TrainingResult:
-    """The losses, accuracy and time of a training that minimises the cross-entropy; ``module`` is trained in place.
+    """Train ``module`` in place to minimise the cross-entropy.
+
+    Returns the losses, accuracy and time of the training.
 
     images: (n, ...) as the module takes them; labels: (n,) from 0 to classes - 1
     progress: called after each epoch with the number of epochs done and the epoch's loss
@@ -58,13 +60,14 @@ def train(
     is in eval mode, on the device where it was. Raises InputError for anything out of range, and OamipError where the
     loss is no longer a number; the module then has the weights from before.
 
-    Example:
-        >>> import oamip_model as om
-        >>> data = om.load_dataset()
-        >>> module = om.make_network("dense-32")
-        >>> result = om.train(module, data.images, data.labels, epochs=2, threads=1)
-        >>> len(result.losses), result.accuracy > 0.5, module.training
-        (2, True, False)
+    Examples
+    --------
+    >>> import oamip_model as om
+    >>> data = om.load_dataset()
+    >>> module = om.make_network("dense-32")
+    >>> result = om.train(module, data.images, data.labels, epochs=2, threads=1)
+    >>> len(result.losses), result.accuracy > 0.5, module.training
+    (2, True, False)
     """
     recipe = Recipe(**options)
     trainer = Trainer(module, images, labels, recipe)

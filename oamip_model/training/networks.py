@@ -22,7 +22,9 @@ _WIDEST = 16
 
 
 def make_network(name: str, input_shape: Sequence[int] = (1, 28, 28), classes: int = 10, seed: int = 0) -> nn.Module:
-    """An untrained network, in eval mode, that takes (n, *input_shape) and gives logits (n, classes).
+    """An untrained network, in eval mode, by name.
+
+    It takes (n, *input_shape) and gives logits (n, classes).
 
     name: "fc3" (hidden layers 300, 100), "fc4" (200, 100, 100), "dense-H1-H2-..." with any hidden sizes, or "lenet5"
         (convolutions with 6 and 16 filters of 5x5 without padding, each followed by ReLU and 2x2 average pooling, then
@@ -35,13 +37,14 @@ def make_network(name: str, input_shape: Sequence[int] = (1, 28, 28), classes: i
     Layers with weights are called conv1, conv2, ..., fc1, fc2, ...; those in a residual block stage1.0.conv1, ...
     Raises InputError for an unknown name, an input shape that the network cannot take, or sizes below 1.
 
-    Example:
-        >>> import oamip_model as om
-        >>> network = om.make_network("fc3")
-        >>> [name for name, _ in network.named_children()]
-        ['flatten', 'fc1', 'relu1', 'fc2', 'relu2', 'fc3']
-        >>> network.fc1
-        Linear(in_features=784, out_features=300, bias=True)
+    Examples
+    --------
+    >>> import oamip_model as om
+    >>> network = om.make_network("fc3")
+    >>> [name for name, _ in network.named_children()]
+    ['flatten', 'fc1', 'relu1', 'fc2', 'relu2', 'fc3']
+    >>> network.fc1
+    Linear(in_features=784, out_features=300, bias=True)
     """
     shape = tuple(input_shape) if isinstance(input_shape, Sequence) else ()
     if not shape or not all(isinstance(size, int) and size >= 1 for size in shape):

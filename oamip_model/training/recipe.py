@@ -1,4 +1,4 @@
-"""How a network is trained: the settings, checked once, and those of the published runs."""
+"""The settings of a training, checked once, and those of the published runs."""
 
 from __future__ import annotations
 
@@ -54,9 +54,10 @@ class Recipe:
 
     Raises InputError for anything out of range, and for settings of "sgd" with another optimizer.
 
-    Example:
-        >>> Recipe(**PUBLISHED["fashion-mnist"])
-        Recipe(epochs=30, batch_size=128, learning_rate=0.001, optimizer='rmsprop', momentum=None, ...)
+    Examples
+    --------
+    >>> Recipe(**PUBLISHED["fashion-mnist"])
+    Recipe(epochs=30, batch_size=128, learning_rate=0.001, optimizer='rmsprop', momentum=None, ...)
     """
 
     epochs: int = 15

@@ -11,7 +11,10 @@ _BLOCKS = 3
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions with batch norm, added to the shortcut: the input, or its 1x1 projection."""
+    """Two 3x3 convolutions with batch norm, added to the shortcut.
+
+    The shortcut is the input, or its 1x1 projection.
+    """
 
     def __init__(self, channels: int, filters: int, stride: int) -> None:
         super().__init__()
@@ -27,13 +30,18 @@ class Block(nn.Module):
         self.relu2 = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Activations (n, filters, height / stride, width / stride) of (n, channels, height, width)."""
+        """Activations of images (n, channels, height, width).
+
+        They have the shape (n, filters, height / stride, width / stride).
+        """
         inner = self.relu1(self.bn1(self.conv1(x)))
         return self.relu2(self.bn2(self.conv2(inner)) + self.shortcut(x))  # type: ignore[no-any-return]
 
 
 class ResNet20(nn.Module):
-    """A 3x3 convolution, three stages of three blocks (16, 32, 64 filters), the mean over each channel, a dense layer.
+    """ResNet-20: three stages of three blocks behind a 3x3 convolution.
+
+    The stages have 16, 32 and 64 filters. The mean over each channel goes to a dense layer.
 
     shape: (channels, height, width) of an image; width: factor on the filters. The first block of the second and third
     stage halves the image. Its shortcut is a projection (the paper's option B): with the other (option A, a stride and

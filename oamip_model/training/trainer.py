@@ -1,4 +1,4 @@
-"""A training that goes on epoch by epoch, so that something may be done in between."""
+"""A training epoch by epoch, so that something may be done in between."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _EVALUATED = 2000
 
 
 class Trainer:
-    """A training of ``module`` in place, one :meth:`epoch` at a time, within a ``with`` block.
+    """A training of ``module`` in place, one epoch at a time, in a ``with`` block.
 
     The module is on the recipe's device inside the block; afterwards it is where it was, in eval mode. Images and
     labels as in :func:`~.loop.train`, whose errors are raised here.
@@ -81,7 +81,9 @@ class Trainer:
         self.module.to(self.home).eval()
 
     def epoch(self) -> float:
-        """The mean loss over the batches of one more pass over all images, in a new order, each followed by a step.
+        """The mean loss over one more pass over all images, in a new order.
+
+        Each batch is followed by a step.
 
         Raises OamipError where the loss or a weight is no longer finite.
         """

@@ -12,7 +12,9 @@ _HIDDEN = (512, 512)
 
 
 def vgg16_bn(shape: tuple[int, int, int], classes: int, width: float) -> nn.Module:
-    """VGG-16: 13 convolutions of 3x3 with batch norm and ReLU, 2x2 max pooling behind each of 5 blocks, 3 dense layers.
+    """VGG-16 with batch norm: 13 convolutions of 3x3 and 3 dense layers.
+
+    There is 2x2 max pooling behind each of 5 blocks.
 
     shape: (channels, height, width) of an image; width: factor on the filters and hidden units, of which at least one
     is left. A pooling is left out where an image is down to one row or column, so 28x28 images are pooled four times.
@@ -52,7 +54,9 @@ def scaled(size: int, width: float) -> int:
 
 
 def he_initialised(conv: nn.Conv2d) -> nn.Conv2d:
-    """The convolution with weights drawn anew: normal, of variance 2 / (filters * kernel size).
+    """The convolution with weights drawn anew.
+
+    They are normal, of variance 2 / (filters * kernel size).
 
     Source: He, Zhang, Ren, Sun, Delving deep into rectifiers, 2015, equation 14.
     """

@@ -1,4 +1,6 @@
-"""Gates by name: what a score does to the activation of its unit. One file each; :class:`base.Gate` says what is in it.
+"""Gates by name: what a score does to the activation of its unit.
+
+There is one file for each; :class:`base.Gate` says what is in it.
 
 Another gate is registered with :func:`register_gate`, or offered by a package in the entry-point group
 ``oamip_model.gates``.
@@ -32,11 +34,14 @@ PRODUCT = "switch"
 
 
 def gate_named(name: str) -> Gate:
-    """The gate of that name. Raises InputError, with the accepted names, for one that is unknown.
+    """The gate of that name.
 
-    Example:
-        >>> gate_named("switch").scores
-        ('binary',)
+    Raises InputError, with the accepted names, for one that is unknown.
+
+    Examples
+    --------
+    >>> gate_named("switch").scores
+    ('binary',)
     """
     return GATES.named(name)
 
@@ -47,17 +52,21 @@ def gate_names() -> tuple[str, ...]:
 
 
 def gate_for(scores: str) -> str:
-    """The name of the gate for "continuous" or "binary" scores where none is asked for.
+    """The gate's name for "continuous" or "binary" scores where none is asked for.
 
-    Example:
-        >>> gate_for("binary")
-        'switch'
+    Examples
+    --------
+    >>> gate_for("binary")
+    'switch'
     """
     return _OF_SCORES[scores]
 
 
 def is_sound(name: str) -> bool:
-    """Whether bounds of this gate's programs hold for every score; False for a gate that is not known here."""
+    """Whether bounds of this gate's programs hold for every score.
+
+    It is False for a gate that is not known here.
+    """
     return name in GATES.names() and gate_named(name).sound
 
 

@@ -1,4 +1,7 @@
-"""What a gate is: the one home of everything that follows from how a score acts on the activation of its unit."""
+"""What a gate is: the one home of all that follows from how a score acts.
+
+A score acts on the activation of its unit.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,9 @@ class Relus:
 
 
 class Gate(ABC):
-    """How a score s in [0, 1] acts on the activation h = max(0, a) of its unit, and how that is written in rows.
+    """How a score s in [0, 1] acts on its unit's activation, and in which rows.
+
+    The activation is h = max(0, a).
 
     A score of 1 leaves the unit as trained and a score of 0 is the unit removed, in every gate (mathematics:score-1);
     what a fractional score means is the gate's own. So the rows that are here are exact for every gate with binary
@@ -81,21 +86,32 @@ class Gate(ABC):
         """The activation h that is passed on, in numpy; s is 1 where there is no score."""
 
     def torch_output(self, a: Tensor, s: Tensor, scale: Tensor) -> Tensor:
-        """The activation in torch, with gradients; :meth:`output`, where its operators are those of torch too."""
+        """The activation in torch, with gradients.
+
+        It is that of :meth:`output`, where its operators are those of torch too.
+        """
         return self.output(a, s, scale)  # type: ignore[arg-type,return-value]
 
     def state(self, a: Array, s: Array, scale: Array) -> Array:
-        """The value of z that goes with an activation: 1 where the ReLU passes something on."""
+        """The value of z that belongs to an activation.
+
+        It is 1 where the ReLU passes something on.
+        """
         return np.where(self.output(a, s, scale) > 0, 1.0, 0.0)
 
     # What an arrangement decides before there are rows.
 
     def decided(self, r: Relus) -> tuple[Mask, Array, Array]:
-        """The ReLUs whose output is a constant, or a constant times the score; and L and U of the others."""
+        """The ReLUs whose output is a constant or a multiple of the score.
+
+        Returns L and U of the others as well.
+        """
         return r.fixed, r.low, r.high
 
     def constant_output(self, r: Relus, at: Mask) -> tuple[Index, Array, Array, Array]:
-        """The outputs of ReLUs ``at`` that were decided and have a score, as rate * s + level with s >= least.
+        """The outputs of decided ReLUs ``at`` with a score: rate * s + level.
+
+        They hold for s >= least.
 
         Returns the entries where that is not always 0, rates, levels and least scores.
         """
@@ -122,7 +138,10 @@ class Gate(ABC):
         return np.where(g.score >= 0, g.upper, 0.0)
 
     def complementary(self, g: Gated) -> Mask:
-        """The ReLUs for which h = max(0, a - (1 - s) M) at fractional scores too, with M of :meth:`shift`."""
+        """The ReLUs for which h = max(0, a - (1 - s) M) at fractional scores too.
+
+        M is that of :meth:`shift`.
+        """
         return np.asarray(g.score < 0)
 
     def rows(self) -> dict[str, Rule]:
@@ -137,11 +156,17 @@ class Gate(ABC):
         return {"relu_score": every_score}
 
     def part_rows(self) -> dict[str, Rule]:
-        """The rules of the rows that a partition into two groups or more has besides those of every gate."""
+        """The rules of further rows that a partition into two groups or more has.
+
+        They come besides those of every gate.
+        """
         return {}
 
     def relu_lower(self, model: Any) -> MatrixRows:
-        """h >= a - (1 - s) K (mathematics:gate-sub-3, mathematics:gate-switch-2, mathematics:gate-pub-1)."""
+        """h >= a - (1 - s) K.
+
+        See mathematics:gate-sub-3, mathematics:gate-switch-2 and mathematics:gate-pub-1.
+        """
         layout, g, _ = gated_of(model)
         slack = self.slack(g)
         rows = MatrixRows.of(names_of(layout, g.act), -slack)
@@ -167,7 +192,10 @@ def gated_of(model: Any) -> tuple[Layout, Gated, Mask]:
 
 
 def relu_state(model: Any) -> MatrixRows:
-    """h <= U+ z (mathematics:gate-sub-5, mathematics:gate-switch-4, mathematics:gate-pub-3)."""
+    """h <= U+ z.
+
+    See mathematics:gate-sub-5, mathematics:gate-switch-4 and mathematics:gate-pub-3.
+    """
     layout, g, _ = gated_of(model)
     keep = np.flatnonzero(g.state >= 0)
     rows = MatrixRows.of(names_of(layout, g.act[keep]), upper=0.0)
@@ -180,7 +208,10 @@ def every_score(model: Any) -> MatrixRows:
 
 
 def relu_score(model: Any, at: Index) -> MatrixRows:
-    """h <= U+ s for the gated ReLUs ``at`` (mathematics:gate-sub-6, mathematics:gate-switch-6)."""
+    """h <= U+ s for the gated ReLUs ``at``.
+
+    See mathematics:gate-sub-6 and mathematics:gate-switch-6.
+    """
     layout, g, _ = gated_of(model)
     rows = MatrixRows.of(names_of(layout, g.act[at]), upper=0.0)
     return rows.plus(model.h, g.act[at]).plus(model.s, g.score[at], -g.upper[at])

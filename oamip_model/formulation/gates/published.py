@@ -1,4 +1,6 @@
-"""The gate of the published model, kept exactly as its authors' code has it, for comparison.
+"""The gate of the published model, exactly as its authors' code has it.
+
+It is there for comparison.
 
 Its bounds are those of the trained network in a box around each image. They do not hold below a score of 1, so that its
 rows forbid some scores.
@@ -16,7 +18,10 @@ from oamip_model.network.ops import Array
 
 
 class Published(Subtractive):
-    """h >= 0, h <= z U+, h >= a - (1 - s) U+, h <= a - (1 - z) L - (1 - s) U+ (mathematics:gate-pub-1..6)."""
+    """The published rows, whose bounds hold for the trained network only.
+
+    h >= 0, h <= z U+, h >= a - (1 - s) U+, h <= a - (1 - z) L - (1 - s) U+ (mathematics:gate-pub-1..6).
+    """
 
     name = "published"
     relaxations = ("big-m",)

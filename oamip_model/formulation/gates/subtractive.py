@@ -1,4 +1,6 @@
-"""The gate that subtracts: h = max(0, a - (1 - s) M), for continuous and for binary scores.
+"""The gate that subtracts, for continuous and for binary scores.
+
+It is h = max(0, a - (1 - s) M).
 
 M says what a fractional score means (mathematics:gate-sub-2). It is U+ of the interval bounds that hold for every
 score, however tight the bounds of a program are.
@@ -25,7 +27,10 @@ _ROUNDING = 1e-9
 
 
 class Subtractive(Gate):
-    """h = max(0, a'), a' = a - (1 - s) M: z is the sign of a', in [L - M, U] (mathematics:gate-sub-1..6)."""
+    """h = max(0, a'), a' = a - (1 - s) M (mathematics:gate-sub-1..6).
+
+    The state z is the sign of a', which lies in [L - M, U].
+    """
 
     name = "subtractive"
     scores = ("continuous", "binary")
@@ -38,7 +43,7 @@ class Subtractive(Gate):
         return self.sound
 
     def output(self, a: Array, s: Array, scale: Array) -> Array:
-        """max(0, a - (1 - s) M)."""
+        """The activation max(0, a - (1 - s) M)."""
         return np.maximum(a - (1.0 - s) * scale, 0.0)
 
     def torch_output(self, a: Tensor, s: Tensor, scale: Tensor) -> Tensor:
@@ -48,7 +53,9 @@ class Subtractive(Gate):
         return relu(a - (1.0 - s) * scale)
 
     def decided(self, r: Relus) -> tuple[Mask, Array, Array]:
-        """A constant c > 0 is open where M is larger: there s c is not max(0, c - (1 - s) M).
+        """A constant c > 0 is open where M is larger.
+
+        There s c is not max(0, c - (1 - s) M).
 
         M is larger where terms cancel, or where bounds tighter than those behind M turned everything before it off.
         """
@@ -70,7 +77,10 @@ class Subtractive(Gate):
         return np.ones(len(g.act), dtype=bool)
 
     def score_rows(self, groups: int) -> dict[str, Rule]:
-        """h <= U+ s, which holds because M >= U+; with groups two faces of the hull over the box of (a, s) instead."""
+        """h <= U+ s, which holds because M >= U+.
+
+        With groups there are two faces of the hull over the box of (a, s) instead.
+        """
         if groups:
             return {"relu_score": hull_score, "relu_shift": relu_shift}
         return super().score_rows(groups)
@@ -81,7 +91,10 @@ class Subtractive(Gate):
 
 
 def relu_shift(model: Any) -> MatrixRows:
-    """h <= a - L (1 - z), a face of the hull over the box of (a, s) that big-M lacks (mathematics:part-5)."""
+    """h <= a - L (1 - z), a face of the hull over the box of (a, s).
+
+    Big-M lacks it (mathematics:part-5).
+    """
     layout, g, scored = gated_of(model)
     at = np.flatnonzero(scored)
     rows = MatrixRows.of(names_of(layout, g.act[at]), upper=-g.lower[at]).plus(model.h, g.act[at])
@@ -89,7 +102,10 @@ def relu_shift(model: Any) -> MatrixRows:
 
 
 def hull_score(model: Any) -> MatrixRows:
-    """h <= M s - (M - U) z, which with h <= U z implies h <= U s (mathematics:part-6)."""
+    """h <= M s - (M - U) z, which with h <= U z implies h <= U s.
+
+    See mathematics:part-6.
+    """
     layout, g, scored = gated_of(model)
     at = np.flatnonzero(scored)
     rows = MatrixRows.of(names_of(layout, g.act[at]), upper=0.0).plus(model.h, g.act[at])

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 
 class Switch(Gate):
-    """h = s max(0, a): 0 <= h <= U+ z, z <= s, h >= a - U+ (1 - s), h <= a - L (1 - z).
+    """h = s max(0, a) (mathematics:gate-switch-1..6).
+
+    Its rows are 0 <= h <= U+ z, z <= s, h >= a - U+ (1 - s) and h <= a - L (1 - z).
 
     See mathematics:gate-switch-1..6. They are exact for every gate with binary scores, and tighter than those of
     :class:`Gate`, so that a subclass for binary scores has all relaxations.
@@ -42,11 +44,17 @@ class Switch(Gate):
         return s * relu(a)
 
     def state(self, a: Array, s: Array, scale: Array) -> Array:
-        """s where a > 0, since z <= s, and s is 0 or 1 unless the scores are relaxed as well."""
+        """The score where a > 0, since z <= s.
+
+        It is 0 or 1 unless the scores are relaxed as well.
+        """
         return np.where(a > 0, 1.0, 0.0) * s
 
     def score_rows(self, groups: int) -> dict[str, Rule]:
-        """h <= U+ s where s is the state, z <= s, and with groups h >= L s where L > 0."""
+        """h <= U+ s where s is the state, z <= s, and with groups h >= L s.
+
+        The last holds where L > 0.
+        """
         rows: dict[str, Rule] = {"relu_score": _stateless_score, "state_score": state_score}
         return rows | {"relu_kept": relu_kept} if groups else rows
 
@@ -77,7 +85,10 @@ def relu_kept(model: Any) -> MatrixRows:
 
 
 def kept_off(model: Any) -> MatrixRows:
-    """w >= A - high (1 - s), for the sum A of a group's terms (mathematics:part-7)."""
+    """w >= A - high (1 - s), for the sum A of a group's terms.
+
+    See mathematics:part-7.
+    """
     layout, g, _ = gated_of(model)
     p = parts_of(layout)
     k, high = p.kept, p.high[p.kept]

@@ -1,4 +1,6 @@
-"""Losses by name, as functions of the logits. One file each; :class:`base.Loss` says what is in it.
+"""Losses by name, as functions of the logits.
+
+There is one file for each; :class:`base.Loss` says what is in it.
 
 Another loss is registered with :func:`register_loss`, or offered by a package in the entry-point group
 ``oamip_model.losses``.
@@ -27,11 +29,14 @@ LOSSES: Registry[Loss] = Registry(
 
 
 def loss_named(name: str) -> Loss:
-    """The loss of that name. Raises InputError, with the accepted names, for one that is unknown.
+    """The loss of that name.
 
-    Example:
-        >>> loss_named("hinge").margined
-        True
+    Raises InputError, with the accepted names, for one that is unknown.
+
+    Examples
+    --------
+    >>> loss_named("hinge").margined
+    True
     """
     return LOSSES.named(name)
 

@@ -1,4 +1,4 @@
-"""What a loss is: the one home of everything that follows from how the logits of an image are judged."""
+"""What a loss is: the one home of all that follows from judging logits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ Labels = NDArray[np.int64]
 
 
 class Loss(ABC):
-    """A convex function of the logits o of an image with label y, at least 0, of which a program takes the mean.
+    """A convex function, at least 0, of an image's logits o and its label y.
+
+    A program takes the mean over images.
 
     A subclass states :meth:`values` and :meth:`slopes`, and enters a program by its tangents; one that is piecewise
     linear may state its rows instead. In torch the two are called through numpy unless it states them there too.
@@ -43,7 +45,9 @@ class Loss(ABC):
         """A subgradient of each loss by the logits, (n, classes)."""
 
     def tangents(self, points: Array, labels: Labels, margin: float) -> tuple[Array, Array]:
-        """Tangents near logits ``points`` (k, classes): the loss at o is at least g @ o + c.
+        """Tangents near some logits: the loss at o is at least g @ o + c.
+
+        The logits ``points`` have the shape (k, classes).
 
         Returns gradients g (k, classes) and constants c (k,). The rows that are made of them should have no
         coefficients that solvers drop, such as some below 1e-9.
@@ -52,17 +56,26 @@ class Loss(ABC):
         return slopes, self.values(points, labels, margin) - (slopes * points).sum(axis=1)
 
     def rows(self) -> dict[str, Rule]:
-        """The rules of the loss's own rows in o and in t, the loss of each image, by the name of each constraint."""
+        """The rules of the loss's own rows in o and t, by the name of each constraint.
+
+        t is the loss of each image.
+        """
         return {}
 
     def torch_values(self, logits: Tensor, labels: Tensor, margin: float) -> Tensor:
-        """The loss of each image in torch, with gradients, for logits (..., classes) and labels (...)."""
+        """The loss of each image in torch, with gradients.
+
+        Logits have the shape (..., classes) and labels (...).
+        """
         from oamip_model.formulation.losses.in_torch import through_numpy
 
         return through_numpy(self.values, self.slopes, logits, labels, margin)
 
     def torch_sum(self, logits: Tensor, labels: Tensor, margin: float) -> tuple[float, Tensor]:
-        """The sum of the losses and a subgradient (n, classes) in torch, for logits (n, classes) and labels (n,)."""
+        """The sum of the losses and a subgradient (n, classes) in torch.
+
+        Logits have the shape (n, classes) and labels (n,).
+        """
         import torch
 
         o, y = logits.detach().double().cpu().numpy(), labels.cpu().numpy()
@@ -70,7 +83,10 @@ class Loss(ABC):
         return float(self.values(o, y, margin).sum()), slopes
 
     def best(self, low: Array, high: Array, labels: Labels) -> Array | None:
-        """The logits in [low, high], (n, classes), at which the loss is least, None where they are not known."""
+        """The logits in [low, high] at which the loss is least, None if unknown.
+
+        They have the shape (n, classes).
+        """
         if not self.monotone:
             return None
         best, rows = low.copy(), np.arange(len(low))
@@ -78,7 +94,9 @@ class Loss(ABC):
         return best
 
     def limit_rows(self, logits: Array, label: int, margin: float, largest: float) -> tuple[Array, Array]:
-        """Rows loss >= g @ o + c of one image, whose loss is at most ``largest``: g (rows, classes) and c (rows,).
+        """Rows loss >= g @ o + c of one image, whose loss is at most ``largest``.
+
+        g has the shape (rows, classes) and c (rows,).
 
         logits: (classes,) of the trained network. A loss that is not in the objective has them with a loss of 0.
         """

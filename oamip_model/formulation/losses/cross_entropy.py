@@ -58,7 +58,9 @@ class CrossEntropy(Loss):
         return float(F.cross_entropy(logits, labels, reduction="sum")), slope
 
     def limit_rows(self, logits: Array, label: int, margin: float, largest: float) -> tuple[Array, Array]:
-        """Tangents at the trained logits, and where a lead makes the loss a share of ``largest``.
+        """Tangents at the trained logits, and at leads that give shares of the loss.
+
+        The shares are of ``largest``.
 
         It is the lead over the label's logit of all others, or of one other alone.
         """
@@ -79,11 +81,14 @@ class CrossEntropy(Loss):
 
 
 def cross_entropy(logits: Array, labels: NDArray[np.int64]) -> Array:
-    """Cross-entropy log sum_c exp(o_c) - o_y of each image, (n,), for logits (n, classes) and labels (n,).
+    """Cross-entropy log sum_c exp(o_c) - o_y of each image, (n,).
 
-    Example:
-        >>> cross_entropy(np.zeros((1, 2)), np.array([0])).round(4).tolist()
-        [0.6931]
+    Logits have the shape (n, classes) and labels (n,).
+
+    Examples
+    --------
+    >>> cross_entropy(np.zeros((1, 2)), np.array([0])).round(4).tolist()
+    [0.6931]
     """
     largest = logits.max(axis=1)
     total = largest + np.log(np.exp(logits - largest[:, None]).sum(axis=1))
@@ -91,8 +96,10 @@ def cross_entropy(logits: Array, labels: NDArray[np.int64]) -> Array:
 
 
 def tangent(points: Array, labels: NDArray[np.int64]) -> tuple[Array, Array]:
-    """Tangents of the cross-entropy near logits ``points`` (k, classes) with labels (k,): gradients g (k, classes) and
-    constants c (k,), such that the loss at logits o is at least g @ o + c.
+    """Tangents of the cross-entropy near some logits (mathematics:loss-ce-2).
+
+    Near logits ``points`` (k, classes) with labels (k,) they are gradients g (k, classes) and constants c (k,), such
+    that the loss at logits o is at least g @ o + c.
 
     See mathematics:loss-ce-2. For any weights p >= 0 that add up to 1, log sum_c exp(o_c) >= p @ o + H(p), H the
     entropy (the conjugate of the convex function on the left), with equality where p is the softmax of o. Here p is
@@ -100,10 +107,11 @@ def tangent(points: Array, labels: NDArray[np.int64]) -> tuple[Array, Array]:
     the point by less than classes * 1e-9. Solvers cannot do with coefficients that small: HiGHS drops them, so that the
     row is no longer valid, and CBC scales by them and calls points optimal that are not.
 
-    Example:
-        >>> gradient, constant = tangent(np.array([[0.0, 0.0], [40.0, 0.0]]), np.array([0, 0]))
-        >>> gradient.tolist(), constant.round(4).tolist()
-        ([[-0.5, 0.5], [0.0, 0.0]], [0.6931, 0.0])
+    Examples
+    --------
+    >>> gradient, constant = tangent(np.array([[0.0, 0.0], [40.0, 0.0]]), np.array([0, 0]))
+    >>> gradient.tolist(), constant.round(4).tolist()
+    ([[-0.5, 0.5], [0.0, 0.0]], [0.6931, 0.0])
     """
     weights = np.exp(points - points.max(axis=1, keepdims=True))
     weights /= weights.sum(axis=1, keepdims=True)

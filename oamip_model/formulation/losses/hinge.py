@@ -1,4 +1,4 @@
-"""The loss "hinge": what the label's logit misses a margin over all others by, in rows."""
+"""The loss "hinge": by what a label's logit misses a margin over all others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Hinge(Loss):
-    """max(0, m + max_{c != y} o_c - o_y)."""
+    """The loss max(0, m + max_{c != y} o_c - o_y)."""
 
     name = "hinge"
     by_tangents = False
@@ -53,11 +53,12 @@ class Hinge(Loss):
     def torch_sum(self, logits: Tensor, labels: Tensor, margin: float) -> tuple[float, Tensor]:
         """The sum of the losses, and a subgradient.
 
-        Example:
-            >>> import torch
-            >>> total, slope = Hinge().torch_sum(torch.tensor([[2.0, 1.5], [2.0, 0.0]]), torch.tensor([0, 0]), 1.0)
-            >>> total, slope.tolist()
-            (0.5, [[-1.0, 1.0], [-0.0, 0.0]])
+        Examples
+        --------
+        >>> import torch
+        >>> total, slope = Hinge().torch_sum(torch.tensor([[2.0, 1.5], [2.0, 0.0]]), torch.tensor([0, 0]), 1.0)
+        >>> total, slope.tolist()
+        (0.5, [[-1.0, 1.0], [-0.0, 0.0]])
         """
         import torch
 
@@ -89,7 +90,10 @@ def hinge(logits: Array, labels: NDArray[np.int64], margin: float) -> Array:
 
 
 def other_classes(model: Any) -> tuple[list[tuple[int, int]], sp.csr_array]:
-    """Names (image, other class), and the label's logit less the other class's as rows over the logits."""
+    """Names (image, other class), and logit differences as rows.
+
+    They are the label's logit less the other class's.
+    """
     labels = np.asarray(model.label_array.value)
     classes = len(model.CLASS)
     names = [(n, c) for n, y in enumerate(labels.tolist()) for c in range(classes) if c != y]

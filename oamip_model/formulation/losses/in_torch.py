@@ -26,6 +26,9 @@ class _Values(torch.autograd.Function):
 
 
 def through_numpy(values: OfLogits, slopes: OfLogits, logits: Tensor, labels: Tensor, margin: float) -> Tensor:
-    """The values (...) at logits (..., classes) with labels (...), with the slopes as their gradients."""
+    """The values (...) at logits (..., classes), with slopes as their gradients.
+
+    Labels have the shape (...).
+    """
     found: Tensor = _Values.apply(logits, labels.expand(logits.shape[:-1]), values, slopes, margin)  # type: ignore[no-untyped-call]
     return found

@@ -1,4 +1,7 @@
-"""The loss "margin": no term of the objective, but rows that hold every image's label a margin ahead."""
+"""The loss "margin": rows that hold every image's label a margin ahead.
+
+It is no term of the objective.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,10 @@ from oamip_model.formulation.rows import MatrixRows, Rule
 
 
 class Margin(Hinge):
-    """o_y - o_c >= m for every other class c; its value is what an image misses that by, as the hinge loss has it."""
+    """o_y - o_c >= m for every other class c.
+
+    Its value is what an image misses that by, as the hinge loss has it.
+    """
 
     name = "margin"
     weighted = False

@@ -7,11 +7,14 @@ RELAXATIONS = ("big-m", "partition-1", "partition-2", "partition-4", "partition-
 
 
 def groups_of(relaxation: str | None) -> int:
-    """Number of groups of a relaxation ``partition-P``, 1 for ``hull``, which starts from it, and 0 for ``big-m``.
+    """Number of groups of a relaxation ``partition-P``, and 0 for ``big-m``.
 
-    Example:
-        >>> groups_of("partition-4"), groups_of("hull"), groups_of("big-m")
-        (4, 1, 0)
+    It is 1 for ``hull``, which starts from it.
+
+    Examples
+    --------
+    >>> groups_of("partition-4"), groups_of("hull"), groups_of("big-m")
+    (4, 1, 0)
     """
     if relaxation is not None and relaxation.startswith("partition-"):
         return int(relaxation.removeprefix("partition-"))

@@ -1,4 +1,6 @@
-"""Cuts of the relaxation ``hull``: the convex hull of one gated ReLU over the box of its inputs (mathematics:hull-1).
+"""Cuts of the relaxation ``hull`` (mathematics:hull-1..4).
+
+It is the convex hull of one gated ReLU over the box of its inputs.
 
 Source: Anderson, Huchette, Ma, Tjandraatmadja, Vielma 2020, doi 10.1007/s10107-020-01474-5, for a ReLU; here for the
 two sound gates.
@@ -28,7 +30,9 @@ def no_cuts(model: Any) -> MatrixRows:
 
 
 class HullCuts:
-    """Separates points from the hulls of an instance's gated ReLUs, all of them at once.
+    """Separation of points from the hulls of an instance's gated ReLUs.
+
+    All ReLUs are looked at together.
 
     The family, with terms w x of the inputs, each in [low, high], and a part c in [0, 1] of each of them:
 
@@ -59,8 +63,11 @@ class HullCuts:
         self.scale = gate.shift(layout.gated)
 
     def violated(self, point: Array, least: float) -> MatrixRows:
-        """The most violated cut of each ReLU at a point (columns of s, a, h), if it is violated by more than
-        ``least`` times max(1, U)."""
+        """The most violated cut of each ReLU at a point.
+
+        The point has the columns of s, a and h. A cut is taken if it is violated by more than ``least`` times max(1,
+        U).
+        """
         families = [self._cuts(point, 1.0, np.ones_like(self.scored))]
         if self.mirrored:
             families.append(self._cuts(point, -1.0, self.scored))
@@ -83,8 +90,11 @@ class HullCuts:
         return rows
 
     def _cuts(self, point: Array, sign: float, at: NDArray[np.bool_]) -> tuple[sp.csr_array, Array, Array]:
-        """For each ReLU the most violated cut of the family (sign 1) or of its mirror image (-1), as a row, its upper
-        limit, and by how much the point violates it; for those not ``at``, an empty row."""
+        """For each ReLU the most violated cut of the family, as a row.
+
+        Returns its upper limit too, and by how much the point violates it; an empty row for ReLUs not ``at``. The sign
+        is 1 for the family and -1 for its mirror image.
+        """
         x, g, count = self.inputs, self.gated, len(self.gated.act)
         weight, b = sign * x.weight, sign * x.constant
         low, high = (x.low, x.high) if sign > 0 else (-x.high, -x.low)

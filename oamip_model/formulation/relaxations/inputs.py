@@ -1,4 +1,7 @@
-"""The pre-activations of gated ReLUs term by term, for relaxations that look into them."""
+"""The pre-activations of gated ReLUs, term by term.
+
+Relaxations that look into them need it.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,9 @@ from oamip_model.network.ops import Array
 
 @dataclass(frozen=True)
 class Inputs:
-    """The terms of the pre-activations of gated ReLUs, one entry for each non-zero weight.
+    """The terms of the pre-activations of gated ReLUs.
+
+    There is one entry for each non-zero weight.
 
     row: entry of :class:`Gated`; column: of the variables s, a, h in turn; weight; low, high: least and most of weight
     times variable; constant: (gated,) the pre-activation without its terms.

@@ -1,4 +1,6 @@
-"""Rows of the relaxations ``partition-P``: the inputs of a gated ReLU in P groups (mathematics:part-1).
+"""Rows of the relaxations ``partition-P`` (mathematics:part-1..10).
+
+They split the inputs of a gated ReLU into P groups.
 
 Source: Tsay, Kronqvist, Thebelt, Misener 2021, arXiv 2102.04373; there for a ReLU, here for the two sound gates, whose
 score is a group of its own. With one group everything is written in the variables that are there.
@@ -18,7 +20,10 @@ from oamip_model.network.ops import Array
 
 
 def shares(layout: Layout, point: Array, state: Array) -> tuple[Array, Array]:
-    """The variables v and w that go with a point (columns of s, a, h) and states (gated,) of its ReLUs."""
+    """The variables v and w that belong to a point and its ReLUs' states.
+
+    The point has the columns of s, a and h; states have the shape (gated,).
+    """
     p = parts_of(layout)
     value = p.sums.matrix @ point
     on = state[p.row]
@@ -35,7 +40,9 @@ def parts_of(layout: Layout) -> Parts:
 
 
 def partition(layout: Layout, groups: int) -> Parts:
-    """The inputs of each gated ReLU in ``groups`` groups of equal size, by rank of weight times range.
+    """The inputs of each gated ReLU in ``groups`` groups of equal size.
+
+    They are ordered by weight times range.
 
     A ReLU with one input, or none, has no groups: its rows are tight without. A group's bounds are those of its inputs,
     and what the bounds of the pre-activation leave of the other groups'.
@@ -90,7 +97,10 @@ def relu_parts(model: Any) -> MatrixRows:
 
 
 def at_most_parts(model: Any, at: Index, part: Index, scale: Array) -> MatrixRows:
-    """h <= sum of v + b z - scale (z - s) for gated ReLUs ``at``; part: the row of each v, or -1."""
+    """h <= sum of v + b z - scale (z - s) for gated ReLUs ``at``.
+
+    part: the row of each v, or -1.
+    """
     layout: Layout = model.layout.value
     g, b = layout.gated, layout.pre_rows.constant
     rows = MatrixRows.of(names_of(layout, layout.gated.act[at]), upper=0.0).plus(model.h, g.act[at])

@@ -1,4 +1,6 @@
-"""Sparsities by name: what the scores of a network cost. One file each; :mod:`base` says what is in it.
+"""Sparsities by name: what the scores of a network cost.
+
+There is one file for each; :mod:`base` says what is in it.
 
 Another sparsity is registered with :func:`register_sparsity`, or offered by a package in the entry-point group
 ``oamip_model.sparsities``.
@@ -27,11 +29,14 @@ SPARSITIES: Registry[Sparsity] = Registry(
 
 
 def sparsity_named(name: str) -> Sparsity:
-    """The sparsity of that name. Raises InputError, with the accepted names, for one that is unknown.
+    """The sparsity of that name.
 
-    Example:
-        >>> sparsity_named("mean").name
-        'mean'
+    Raises InputError, with the accepted names, for one that is unknown.
+
+    Examples
+    --------
+    >>> sparsity_named("mean").name
+    'mean'
     """
     return SPARSITIES.named(name)
 

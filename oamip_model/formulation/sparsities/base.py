@@ -1,4 +1,4 @@
-"""What a sparsity is: the one home of everything that follows from what the scores of a network cost."""
+"""What a sparsity is: the one home of all that follows from what scores cost."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 class SparsityRow(NamedTuple):
-    """A sparsity as a row: scores @ s + columns @ x, over further columns x in [lower, upper] with rows >= level.
+    """A sparsity as a row over scores and further columns.
+
+    It is scores @ s + columns @ x, with x in [lower, upper] and rows >= level.
 
     rows: over the scores, then x; least: the sparsity at scores of 0.
     """
@@ -34,7 +36,9 @@ class SparsityRow(NamedTuple):
 
 
 class Sparsity(ABC):
-    """A convex, piecewise linear function of all scores, which does not fall where a score rises.
+    """A convex, piecewise linear function of all scores that never falls.
+
+    It does not fall where a score rises.
 
     A subclass of :class:`Linear` states the prices of units; others state every method. Scores s are (units,), group
     after group, and an instance of the model has them as ``model.s``.
@@ -48,15 +52,21 @@ class Sparsity(ABC):
 
     @abstractmethod
     def in_torch(self, network: Network, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
-        """The same as a function of score vectors (k, units) that gives (k,), with gradients."""
+        """The same as a function of score vectors (k, units), with gradients.
+
+        It gives (k,).
+        """
 
     @abstractmethod
     def data(self, network: Network, units: Sequence[tuple[str, int]]) -> dict[str, Any]:
-        """Values of the parameters that :meth:`add` declares, by name; units: the index set UNIT."""
+        """Values of the parameters that :meth:`add` declares, by name.
+
+        units: the index set UNIT.
+        """
 
     @abstractmethod
     def add(self, model: Any) -> None:
-        """Declare parameters, variables and rows of the sparsity in the abstract model, if it has any."""
+        """Declare parameters, variables and rows in the abstract model, if any."""
 
     @abstractmethod
     def expression(self, model: Any) -> Any:
@@ -75,7 +85,7 @@ class Sparsity(ABC):
 
     @abstractmethod
     def layer_price(self, network: Network, group: int) -> tuple[Array, float]:
-        """Price of each score (units,), and a constant: the sparsity of one layer scored on its own."""
+        """Price of each score (units,), and a constant, of one layer on its own."""
 
     @abstractmethod
     def layer_part(self, network: Network, group: int) -> float | None:
@@ -83,14 +93,20 @@ class Sparsity(ABC):
 
 
 class Linear(Sparsity):
-    """The weighted mean of the scores: a subclass states what :meth:`prices` the units have."""
+    """The weighted mean of the scores.
+
+    A subclass states what :meth:`prices` the units have.
+    """
 
     @abstractmethod
     def prices(self, network: Network) -> Array:
         """Price of each unit, (units,), group after group: at least 0, in any scale."""
 
     def shares(self, network: Network) -> Array:
-        """The prices, (units,), made to add up to 1. Raises InputError for prices that cannot be."""
+        """The prices, (units,), made to add up to 1.
+
+        Raises InputError for prices that cannot be.
+        """
         prices = self._checked(network)
         return np.asarray(prices / prices.sum())
 

@@ -1,4 +1,4 @@
-"""The sparsity "parameters": scores weighted by the parameters that each unit's removal saves."""
+"""The sparsity "parameters": scores weighted by the parameters they save."""
 
 from __future__ import annotations
 

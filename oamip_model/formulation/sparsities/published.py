@@ -1,4 +1,4 @@
-"""The sparsity of the published model: the sum of the (n-1) largest terms of its n scored layers."""
+"""The published sparsity: the sum of the (n-1) largest terms of n layers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 class PublishedSparsity(Sparsity):
-    """The sum of the (n-1) largest I_l = (sum of scores - 2 units) / D_l; with one layer, that layer's.
+    """The sum of the (n-1) largest I_l (mathematics:sparsity-3).
+
+    I_l = (sum of scores - 2 units) / D_l; with one layer it is that layer's.
 
     As rows: (n-1) t + sum v_l with v_l >= I_l - t and v_l >= 0, t the variable ``level`` and v ``excess``.
     """
@@ -69,7 +71,10 @@ class PublishedSparsity(Sparsity):
         return LinearExpression(linear_coefs=[largest] + [1.0] * len(model.excess), linear_vars=variables)
 
     def set_bounds(self, model: Any) -> None:
-        """Some optimum has a threshold among the I_l, and a bounded column is worth more than a free one to a proof."""
+        """Bound the threshold by the least and the largest I_l.
+
+        Some optimum has a threshold among the I_l, and a bounded column is worth more than a free one to a proof.
+        """
         terms = [(model.size[g], model.divisor[g]) for g in model.GROUP]
         model.level[None].setlb(min(-2.0 * size / divisor for size, divisor in terms))
         model.level[None].setub(max(-size / divisor for size, divisor in terms))
@@ -114,20 +119,26 @@ class PublishedSparsity(Sparsity):
 
 
 def published_sparsity(sums: list[float], sizes: list[int], divisors: list[int]) -> float:
-    """The published sparsity of scores whose sum is ``sums[l]`` in layer l: the sum of the (n-1) largest I_l.
+    """The published sparsity of scores whose sum is ``sums[l]`` in layer l.
+
+    It is the sum of the (n-1) largest I_l.
 
     I_l = (sum - 2 size) / D_l; with one layer, that layer's.
 
-    Example:
-        >>> published_sparsity([1.0, 2.0], [2, 4], [2, 4])
-        -1.5
+    Examples
+    --------
+    >>> published_sparsity([1.0, 2.0], [2, 4], [2, 4])
+    -1.5
     """
     terms = sorted((s - 2.0 * k) / d for s, k, d in zip(sums, sizes, divisors, strict=True))
     return float(sum(terms[-max(1, len(terms) - 1) :]))
 
 
 def excess_rows(model: Any) -> MatrixRows:
-    """v_l >= I_l - t, which with v_l >= 0 states the published sparsity (mathematics:sparsity-4)."""
+    """v_l >= I_l - t, which with v_l >= 0 states the published sparsity.
+
+    See mathematics:sparsity-4.
+    """
     groups = list(model.GROUP)
     divisors = np.array([model.divisor[g] for g in groups], dtype=np.float64)
     sizes = np.array([model.size[g] for g in groups], dtype=np.float64)
