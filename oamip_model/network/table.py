@@ -13,7 +13,9 @@ _RIGHT = {5, 6}
 
 
 def layer_table(network: Network) -> str:
-    """The network's layers as lines of text, one for each, and its size in the last line.
+    """The network's layers as lines of text, one for each, and its size.
+
+    The size is the last line.
 
     A residual addition is a layer with several maps, each of which reads a layer of its own.
     """

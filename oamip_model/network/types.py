@@ -1,4 +1,7 @@
-"""A trained network as plain data: a short list of layers, and the units that may be scored."""
+"""A trained network as plain data.
+
+It is a short list of layers, and the units that may be scored.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,9 @@ IMAGE = -1
 
 @dataclass(frozen=True)
 class Term:
-    """One summand of a layer's affine map: ``map`` applied to layer ``source``, reshaped to ``input_shape``.
+    """One summand of a layer's affine map.
+
+    It is ``map`` applied to layer ``source``, reshaped to ``input_shape``.
 
     ``name`` is the trained module (or ONNX node) that the weights come from, empty for a map without weights.
     """
@@ -88,7 +93,9 @@ class Layer:
 
 @dataclass(frozen=True)
 class ScoreGroup:
-    """Units that share one vector of scores: one layer, or the layers that a residual addition ties together.
+    """Units that share one vector of scores.
+
+    They are of one layer, or of the layers that a residual addition ties together.
 
     size: number of units; layers: indices of the ReLU layers that the scores gate; producers: names of the trained
     modules whose outputs are these units; parameters: (size,) parameters that removing each unit saves (its incoming
@@ -106,16 +113,19 @@ class ScoreGroup:
 
 @dataclass(frozen=True)
 class Network:
-    """A trained ReLU network: images go through its layers in order, and the last one gives the logits.
+    """A trained ReLU network, as layers that images go through in order.
+
+    The last one gives the logits.
 
     ``print(network)`` is a table of the layers.
 
-    Example:
-        >>> import torch, oamip_model as om
-        >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
-        >>> network = om.read_network(module, input_shape=(4,))
-        >>> [group.name for group in network.groups], network.classes
-        (['0'], 2)
+    Examples
+    --------
+    >>> import torch, oamip_model as om
+    >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    >>> network = om.read_network(module, input_shape=(4,))
+    >>> [group.name for group in network.groups], network.classes
+    (['0'], 2)
     """
 
     input_shape: Shape
@@ -152,25 +162,34 @@ class Network:
         return self
 
     def by_group(self, scores: Array) -> dict[str, Array]:
-        """Scores of all units, (units,) group after group, as {group name: (units of it,)}.
+        """Scores of all units as {group name: (units of it,)}.
 
-        Example:
-            >>> import numpy as np, torch, oamip_model as om
-            >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
-            >>> om.read_network(module, input_shape=(4,)).by_group(np.array([1.0, 0.0, 0.5]))
-            {'0': array([1. , 0. , 0.5])}
+        They are given as (units,), group after group.
+
+        Examples
+        --------
+        >>> import numpy as np, torch, oamip_model as om
+        >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+        >>> om.read_network(module, input_shape=(4,)).by_group(np.array([1.0, 0.0, 0.5]))
+        {'0': array([1. , 0. , 0.5])}
         """
         parts = np.split(scores, np.cumsum([group.size for group in self.groups])[:-1])
         return {group.name: part for group, part in zip(self.groups, parts, strict=True)}
 
     @cached_property
     def parameters(self) -> int:
-        """Number of trained parameters, batch norm folded in; a bias of zeros counts as none."""
+        """Number of trained parameters, batch norm folded in.
+
+        A bias of zeros counts as none.
+        """
         return sum(layer.parameters for layer in self.layers)
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of the shapes and weights: equal for equal networks, whatever file they came from."""
+        """Hash of the shapes and weights, equal for equal networks.
+
+        It does not depend on the file that they came from.
+        """
         digest = hashlib.sha256(repr(self.input_shape).encode())
         for layer in self.layers:
             pool = layer.pool
