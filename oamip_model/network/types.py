@@ -1,4 +1,7 @@
-"""A trained network as plain data: a short list of layers, and the units that may be scored."""
+"""A trained network as plain data.
+
+It is a short list of layers, and the units that may be scored.
+"""
 
 from __future__ import annotations
 
@@ -21,16 +24,19 @@ __all__ = ["IMAGE", "Activation", "Layer", "Network", "ScoreGroup", "Term"]
 
 @dataclass(frozen=True)
 class Network:
-    """A trained ReLU network: images go through its layers in order, and the last one gives the logits.
+    """A trained ReLU network, as layers that images go through in order.
+
+    The last one gives the logits.
 
     ``print(network)`` is a table of the layers.
 
-    Example:
-        >>> import torch, oamip_model as om
-        >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
-        >>> network = om.read_network(module, input_shape=(4,))
-        >>> [group.name for group in network.groups], network.classes
-        (['0'], 2)
+    Examples
+    --------
+    >>> import torch, oamip_model as om
+    >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    >>> network = om.read_network(module, input_shape=(4,))
+    >>> [group.name for group in network.groups], network.classes
+    (['0'], 2)
     """
 
     input_shape: Shape
@@ -81,25 +87,34 @@ class Network:
         return self
 
     def by_group(self, scores: Array) -> dict[str, Array]:
-        """Scores of all units, (units,) group after group, as {group name: (units of it,)}.
+        """Scores of all units as {group name: (units of it,)}.
 
-        Example:
-            >>> import numpy as np, torch, oamip_model as om
-            >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
-            >>> om.read_network(module, input_shape=(4,)).by_group(np.array([1.0, 0.0, 0.5]))
-            {'0': array([1. , 0. , 0.5])}
+        They are given as (units,), group after group.
+
+        Examples
+        --------
+        >>> import numpy as np, torch, oamip_model as om
+        >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+        >>> om.read_network(module, input_shape=(4,)).by_group(np.array([1.0, 0.0, 0.5]))
+        {'0': array([1. , 0. , 0.5])}
         """
         parts = np.split(scores, np.cumsum([group.size for group in self.groups])[:-1])
         return {group.name: part for group, part in zip(self.groups, parts, strict=True)}
 
     @cached_property
     def parameters(self) -> int:
-        """Number of trained parameters, batch norm folded in; a bias of zeros counts as none."""
+        """Number of trained parameters, batch norm folded in.
+
+        A bias of zeros counts as none.
+        """
         return sum(layer.parameters for layer in self.layers)
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of the shapes and weights: equal for equal networks, whatever file they came from."""
+        """Hash of the shapes and weights, equal for equal networks.
+
+        It does not depend on the file that they came from.
+        """
         digest = hashlib.sha256(repr(self.input_shape).encode())
         for layer in self.layers:
             pool = layer.pool
