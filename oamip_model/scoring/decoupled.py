@@ -1,4 +1,7 @@
-"""Decoupled scoring: one program a layer, from every image, with a certified gap each (mathematics:layer-1)."""
+"""Decoupled scoring: one program a layer, from every image.
+
+Each has a certified gap (mathematics:layer-1).
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,9 @@ Item: TypeAlias = tuple[int, dict[int, Array], Array | None]
 
 
 class DecoupledRun:
-    """The subproblems of one run, solved in the order's turn, or at once where each layer is on its own.
+    """The subproblems of one run, solved in turn or at once.
+
+    They are solved at once where each layer is on its own.
 
     Finished ones are taken from the store.
     """
@@ -65,7 +70,10 @@ class DecoupledRun:
         }  # fmt: skip
 
     def run(self) -> bool:
-        """Solve every subproblem; returns whether Ctrl-C stopped it. ``out_of_time``: whether the total limit did."""
+        """Solve every subproblem, and return whether Ctrl-C stopped it.
+
+        ``out_of_time``: whether the total limit did.
+        """
         plan = self.plan
         try:
             if plan.amount is not None and plan.scope == "global":
@@ -86,8 +94,10 @@ class DecoupledRun:
         return False
 
     def cut_all(self) -> Plan:
-        """Score all layers on their own along one path of weights, and keep the weight whose cut of all layers
-        together does best on the images; returns the plan of that weight."""
+        """Score all layers on their own along one path of weights, and cut them.
+
+        The weight is kept whose cut of all layers together does best on the images. Returns the plan of that weight.
+        """
         found: dict[int, LayerOutcome] = {}
         try:
             self.solve(self.steps, found, replace(self.plan, amount=None, path=self.plan.weights))
@@ -106,15 +116,20 @@ class DecoupledRun:
         return replace(self.plan, amount=None, weight=self.plan.weights[best])
 
     def cut_of(self, scores: dict[int, Array]) -> dict[int, Array]:
-        """Masks of all layers by the rank of these scores over all of them, where the amount is of all units."""
+        """Masks of all layers by the rank of these scores over all of them.
+
+        They are made where the amount is of all units.
+        """
         groups = self.network.groups
         named = {groups[g].name: s for g, s in scores.items()}
         keep = choose_units(named, self.network, amount=self.plan.amount, scope="global").keep
         return {g: keep[groups[g].name].astype(np.float64) for g in scores}
 
     def sweep(self, plan: Plan) -> None:
-        """Score each layer once more with the others cut as they are now, its head linearised where the layer is cut
-        now; a better cut replaces the old."""
+        """Score each layer once more with the others cut as they are now.
+
+        Its head is linearised where the layer is cut now; a better cut replaces the old.
+        """
         for group in self.steps:
             before = self.cost(self.cut())
             found: dict[int, LayerOutcome] = {}
@@ -127,7 +142,10 @@ class DecoupledRun:
                 self.outcomes = again
 
     def exchange(self) -> None:
-        """Exchange units by what the network cut so gets wrong, and let the scores rank by the new masks."""
+        """Exchange units by what the network cut so gets wrong.
+
+        The scores rank by the new masks after that.
+        """
         keep, asked = self.cut(), self.plan.exchanges
         count = affordable_images(self.network, len(self.images), asked) if asked.rounds else 0
         if not count:
@@ -176,7 +194,10 @@ class DecoupledRun:
                 self.outcomes[group] = replace(before, keep=keep, scores=scores_of(keep, before.scores))
 
     def cut(self) -> dict[int, Array]:
-        """Masks of the layers that are cut so far, by group; where each layer is on its own, none."""
+        """Masks of the layers that are cut so far, by group.
+
+        Where each layer is on its own there are none.
+        """
         return {} if self.plan.order == "decoupled" else {g: o.keep for g, o in self.outcomes.items()}
 
     def measure(self, scores: dict[int, Array]) -> Measured:
@@ -185,8 +206,11 @@ class DecoupledRun:
         return measure(self.layers, self.images, self.labels, scores, loss)
 
     def cost(self, cut: dict[int, Array]) -> tuple[float, ...]:
-        """What is least for the best of several cuts (masks by group): with an amount, where all remove as many units,
-        how the network does on the images; else the objective, weight * loss + sparsity."""
+        """What is least for the best of several cuts (masks by group).
+
+        With an amount, where all remove as many units, it is how the network does on the images; else the objective,
+        weight * loss + sparsity.
+        """
         found = self.measure(cut)
         if self.plan.amount is not None:
             return found
@@ -194,13 +218,19 @@ class DecoupledRun:
         return (self.plan.weight * found.loss + sum(float(task.price()[0] @ cut[task.group]) for task in tasks),)
 
     def linearised_at(self, group: int) -> Array | None:
-        """The mask by which a group is cut already, where its subproblem is a linearisation of what follows it."""
+        """The mask by which a group is cut already.
+
+        It counts where the group's subproblem is a linearisation of what follows.
+        """
         if self.plan.head != "pattern" or group not in self.cut() or is_affine_after(self.layers, group):
             return None
         return self.outcomes[group].keep
 
     def solve(self, groups: list[int], into: dict[int, LayerOutcome], plan: Plan) -> None:
-        """Put the outcomes of these groups into a dictionary, the other groups cut as far as the order says."""
+        """Put the outcomes of these groups into a dictionary.
+
+        The other groups are cut as far as the order says.
+        """
         cut = self.cut()
         left: dict[str, Item] = {}
         keys: dict[str, str] = {}

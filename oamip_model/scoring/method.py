@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Method(Checked):
-    """A way to score units. Its class says what it uses of a :class:`Solver` and of a :class:`Run`.
+    """A way to score units, which says what it uses of a Solver and of a Run.
 
     called: its name as a strategy.
     """

@@ -1,4 +1,4 @@
-"""The methods of scoring by their names, and those that solve programs of all layers."""
+"""The methods by their names, and those with programs of all layers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scores of a run layer by layer, as a result."""
+"""Scores layer by layer, from one run of subproblems (mathematics:layer-1..4)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ def layerwise_scores(
     heads: Mapping[str, Network] | None = None,
     total: Deadline | None = None,
 ) -> Scores:
-    """Scores of the strategies "decoupled", "forward" and "backward" for images as the network takes them.
+    """Scores of the methods "decoupled", "forward" and "backward".
+
+    Images are as the network takes them.
 
     heads: auxiliary heads that were trained before, by layer; total: when the run ends with what it has. Layers that an
     interruption, or that end, left unscored have scores of 1. Raises KeyboardInterrupt, or SolverError, where it left
