@@ -79,7 +79,9 @@ def _materialised(loader: Any, labels: ArrayLike | None) -> Dataset:
 
 
 def read_all(loader: Any, labels: ArrayLike | None = None) -> tuple[NDArray[np.float64], NDArray[np.int64] | None]:
-    """All images of a torch Dataset or DataLoader, and their labels where every batch has some.
+    """All images of a torch Dataset or DataLoader, and their labels if there are any.
+
+    Labels are None unless every batch has some.
 
     Raises InputError where labels are given beside it, there are no images, or they do not fit in memory.
     """

@@ -63,7 +63,7 @@ def as_objects(strategy: str = DEFAULT_STRATEGY, **given: Any) -> Asked:
 
 
 def _fields_by(key: str) -> list[tuple[str, Field[Any]]]:
-    """The fields of this key, each with the name of the strategy, or the class, that has it."""
+    """The fields of this key, each with the name of a strategy that has it."""
     known: dict[str, type[Any]] = {**METHODS}
     found = [(name, one) for name, cls in known.items() for one in fields(cls) if key_of_field(one) == key]
     for cls in (Formulation, TreeSearch):
@@ -73,7 +73,10 @@ def _fields_by(key: str) -> list[tuple[str, Field[Any]]]:
 
 
 def _is_default(key: str, value: Any) -> bool:
-    """Whether a value says nothing: it is None, or the default of a field of its key. A switch says something."""
+    """Whether a value is None, or the default of a field of its key.
+
+    A switch that is given is none, whatever its default is.
+    """
     known = [one.default for _, one in _fields_by(key)]
     return bool(known) and (value is None or (not isinstance(value, bool) and any(value == one for one in known)))
 

@@ -16,7 +16,10 @@ PROJECTIONS = ("euclid", "lp")
 
 @options
 class Exchanges(Checked):
-    """The search for exchanges of units after the layers' programs (:mod:`oamip_model.scoring.exchange`)."""
+    """The search for exchanges of units, after the layers' programs.
+
+    See :mod:`oamip_model.scoring.exchange`.
+    """
 
     rounds: int = option(default=50, kind=_ROUNDS, kw_only=False, help="Rounds at most: one exchange a layer each.")
     candidates: int = option(
@@ -48,7 +51,10 @@ EXCHANGES = Made("is a number of rounds from 0 to 1000, or an Exchanges", _excha
 
 @options
 class LevelMethod(Checked):
-    """The level method of the convex programs of single layers (:mod:`oamip_model.scoring.convex`)."""
+    """The level method of the convex programs of single layers.
+
+    See :mod:`oamip_model.scoring.convex`.
+    """
 
     level: float = option(
         default=0.5, kind=Number(0, 1, least_open=True, most_open=True),
