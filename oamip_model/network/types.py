@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -13,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from oamip_model.clock import tick
 from oamip_model.errors import InputError
-from oamip_model.network.ops import Array, ChannelScale, Conv2d, Dense, LinearMap, MaxPool, Shape
+from oamip_model.network.ops import Array, ChannelScale, ChannelwiseMap, Conv2d, Dense, LinearMap, MaxPool, Shape
 from oamip_model.network.table import text_table
 
 Activation: TypeAlias = Literal["none", "relu", "max"]
@@ -157,12 +158,10 @@ class Network:
         InputError where either is missing.
         """
         if not self.groups:
-            from oamip_model.network.unscored import why_unscored
-
             raise InputError(
                 "network: no layer carries a score; one does where an affine layer before the output is followed by a "
                 "ReLU, and its units are read behind that ReLU alone, with nothing added to them in between"
-                + why_unscored(self.layers)
+                + _why_unscored(self.layers)
             )
         if loss and self.classes < 2:
             raise InputError("network: it has one logit; a loss over classes needs two or more")
@@ -261,3 +260,16 @@ class Network:
 
 def _by(shape: Shape) -> str:
     return "x".join(str(size) for size in shape)
+
+
+def _why_unscored(layers: tuple[Layer, ...]) -> str:
+    """What the layers have that keeps scores away, by name, to be put behind a message; "" where nothing stands out."""
+    if all(layer.activation != "relu" for layer in layers[:-1]):
+        return "; here no ReLU is before the output"
+    uses = Counter(term.name for layer in layers for term in layer.terms if term.name)
+    reasons = [f"layer {name} is used {'twice' if n == 2 else f'{n} times'}" for name, n in uses.items() if n > 1]
+    for layer in layers:
+        passed = [t for t in layer.terms if isinstance(t.map, ChannelwiseMap) and t.source != IMAGE]
+        if len(passed) == len(layer.terms) and layer.bias.any() and layer.activation != "relu":
+            reasons.append(f"layer {layer.name} adds a constant")
+    return f"; here {' and '.join(reasons)}" if reasons else ""
