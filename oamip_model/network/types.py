@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from oamip_model.clock import tick
 from oamip_model.errors import InputError
-from oamip_model.network.ops import Array, ChannelScale, ChannelwiseMap, Conv2d, Dense, LinearMap, MaxPool, Shape
+from oamip_model.network.maps import Array, ChannelScale, ChannelwiseMap, Conv2d, Dense, LinearMap, MaxPool, Shape
 from oamip_model.network.table import text_table
 
 Activation: TypeAlias = Literal["none", "relu", "max"]

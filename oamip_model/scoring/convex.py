@@ -16,7 +16,7 @@ import scipy.sparse as sp
 
 from oamip_model.errors import SolverError
 from oamip_model.formulation.settings import check_choice
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.scoring.projection import PROJECTIONS, Tangents, project, project_by_lp
 from oamip_model.solving.protocol import Arrays, Backend, Options, Status
 from oamip_model.solving.registry import get_backend, open_session, solve_once

@@ -16,7 +16,7 @@ from oamip_model.clock import Deadline, TimeIsUp, unhurried
 from oamip_model.data import Dataset
 from oamip_model.errors import SolverError
 from oamip_model.formulation.gates import PRODUCT
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.network.types import Network
 from oamip_model.scoring.columns import is_affine_after
 from oamip_model.scoring.exchange import Exchanged, affordable_images, exchange_units, scores_of

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from oamip_model.clock import tick
-from oamip_model.network.ops import Array, Conv2d, Dense
+from oamip_model.network.maps import Array, Conv2d, Dense
 from oamip_model.network.types import Network
 from oamip_model.scoring.losses import summed_loss
 from oamip_model.scoring.task import tensors

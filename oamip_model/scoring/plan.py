@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.scoring.methods import Layerwise, Ordered
 from oamip_model.scoring.program_result import ProgramResult
 from oamip_model.scoring.reading import read_program
