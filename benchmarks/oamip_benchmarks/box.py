@@ -16,7 +16,7 @@ import pyomo.environ as pyo
 from numpy.typing import NDArray
 
 import oamip_model as om
-from oamip_model.network.ops import ChannelScale, Dense
+from oamip_model.network.maps import ChannelScale, Dense
 from oamip_model.network.types import IMAGE, Layer, ScoreGroup, Term
 
 Array = NDArray[np.float64]

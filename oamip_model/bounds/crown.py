@@ -19,7 +19,7 @@ from oamip_model.bounds.report import layer_report
 from oamip_model.bounds.substitution import collect, selection, transposed
 from oamip_model.bounds.types import Bounds, Validity
 from oamip_model.clock import Deadline, TimeIsUp, within
-from oamip_model.network.ops import Array, Dense, Identity
+from oamip_model.network.maps import Array, Dense, Identity
 from oamip_model.network.types import IMAGE, Layer, Network, Term
 
 _ENTRIES = 4_000_000

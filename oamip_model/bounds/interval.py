@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from oamip_model.bounds.report import layer_report
 from oamip_model.bounds.types import Bounds, Validity, fingerprint_images
 from oamip_model.errors import InputError
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.network.types import IMAGE, Layer, Network
 
 OUTWARD = 1e-12

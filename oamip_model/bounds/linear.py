@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from oamip_model.bounds.relax import Functions
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.network.types import IMAGE, Layer
 
 

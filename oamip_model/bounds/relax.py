@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 
 Mask = NDArray[np.bool_]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.records import Number
 
 

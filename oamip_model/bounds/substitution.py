@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from oamip_model.network.ops import Array, ChannelScale, Dense, Identity
+from oamip_model.network.maps import Array, ChannelScale, Dense, Identity
 from oamip_model.network.types import Term
 
 

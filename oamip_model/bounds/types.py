@@ -14,7 +14,7 @@ from oamip_model.bounds.cutoff import Cutoff
 from oamip_model.bounds.report import LayerReport
 from oamip_model.bounds.write import SIDES, write_bounds
 from oamip_model.errors import InputError
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.network.types import Network
 
 Validity: TypeAlias = Literal["every score", "trained network"]

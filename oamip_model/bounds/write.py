@@ -12,7 +12,7 @@ import numpy as np
 
 from oamip_model.errors import InputError
 from oamip_model.files import check_writable, replacing
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 
 SIDES = ("lower", "upper", "output_lower", "output_upper")
 FORMAT = 2

@@ -14,7 +14,7 @@ import scipy.sparse as sp
 
 from oamip_model.formulation.layout import Expressions
 from oamip_model.formulation.rows import MatrixRows, merged, names_of, plus_expressions
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 
 
 def preactivation(model: Any) -> MatrixRows:

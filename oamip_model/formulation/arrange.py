@@ -20,7 +20,7 @@ from oamip_model.clock import expect, tick
 from oamip_model.formulation.entries import Entries
 from oamip_model.formulation.gates.base import Gate, Relus
 from oamip_model.formulation.layout import Expressions, Gated, Index, Layout, Pooled
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.network.types import IMAGE, Layer, Network
 
 

@@ -21,7 +21,7 @@ from oamip_model.formulation.relaxations.partition import partition
 from oamip_model.formulation.settings import Formulation, validity_of
 from oamip_model.formulation.sparsities import sparsity_named
 from oamip_model.formulation.sparsities.base import Linear
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.network.types import Network
 
 

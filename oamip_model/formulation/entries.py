@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from oamip_model.formulation.layout import Expressions, Gated, Held, Index, Layout, Name, Pooled
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.network.types import Layer, Network
 
 _PRE, _ACT = 1, 2

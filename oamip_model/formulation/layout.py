@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 
 Index = NDArray[np.int64]
 Name = tuple[int, str, int]

@@ -16,7 +16,7 @@ from pyomo.core.expr.numeric_expr import LinearExpression
 from oamip_model.formulation.losses import loss_named
 from oamip_model.formulation.rows import MatrixRows
 from oamip_model.formulation.sparsities import sparsity_named
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 
 
 def tangents(model: Any, points: Array, images: NDArray[np.int64], first: int = 0) -> MatrixRows:

@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
 from oamip_model.formulation.layout import Expressions, Layout, Name
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 
 
 @dataclass

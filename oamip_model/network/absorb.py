@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from oamip_model.network.ops import Array, ChannelScale, Conv2d, Dense, Identity, LinearMap, Shape
+from oamip_model.network.maps import Array, ChannelScale, Conv2d, Dense, Identity, LinearMap, Shape
 
 
 @dataclass(frozen=True)

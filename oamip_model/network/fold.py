@@ -16,7 +16,7 @@ from oamip_model.clock import tick
 from oamip_model.errors import InputError
 from oamip_model.network.absorb import Shifted, absorbed, shifted
 from oamip_model.network.graph import Affine, Graph, Node, Value
-from oamip_model.network.ops import (
+from oamip_model.network.maps import (
     Array,
     AveragePool,
     ChannelScale,
@@ -75,7 +75,7 @@ def fold(graph: Graph) -> tuple[Layer, ...]:
     Examples
     --------
     >>> import numpy as np
-    >>> from oamip_model.network.ops import Dense
+    >>> from oamip_model.network.maps import Dense
     >>> graph = Graph((2,))
     >>> hidden = graph.relu("act", graph.affine("fc1", IMAGE, Dense(np.eye(2)), owner="fc1"))
     >>> graph.output = graph.affine("fc2", hidden, Dense(np.ones((1, 2))), owner="fc2")

@@ -13,7 +13,7 @@ from typing import Final, Literal, TypeAlias
 import numpy as np
 
 from oamip_model.errors import InputError
-from oamip_model.network.ops import (
+from oamip_model.network.maps import (
     Array,
     AveragePool,
     ChannelScale,
@@ -25,8 +25,8 @@ from oamip_model.network.ops import (
     Shape,
     ZeroPad,
 )
+from oamip_model.network.maps.windows import is_averaging, spatial_mean
 from oamip_model.network.types import IMAGE
-from oamip_model.network.windows import is_averaging, spatial_mean
 
 Value: TypeAlias = int
 """A tensor of the graph: the index of the node that makes it, or IMAGE."""

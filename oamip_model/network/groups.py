@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from oamip_model.network.ops import ChannelScale, ChannelwiseMap, Conv2d, Identity
+from oamip_model.network.maps import ChannelScale, ChannelwiseMap, Conv2d, Identity
 from oamip_model.network.savings import saved_parameters
 from oamip_model.network.types import IMAGE, Layer, ScoreGroup, Term
 

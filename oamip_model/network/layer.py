@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oamip_model.clock import tick
-from oamip_model.network.ops import Array, ChannelScale, Conv2d, Dense, LinearMap, MaxPool, Shape
+from oamip_model.network.maps import Array, ChannelScale, Conv2d, Dense, LinearMap, MaxPool, Shape
 
 Activation: TypeAlias = Literal["none", "relu", "max"]
 IMAGE = -1

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from oamip_model.network.ops import Array, ChannelScale, Conv2d, Dense, LinearMap
+from oamip_model.network.maps import Array, ChannelScale, Conv2d, Dense, LinearMap
 from oamip_model.network.types import Network, ScoreGroup
 
 

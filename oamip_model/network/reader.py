@@ -15,8 +15,8 @@ from oamip_model.errors import InputError
 from oamip_model.network.fold import fold
 from oamip_model.network.graph import batched
 from oamip_model.network.groups import assign_groups
-from oamip_model.network.judge import Source, check_replay
-from oamip_model.network.ops import Shape
+from oamip_model.network.maps import Shape
+from oamip_model.network.readers.judge import Source, check_replay
 from oamip_model.network.types import Network
 
 if TYPE_CHECKING:
@@ -52,18 +52,18 @@ def read_network(source: torch.nn.Module | str | Path, input_shape: Sequence[int
         if not path.is_file():
             raise InputError(f"network: {path} is a folder" if path.is_dir() else f"network: there is no file {path}")
         if path.suffix == ".pt2":
-            from oamip_model.network.torch_source import read_pt2
+            from oamip_model.network.readers.torch.source import read_pt2
 
             found = read_pt2(path, shape)
         elif path.suffix == ".onnx":
-            from oamip_model.network.onnx_source import read_onnx
+            from oamip_model.network.readers.onnx.source import read_onnx
 
             found = read_onnx(path, shape)
         else:
             raise InputError(f"network: {path} is a {path.suffix or 'nameless'} file; accepted are .pt2 and .onnx")
         name = str(path)
     else:
-        from oamip_model.network.torch_source import read_module
+        from oamip_model.network.readers.torch.source import read_module
 
         found = read_module(source, shape)
         name = type(source).__name__

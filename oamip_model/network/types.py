@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from oamip_model.errors import InputError
 from oamip_model.network.layer import IMAGE, Activation, Layer, ScoreGroup, Term
-from oamip_model.network.ops import Array, Shape
+from oamip_model.network.maps import Array, Shape
 from oamip_model.network.table import text_table
 from oamip_model.network.unscored import why_unscored
 

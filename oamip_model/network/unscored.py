@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from oamip_model.network.layer import IMAGE, Layer
-from oamip_model.network.ops import ChannelwiseMap
+from oamip_model.network.maps import ChannelwiseMap
 
 
 def why_unscored(layers: tuple[Layer, ...]) -> str:
@@ -16,7 +16,7 @@ def why_unscored(layers: tuple[Layer, ...]) -> str:
     Examples
     --------
     >>> import numpy as np
-    >>> from oamip_model.network.ops import Dense
+    >>> from oamip_model.network.maps import Dense
     >>> from oamip_model.network.layer import Term
     >>> term = Term(Dense(np.eye(2)), IMAGE, (2,), "fc")
     >>> why_unscored((Layer("fc", (term,), np.zeros(2), (2,)),))

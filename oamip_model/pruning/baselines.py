@@ -17,8 +17,8 @@ from oamip_model.data import Dataset, check_labels, check_pixels
 from oamip_model.data.given import AnyImages, is_array, read_all
 from oamip_model.errors import InputError
 from oamip_model.network import read_network
+from oamip_model.network.maps import Array
 from oamip_model.network.norms import unit_norms
-from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
 from oamip_model.pruning.unit_activity import unit_activity
 from oamip_model.pruning.unit_weights import median_distances, norms

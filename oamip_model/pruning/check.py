@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.network.types import Network
 from oamip_model.pruning.mask import clean_copy, example_images
 from oamip_model.scoring.select import Mask

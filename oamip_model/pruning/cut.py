@@ -13,7 +13,7 @@ from torch import nn
 from oamip_model.data.given import AnyImages
 from oamip_model.errors import CheckError, InputError
 from oamip_model.network import read_network
-from oamip_model.network.plain import unwrapped
+from oamip_model.network.readers.torch.plain import unwrapped
 from oamip_model.network.types import Network
 from oamip_model.pruning.check import TOLERANCE, expected_logits
 from oamip_model.pruning.mask import NotWiredError, masked_copy

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 from torch.nn.utils import prune as torch_prune
 
-from oamip_model.network.ops import Shape
-from oamip_model.network.plain import deep_copy, unwrapped, with_plain_weights
+from oamip_model.network.maps import Shape
+from oamip_model.network.readers.torch.plain import deep_copy, unwrapped, with_plain_weights
 from oamip_model.scoring.select import Mask
 
 Norm = (nn.BatchNorm1d, nn.BatchNorm2d)

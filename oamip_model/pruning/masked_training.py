@@ -15,7 +15,7 @@ from torch import nn
 from oamip_model.data import check_pixels
 from oamip_model.errors import InputError
 from oamip_model.network import read_network
-from oamip_model.network.plain import deep_copy, unwrapped
+from oamip_model.network.readers.torch.plain import deep_copy, unwrapped
 from oamip_model.network.types import Network
 from oamip_model.pruning.cut import Mode, prune
 from oamip_model.scoring.select import Mask, Selection, check_scores

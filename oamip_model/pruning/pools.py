@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from oamip_model.network.ops import Array, AveragePool, MaxPool, Shape
-from oamip_model.network.windows import adaptive_averaging, averaging, window_count
+from oamip_model.network.maps import Array, AveragePool, MaxPool, Shape
+from oamip_model.network.maps.windows import adaptive_averaging, averaging, window_count
 
 
 class SeparableAverage(nn.Module):

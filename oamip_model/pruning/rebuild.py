@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from oamip_model.network.ops import Array, AveragePool, ChannelScale, Conv2d, Dense, LinearMap, Shape, ZeroPad
+from oamip_model.network.maps import Array, AveragePool, ChannelScale, Conv2d, Dense, LinearMap, Shape, ZeroPad
+from oamip_model.network.maps.windows import same_padding
 from oamip_model.network.types import IMAGE, Layer, Network, Term
-from oamip_model.network.windows import same_padding
 from oamip_model.pruning.pools import average_pool_module, max_pool_module
 
 

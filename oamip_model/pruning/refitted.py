@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.utils import prune as torch_prune
 
-from oamip_model.network.ops import Array, Conv2d, Dense
+from oamip_model.network.maps import Array, Conv2d, Dense
 from oamip_model.network.types import Layer, Network
 from oamip_model.pruning.mask import Norm, NotWiredError, batch_norms, clean_copy
 

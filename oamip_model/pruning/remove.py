@@ -13,8 +13,8 @@ import torch_pruning
 from numpy.typing import NDArray
 from torch import nn
 
-from oamip_model.network.ops import Shape
-from oamip_model.network.quiet import quiet
+from oamip_model.network.maps import Shape
+from oamip_model.network.readers.torch.quiet import quiet
 from oamip_model.pruning.mask import NotWiredError, clean_copy, example_images, make_permanent, without_made_affine
 
 Check = Callable[[nn.Module], bool]

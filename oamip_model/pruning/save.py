@@ -12,8 +12,8 @@ from torch import nn
 from oamip_model.errors import CheckError, InputError
 from oamip_model.files import check_writable, replacing
 from oamip_model.network import read_network
-from oamip_model.network.quiet import quiet
 from oamip_model.network.reader import check_shape
+from oamip_model.network.readers.torch.quiet import quiet
 from oamip_model.pruning.check import TOLERANCE, expected_logits
 from oamip_model.pruning.mask import clean_copy, example_images, make_permanent
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from oamip_model.network.ops import Array, ChannelScale, Conv2d, Dense
+from oamip_model.network.maps import Array, ChannelScale, Conv2d, Dense
 from oamip_model.network.types import Network
 
 

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from oamip_model.network.ops import Array, Conv2d, Dense, LinearMap
+from oamip_model.network.maps import Array, Conv2d, Dense, LinearMap
 
 Indices: TypeAlias = NDArray[np.int64]
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oamip_model.clock import TimeIsUp
+from oamip_model.network.maps import ChannelwiseMap, Conv2d, Dense
 from oamip_model.network.norms import unit_norms
-from oamip_model.network.ops import ChannelwiseMap, Conv2d, Dense
 from oamip_model.network.types import IMAGE, Layer, Network, Term
 from oamip_model.refit.least_squares import refit_layer
 from oamip_model.refit.moments import Design, System, moments

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from oamip_model.clock import tick
-from oamip_model.network.ops import Conv2d, Dense, Shape
+from oamip_model.network.maps import Conv2d, Dense, Shape
 from oamip_model.refit.channels import Indices, channel_groups, full_weight
 from oamip_model.refit.slim import Slim, frozen_terms
 from oamip_model.refit.walk import Inputs, Walk

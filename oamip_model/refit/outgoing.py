@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from oamip_model.network.ops import Array, Conv2d, Dense
+from oamip_model.network.maps import Array, Conv2d, Dense
 from oamip_model.network.types import Network
 from oamip_model.refit import walk as walks
 from oamip_model.refit.options import Refit

@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from oamip_model.errors import InputError
-from oamip_model.network.ops import Array, Dense
+from oamip_model.network.maps import Array, Dense
 from oamip_model.refit.moments import Design
 from oamip_model.refit.options import Refit
 from oamip_model.refit.slim import Slim

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from oamip_model.network.ops import Array, ChannelScale, ChannelwiseMap, Conv2d, Dense, LinearMap
+from oamip_model.network.maps import Array, ChannelScale, ChannelwiseMap, Conv2d, Dense, LinearMap
 from oamip_model.network.types import IMAGE, Layer, Network, Term
 from oamip_model.refit.channels import Indices, channel_groups, full_weight, grouped, ungrouped, with_full_weight
 

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from oamip_model.data import Dataset, check_labels, check_pixels
 from oamip_model.data.given import AnyImages, is_array, read_batch, rereadable
 from oamip_model.errors import InputError
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.network.types import Network
 
 Batch: TypeAlias = tuple[Array, NDArray[np.int64] | None]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from oamip_model.clock import tick
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.refit.moments import System
 
 _GAIN = 1e-9

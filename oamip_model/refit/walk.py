@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from oamip_model.clock import tick
-from oamip_model.network.ops import LinearMap
+from oamip_model.network.maps import LinearMap
 from oamip_model.network.types import IMAGE, Layer, Network
 from oamip_model.refit.slim import Slim, slim_network
 from oamip_model.refit.stream import ImageStream

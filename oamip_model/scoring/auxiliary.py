@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from oamip_model.clock import tick
 from oamip_model.network import Network, read_network
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.torchnet.layers import TorchLayers
 from oamip_model.training import auxiliary_classifier, train
 from oamip_model.training.evaluate import accuracy

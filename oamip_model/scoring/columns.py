@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.scoring.losses import SummedLoss, summed_loss
 from oamip_model.scoring.representation import Representation
 from oamip_model.torchnet.layers import TorchLayers

@@ -17,7 +17,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from oamip_model.errors import SolverError
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.scoring.layer_options import LevelMethod
 from oamip_model.scoring.projection import Tangents, project, project_by_lp
 from oamip_model.solving.protocol import Arrays, Backend, Options, Status

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from oamip_model.clock import Deadline, finishing, seconds_left, within
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.scoring.columns import Oracle, is_affine_after, pattern_columns, rest_columns, shared_columns
 from oamip_model.scoring.convex import ConvexResult, minimise_convex
 from oamip_model.scoring.heads import train_linear_head

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from oamip_model.bounds import fingerprint_images
 from oamip_model.clock import Deadline, TimeIsUp
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.network.types import Network
 from oamip_model.scoring.columns import is_affine_after
 from oamip_model.scoring.exchange import Exchanged, affordable_images, exchange_units, scores_of

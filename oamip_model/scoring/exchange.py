@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from oamip_model.clock import tick
-from oamip_model.network.ops import Array, Conv2d, Dense
+from oamip_model.network.maps import Array, Conv2d, Dense
 from oamip_model.network.types import Network
 from oamip_model.scoring.layer_options import Exchanges
 from oamip_model.scoring.losses import summed_loss

@@ -16,7 +16,7 @@ from oamip_model.formulation import Formulation, gate_scale
 from oamip_model.formulation.gates import PRODUCT, gate_named
 from oamip_model.formulation.losses import loss_named
 from oamip_model.formulation.sparsities import sparsity_named
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.network.types import IMAGE, Network
 from oamip_model.torchnet.layers import TorchLayers
 

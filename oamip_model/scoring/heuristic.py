@@ -19,7 +19,7 @@ from torch import Tensor
 from oamip_model.errors import InputError
 from oamip_model.formulation import Formulation
 from oamip_model.formulation.gates import PRODUCT, gate_named
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.network.types import Network
 from oamip_model.scoring.gated import GatedObjective
 

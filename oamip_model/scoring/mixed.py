@@ -16,7 +16,7 @@ from oamip_model.clock import Deadline, TimeIsUp, within
 from oamip_model.errors import SolverError
 from oamip_model.formulation import Formulation
 from oamip_model.formulation.gates import gate_for
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.scoring.auxiliary import AuxiliaryHead, given_head, train_auxiliary_head
 from oamip_model.scoring.columns import is_affine_after
 from oamip_model.scoring.convex_layer import solve_convex_layer

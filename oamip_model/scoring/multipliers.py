@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from oamip_model.formulation import Formulation
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.network.types import Network
 from oamip_model.scoring.heuristic import Search
 from oamip_model.solving.protocol import Arrays, Backend, Options, Status

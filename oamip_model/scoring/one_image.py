@@ -10,7 +10,7 @@ from pyomo.core.expr.numeric_expr import LinearExpression
 
 from oamip_model.bounds import Bounds
 from oamip_model.formulation import Formulation, build_instance
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.network.types import Network
 from oamip_model.scoring.multipliers import ImageMinima, ascend
 from oamip_model.solving import solve_instance

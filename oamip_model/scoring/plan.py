@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.scoring.layer_methods import Layerwise, Ordered
 from oamip_model.scoring.layer_options import PATH, Exchanges, LevelMethod
 from oamip_model.scoring.program_result import ProgramResult

@@ -17,7 +17,7 @@ from oamip_model.clock import Deadline, TimeIsUp, seconds_left, tick, unhurried,
 from oamip_model.formulation import Formulation, build_instance, gate_scale
 from oamip_model.formulation.losses import loss_named
 from oamip_model.formulation.settings import validity_of
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.network.types import Network
 from oamip_model.scoring.methods import AllLayers
 from oamip_model.scoring.one_image import OneImage

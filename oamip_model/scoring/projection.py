@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from scipy.optimize import minimize
 from threadpoolctl import ThreadpoolController
 
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.solving.protocol import Arrays, Backend, Options, Status
 from oamip_model.solving.registry import solve_once
 

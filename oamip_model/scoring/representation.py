@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.torchnet.layers import TorchLayers, spread_by_unit
 
 FEATURES = 4096

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from oamip_model.errors import InputError
+from oamip_model.network.maps import Array
 from oamip_model.network.norms import unit_norms
-from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from oamip_model.errors import InputError
-from oamip_model.network.ops import Array, ChannelScale, Conv2d, Dense, Identity, LinearMap, Shape
+from oamip_model.network.maps import Array, ChannelScale, Conv2d, Dense, Identity, LinearMap, Shape
 from oamip_model.network.types import IMAGE, Layer, Network, ScoreGroup, Term
 
 Masks: TypeAlias = Mapping[int, NDArray[np.float64]]

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from oamip_model.clock import finishing
 from oamip_model.formulation.sparsities import sparsity_named
+from oamip_model.network.maps import Array
 from oamip_model.network.norms import unit_norms
-from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
 from oamip_model.scoring.losses import SummedLoss, summed_loss
 from oamip_model.scoring.plan import LayerOutcome, Plan

@@ -20,7 +20,7 @@ from oamip_model.errors import SolverError
 from oamip_model.formulation import Formulation
 from oamip_model.formulation.losses import loss_named
 from oamip_model.network import Network
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.scoring.methods import AllLayers, Batches, PerClass
 from oamip_model.scoring.program import ProgramOutcome, solve_program
 from oamip_model.scoring.program_result import total_seconds

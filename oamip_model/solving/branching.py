@@ -13,7 +13,7 @@ import numpy as np
 
 from oamip_model.formulation.gates import gate_named
 from oamip_model.formulation.layout import Layout
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.solving.compile import Compiled
 
 _LEAST = 1e-7

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.solving.compile import Compiled
 from oamip_model.solving.point import complete_points
 from oamip_model.solving.protocol import Arrays

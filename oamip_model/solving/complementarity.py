@@ -17,7 +17,7 @@ import scipy.sparse as sp
 
 from oamip_model.formulation.gates import gate_named
 from oamip_model.formulation.layout import Gated, Index, Layout
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.solving.compile import Compiled
 from oamip_model.solving.protocol import Arrays
 

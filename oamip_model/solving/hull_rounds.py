@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from oamip_model.formulation.relaxations.hull import HullCuts
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.solving.compile import Compiled
 from oamip_model.solving.protocol import Session
 

@@ -18,7 +18,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from oamip_model.formulation.objective import image_cuts
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.solving.options import TreeSearch
 from oamip_model.solving.protocol import ABSOLUTE_GAP
 from oamip_model.solving.relaxation import Relaxation

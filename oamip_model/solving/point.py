@@ -14,7 +14,7 @@ from oamip_model.formulation.layout import Expressions, Gated, Layout, Pooled
 from oamip_model.formulation.losses import loss_named
 from oamip_model.formulation.relaxations.partition import shares
 from oamip_model.formulation.sparsities import sparsity_named
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.solving.compile import Compiled
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from oamip_model.formulation.matrix import MatrixConstraint, MatrixRows
 from oamip_model.formulation.objective import tangents
 from oamip_model.formulation.relaxations.hull import HullCuts
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.solving.complementarity import Complementary
 from oamip_model.solving.point import losses
 from oamip_model.solving.protocol import Solution, Status

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from oamip_model.formulation import gate_scale
 from oamip_model.formulation.gates import gate_named
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.network.types import Network
 
 

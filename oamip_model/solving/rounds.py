@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from oamip_model.formulation.objective import tangents
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.solving.compile import Compiled
 from oamip_model.solving.hull_rounds import HullRounds
 from oamip_model.solving.point import losses

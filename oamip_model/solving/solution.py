@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.solving.protocol import ABSOLUTE_GAP, Status
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.solving.image_cuts import ImageProgram
 from oamip_model.solving.options import Solver, TreeSearch, as_search, as_solver
 from oamip_model.solving.protocol import DEFAULT_FEASIBILITY, Backend

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from oamip_model.errors import InputError
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.solving.claims import FEASIBLE, best_of, breach, flips
 from oamip_model.solving.compile import Compiled
 from oamip_model.solving.point import complete_point, losses

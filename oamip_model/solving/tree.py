@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.solving.branching import PseudoCosts, urgency
 from oamip_model.solving.image_cuts import ImageCuts, ImageProgram
 from oamip_model.solving.options import TreeSearch

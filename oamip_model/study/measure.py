@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from oamip_model.bounds import Bounds
 from oamip_model.formulation import Formulation, build_instance
 from oamip_model.formulation.gates import gate_named
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.network.types import Network
 from oamip_model.solving import InstanceSolution, compile_arrays, solve_instance
 from oamip_model.solving.options import Solver

@@ -19,7 +19,7 @@ from oamip_model.bounds.interval import affine_interval
 from oamip_model.bounds.report import layer_report
 from oamip_model.clock import Deadline, TimeIsUp, within
 from oamip_model.errors import InputError, OamipError
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.network.types import IMAGE, Layer, Network
 from oamip_model.tightening.limit import Limit, limits_of, unreachable
 

@@ -12,7 +12,7 @@ from oamip_model.errors import InputError
 from oamip_model.formulation.layout import Expressions
 from oamip_model.formulation.losses import loss_named
 from oamip_model.formulation.sparsities import sparsity_named
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.network.types import Network
 from oamip_model.solving.protocol import append_rows
 from oamip_model.tightening.relaxation import Relaxation, widened, with_columns

@@ -18,7 +18,7 @@ from oamip_model.clock import Deadline
 from oamip_model.errors import InputError, SolverError
 from oamip_model.formulation.arrange import arrange
 from oamip_model.formulation.gates import LOWEST, gate_named
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.network.types import Network
 from oamip_model.solving.protocol import (
     DEFAULT_FEASIBILITY,

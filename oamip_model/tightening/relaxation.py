@@ -15,7 +15,7 @@ from oamip_model.bounds import Bounds
 from oamip_model.formulation.arrange import arrange
 from oamip_model.formulation.gates import LOWEST, gate_named
 from oamip_model.formulation.layout import Expressions, Layout
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.network.types import Network
 from oamip_model.solving.protocol import Arrays
 

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from oamip_model.clock import tick
 from oamip_model.errors import InputError
-from oamip_model.network.ops import Array, AveragePool, ChannelScale, Conv2d, Dense, LinearMap, MaxPool, ZeroPad
+from oamip_model.network.maps import Array, AveragePool, ChannelScale, Conv2d, Dense, LinearMap, MaxPool, ZeroPad
 from oamip_model.network.types import IMAGE, Layer, Network
 from oamip_model.training.loop import torch_device
 

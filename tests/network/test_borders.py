@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import oamip_model as om
-from oamip_model.network.ops import AveragePool, Conv2d, Identity, ZeroPad
+from oamip_model.network.maps import AveragePool, Conv2d, Identity, ZeroPad
 
 SHAPE = (1, 6, 6)
 BORDERS = [(1, 0, 2, 1), (0, 1, 0, 1), (2, 2, 2, 2)]

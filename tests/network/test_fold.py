@@ -11,9 +11,9 @@ from oamip_model.network import Network
 from oamip_model.network.fold import fold
 from oamip_model.network.graph import Affine, Graph
 from oamip_model.network.groups import assign_groups
-from oamip_model.network.ops import AveragePool, ChannelScale, Conv2d, Dense, Identity, MaxPool
+from oamip_model.network.maps import AveragePool, ChannelScale, Conv2d, Dense, Identity, MaxPool
+from oamip_model.network.maps.windows import averaging
 from oamip_model.network.types import IMAGE
-from oamip_model.network.windows import averaging
 
 SHAPE = (2, 4, 4)
 KINDS = ("conv", "conv", "depthwise", "scale", "average", "max", "reshape", "shift", "relu", "add", "add")

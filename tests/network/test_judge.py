@@ -14,9 +14,9 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 import oamip_model as om
-from oamip_model.network import onnx_runs
-from oamip_model.network.judge import Judge, Source, check_replay
-from oamip_model.network.torch_source import read_module
+from oamip_model.network.readers.judge import Judge, Source, check_replay
+from oamip_model.network.readers.onnx import runs as onnx_runs
+from oamip_model.network.readers.torch.source import read_module
 
 
 def model(

@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import oamip_model as om
-from oamip_model.network.onnx_runs import judges_of
+from oamip_model.network.readers.onnx.runs import judges_of
 
 onnxruntime = pytest.importorskip("onnxruntime")
 OPSETS = range(7, 22)

@@ -7,8 +7,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from oamip_model.network.ops import AveragePool, ChannelScale, Conv2d, Dense, Identity, LinearMap, MaxPool, Shape
-from oamip_model.network.windows import adaptive_averaging, averaging, same_padding, window_count
+from oamip_model.network.maps import AveragePool, ChannelScale, Conv2d, Dense, Identity, LinearMap, MaxPool, Shape
+from oamip_model.network.maps.windows import adaptive_averaging, averaging, same_padding, window_count
 
 small = settings(deadline=None, derandomize=True, max_examples=60)
 pair = st.tuples(st.integers(1, 3), st.integers(1, 3))

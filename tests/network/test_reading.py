@@ -16,7 +16,7 @@ from torch.nn.utils import prune
 
 import oamip_model as om
 from oamip_model.network import Network
-from oamip_model.network.ops import AveragePool, Conv2d, Dense, Identity
+from oamip_model.network.maps import AveragePool, Conv2d, Dense, Identity
 
 
 def _shape_of(network: Network) -> list[tuple[str, str, list[tuple[type, int]]]]:

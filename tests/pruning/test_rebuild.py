@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from oamip_model import read_network
-from oamip_model.network.ops import AveragePool, ChannelScale, Conv2d, Dense, Identity, MaxPool
+from oamip_model.network.maps import AveragePool, ChannelScale, Conv2d, Dense, Identity, MaxPool
 from oamip_model.network.types import IMAGE, Layer, Network, Term
 from oamip_model.pruning import to_module
 from oamip_model.pruning.check import expected_logits

@@ -7,7 +7,7 @@ import pytest
 
 import oamip_model as om
 from oamip_model.clock import Deadline, TimeIsUp, expect, finishing, seconds_left, tick, unhurried, within
-from oamip_model.network.ops import Conv2d
+from oamip_model.network.maps import Conv2d
 from oamip_model.scoring.asked import as_objects
 from oamip_model.scoring.strategies import ELIMINATION, STRATEGIES
 from oamip_model.solving.searches import SEARCHES
@@ -129,7 +129,7 @@ def test_crown_keeps_intervals_where_there_is_no_time(problem_of, monkeypatch):
     p = problem_of("conv")
     interval = om.compute_bounds(p.network, p.images)
     crown = om.compute_bounds(p.network, p.images, "crown")
-    monkeypatch.setattr("oamip_model.network.ops._ENTRY_SECONDS", 1e9)
+    monkeypatch.setattr("oamip_model.network.maps._ENTRY_SECONDS", 1e9)
     hurried = om.compute_bounds(p.network, p.images, "crown", time_limit=100.0)
     for k in range(len(p.network.layers)):
         assert (hurried.upper[k] >= crown.upper[k]).all()

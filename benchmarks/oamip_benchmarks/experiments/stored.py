@@ -14,7 +14,7 @@ from oamip_benchmarks.bench.environment import Environment
 from oamip_benchmarks.experiments.cells import Plain
 from oamip_benchmarks.experiments.study import Asked
 from oamip_model.errors import InputError
-from oamip_model.network.pt2_archive import archive_entries
+from oamip_model.network.readers.torch.pt2_archive import archive_entries
 from oamip_model.read import read_bytes
 from oamip_model.records import OPEN, Count, Number, Share, Within, checked, read_json
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from oamip_model.formulation.layout import Gated, Index, Layout
 from oamip_model.formulation.rows import MatrixRows, Rule, names_of
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 
 if TYPE_CHECKING:
     from torch import Tensor

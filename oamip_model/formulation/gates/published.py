@@ -14,7 +14,7 @@ from oamip_model.formulation.gates.base import Mask, Relus
 from oamip_model.formulation.gates.subtractive import Subtractive
 from oamip_model.formulation.layout import Gated, Index
 from oamip_model.formulation.rows import Rule
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 
 
 class Published(Subtractive):

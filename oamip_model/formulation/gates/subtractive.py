@@ -17,7 +17,7 @@ from oamip_model.formulation.layout import Gated
 from oamip_model.formulation.relaxations import RELAXATIONS
 from oamip_model.formulation.relaxations.partition import at_most_parts, parts_of
 from oamip_model.formulation.rows import MatrixRows, Rule, names_of
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 
 if TYPE_CHECKING:
     from torch import Tensor

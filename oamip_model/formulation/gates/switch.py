@@ -14,7 +14,7 @@ from oamip_model.formulation.gates.base import Gate, gated_of, relu_score
 from oamip_model.formulation.relaxations import RELAXATIONS
 from oamip_model.formulation.relaxations.partition import parts_of, row_sums
 from oamip_model.formulation.rows import MatrixRows, Rule, merged, names_of, plus_expressions
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oamip_model.formulation.rows import Rule
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 
 if TYPE_CHECKING:
     from torch import Tensor

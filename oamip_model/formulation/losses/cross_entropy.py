@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oamip_model.formulation.losses.base import Labels, Loss
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 
 if TYPE_CHECKING:
     from torch import Tensor

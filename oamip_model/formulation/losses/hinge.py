@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from oamip_model.formulation.losses.base import Labels, Loss
 from oamip_model.formulation.rows import MatrixRows, Rule
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 
 if TYPE_CHECKING:
     from torch import Tensor

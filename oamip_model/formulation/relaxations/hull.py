@@ -18,7 +18,7 @@ from oamip_model.formulation.gates import gate_named
 from oamip_model.formulation.layout import Layout
 from oamip_model.formulation.relaxations.inputs import Inputs
 from oamip_model.formulation.rows import MatrixRows
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 
 
 def no_cuts(model: Any) -> MatrixRows:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from oamip_model.formulation.layout import Index, Layout
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import scipy.sparse as sp
 from oamip_model.formulation.layout import Expressions, Index, Layout, Parts
 from oamip_model.formulation.relaxations.inputs import Inputs
 from oamip_model.formulation.rows import MatrixRows, merged, names_of, plus_expressions
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 
 
 def shares(layout: Layout, point: Array, state: Array) -> tuple[Array, Array]:

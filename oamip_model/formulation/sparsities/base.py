@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from oamip_model.errors import InputError
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.network.types import Network
 
 if TYPE_CHECKING:

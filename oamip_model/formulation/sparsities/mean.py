@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from oamip_model.formulation.sparsities.base import Linear
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.network.types import Network
 
 

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from oamip_model.formulation.rows import MatrixRows
 from oamip_model.formulation.sparsities.base import Sparsity, SparsityRow
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.network.types import Network
 
 if TYPE_CHECKING:

@@ -15,9 +15,8 @@ from torch.nn.parameter import is_lazy
 
 from oamip_model.errors import InputError
 from oamip_model.network.graph import ACCEPTED, Graph, refuse
-from oamip_model.network.ops import Shape
-from oamip_model.network.quiet import quiet
-from oamip_model.network.torch_nodes import (
+from oamip_model.network.maps import Shape
+from oamip_model.network.readers.torch.nodes import (
     first_line,
     is_in_place,
     is_size,
@@ -27,7 +26,8 @@ from oamip_model.network.torch_nodes import (
     operator_of,
     owner_of,
 )
-from oamip_model.network.torch_operators import Activations, Call, Weights, emit, is_accepted
+from oamip_model.network.readers.torch.operators import Activations, Call, Weights, emit, is_accepted
+from oamip_model.network.readers.torch.quiet import quiet
 from oamip_model.network.types import IMAGE
 
 _VIEWS = {

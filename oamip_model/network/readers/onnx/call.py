@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from oamip_model.errors import InputError
 from oamip_model.network.graph import Graph, Value, refuse
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 
 from oamip_model.errors import CheckError, InputError
 from oamip_model.network.graph import MOST, Graph
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
 from oamip_model.network.types import Network
 
 TOLERANCE = 1e-5

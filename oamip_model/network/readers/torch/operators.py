@@ -13,8 +13,8 @@ import numpy as np
 
 from oamip_model.errors import InputError
 from oamip_model.network.graph import Graph, Value, batch_norm, refuse
-from oamip_model.network.ops import Array, AveragePool, Conv2d, Dense, MaxPool, Shape
-from oamip_model.network.windows import adaptive_averaging, averaging, is_averaging, same_padding, window_count
+from oamip_model.network.maps import Array, AveragePool, Conv2d, Dense, MaxPool, Shape
+from oamip_model.network.maps.windows import adaptive_averaging, averaging, is_averaging, same_padding, window_count
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from pathlib import Path
 import onnx
 
 from oamip_model.errors import InputError
-from oamip_model.network.judge import Source
-from oamip_model.network.onnx_file import load_model
-from oamip_model.network.onnx_reader import drop_unneeded, read_model
-from oamip_model.network.onnx_runs import FLOATS, judges_of
-from oamip_model.network.ops import Shape
+from oamip_model.network.maps import Shape
+from oamip_model.network.readers.judge import Source
+from oamip_model.network.readers.onnx.file import load_model
+from oamip_model.network.readers.onnx.reader import drop_unneeded, read_model
+from oamip_model.network.readers.onnx.runs import FLOATS, judges_of
 
 
 def read_onnx(path: Path, input_shape: Shape | None) -> Source:

@@ -12,14 +12,14 @@ import numpy as np
 import torch
 
 from oamip_model.errors import InputError
-from oamip_model.network.judge import Judge, Source
-from oamip_model.network.ops import Array, Shape
-from oamip_model.network.plain import deep_copy, hooked, unwrapped
-from oamip_model.network.pt2_archive import load_program
-from oamip_model.network.quiet import quiet
-from oamip_model.network.torch_nodes import first_line
-from oamip_model.network.torch_reader import check_operators, export_module, read_exported
-from oamip_model.network.torch_sizes import check_sizes
+from oamip_model.network.maps import Array, Shape
+from oamip_model.network.readers.judge import Judge, Source
+from oamip_model.network.readers.torch.nodes import first_line
+from oamip_model.network.readers.torch.plain import deep_copy, hooked, unwrapped
+from oamip_model.network.readers.torch.pt2_archive import load_program
+from oamip_model.network.readers.torch.quiet import quiet
+from oamip_model.network.readers.torch.reader import check_operators, export_module, read_exported
+from oamip_model.network.readers.torch.sizes import check_sizes
 
 
 def read_module(module: torch.nn.Module, input_shape: Shape | None) -> Source:

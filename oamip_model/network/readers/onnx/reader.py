@@ -14,10 +14,10 @@ from onnx import numpy_helper
 
 from oamip_model.errors import InputError
 from oamip_model.network.graph import Graph, Value, refuse, room_for
-from oamip_model.network.onnx_call import Call, Constant
-from oamip_model.network.onnx_operators import emit
-from oamip_model.network.onnx_runs import run_node
-from oamip_model.network.ops import Shape
+from oamip_model.network.maps import Shape
+from oamip_model.network.readers.onnx.call import Call, Constant
+from oamip_model.network.readers.onnx.operators import emit
+from oamip_model.network.readers.onnx.runs import run_node
 from oamip_model.network.types import IMAGE
 
 

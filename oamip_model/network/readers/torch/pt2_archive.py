@@ -3,7 +3,7 @@
 They are put into a new archive for torch.
 
 torch.export.load unpickles some parts, runs compiled ones, and evaluates texts of others as Python. So nothing of the
-file reaches it but numbers, and a graph that :mod:`oamip_model.network.pt2_program` has checked name by name.
+file reaches it but numbers, and a graph that :mod:`~.pt2_program` has checked name by name.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from typing import Annotated, Any, Final, TypedDict
 import torch
 
 from oamip_model.errors import InputError
-from oamip_model.network.pt2_program import checked_program
-from oamip_model.network.pt2_schema import Fixed, ModuleName
+from oamip_model.network.readers.torch.pt2_program import checked_program
+from oamip_model.network.readers.torch.pt2_schema import Fixed, ModuleName
 from oamip_model.records import OPEN, Matches, Within, checked, parse_json
 
 _MODEL: Final = "models/model.json"

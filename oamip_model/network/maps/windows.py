@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from oamip_model.errors import InputError
-from oamip_model.network.ops import Array, AveragePool
+from oamip_model.network.maps import Array, AveragePool
 
 _MOST = 2**26
 

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from oamip_model.network.judge import Judge
-from oamip_model.network.onnx_mended import MENDED
-from oamip_model.network.onnx_sizes import largest_output, one_node
-from oamip_model.network.ops import Array
+from oamip_model.network.maps import Array
+from oamip_model.network.readers.judge import Judge
+from oamip_model.network.readers.onnx.mended import MENDED
+from oamip_model.network.readers.onnx.sizes import largest_output, one_node
 
 FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16}
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Final, Literal
 
 from oamip_model.errors import InputError
-from oamip_model.network.pt2_schema import SYMBOL, Name, Program, Tree
+from oamip_model.network.readers.torch.pt2_schema import SYMBOL, Name, Program, Tree
 from oamip_model.records import OPEN, checked, parse_json
 
 _UNWANTED: Final = {

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from oamip_model.network.graph import Graph, Value, batch_norm
-from oamip_model.network.onnx_call import Call, Constant
-from oamip_model.network.ops import Array, AveragePool, Conv2d, Dense, MaxPool, Shape
-from oamip_model.network.windows import averaging, is_averaging, window_count
+from oamip_model.network.maps import Array, AveragePool, Conv2d, Dense, MaxPool, Shape
+from oamip_model.network.maps.windows import averaging, is_averaging, window_count
+from oamip_model.network.readers.onnx.call import Call, Constant
 
 
 def emit(graph: Graph, call: Call) -> Value:

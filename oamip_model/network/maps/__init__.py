@@ -1,0 +1,24 @@
+"""Linear maps between layers, kept as arrays and applied without building their matrices, and max pooling."""
+
+from oamip_model.network.maps.average_pool import AveragePool
+from oamip_model.network.maps.base import Array, ChannelwiseMap, LinearMap, Shape
+from oamip_model.network.maps.channel_scale import ChannelScale
+from oamip_model.network.maps.conv2d import Conv2d
+from oamip_model.network.maps.dense import Dense
+from oamip_model.network.maps.identity import Identity
+from oamip_model.network.maps.max_pool import MaxPool
+from oamip_model.network.maps.zero_pad import ZeroPad
+
+__all__ = [
+    "Array",
+    "AveragePool",
+    "ChannelScale",
+    "ChannelwiseMap",
+    "Conv2d",
+    "Dense",
+    "Identity",
+    "LinearMap",
+    "MaxPool",
+    "Shape",
+    "ZeroPad",
+]

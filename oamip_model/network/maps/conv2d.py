@@ -1,0 +1,97 @@
+"""Two-dimensional convolutions."""
+
+# The methods of every map are documented once, in LinearMap.
+# ruff: noqa: D102
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.lib.stride_tricks import sliding_window_view
+
+from oamip_model.clock import expect, tick
+from oamip_model.network.maps.base import Array, LinearMap, Shape
+
+_WINDOWS = 2**26
+"""Numbers (512 MiB) that the windows of a convolution take at once, unless one image takes more."""
+_ENTRY_SECONDS = 5e-8
+"""Seconds that one coefficient of a convolution's matrix takes at least."""
+
+
+@dataclass(frozen=True)
+class Conv2d(LinearMap):
+    """Two-dimensional convolution as torch defines it; ``weight`` is (out, in / groups, kernel height, kernel width).
+
+    ``padding`` is (top, left, bottom, right), of zeros.
+    """
+
+    weight: Array
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+
+    def _windows(self, x: Array) -> Array:
+        """View of the padded input as (n, channels, out height, out width, kernel height, kernel width)."""
+        top, left, bottom, right = self.padding
+        padded = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
+        (kh, kw), (dh, dw), (sh, sw) = self.weight.shape[2:], self.dilation, self.stride
+        span = (dh * (kh - 1) + 1, dw * (kw - 1) + 1)
+        view = sliding_window_view(padded, span, axis=(2, 3))
+        return np.asarray(view[:, :, ::sh, ::sw, ::dh, ::dw])
+
+    def output_shape(self, shape: Shape) -> Shape:
+        top, left, bottom, right = self.padding
+        size = []
+        for length, pad, axis in ((shape[1], top + bottom, 0), (shape[2], left + right, 1)):
+            span = self.dilation[axis] * (self.weight.shape[2 + axis] - 1) + 1
+            size.append((length + pad - span) // self.stride[axis] + 1)
+        return (self.weight.shape[0], size[0], size[1])
+
+    def apply(self, x: Array) -> Array:
+        # As many images at once as keep the windows, which are copied, within a budget.
+        numbers = int(np.prod(self.output_shape(x.shape[1:])[1:])) * int(np.prod(self.weight.shape[1:])) * self.groups
+        step = max(1, _WINDOWS // max(numbers, 1))
+        found = []
+        for start in range(0, len(x), step):
+            if start:
+                tick("a convolution")
+            found.append(self._apply(x[start : start + step]))
+        return found[0] if len(found) == 1 else np.concatenate(found)
+
+    def _apply(self, x: Array) -> Array:
+        windows = self._windows(x)
+        outputs, inputs = self.weight.shape[0] // self.groups, self.weight.shape[1]
+        parts = []
+        for g in range(self.groups):
+            window = windows[:, g * inputs : (g + 1) * inputs]
+            weight = self.weight[g * outputs : (g + 1) * outputs]
+            parts.append(np.moveaxis(np.tensordot(window, weight, axes=((1, 4, 5), (1, 2, 3))), 3, 1))
+        return np.concatenate(parts, axis=1)
+
+    def matrix(self, shape: Shape) -> sp.csr_array:
+        entries = int(np.prod(self.output_shape(shape))) * int(np.prod(self.weight.shape[1:]))
+        expect(_ENTRY_SECONDS * entries, "the matrix of a convolution")
+        # Number every input from 1, so that a 0 in the windows marks padding.
+        numbers = np.arange(1, np.prod(shape) + 1, dtype=np.float64).reshape(1, *shape)
+        windows = self._windows(numbers)[0].astype(np.int64) - 1
+        out_shape = self.output_shape(shape)
+        outputs, inputs = self.weight.shape[0] // self.groups, self.weight.shape[1]
+        kernel = self.weight.shape[2] * self.weight.shape[3]
+        positions = out_shape[1] * out_shape[2]
+        # (groups, 1, positions, inputs * kernel) columns against (groups, outputs, 1, inputs * kernel) weights.
+        columns = windows.reshape(self.groups, inputs, positions, kernel).transpose(0, 2, 1, 3)
+        columns = columns.reshape(self.groups, 1, positions, inputs * kernel)
+        full = (self.groups, outputs, positions, inputs * kernel)
+        weights = np.broadcast_to(self.weight.reshape(self.groups, outputs, 1, inputs * kernel), full)
+        columns = np.broadcast_to(columns, full)
+        keep = columns >= 0
+        counts = keep.reshape(-1, inputs * kernel).sum(axis=1)
+        pointers = np.concatenate(([0], np.cumsum(counts)))
+        size = (int(np.prod(out_shape)), int(np.prod(shape)))
+        return sp.csr_array((weights[keep], columns[keep], pointers), shape=size)
+
+    def magnitude(self) -> LinearMap:
+        return replace(self, weight=np.abs(self.weight))

@@ -1,0 +1,1 @@
+"""Readers of trained networks: ONNX files, torch modules and exported programs."""
