@@ -30,6 +30,13 @@ class SolverMissingError(OamipError):
     exit_code = 4
 
 
+class LicenceError(SolverMissingError):
+    """The solver is there, but its licence is not, or is too small.
+
+    A licence is too small where it ends below the size of this model.
+    """
+
+
 class SolverError(OamipError):
     """A solver was there, and failed."""
 

@@ -84,8 +84,8 @@ def only_writer(path: Path, option: str) -> Iterator[None]:
 
 
 @contextmanager
-def _lock_file(path: Path, option: str) -> Iterator[int]:
-    """The descriptor of an empty file that is there to be locked, made where it is missing.
+def lock_file(path: Path, option: str) -> Iterator[int]:
+    """The descriptor of an empty file that is locked, made where it is missing.
 
     Raises InputError for a link, which could lead anywhere, and for anything else that is no file.
     """
@@ -115,7 +115,7 @@ def alone(path: Path, option: str) -> Iterator[None]:
     """
     lock = path / ".lock" if path.is_dir() else path.with_name(f".{path.name}.lock")
     while True:
-        with _lock_file(lock, option) as handle:
+        with lock_file(lock, option) as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:

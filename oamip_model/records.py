@@ -257,6 +257,8 @@ def _check_plain(kind: Any, value: Any, at: str, rules: tuple[Any, ...]) -> Any:
             good = False
         else:
             good = not math.isnan(value) and (math.isfinite(value) or INFINITE in rules)
+    if kind is int and good and not -(2**63) <= value < 2**63:
+        good, name = False, "a whole number of 64 bits"
     for rule in rules:
         if isinstance(rule, Within):
             good = good and rule.low <= value <= rule.high

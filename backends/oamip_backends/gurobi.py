@@ -18,6 +18,7 @@ from oamip_model.solving.protocol import (
     Array,
     Arrays,
     Capability,
+    LicenceError,
     Options,
     Solution,
     SolverError,
@@ -61,7 +62,7 @@ class Gurobi:
         return GurobiSession(self, arrays, options)
 
     def solve(self, arrays: Arrays, options: Options, start: Array | None = None) -> Solution:
-        """Solve one program from scratch. Raises SolverMissingError for a model above the licence's size."""
+        """Solve one program from scratch. Raises LicenceError for a model above the licence's size."""
         with closing(self.session(arrays, options)) as session:
             return session.solve(start)
 
@@ -75,7 +76,7 @@ def _environment() -> Any:
         environment.start()
     except gurobipy.GurobiError as error:
         environment.close()
-        raise SolverMissingError(
+        raise LicenceError(
             f"gurobi: no usable licence ({str(error).strip()}): install one, or choose --solver highs"
         ) from None
     return environment
@@ -170,7 +171,7 @@ class GurobiSession(CheckedSession):
     def _explained(self, error: Any) -> Exception:
         model = self._model
         if error.errno == _TOO_LARGE:
-            return SolverMissingError(
+            return LicenceError(
                 f"gurobi: the model has {model.NumConstrs} rows (a ranged one is two) and {model.NumVars} columns, and "
                 "the licence bundled with gurobipy stops at 2000 of each: install a full licence, or choose "
                 "--solver highs"

@@ -20,6 +20,7 @@ from oamip_model.solving.protocol import (
     Arrays,
     Capability,
     InputError,
+    LicenceError,
     Options,
     Solution,
     SolverError,
@@ -157,7 +158,7 @@ class _PyomoRun(CheckedRun):
     def _explained(self, error: Exception) -> Exception:
         reason = " ".join(str(error).split())
         if "size-limited" in reason or "licen" in reason.lower():
-            return SolverMissingError(f"{self.backend.name}: {reason}: choose --solver highs")
+            return LicenceError(f"{self.backend.name}: {reason}: choose --solver highs")
         return SolverError(f"{self.backend.name} failed: {type(error).__name__}: {reason}")
 
     def _give(self, solver: Any, time_limit: float | None) -> dict[str, float]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from itertools import pairwise
 from pathlib import Path
@@ -25,7 +26,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import oamip_model as om
-from oamip_benchmarks.bench.recipes import LIBRARY, PIXEL, SIZES, Recipe, arrays_hash, build_program, read_recipe
+from oamip_benchmarks.bench.recipes import (
+    LIBRARY,
+    PIXEL,
+    SIZES,
+    Library,
+    Recipe,
+    arrays_hash,
+    build_program,
+    read_library,
+)
 from oamip_benchmarks.bench.rows import Solve, read_rows
 from oamip_benchmarks.instance_plan import plan
 from oamip_model.files import replacing
@@ -139,7 +149,7 @@ def make_networks(folder: Path) -> None:
 
 def make_recipes(folder: Path) -> None:
     """Build every planned instance, and write its shape and hash; what is known of an unchanged instance stays."""
-    known = {entry["name"]: read_recipe(entry) for entry in _read(folder)["instances"]}
+    known = {recipe.name: recipe for recipe in _read(folder)["instances"]}
     found = []
     for recipe in plan(_read(folder)["networks"]):
         program = build_program(recipe, folder=folder)
@@ -152,7 +162,7 @@ def make_recipes(folder: Path) -> None:
             made = replace(made, best=before.best, classified=before.classified, size=before.size)
         found.append(made)
         print(f"{made.name}: rows, columns, binaries, non-zeros {shape}", file=sys.stderr)
-    _write(folder, _read(folder)["networks"], [asdict(recipe) for recipe in found])
+    _write(folder, _read(folder)["networks"], found)
 
 
 def take_best(folder: Path, run: Path) -> None:
@@ -161,7 +171,7 @@ def take_best(folder: Path, run: Path) -> None:
     Rows count whose solution passed its check. Small: HiGHS proved it within SMALL seconds; medium: it needed more, or
     did not prove what was planned as small; the others keep the size that was planned. Says so in ``classified``.
     """
-    recipes = {entry["name"]: read_recipe(entry) for entry in _read(folder)["instances"]}
+    recipes = {recipe.name: recipe for recipe in _read(folder)["instances"]}
     for row in read_rows(run):
         recipe = recipes[row["instance"]]
         # A key holds the hash of the arrays: rows of an instance as it was before say nothing.
@@ -177,7 +187,7 @@ def take_best(folder: Path, run: Path) -> None:
         if row["bound"] is not None and (best.bound is None or row["bound"] > best.bound + 1e-9):
             best = replace(best, bound=row["bound"], bound_by=who)
         recipes[recipe.name] = replace(_classed(recipe, row), best=best)
-    _write(folder, _read(folder)["networks"], [asdict(recipe) for recipe in recipes.values()])
+    _write(folder, _read(folder)["networks"], list(recipes.values()))
 
 
 def _classed(recipe: Recipe, row: dict[str, Any]) -> Recipe:
@@ -193,18 +203,14 @@ def _classed(recipe: Recipe, row: dict[str, Any]) -> Recipe:
     return replace(recipe, size=size, classified=f"not solved by {who} in {row['time_limit']:g} s, nor run for an hour")
 
 
-def _read(folder: Path) -> dict[str, Any]:
-    path = folder / "instances.json"
-    if not path.exists():
-        return {"networks": {}, "instances": []}
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+def _read(folder: Path) -> Library:
+    return read_library(folder) if (folder / "instances.json").exists() else {"networks": {}, "instances": []}
 
 
-def _write(folder: Path, networks: dict[str, Any], instances: list[dict[str, Any]]) -> None:
-    ordered = sorted(instances, key=lambda e: (SIZES.index(e["size"]), e["shape"][3], e["name"]))
+def _write(folder: Path, networks: dict[str, Any], instances: Sequence[Recipe]) -> None:
+    ordered = sorted(instances, key=lambda e: (SIZES.index(e.size), e.shape[3], e.name))
     with replacing(folder / "instances.json") as temporary:
-        lines = [json.dumps(entry) for entry in ordered]
+        lines = [json.dumps(asdict(recipe)) for recipe in ordered]
         text = json.dumps(networks, indent=1)
         temporary.write_text(
             f'{{"networks": {text},\n"instances": [\n' + ",\n".join(lines) + "\n]}\n", encoding="utf-8"

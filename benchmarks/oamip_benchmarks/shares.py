@@ -111,7 +111,7 @@ def trained(asked: argparse.Namespace, seed: int, train: om.Dataset) -> nn.Modul
     path = asked.folder / f"{asked.network}-{seed}-{asked.epochs}-{asked.data}.pt"
     module = om.make_network(asked.network, input_shape=train.images.shape[1:], seed=seed)
     if path.exists():
-        module.load_state_dict(torch.load(path))
+        module.load_state_dict(torch.load(path, weights_only=True))
         return module
     om.train(module, *train, epochs=asked.epochs, seed=seed, threads=asked.threads)
     torch.save(module.state_dict(), path)

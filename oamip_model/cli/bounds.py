@@ -81,7 +81,7 @@ def bounds(
 
     gate = gate_named(form.get("gate", Formulation().gate))
     settings = Formulation(scores=gate.scores[0], **form)
-    plain = om.read_network(network, input_shape)
+    plain = om.read_network(network, input_shape).check_scored(loss=False)
     source = om.load_dataset(data, split=split, download=download)
     plain.check_images(source.images[:1])
     images = source

@@ -54,7 +54,7 @@ def prune(
     import oamip_model as om
 
     known = om.load_scores(scores)
-    plain = om.read_network(network, input_shape)
+    plain = om.read_network(network, input_shape).check_scored(loss=False)
     test = om.load_dataset(data, split=split, download=download)
     plain.check_images(test.images[:1])
     if refit is not None:

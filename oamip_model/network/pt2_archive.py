@@ -95,7 +95,7 @@ def load_program(path: Path) -> torch.export.ExportedProgram:
 
 def _parts(data: bytes, where: str) -> dict[str, bytes]:
     """The parts of an archive by their names without its root folder."""
-    entries = _entries(data, where)
+    entries = archive_entries(data, where)
     roots = {name.partition("/")[0] for name in entries}
     if len(roots) != 1 or not all("/" in name for name in entries):
         older = "serialized_exported_program.json" in entries
@@ -119,8 +119,11 @@ def _parts(data: bytes, where: str) -> dict[str, bytes]:
     return parts
 
 
-def _entries(data: bytes, where: str) -> dict[str, bytes]:
-    """What is in a zip archive as torch writes it: each name once, not compressed, not encrypted, all within."""
+def archive_entries(data: bytes, where: str) -> dict[str, bytes]:
+    """What is in a zip archive as torch writes it.
+
+    Each name is there once, not compressed, not encrypted, and all of it within.
+    """
     found: dict[str, bytes] = {}
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -201,7 +204,7 @@ def _check_samples(data: bytes, where: str) -> None:
     if not data:
         return
     at = f"{where}: its part {_SAMPLES}"
-    _entries(data, at)
+    archive_entries(data, at)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

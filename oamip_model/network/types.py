@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from oamip_model.clock import tick
 from oamip_model.errors import InputError
 from oamip_model.network.ops import Array, ChannelScale, Conv2d, Dense, LinearMap, MaxPool, Shape
+from oamip_model.network.table import text_table
 
 Activation: TypeAlias = Literal["none", "relu", "max"]
 IMAGE = -1
@@ -69,7 +70,10 @@ class Layer:
 
     @property
     def parameters(self) -> int:
-        """Number of trained parameters; a bias of zeros counts as none."""
+        """Weights of every term plus the biases that are in use.
+
+        A bias of zeros counts as none.
+        """
         maps = [term.map for term in self.terms]
         weights = sum(map.weight.size for map in maps if isinstance(map, Dense | Conv2d))
         scales = sum(map.scale.size for map in maps if isinstance(map, ChannelScale))
@@ -134,9 +138,25 @@ class Network:
     source: str = ""
 
     def __str__(self) -> str:
-        from oamip_model.network.table import layer_table
+        """One line for each layer, and the size of the network in the last."""
+        heads = ("layer", "reads", "maps", "activation", "output", "parameters", "scored units")
+        rows = [self._row(layer) for layer in self.layers]
+        scored = sum(group.size for group in self.groups)
+        rows.append(("in all", "", "", "", "", f"{self.parameters:,}", str(scored)))
+        return text_table(heads, rows, right={5, 6})
 
-        return layer_table(self)
+    def _row(self, layer: Layer) -> tuple[str, ...]:
+        # A residual addition is a layer with several maps, each of which reads a layer of its own.
+        reads = [
+            f"image {_by(term.input_shape)}" if term.source == IMAGE else self.layers[term.source].name
+            for term in layer.terms
+        ]
+        maps = [type(term.map).__name__ for term in layer.terms]
+        activation = "max pooling" if layer.activation == "max" else layer.activation
+        group = None if layer.group is None else self.groups[layer.group]
+        units = "" if group is None else f"{group.size} ({group.name})" if group.name != layer.name else str(group.size)
+        shape, parameters = _by(layer.shape), f"{layer.parameters:,}"
+        return layer.name, " + ".join(reads), " + ".join(maps), activation, shape, parameters, units
 
     @property
     def classes(self) -> int:
@@ -259,3 +279,7 @@ class Network:
             s = scores[self.groups[layer.group].name][layer.units].reshape(layer.shape)
             outputs.append(layer.activate(a) * s if passed is None else passed(k, a, s))
         return outputs
+
+
+def _by(shape: Shape) -> str:
+    return "x".join(str(size) for size in shape)

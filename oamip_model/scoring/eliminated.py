@@ -45,6 +45,7 @@ def elimination_scores(
     """
     if not isinstance(network, Network):
         network = read_network(network, None if isinstance(network, str | Path) else image_shape(images))
+    network.check_scored(loss=False)
     amount = method.amount
     assert amount is not None
     began = time.perf_counter()

@@ -51,8 +51,8 @@ class GatedObjective(TorchLayers):
         self.labels = torch.as_tensor(labels)
         self.sizes = [group.size for group in network.groups]
         self.scale: list[Tensor] | None = None
-        self.passed = gate_named(PRODUCT if product else settings.gate)
-        if self.passed.scaled:
+        self.how = gate_named(PRODUCT if product else settings.gate)
+        if self.how.scaled:
             self.scale = [torch.as_tensor(m, dtype=dtype) for m in gate_scale(network, images, settings.gate)]
         self.judged = loss_named(settings.loss)
         self.sparsity = sparsity_named(settings.sparsity).in_torch(network, dtype)
@@ -66,27 +66,26 @@ class GatedObjective(TorchLayers):
             for k, layer in enumerate(self.network.layers):
                 if any(term.source != IMAGE and term.source not in outputs for term in layer.terms):
                     continue
-                inputs = [self.images if term.source == IMAGE else outputs[term.source] for term in layer.terms]
-                found[k] = self.pre_activation(layer, inputs)
+                found[k] = super().before(k, self.images, outputs)
                 if layer.group is None:
                     outputs[k] = self.activate(layer, found[k])
         return found
 
-    def layer(self, k: int, images: Tensor, scores: Mapping[int, Tensor], outputs: Mapping[int, Tensor]) -> Tensor:
-        """Output of layer k for every score vector and image, (vectors x images, *shape)."""
-        layer = self.network.layers[k]
-        copies = len(images) // self.count
-        if k in self.fixed:
-            a = self.fixed[k].repeat(copies, *([1] * (self.fixed[k].ndim - 1)))
-        else:
-            a = self.pre_activation(layer, [images if t.source == IMAGE else outputs[t.source] for t in layer.terms])
-        if layer.group is None or layer.group not in scores:
-            return self.activate(layer, a)
-        s = self.gate(k, scores[layer.group], a)
+    def before(self, k: int, images: Tensor, outputs: Mapping[int, Tensor]) -> Tensor:
+        """Pre-activation of layer k for every score vector and image.
+
+        It has the shape (vectors x images, *pre_shape).
+        """
+        if k not in self.fixed:
+            return super().before(k, images, outputs)
+        return self.fixed[k].repeat(len(images) // self.count, *([1] * (self.fixed[k].ndim - 1)))
+
+    def passed(self, k: int, a: Tensor, s: Tensor) -> Tensor:
+        """What the gate makes of a scored layer k."""
         if self.scale is None:
-            return self.passed.torch_output(a, s, torch.ones(()))
-        scale = self.scale[k].reshape(1, self.count, *a.shape[1:]).expand(copies, -1, *a.shape[1:])
-        return self.passed.torch_output(a, s, scale.reshape(a.shape))
+            return self.how.torch_output(a, s, torch.ones(()))
+        scale = self.scale[k].reshape(1, self.count, *a.shape[1:]).expand(len(a) // self.count, -1, *a.shape[1:])
+        return self.how.torch_output(a, s, scale.reshape(a.shape))
 
     def logits(self, scores: Tensor) -> Tensor:
         """Logits (k, n, classes) of score vectors (k, units)."""

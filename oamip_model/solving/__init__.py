@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from oamip_model.solving.registry import get_backend as get_backend
     from oamip_model.solving.registry import list_solvers as list_solvers
     from oamip_model.solving.registry import open_session as open_session
+    from oamip_model.solving.registry import register_backend as register_backend
     from oamip_model.solving.replay import gated_logits as gated_logits
     from oamip_model.solving.solution import InstanceSolution as InstanceSolution
     from oamip_model.solving.solve import solve_instance as solve_instance
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "compile_arrays": "compile", "gated_logits": "replay", "InstanceSolution": "solution", "solve_instance": "solve",
     "get_backend": "registry", "list_solvers": "registry", "SolverInfo": "registry", "open_session": "registry",
+    "register_backend": "registry",
     "Arrays": "protocol", "Backend": "protocol", "Capability": "protocol", "Options": "protocol",
     "RebuildSession": "rebuild", "Session": "protocol", "Solution": "protocol", "Status": "protocol",
 }  # fmt: skip

@@ -16,8 +16,8 @@ from threadpoolctl import threadpool_limits
 
 from oamip_model.clock import Deadline, seconds_left, within
 from oamip_model.errors import InputError, SolverError
-from oamip_model.formulation.extensions import adopt, extensions
 from oamip_model.solving.engines import TRIES, Tell, lost
+from oamip_model.solving.extensions import Extensions, adopt, extensions
 
 Shared = TypeVar("Shared")
 Item = TypeVar("Item")
@@ -123,11 +123,11 @@ def _work(
     shared: Any,
     item: Any,
     seconds: float | None,
-    known: tuple[tuple[Any, ...], ...],
+    known: Extensions,
 ) -> Result:
     """What a worker of the cluster runs for one task, in the seconds that are left, with one thread of BLAS and torch.
 
-    known: the gates, losses and sparsities that who sends the task has registered.
+    known: the gates, losses, sparsities and solvers that who sends the task has registered.
     """
     adopt(known)
     torch = sys.modules.get("torch")

@@ -26,9 +26,9 @@ from typing import Any, TypeVar
 
 from oamip_model.clock import Deadline, seconds_left, within
 from oamip_model.errors import InputError, SolverError
-from oamip_model.formulation.extensions import adopt, extensions
 from oamip_model.scratch import scratch_folder
 from oamip_model.solving.engines import ENGINES, TRIES, Tell, lost
+from oamip_model.solving.extensions import Extensions, adopt, extensions
 
 Shared = TypeVar("Shared")
 Item = TypeVar("Item")
@@ -46,9 +46,10 @@ class Workers:
     threads; engine: "loky", processes of this machine, or "dask"; scheduler: address of a running dask cluster, whose
     workers have this package installed. Raises InputError for values that are wrong or do not go together.
 
-    Example:
-        >>> Workers(jobs=2).several, Workers().several
-        (True, False)
+    Examples
+    --------
+    >>> Workers(jobs=2).several, Workers().several
+    (True, False)
     """
 
     jobs: int | None = None
@@ -170,7 +171,7 @@ def _work(
     path: str,
     item: Any,
     seconds: float | None,
-    known: tuple[tuple[Any, ...], ...],
+    known: Extensions,
 ) -> Result:
     """What a worker process runs for one task, in the seconds that are left; known: what its parent has registered."""
     adopt(known)

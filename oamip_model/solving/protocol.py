@@ -21,11 +21,11 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from oamip_model.errors import InputError, SolverError, SolverMissingError
+from oamip_model.errors import InputError, LicenceError, SolverError, SolverMissingError
 
 __all__ = [
     "ABSOLUTE_GAP", "DEFAULT_FEASIBILITY", "DEFAULT_GAP", "Array", "Arrays", "Backend", "Capability", "CostSession",
-    "InputError", "Options", "Session", "Solution", "SolverError", "SolverMissingError", "Status",
+    "InputError", "LicenceError", "Options", "Session", "Solution", "SolverError", "SolverMissingError", "Status",
     "TreeSession", "append_rows", "check_bounds", "check_options", "check_seconds",
 ]  # fmt: skip
 

@@ -1,18 +1,16 @@
-"""Solvers by name, by the entry points of what is installed.
-
-They are the backends of this package and of third parties.
-"""
+"""Solvers by name: those that installed packages offer by entry points, and those that a program registered."""
 
 from __future__ import annotations
 
 import difflib
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, TypeAlias
 
 from oamip_model.solving.protocol import (
     Array,
@@ -33,15 +31,18 @@ from oamip_model.solving.scaling import Others, Scale, ScaledSession
 
 __all__ = [
     "GROUP", "SolverInfo", "get_backend", "list_solvers", "open_cost_session", "open_session", "open_tree_session",
-    "solve_once",
+    "register_backend", "registered_backends", "solve_once",
 ]  # fmt: skip
 
 GROUP = "oamip_model.backends"
 """The entry-point group in which a package offers a backend."""
 
+_registered: dict[str, Callable[[], Backend]] = {}
+
 _SECOND = ("highs", "cbc", "scip")
 """Whom others are asked about what they claim without a proof, where installed: solvers without a licence's limits."""
 
+_NAME = re.compile(r"[a-z][a-z0-9-]*")
 _FAMILY = "pyomo"
 """The backend that stands for many solvers: its name is followed by a colon and the name of one."""
 
@@ -85,9 +86,39 @@ def get_backend(name: str | Backend) -> Backend:
     if base == _FAMILY and not inner:
         raise InputError(f"solver: got {name!r}, accepted is {_FAMILY}:NAME with a solver's name, such as pyomo:glpk")
     backend: Backend = make(inner) if base == _FAMILY else make()
-    _require_backend(backend, f"solver: the entry point {entries[base].value} of {base}")
+    _require_backend(backend, f"solver: {_source(entries[base])} of {base}")
     backend.check()
     return backend
+
+
+def register_backend(make: Callable[[], Backend]) -> None:
+    """Make a backend known under the attribute ``name`` of its class, in this process and in its workers.
+
+    Installed packages offer theirs by an entry point instead. The same class may be registered again.
+
+    Parameters
+    ----------
+    make : callable
+        The class of the backend, which is made anew for each use.
+
+    Raises
+    ------
+    InputError
+        Where the class has no name of a backend, or another backend has its name.
+    """
+    name = getattr(make, "name", None)
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise InputError(f"solver: the name of {make!r} is {name!r}, accepted are such as my-solver")
+    other = _entries().get(name)
+    if other is not None and _source(other) != _source(make):
+        raise InputError(f"solver: there is one named {name} already, give yours another name")
+    _require_backend(make(), f"solver: {_source(make)}")
+    _registered[name] = make
+
+
+def registered_backends() -> tuple[Callable[[], Backend], ...]:
+    """What :func:`register_backend` was given, which processes that work for this one need too."""
+    return tuple(_registered.values())
 
 
 def list_solvers() -> list[SolverInfo]:
@@ -170,7 +201,17 @@ def _called(backend: Backend, interior: bool) -> str:
     return f"{backend.name} by an interior point" if interior else backend.name
 
 
-def _entries() -> dict[str, EntryPoint]:
+_Entry: TypeAlias = EntryPoint | Callable[[], Backend]
+
+
+def _source(entry: _Entry) -> str:
+    """Where a backend comes from: its entry point, or the class that was registered."""
+    if isinstance(entry, EntryPoint):
+        return f"the entry point {entry.value}"
+    return f"the class {entry.__module__}.{getattr(entry, '__qualname__', '')}"
+
+
+def _entries() -> dict[str, _Entry]:
     # An editable install beside a built one lists the same entry point twice, so equal values count once.
     found: dict[str, EntryPoint] = {}
     for entry in entry_points(group=GROUP):
@@ -179,10 +220,12 @@ def _entries() -> dict[str, EntryPoint]:
             raise InputError(
                 f"solver: two packages offer a backend {entry.name}, {other.value} and {entry.value}: uninstall one"
             )
-    return found
+    return {**found, **_registered}
 
 
-def _load(entry: EntryPoint) -> Any:
+def _load(entry: _Entry) -> Any:
+    if not isinstance(entry, EntryPoint):
+        return entry
     # A third party's module may fail in any way when it is imported: that is its solver missing, not our failure.
     try:
         return entry.load()
@@ -206,7 +249,7 @@ def _require_backend(candidate: object, what: str) -> None:
         raise InputError(f"{what} is not a backend, it {lack}: see docs/how-to/backends.md")
 
 
-def _describe(name: str, entry: EntryPoint) -> SolverInfo:
+def _describe(name: str, entry: _Entry) -> SolverInfo:
     shown = f"{_FAMILY}:NAME" if name == _FAMILY else name
     try:
         make = _load(entry)

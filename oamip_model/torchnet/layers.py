@@ -91,11 +91,23 @@ class TorchLayers:
         The output has the shape (n, *shape); outputs are given by layer.
         """
         layer = self.network.layers[k]
+        a = self.before(k, images, outputs)
+        if layer.group is None or layer.group not in scores:
+            return self.activate(layer, a)
+        return self.passed(k, a, self.gate(k, scores[layer.group], a))
+
+    def before(self, k: int, images: Tensor, outputs: Mapping[int, Tensor]) -> Tensor:
+        """Pre-activation of layer k, from images and the outputs that it reads.
+
+        It has the shape (n, *pre_shape); outputs are by layer.
+        """
+        layer = self.network.layers[k]
         inputs = [images if term.source == IMAGE else outputs[term.source] for term in layer.terms]
-        h = self.activate(layer, self.pre_activation(layer, inputs))
-        if layer.group is not None and layer.group in scores:
-            h = h * self.gate(k, scores[layer.group], h)
-        return h
+        return self.pre_activation(layer, inputs)
+
+    def passed(self, k: int, a: Tensor, s: Tensor) -> Tensor:
+        """What a scored layer k passes on, from its pre-activations and the score of each."""
+        return self.activate(self.network.layers[k], a) * s
 
     def _schedule(self, last: int) -> list[tuple[int, list[int]]]:
         """The layers that layer ``last`` needs, in order, each with those whose output nobody reads after it."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from oamip_model.errors import LicenceError
 from oamip_model.solving.protocol import Arrays, Options, Solution, Status
 
 
@@ -86,7 +87,16 @@ class Raises(Misbehaving):
         raise RuntimeError("out of\nluck")
 
 
-ALL = (Crashes, Hangs, Hoards, Lies, Breaks, Raises)
+class Unlicensed(Misbehaving):
+    """Refuses every program for its size, as Gurobi's licence without charge does."""
+
+    name = "unlicensed"
+
+    def solve(self, arrays, options, start=None):
+        raise LicenceError("unlicensed: the licence stops\nbelow so many columns")
+
+
+ALL = (Crashes, Hangs, Hoards, Lies, Breaks, Raises, Unlicensed)
 
 
 def offer(folder: Path) -> None:

@@ -13,6 +13,7 @@ from oamip_benchmarks.bench.recipes import find_recipe, load_library
 from oamip_benchmarks.bench.runner import make_plan, run_plan
 
 from oamip_model.cli import run
+from oamip_model.errors import SolverMissingError
 
 pytestmark = pytest.mark.xdist_group("bench verbs")  # what its fixtures make takes long
 
@@ -37,6 +38,30 @@ def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     run_plan(make_plan(instances=[HINGE], time_limit=20.0), folder)
     return folder
+
+
+def test_a_size_that_a_licence_forbids_is_a_row_and_no_failure(call, tmp_path):
+    """By Gurobi's licence without charge; where there is a full one, the solve is one like any other."""
+    from oamip_model.solving.registry import get_backend
+
+    try:
+        get_backend("gurobi")
+    except SolverMissingError:
+        pytest.skip("gurobi is not here")
+    rows = {name: entry.shape[0] for name, entry in load_library().items()}
+    large = min((name for name in rows if rows[name] > 2000), key=rows.get)
+    asked = ("--solver", "gurobi", "--instance", large, "--time-limit", 2, "--out", tmp_path / "run")
+    code, out, _ = call("run", *asked, "--json")
+    assert code == 0
+    ((solver, status, count),) = json.loads(out)["statuses"]
+    assert (solver, count) == ("gurobi", 1)
+    assert status in ("licence", "optimal", "feasible", "no solution", "timeout")
+    if status == "licence":
+        (line,) = (tmp_path / "run" / "results.jsonl").read_text().splitlines()
+        assert "the licence bundled with gurobipy stops at 2000" in json.loads(line)["message"]
+        code, _, err = call("report", tmp_path / "run")
+        assert code == 0
+        assert "1 solves were forbidden by a licence" in err
 
 
 def test_list(call):

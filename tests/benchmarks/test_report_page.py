@@ -72,6 +72,51 @@ def test_page_in_a_browser(made, tmp_path):
     assert "CONSOLE" not in log.read_text()
 
 
+def licence_rows(*without):
+    told = "gurobi: the model has 2100 rows and the licence stops at 2000"
+    rows = [row(name, 2.0) for name in "ab"]
+    return rows + [
+        row(name, 1.0, **({"status": "licence", "message": told} if name in without else {}), solver="gurobi")
+        for name in "ab"
+    ]
+
+
+@pytest.mark.parametrize("without", ["b", "ab"])
+def test_what_a_licence_forbids_is_named_and_counted_as_no_failure(tmp_path, without):
+    pytest.importorskip("matplotlib")
+    folder = write_run(tmp_path / "run", licence_rows(*without))
+    done = CliRunner().invoke(report, [str(folder)], standalone_mode=False)
+    assert done.return_value == 0
+    assert f"{len(without)} solves were forbidden by a licence" in done.stderr
+    page = (folder / "report.html").read_text()
+    assert "Solves that a licence forbade" in page
+    told = f"gurobi / interval / big-m: {len(without)} of 2 solves ({', '.join(without)}): gurobi: the model has 2100"
+    assert told in page
+    done = CliRunner().invoke(report, [str(folder), "--json"], standalone_mode=False)
+    found = json.loads(done.stdout)
+    assert found["licence"] == [["gurobi / interval / big-m", name, 0] for name in without]
+    assert [variant["of"] for variant in found["variants"]] == ([1, 1] if without == "b" else [2])
+    assert found["failed_checks"] == found["disagreements"] == 0
+
+
+def test_a_run_that_a_licence_forbade_altogether_has_a_page_without_means(tmp_path):
+    pytest.importorskip("matplotlib")
+    folder = write_run(tmp_path / "run", [r for r in licence_rows("a", "b") if r["solver"] == "gurobi"])
+    done = CliRunner().invoke(report, [str(folder), "--json"], standalone_mode=False)
+    assert done.return_value == 0
+    assert json.loads(done.stdout)["variants"] == []
+    assert "Solves that a licence forbade" in (folder / "report.html").read_text()
+
+
+def test_a_comparison_leaves_out_what_a_licence_forbade(tmp_path):
+    before = write_run(tmp_path / "before", [r for r in licence_rows("b") if r["solver"] == "gurobi"])
+    after = write_run(tmp_path / "after", [r for r in licence_rows() if r["solver"] == "gurobi"])
+    done = CliRunner().invoke(compare, [str(before), str(after), "--json"], standalone_mode=False)
+    (told,) = json.loads(done.stdout)["comparisons"]
+    assert told["pairs"] == 1
+    assert told["unpaired"] == ["b, seed 0 (after only)"]
+
+
 def test_contradiction_is_exit_code_5(tmp_path):
     rows = [row(), row(solver="cbc", seed=1, objective=2.0, bound=2.0)]
     done = CliRunner().invoke(report, [str(write_run(tmp_path, rows))], standalone_mode=False)

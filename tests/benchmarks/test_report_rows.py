@@ -38,6 +38,36 @@ def test_means_are_over_what_every_variant_ran():
     assert [s["shift 1 s"] for s in summary_rows(solves)] == pytest.approx([3.0, 7.0])
 
 
+def with_a_licence_that_ends(spared=("b",)):
+    """Rows of two variants, one of which a licence keeps from some instances."""
+    rows = [row(name, seconds) for name, seconds in (("a", 3.0), ("b", 30.0))]
+    told = "gurobi: the model has 2100 rows"
+    for name in "ab":
+        more = {"status": "licence", "message": told} if name in spared else {}
+        rows.append(row(name, 7.0, solver="gurobi", **more))
+    return Solves(tuple(rows))
+
+
+def test_what_a_licence_forbids_is_no_failure_and_its_problem_is_in_no_mean():
+    solves = with_a_licence_that_ends()
+    assert solves.problems == [("a", 0)]
+    assert [(s["solved"], s["of"], s["shift 1 s"]) for s in summary_rows(solves)] == [
+        (1, 1, pytest.approx(3.0)), (1, 1, pytest.approx(7.0)),
+    ]  # fmt: skip
+    assert [r["instance"] for r in solves.unlicensed] == ["b"]
+    assert solves.unpaired == [("highs / interval / big-m", "b", 0)]
+    assert solves.disagreements() == solves.failed_checks() == []
+
+
+def test_a_solver_that_a_licence_keeps_from_everything_takes_nothing_from_the_others():
+    solves = with_a_licence_that_ends(spared=("a", "b"))
+    assert solves.variants == ["highs / interval / big-m"]
+    assert solves.everyone == ["highs / interval / big-m", "gurobi / interval / big-m"]
+    assert [(s["variant"], s["of"]) for s in summary_rows(solves)] == [("highs / interval / big-m", 2)]
+    alone = Solves(tuple(solves.unlicensed))
+    assert (alone.variants, alone.problems) == ([], [])
+
+
 def test_summary_by_hand():
     rows = [row("a", 5.0, size="small"), row("b", 61.0, "timeout", size="large")]
     (every,) = summary_rows(Solves(tuple(rows)))

@@ -47,7 +47,7 @@ def misbehaved(tmp_path_factory):
     sys.path.insert(0, str(offered))
     try:
         asked = {"time_limit": 3.0, "memory": 600}
-        names = ["crashes", "lies", "raises", "highs"]
+        names = ["crashes", "lies", "raises", "highs", "unlicensed"]
         plan = make_plan(solvers=["hangs"], instances=[HINGE], time_limit=0.5, memory=600)
         plan += make_plan(solvers=names, instances=[HINGE], **asked)
         plan += make_plan(solvers=["hoards"], instances=[HINGE], time_limit=30.0, memory=400)
@@ -65,6 +65,7 @@ def misbehaved(tmp_path_factory):
         ("hangs", "timeout", "killed"),
         ("hoards", "memory", "killed at"),
         ("raises", "error", "RuntimeError: out of luck"),
+        ("unlicensed", "licence", "the licence stops below"),
         ("breaks", "wrong", "is above the solution"),
         ("highs", "optimal", ""),
     ],

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from oamip_model.solving import registry
 from oamip_model.solving.protocol import Arrays, Backend, Capability
 from oamip_model.solving.registry import get_backend, list_solvers
 
 Program = Callable[..., Arrays]
+
+
+OWN = "scipy"
+"""The example of a solver from outside the package."""
+
+
+def own_solver() -> Backend:
+    """The solver of the example, which is not registered for the other tests."""
+    path = Path(__file__).parents[2] / "examples" / "own_solver.py"
+    spec = importlib.util.spec_from_file_location("own_solver", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    registry._registered.pop(OWN, None)
+    return module.OwnSolver()
 
 
 def _names() -> list[str]:
@@ -22,12 +39,12 @@ def _names() -> list[str]:
     through_pyomo += [
         f"pyomo:{name}" for name, program in (("glpk", "glpsol"), ("cbc", "cbc")) if shutil.which(program)
     ]
-    return native + through_pyomo
+    return [*native, *through_pyomo, OWN]
 
 
 @pytest.fixture(params=_names())
 def backend(request: pytest.FixtureRequest) -> Backend:
-    return get_backend(request.param)
+    return own_solver() if request.param == OWN else get_backend(request.param)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 from oamip_model.formulation.gates import GATES
 from oamip_model.formulation.losses import LOSSES
 from oamip_model.formulation.sparsities import SPARSITIES
+from oamip_model.solving import registry as solvers
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -19,6 +20,7 @@ def own_registries(monkeypatch):
     for registry in (GATES, LOSSES, SPARSITIES):
         monkeypatch.setattr(registry, "_registered", {})
         monkeypatch.setattr(registry, "_known", {})
+    monkeypatch.setattr(solvers, "_registered", {})
 
 
 @pytest.fixture

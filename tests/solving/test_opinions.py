@@ -159,7 +159,9 @@ def test_what_a_solver_calls_infeasible_for_its_bounds_keeps_its_message():
 def instance(loss):
     torch.manual_seed(2)
     module = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)).double().eval()
-    return om.build_instance(om.read_network(module), np.random.default_rng(0).random((2, 3)), [0, 1], loss=loss)
+    return om.build_instance(
+        om.read_network(module), np.random.default_rng(0).random((2, 3)), [0, 1], om.Formulation(loss=loss)
+    )
 
 
 @pytest.mark.parametrize("search", ["solver", "tree"])

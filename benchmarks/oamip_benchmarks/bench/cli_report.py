@@ -52,11 +52,14 @@ def report(run: Path, out: Path | None, csv: Path | None, parquet: Path | None, 
         print_json({
             "report": str(out), "solves": len(solves.rows), "unpaired": len(solves.unpaired), "variants": summary,
             "failed_checks": len(wrong), "disagreements": len(pairs),
+            "licence": [[solves.variant(row), row["instance"], row["seed"]] for row in solves.unlicensed],
         })  # fmt: skip
     else:
         rows = [[s["variant"], f"{s['solved']}/{s['of']}", *(f"{s[name]:.3g}" for name in list(s)[3:6])]
                 for s in summary]  # fmt: skip
         print_table(["variant", "solved", "mean, shift 10 s", "shift 1 s", "PAR10"], rows)
+        if solves.unlicensed:
+            note(f"oamip: {len(solves.unlicensed)} solves were forbidden by a licence: in no mean, named on the page")
         click.echo(f"saved to {out}")
     if wrong or pairs:
         note(f"oamip: {len(wrong)} solutions failed their check, {len(pairs)} pairs of solves contradict each other")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from oamip_benchmarks.bench.report_rows import Row, Solves, is_solved, solve_seconds, times_of
+from oamip_benchmarks.bench.report_rows import Row, Solves, has_run, is_solved, solve_seconds, times_of
 from oamip_benchmarks.bench.report_statistics import Ratio, counted, paired_ratio
 from oamip_model.errors import InputError
 
@@ -21,7 +21,7 @@ class Comparison:
     """One variant before and after.
 
     ratios: of the shifted geometric means, after over before, by shift; pairs: rows of the same instance and seed;
-    unpaired: labels of rows that only one of the runs has.
+    unpaired: labels of rows that only one of the runs has, those that a licence forbade left out.
     """
 
     before: str
@@ -80,7 +80,7 @@ def compare_runs(
 
 def _compare(sides: tuple[Solves, Solves], names: tuple[str, str], draws: int, seed: int) -> Comparison:
     cells = [
-        {key[1:]: row for key, row in side.cells.items() if key[0] == name}
+        {key[1:]: row for key, row in side.cells.items() if key[0] == name and has_run(row)}
         for side, name in zip(sides, names, strict=True)
     ]
     common = sorted(cells[0].keys() & cells[1].keys())

@@ -8,9 +8,32 @@ import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict
+
+from oamip_model.records import OPEN, Count, Number, checked, read_json
 
 _PACKAGES = ("oamip_model", "pyomo", "numpy", "scipy", "highspy", "pyscipopt", "gurobipy", "pulp", "onnx")
+
+
+class Environment(TypedDict, total=False):
+    """What :func:`describe` tells, as far as it is read again."""
+
+    machine: str
+    system: str
+    cpu: str
+    cpus: Count | None
+    memory_gib: Number
+    python: str
+    versions: dict[str, str]
+    revision: str | None
+    date: str
+
+
+def read_environment(path: Path, what: str) -> dict[str, Any]:
+    """What :func:`describe` told, from a file. Raises InputError, beginning with ``what``, for anything else."""
+    where = f"{what}: {path}"
+    found: dict[str, Any] = checked(dict[str, Any], read_json(path, where), where)
+    return found | checked(Annotated[Environment, OPEN], found, where)
 
 
 def describe() -> dict[str, Any]:

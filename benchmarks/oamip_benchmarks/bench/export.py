@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 import pyomo.environ as pyo
 
@@ -22,11 +22,26 @@ import oamip_model as om
 from oamip_benchmarks.bench.recipes import Program, Recipe, build_program
 from oamip_model.errors import InputError, SolverError
 from oamip_model.files import alone, replacing
+from oamip_model.records import OPEN, Matches, checked, read_json
 from oamip_model.scratch import scratch_folder
 
 FORMATS = ("mps", "lp")
 INDEX = "index.json"
 _COMMENT = {"mps": "* {}\n", "lp": "\\* {} *\\\n"}
+
+
+class _Entry(TypedDict):
+    """An instance in an index, as far as it is read again."""
+
+    instance: str
+    files: dict[
+        Annotated[str, Matches(r"[\w.+-]+\.(mps|lp)\.gz", "the name of a file in the same folder")],
+        Annotated[str, Matches("[0-9a-f]{64}", "a SHA-256")],
+    ]
+
+
+class _Index(TypedDict):
+    instances: list[Annotated[_Entry, OPEN]]
 
 
 @dataclass(frozen=True)
@@ -137,10 +152,10 @@ def read_index(folder: Path) -> dict[str, dict[str, Any]]:
     path = folder / INDEX
     if not path.exists():
         raise InputError(f"folder: {folder} has no {INDEX}, accepted is what `oamip bench export` wrote")
-    try:
-        return {entry["instance"]: entry for entry in json.loads(path.read_text(encoding="utf-8"))["instances"]}
-    except (ValueError, TypeError, KeyError):
-        raise InputError(f"folder: {path} is not an index of `oamip bench export`") from None
+    where = f"folder: {path}"
+    index: dict[str, Any] = checked(dict[str, Any], read_json(path, where), where)
+    checked(_Index, index, f"{where} is not an index of `oamip bench export`: it")
+    return {entry["instance"]: entry for entry in index["instances"]}
 
 
 def _export(program: Program, folder: Path, formats: Sequence[str], time_limit: float | None) -> dict[str, Any]:

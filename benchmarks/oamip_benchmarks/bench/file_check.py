@@ -12,6 +12,7 @@ from oamip_benchmarks.bench.export import read_index
 from oamip_benchmarks.bench.file_solvers import Answer, ask, check_reader, readers_here
 from oamip_benchmarks.bench.report_statistics import contradictions
 from oamip_model.errors import CheckError, InputError
+from oamip_model.read import read_bytes
 
 AGREE = 1e-6
 """Largest difference of two optima, relative to their size, or absolute below 1."""
@@ -62,7 +63,7 @@ def check_files(
         answers = {}
         for file, digest in index[name]["files"].items():
             path = folder / file
-            if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+            if not path.exists() or hashlib.sha256(read_bytes(path, f"folder: {path}")).hexdigest() != digest:
                 raise CheckError(f"{path} is not the file that was exported")
             for solver in asked:
                 answers[file, solver] = answer = ask(solver, path, time_limit)

@@ -13,6 +13,8 @@ from oamip_benchmarks.bench.check import check_point
 from oamip_benchmarks.bench.recipes import build_program, find_recipe
 from oamip_benchmarks.bench.report_rows import Solves
 from oamip_benchmarks.bench.rows import Row
+from oamip_model.arrays import open_arrays
+from oamip_model.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,10 @@ def _check_row(folder: Path, row: Row) -> dict[str, Any]:
     if not path.exists():
         return {"passed": False, "message": "the solution is not stored"}
     program = build_program(find_recipe(row["instance"]), row["bounds"], row["relaxation"])
-    with np.load(path, allow_pickle=False) as archive:
-        x = archive["x"]
+    with open_arrays(path, f"run: {path}") as file:
+        x = file.read("x")
+    if x.ndim != 1 or x.dtype.kind not in "fiu":
+        raise InputError(f"run: {path} holds an x of shape {x.shape} and type {x.dtype}, accepted is a row of numbers")
     if x.shape != program.arrays.cost.shape:
         return {"passed": False, "message": f"the stored point has {len(x)} columns, not {len(program.arrays.cost)}"}
-    return check_point(program, x, row["objective"])
+    return check_point(program, x.astype(np.float64), row["objective"])

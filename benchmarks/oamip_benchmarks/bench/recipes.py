@@ -7,20 +7,21 @@ the formulation. ``sha256`` is that of the compiled arrays with the recipe's own
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 import oamip_model as om
+from oamip_model.arrays import open_arrays
 from oamip_model.errors import CheckError, InputError
 from oamip_model.formulation.settings import validity_of
+from oamip_model.records import checked, read_json
 from oamip_model.solving.protocol import Arrays
 
 LIBRARY = Path(__file__).parent / "library"
@@ -112,14 +113,22 @@ def load_library(folder: Path = LIBRARY) -> dict[str, Recipe]:
         >>> {recipe.size for recipe in load_library().values()} <= set(SIZES)
         True
     """
-    text = json.loads((folder / "instances.json").read_text(encoding="utf-8"))
-    return {entry["name"]: read_recipe(entry) for entry in text["instances"]}
+    return {recipe.name: recipe for recipe in read_library(folder)["instances"]}
 
 
-def read_recipe(entry: dict[str, Any]) -> Recipe:
-    """A recipe from its JSON form."""
-    plain = dict(entry) | {"images": tuple(entry["images"]), "shape": tuple(entry["shape"])}
-    return Recipe(**plain | {"best": Best(**entry["best"])})
+class Library(TypedDict):
+    """What instances.json holds: what is known of each network by its name, and the recipes."""
+
+    networks: dict[str, dict[str, Any]]
+    instances: list[Recipe]
+
+
+def read_library(folder: Path) -> Library:
+    """The record of a library. Raises InputError for a file that is none."""
+    path = folder / "instances.json"
+    where = f"library: {path}"
+    found: Library = checked(Library, read_json(path, where), where)
+    return found
 
 
 def find_recipe(name: str) -> Recipe:
@@ -143,16 +152,9 @@ def choose_recipes(sizes: Sequence[str] = (), instances: Sequence[str] = ()) -> 
 
 @cache
 def _images(folder: Path) -> dict[str, NDArray[Any]]:
-    with np.load(folder / "images.npz", allow_pickle=False) as archive:
-        return dict(archive.items())
-
-
-@cache
-def _networks(folder: Path) -> dict[str, dict[str, Any]]:
-    networks: dict[str, dict[str, Any]] = json.loads((folder / "instances.json").read_text(encoding="utf-8"))[
-        "networks"
-    ]
-    return networks
+    path = folder / "images.npz"
+    with open_arrays(path, f"library: {path}") as file:
+        return {name: file.read(name) for name in file.names}
 
 
 def library_images(recipe: Recipe, folder: Path = LIBRARY) -> tuple[Array, NDArray[np.int64]]:
@@ -167,7 +169,7 @@ def library_images(recipe: Recipe, folder: Path = LIBRARY) -> tuple[Array, NDArr
 def library_network(name: str, folder: Path = LIBRARY) -> om.Network:
     """A network of the library. Raises CheckError where its weights are not those that the recipes were made for."""
     network = om.read_network(folder / f"{name}.onnx")
-    known = _networks(folder)[name]["fingerprint"]
+    known = read_library(folder)["networks"][name]["fingerprint"]
     if network.fingerprint != known:
         raise CheckError(
             f"network: {name}.onnx has fingerprint {network.fingerprint}, the library was made for {known}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from oamip_benchmarks.bench.environment import read_environment
 from oamip_benchmarks.bench.report_rows import (
     ANSWERS,
     Row,
@@ -22,7 +22,6 @@ from oamip_benchmarks.bench.report_rows import (
     times_of,
 )
 from oamip_benchmarks.bench.report_statistics import counted, par10, shifted_geometric_mean
-from oamip_model.errors import InputError
 from oamip_model.page import Cell, Page, check_matplotlib
 
 ENVIRONMENT = "environment.json"
@@ -30,27 +29,14 @@ HOW_COUNTED = (
     "Time is the wall clock of bounds and solve together; building the program, which is the same for every solver, "
     "is not in it. A solve is solved if it was proved optimal (or infeasible) within its limit and its solution passed "
     "the check. Every other one (stopped at the limit, killed, crashed, out of memory, wrong) counts as its time limit "
-    "in the shifted geometric means and as ten times its limit in PAR10. None is left out. Means are over problems "
+    "in the shifted geometric means and as ten times its limit in PAR10. None is left out but those that a licence "
+    "forbade. Means are over problems "
     "(an instance with a seed) that every variant has a row of. A variant is solver / bounds / relaxation."
 )
 SUMMARY = (
     "variant", "solved", "of", "geometric mean, shift 10 s", "shift 1 s", "PAR10, s", "median s of the solved",
     "unsolved: median gap", "without gap", "peak MiB", "primal-dual integral",
 )  # fmt: skip
-
-
-def read_environment(folder: Path) -> dict[str, Any]:
-    """What is recorded of the machine and the versions, empty where nothing is. Raises InputError for a broken file."""
-    path = folder / ENVIRONMENT
-    if not path.exists():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise InputError(f"run: {path} is not a JSON object")
-    return found
 
 
 def summary_rows(solves: Solves, size: str | None = None) -> list[dict[str, Any]]:
@@ -81,7 +67,7 @@ def make_page(solves: Solves, environment: dict[str, Any], title: str) -> Page:
     check_matplotlib()
     started = sorted(str(row["started"]) for row in solves.rows if row.get("started"))
     when = f", begun {started[0][:16].replace('T', ' ')}" if started else ""
-    page = Page(title, f"{len(solves.rows)} solves of {len(solves.variants)} variants{when}")
+    page = Page(title, f"{len(solves.rows)} solves of {len(solves.everyone)} variants{when}")
     _alerts(page, solves)
     _summary(page, solves)
     if solves.problems:
@@ -112,11 +98,30 @@ def _alerts(page: Page, solves: Solves) -> None:
         page.text(
             f"{parallel} solves ran beside others on the same machine: their times are not to be relied on.", "alert"
         )
+    _licences(page, solves)
     if solves.unpaired:
         page.text(
             f"{len(solves.unpaired)} rows are in no mean and no picture, because another variant has no row of the "
-            "same problem (yet).", "alert",
+            "same problem (yet, or for want of a licence).", "alert",
         )  # fmt: skip
+
+
+def _licences(page: Page, solves: Solves) -> None:
+    """Name the solves that a licence forbade, which are neither failures nor in a mean."""
+    if not solves.unlicensed:
+        return
+    page.text("Solves that a licence forbade. They are no failures, and their problems are in no mean.", "alert")
+    found: dict[str, list[Row]] = {}
+    for row in solves.unlicensed:
+        found.setdefault(solves.variant(row), []).append(row)
+    page.points(
+        [
+            f"{variant}: {len(rows)} of {sum(solves.variant(row) == variant for row in solves.rows)} solves "
+            f"({', '.join(sorted({row['instance'] for row in rows}))}): {rows[0].get('message') or 'no reason given'}"
+            for variant, rows in found.items()
+        ],
+        "alert",
+    )
 
 
 def _contradiction(solves: Solves, pairs: list[tuple[Row, Row]]) -> str:
@@ -202,10 +207,10 @@ def _per_instance(page: Page, solves: Solves) -> None:
     table: list[list[str | Cell]] = []
     for instance, seed in keys:
         line: list[str | Cell] = [instance, sizes[instance], str(seed)]
-        found = [(variant, solves.cells.get((variant, instance, seed))) for variant in solves.variants]
+        found = [(variant, solves.cells.get((variant, instance, seed))) for variant in solves.everyone]
         line += [Cell("-", "faint") if row is None else _outcome(row, row.get("key") in accused) for _, row in found]
         table.append(line)
-    columns = ["instance", "size", "seed", *solves.variants]
+    columns = ["instance", "size", "seed", *solves.everyone]
     page.text("Seconds where solved; otherwise how it ended and the gap. Red: wrong, or in a disagreement.", "faint")
     page.table(columns, table, left=2, folded=len(table) > 100, caption=f"{len(table)} problems")
 
@@ -231,7 +236,7 @@ def _endings(page: Page, solves: Solves) -> None:
     statuses = sorted({row["status"] for row in solves.rows}, key=lambda s: (s not in ANSWERS, s))
     lines = [
         [v, *(str(sum(r["status"] == s and solves.variant(r) == v for r in solves.rows)) for s in statuses)]
-        for v in solves.variants
+        for v in solves.everyone
     ]
     page.table(["variant", *statuses], lines)
 
@@ -270,5 +275,6 @@ def _shown(value: float | None, digits: int) -> str:
 
 def make_report(folder: Path, rows: Sequence[Row], title: str = "") -> tuple[Page, Solves]:
     """The page of a run folder's rows, and the rows as the page counts them. Raises InputError where there are none."""
-    solves = Solves(tuple(rows))
-    return make_page(solves, read_environment(folder), title or f"Benchmark {folder.resolve().name}"), solves
+    solves, path = Solves(tuple(rows)), folder / ENVIRONMENT
+    environment = read_environment(path, "run") if path.exists() else {}
+    return make_page(solves, environment, title or f"Benchmark {folder.resolve().name}"), solves

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oamip_benchmarks.bench.report_statistics import Array, contradictions
+from oamip_benchmarks.bench.rows import LICENCE
 from oamip_model.errors import InputError
 
 Row = dict[str, Any]
@@ -31,6 +32,11 @@ def is_solved(row: Row) -> bool:
     return row["status"] in ANSWERS and check.get("passed") is not False and solve_seconds(row) <= row["time_limit"]
 
 
+def has_run(row: Row) -> bool:
+    """Whether the solve ended for another reason than a missing licence."""
+    return bool(row["status"] != LICENCE)
+
+
 def program_of(row: Row) -> str:
     """Name of the program that was solved: rows of one program have one optimum. The instance, unless the row says
     more."""
@@ -48,7 +54,8 @@ class Solves:
     """The rows of a run, and its problems: pairs of an instance and a seed that every variant has a row of.
 
     Means are over problems, so that no variant is spared an instance that another one had to solve; the rows that are
-    left out for that reason are ``unpaired``. Raises InputError where there is nothing to compare.
+    left out for that reason are ``unpaired``. A row that ended for want of a licence counts as none: it says nothing
+    about the solver. Raises InputError where there is nothing to compare.
     """
 
     rows: tuple[Row, ...]
@@ -89,15 +96,26 @@ class Solves:
         return found
 
     @cached_property
-    def variants(self) -> list[str]:
-        """The variants, in the order of their first row."""
+    def everyone(self) -> list[str]:
+        """All variants, in the order of their first row."""
         return list(dict.fromkeys(self.variant(row) for row in self.rows))
+
+    @cached_property
+    def variants(self) -> list[str]:
+        """The variants that are compared: those with a row that did not end for want of a licence."""
+        ran = {self.variant(row) for row in self.rows if has_run(row)}
+        return [variant for variant in self.everyone if variant in ran]
+
+    @cached_property
+    def unlicensed(self) -> list[Row]:
+        """The rows that ended for want of a licence."""
+        return [row for row in self.rows if not has_run(row)]
 
     @cached_property
     def problems(self) -> list[tuple[str, int]]:
         """(instance, seed), by size and name, of what every variant has a row of."""
-        cells = self.cells
-        known = {(row["instance"], row["seed"]): row["size"] for row in self.rows}
+        cells = {key: row for key, row in self.cells.items() if has_run(row)}
+        known = {key[1:]: row["size"] for key, row in cells.items()}
         complete = [p for p in known if all((v, *p) in cells for v in self.variants)]
         return sorted(complete, key=lambda p: (_rank(known[p]), p))
 
@@ -105,7 +123,7 @@ class Solves:
     def unpaired(self) -> list[tuple[str, str, int]]:
         """(variant, instance, seed) of the rows that are in no mean, because another variant has none there."""
         inside = set(self.problems)
-        return [key for key in self.cells if key[1:] not in inside]
+        return [key for key, row in self.cells.items() if has_run(row) and key[1:] not in inside]
 
     def of(self, variant: str, size: str | None = None) -> list[Row]:
         """The rows of a variant, in the order of the problems; of one size only if given."""

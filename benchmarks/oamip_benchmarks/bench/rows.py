@@ -5,20 +5,71 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Final, Literal, Required, TypedDict, get_args
 
 from oamip_benchmarks.bench.recipes import Recipe, find_recipe
-from oamip_model.errors import InputError
-from oamip_model.files import append_line
+from oamip_model.files import append_line, drop_unfinished
+from oamip_model.records import OPEN, Count, Matches, Within, checked, read_lines
 from oamip_model.scoring.store import key_of
 
-STATUSES = (
-    "optimal", "feasible", "no solution", "infeasible", "timeout", "crash", "memory", "wrong", "error",
-)  # fmt: skip
+Status = Literal[
+    "optimal", "feasible", "no solution", "infeasible", "timeout", "crash", "memory", "wrong", "error", "licence",
+]  # fmt: skip
 """How a solve can end. timeout: killed after its limit and the grace; memory: killed at the cap, or out of memory;
-wrong: the solution fails its check, or a better one is known than it claims to be possible."""
+wrong: the solution fails its check, or a better one is known than it claims to be possible; licence: the solver's
+licence ends below the size of the program, which says nothing about the solver."""
+LICENCE: Final = "licence"
+STATUSES: tuple[str, ...] = get_args(Status)
 RESULTS = "results.jsonl"
 Row = dict[str, Any]
+_FIRST: Final = b'{"key": "'
+"""What every row begins with, so that one that a kill cut short is told from a file of another kind."""
+_Seconds = Annotated[float, Within(0, 1e9)]
+_Size = Annotated[float, Within(0, 1e12)]
+_Key = Annotated[str, Matches(r"[^/\\\x00-\x1f]{1,200}", "a name without slashes")]
+
+
+class _Check(TypedDict, total=False):
+    """The check of a row's solution, as far as it is read again."""
+
+    passed: Required[bool]
+    message: str
+
+
+class _Row(TypedDict, total=False):
+    """A row, as far as it is read again. Others of its fields are kept as they are."""
+
+    key: Required[_Key]
+    instance: Required[str]
+    size: Required[str]
+    solver: Required[str]
+    bounds: Required[str]
+    relaxation: Required[str]
+    seed: Required[Count]
+    status: Required[Status]
+    time_limit: Required[_Seconds]
+    objective: Required[float | None]
+    bound: Required[float | None]
+    check: Required[Annotated[_Check, OPEN] | None]
+    message: Required[str]
+    wall_seconds: Required[_Seconds | None]
+    gap: Annotated[float, Within(0)] | None
+    bounds_seconds: _Seconds | None
+    build_seconds: _Seconds | None
+    solver_seconds: _Seconds | None
+    nodes: Count | None
+    rounds: Count | None
+    threads: Count
+    tolerance: Annotated[float, Within(0)]
+    memory: Count
+    peak_memory_mib: _Size | None
+    primal_dual_integral: _Size | None
+    trace: list[tuple[_Seconds, float | None, float | None]] | None
+    parallel: bool
+    started: str
+    version: str
+    revision: str | None
+    program: str
 
 
 @dataclass(frozen=True)
@@ -72,18 +123,15 @@ class Solve:
 class ResultStore:
     """The rows of a run folder by key, first come first; a last line that a kill cut short is dropped.
 
-    Raises InputError where the file holds a line before the last that is no row.
+    Raises InputError where the file holds a line that is no row.
     """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / RESULTS
+        found, whole = _read(folder)
         if self.path.exists():
-            data = self.path.read_bytes()
-            whole = data.rfind(b"\n") + 1
-            if whole < len(data):
-                with self.path.open("r+b") as file:
-                    file.truncate(whole)
-        self.rows = {row["key"]: row for row in read_rows(folder)}
+            drop_unfinished(self.path, whole)
+        self.rows = {row["key"]: row for row in found}
 
     def put(self, row: Row) -> None:
         """Append a row; it is on disk when this returns."""
@@ -96,18 +144,17 @@ def read_rows(folder: Path) -> list[Row]:
 
     Raises InputError for a folder that is no run's, and for a line that is no row.
     """
+    return _read(folder)[0]
+
+
+def _read(folder: Path) -> tuple[list[Row], int]:
+    """The rows, and how many bytes of the file are whole lines."""
     path = folder / RESULTS
     if not path.exists():
-        return []
+        return [], 0
     rows: dict[str, Row] = {}
-    text = path.read_text(encoding="utf-8")
-    lines = text.splitlines()
-    if not text.endswith("\n"):
-        lines = lines[:-1]
-    for number, line in enumerate(lines, 1):
-        try:
-            row = json.loads(line)
-            rows.setdefault(row["key"], row)
-        except (json.JSONDecodeError, KeyError, TypeError):
-            raise InputError(f"run: line {number} of {path} is not a row of a benchmark") from None
-    return list(rows.values())
+    lines, whole = read_lines(path, "run", _FIRST)
+    for where, line in lines.items():
+        row: Row = checked(Annotated[_Row, OPEN], line, f"{where} is not a row of a benchmark: it")
+        rows.setdefault(row["key"], line | row)
+    return list(rows.values()), whole

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from oamip_benchmarks.bench.check import refuted
-from oamip_benchmarks.bench.environment import describe, same_machine
+from oamip_benchmarks.bench.environment import describe, read_environment, same_machine
 from oamip_benchmarks.bench.recipes import choose_recipes
 from oamip_benchmarks.bench.rows import ResultStore, Row, Solve
 from oamip_benchmarks.bench.supervise import Ended, require_psutil, single_threaded, supervise
@@ -22,6 +22,7 @@ from oamip_model.errors import InputError
 from oamip_model.files import alone, replacing
 from oamip_model.formulation.relaxations import RELAXATIONS
 from oamip_model.formulation.settings import check_choice
+from oamip_model.records import parse_json
 from oamip_model.scratch import scratch_folder
 from oamip_model.solving.protocol import Options, check_options
 from oamip_model.solving.registry import get_backend
@@ -118,7 +119,7 @@ def run_plan(
 def _same_place(folder: Path) -> dict[str, Any]:
     here, path = describe(), folder / ENVIRONMENT
     if path.exists():
-        if not same_machine(json.loads(path.read_text(encoding="utf-8")), here):
+        if not same_machine(read_environment(path, "out"), here):
             raise InputError(f"out: {folder} holds rows of another machine, give another folder")
         return here
     with replacing(path) as temporary:
@@ -150,9 +151,9 @@ def run_one(solve: Solve, folder: Path, parallel: bool, grace: float, stop: Call
         if ended.reason == "stop":
             raise KeyboardInterrupt
         told = [
-            json.loads(line)
-            for line in events.read_text(encoding="utf-8").splitlines(keepends=True)
-            if line.endswith("\n")
+            parse_json(line, "events of the solve")
+            for line in events.read_bytes().splitlines(keepends=True)
+            if line.endswith(b"\n")
         ]
         output = (scratch / "output.txt").read_text(errors="replace")
         log = scratch / "solver.log"

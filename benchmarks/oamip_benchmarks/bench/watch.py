@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from oamip_benchmarks.bench.compare import Comparison, compare_runs
-from oamip_benchmarks.bench.environment import describe, same_machine
+from oamip_benchmarks.bench.environment import describe, read_environment, same_machine
 from oamip_benchmarks.bench.rows import Row, Solve, read_rows
 from oamip_benchmarks.bench.runner import ENVIRONMENT, run_plan
 from oamip_model.errors import InputError
@@ -71,7 +71,9 @@ def runs_of(folder: Path, here: dict[str, Any]) -> list[Path]:
 
 
 def _all_of(folder: Path, here: dict[str, Any]) -> list[Path]:
-    return sorted(path.parent for path in folder.glob(f"*/{ENVIRONMENT}") if same_machine(_read(path), here))
+    return sorted(
+        path.parent for path in folder.glob(f"*/{ENVIRONMENT}") if same_machine(read_environment(path, "out"), here)
+    )
 
 
 def _unfinished(folder: Path, here: dict[str, Any]) -> Path | None:
@@ -79,16 +81,6 @@ def _unfinished(folder: Path, here: dict[str, Any]) -> Path | None:
     last = max(_all_of(folder, here), default=None)
     if last is None or (last / FINISHED).exists():
         return None
-    revision = _read(last / ENVIRONMENT).get("revision")
+    revision = read_environment(last / ENVIRONMENT, "out").get("revision")
     same = revision is not None and revision == here["revision"] and not revision.endswith("+changes")
     return last if same else None
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise InputError(f"out: {path} is not a JSON object")
-    return found

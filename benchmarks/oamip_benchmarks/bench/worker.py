@@ -11,9 +11,22 @@ import resource
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
-from oamip_benchmarks.bench.rows import Solve
+from oamip_benchmarks.bench.rows import LICENCE, Solve
+from oamip_model.errors import LicenceError
+from oamip_model.records import Count, checked, read_json
+
+
+class _Spec(TypedDict):
+    """What the runner tells of a solve, its files and limits."""
+
+    solve: Solve
+    events: str
+    parent: Count
+    log: str | None
+    point: str
+    address_space: Count | None
 
 
 class Events:
@@ -28,14 +41,14 @@ class Events:
         self._file.flush()
 
 
-def run(spec: dict[str, Any], events: Events) -> None:
+def run(spec: _Spec, events: Events) -> None:
     """Build, solve, check, and tell each as an event. Raises what the package and the solver raise."""
     import oamip_model as om
     from oamip_benchmarks.bench.check import check_point, point_of, save_point
     from oamip_benchmarks.bench.recipes import arrays_hash, build_program
     from oamip_benchmarks.bench.trace import round_of
 
-    solve = Solve(**spec["solve"])
+    solve = spec["solve"]
     recipe = solve.recipe
     program = build_program(recipe, solve.bounds, solve.relaxation)
     digest = arrays_hash(program.arrays)
@@ -101,7 +114,8 @@ def die_with_parent(parent: int) -> None:
 
 def main(path: str) -> None:
     """Run the solve that the file describes; errors become an event."""
-    spec = json.loads(Path(path).read_text(encoding="utf-8"))
+    where = f"solve: {path}"
+    spec = checked(_Spec, read_json(Path(path), where), where)
     die_with_parent(spec["parent"])
     if spec["address_space"] is not None:
         resource.setrlimit(resource.RLIMIT_AS, (spec["address_space"], resource.RLIM_INFINITY))
@@ -110,6 +124,8 @@ def main(path: str) -> None:
         run(spec, events)
     except MemoryError:
         events.tell("done", status="memory", message="the process ran out of memory", peak_memory_mib=peak_mib())
+    except LicenceError as error:
+        events.tell("done", status=LICENCE, message=" ".join(str(error).split()), peak_memory_mib=peak_mib())
     except Exception as error:  # whatever a solver's interface raises is that solve's row
         message = " ".join(f"{type(error).__name__}: {error}".split())[:500]
         events.tell("done", status="error", message=message, peak_memory_mib=peak_mib())

@@ -11,6 +11,7 @@ from oamip_benchmarks.bench.environment import describe
 from oamip_benchmarks.experiments.cells import Cell, Plain
 from oamip_benchmarks.experiments.engine import Progress, make_folder, run_cells
 from oamip_benchmarks.experiments.scorers import check_images
+from oamip_benchmarks.experiments.stored import read_study
 from oamip_benchmarks.experiments.study import Asked, Study
 from oamip_benchmarks.experiments.table import Line, summarise, write_cells, write_table
 from oamip_model.errors import InputError
@@ -44,12 +45,13 @@ def conduct(study: Study, asked: Asked, folder: Path, *, jobs: int = 1, progress
     table, cells_table, picture, record = (
         check_writable(folder / f"{study.name}{ending}", "out") for ending in (".csv", "-cells.csv", ".png", SUFFIX)
     )
+    before = read_study(record) if record.exists() else None
     results, done = run_cells(cells, folder, jobs=jobs, download=asked.download, progress=progress)
     found = [(cell.tags, results[cell.key]) for cell in cells]
     lines = summarise(found, study.rows, study.values)
     files = (table, cells_table, picture)
-    there = record.exists() and all(path.exists() for path in files)
-    if done or not there or _read(record)["cells"] != _listed(cells):
+    there = before is not None and all(path.exists() for path in files)
+    if done or not there or before is None or before["cells"] != _listed(cells):
         write_table(lines, table)
         write_cells(found, cells_table)
         figure = study.draw(lines)
@@ -67,17 +69,7 @@ def _listed(cells: Sequence[Cell]) -> list[Plain]:
 
 def read_records(folder: Path) -> list[Plain]:
     """What the finished studies of a folder wrote of themselves, by name. Raises InputError where there is none."""
-    found = [_read(path) for path in sorted(folder.glob(f"*{SUFFIX}"))]
+    found = [read_study(path) for path in sorted(folder.glob(f"*{SUFFIX}"))]
     if not found:
         raise InputError(f"run: {folder} holds no finished study of `oamip experiment`")
-    return found
-
-
-def _read(path: Path) -> Plain:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        found = None
-    if not isinstance(found, dict) or not {"study", "asked", "environment", "cells"} <= set(found):
-        raise InputError(f"run: {path} is not the record of a study")
     return found

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from oamip_benchmarks.experiments.cells import Cell, Plain
+from oamip_benchmarks.experiments.stored import checked_cell
 from oamip_benchmarks.experiments.works import run_cell
 from oamip_benchmarks.experiments.workshop import Workshop
 from oamip_model.errors import InputError
@@ -30,6 +31,9 @@ def run_cells(
     make_folder(folder)
     with alone(folder, "out"):
         store = RunStore(folder / CELLS)
+        for cell in cells:
+            if store.get(cell.key) is not None:
+                _record(store, cell.key)
         todo = {cell.key: cell for cell in cells if store.get(cell.key) is None}
         total = len({cell.key for cell in cells})
         done = total - len(todo)
@@ -44,7 +48,7 @@ def run_cells(
                 store.put(key, {"work": cell.work, "options": cell.options, "result": result})
                 done += 1
                 tell(cell.label)
-        return {cell.key: _result(store, cell) for cell in cells}, len(todo)
+        return {cell.key: _record(store, cell.key)["result"] for cell in cells}, len(todo)
 
 
 def make_folder(folder: Path) -> None:
@@ -60,14 +64,14 @@ def stored_cells(folder: Path) -> dict[str, Plain]:
     path = folder / CELLS
     if not path.exists():
         raise InputError(f"run: {folder} is no folder of `oamip experiment`, it has no {CELLS}")
-    return dict(RunStore(path).records)
+    store = RunStore(path)
+    return {key: _record(store, key) for key in store.records}
 
 
-def _result(store: RunStore, cell: Cell) -> Plain:
-    record = store.get(cell.key)
+def _record(store: RunStore, key: str) -> Plain:
+    record = store.get(key)
     assert record is not None
-    result: Plain = record["result"]
-    return result
+    return checked_cell(record, f"run: the cell {key} of {store.path} is not one of a study: it")
 
 
 def _run(shared: tuple[Path, bool], cell: Cell, tell: Callable[[str], None] | None) -> Plain:

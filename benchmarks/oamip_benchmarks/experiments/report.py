@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +50,14 @@ def make_report(folder: Path) -> tuple[Page, int]:
         page.text(f"{unfinished} finished cells belong to studies that are not finished, and are not shown.", "alert")
     shop = Workshop(folder)
     for record in records:
-        _study(page, shop, record, _cells(record, stored, folder))
+        cells = _cells(record, stored, folder)
+        try:
+            _study(page, shop, record, cells)
+        except InputError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            told = f"the cells of the study {record['study']} do not fit together ({type(error).__name__}: {error})"
+            raise InputError(f"run: {folder} is damaged, {told}") from None
     return page, len(records)
 
 
@@ -64,7 +71,7 @@ def _cells(record: Plain, stored: dict[str, Plain], folder: Path) -> list[Done]:
 
 
 def _study(page: Page, shop: Workshop, record: Plain, cells: Sequence[Done]) -> None:
-    study, asked = STUDIES[record["study"]], record["asked"]
+    study, asked = STUDIES[record["study"]], asdict(record["asked"])
     lines = summarise([(cell.tags, cell.result) for cell in cells], study.rows, study.values)
     page.section(study.name)
     page.text(study.about)
@@ -181,7 +188,7 @@ def _confusions(page: Page, cells: Sequence[Done]) -> None:
 
 
 def _facts(record: Plain, cells: Sequence[Done]) -> list[tuple[str, str]]:
-    asked, where = record["asked"], record["environment"]
+    asked, where = asdict(record["asked"]), record["environment"]
     recipe = cells[0].options["setting"]["recipe"]
     facts = [("data", f"{asked['data']}, {cells[0].result['test_images']} test images")]
     facts += [("training", ", ".join(f"{name} {value}" for name, value in recipe.items()))]
@@ -192,4 +199,8 @@ def _facts(record: Plain, cells: Sequence[Done]) -> list[tuple[str, str]]:
 
 
 def _told(value: object) -> str:
-    return ", ".join("all" if part is None else str(part) for part in value) if isinstance(value, list) else str(value)
+    return (
+        ", ".join("all" if part is None else str(part) for part in value)
+        if isinstance(value, list | tuple)
+        else str(value)
+    )

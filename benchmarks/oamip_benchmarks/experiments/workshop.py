@@ -19,8 +19,10 @@ import oamip_model as om
 from oamip_benchmarks.experiments.cells import Plain
 from oamip_benchmarks.experiments.scorers import make_scores
 from oamip_benchmarks.experiments.sources import load, training_images
+from oamip_benchmarks.experiments.stored import fill, read_network, read_seconds
 from oamip_model.errors import InputError
-from oamip_model.files import replacing
+from oamip_model.files import lock_file, replacing
+from oamip_model.records import Count, checked
 from oamip_model.scoring.store import key_of
 
 if TYPE_CHECKING:
@@ -68,17 +70,28 @@ class Workshop:
         module, initial = self.initial(setting), self.initial(setting)
         train, _ = self.data(setting)
         with self._making("networks", key_of(**setting), ".pt") as path:
-            if not path.exists():
+            found = self._stored(path, module)
+            if found is None:
                 started = time.perf_counter()
                 self.train(module, train, setting)
-                record = {"state": module.state_dict(), "seconds": time.perf_counter() - started, "setting": setting}
+                found = time.perf_counter() - started
                 buffer = io.BytesIO()  # torch's own writer aborts the process where a disk is full
-                torch.save(record, buffer)
+                torch.save({"state": module.state_dict(), "seconds": found, "setting": setting}, buffer)
                 with replacing(path) as temporary:
                     temporary.write_bytes(buffer.getbuffer())
-            stored = torch.load(path, weights_only=True)
-        module.load_state_dict(stored["state"])
-        return Trained(module, om.read_network(module, train.images.shape[1:]), initial, stored["seconds"])
+        return Trained(module, om.read_network(module, train.images.shape[1:]), initial, found)
+
+    def _stored(self, path: Path, module: nn.Module) -> float | None:
+        """Fill a module with the weights in a file; the seconds of their training, None where it is to be made anew."""
+        if not path.exists():
+            return None
+        try:
+            state, seconds = read_network(path)
+            fill(module, state, f"run: {path}")
+        except InputError as error:
+            self.tell(f"{error}; it is trained again")
+            return None
+        return seconds
 
     def train(self, module: nn.Module, train: Dataset, setting: Plain) -> None:
         """Train a module in place by the setting's recipe; "greedy" in it: each layer with a classifier of its own."""
@@ -102,19 +115,24 @@ class Workshop:
             return om.critical_scores(scores), seconds
         train, _ = self.data(setting)
         with self._making("scores", _scores_key(setting, rule, of), ".json") as path:
-            if not path.exists():
-                if of == "trained":
-                    network = self.trained(setting).network
-                else:
-                    network = om.read_network(self.initial(setting), train.images.shape[1:])
-                started = time.perf_counter()
-                scores = make_scores(rule, network, train, setting["seed"], self.tell)
-                taken = time.perf_counter() - started
-                # Before the scores: where they are, their time is too.
-                with replacing(path.with_suffix(".seconds")) as temporary:
-                    temporary.write_text(json.dumps(taken))
-                scores.save(path)
-            return om.load_scores(path), float(json.loads(path.with_suffix(".seconds").read_text()))
+            beside = path.with_suffix(".seconds")
+            if path.exists():
+                try:
+                    return om.load_scores(path), read_seconds(beside)
+                except InputError as error:
+                    self.tell(f"{error}; the scores are found again")
+            if of == "trained":
+                network = self.trained(setting).network
+            else:
+                network = om.read_network(self.initial(setting), train.images.shape[1:])
+            started = time.perf_counter()
+            scores = make_scores(rule, network, train, setting["seed"], self.tell)
+            taken = time.perf_counter() - started
+            # Before the scores: where they are, their time is too.
+            with replacing(beside) as temporary:
+                temporary.write_text(json.dumps(taken))
+            scores.save(path)
+            return om.load_scores(path), taken
 
     def found(self, setting: Plain, rule: Plain) -> tuple[nn.Module, Network, Scores]:
         """The trained network and its scores by a rule, from the folder alone, without the data.
@@ -125,18 +143,25 @@ class Workshop:
         path = self.folder / "networks" / f"{key_of(**setting)}.pt"
         if not path.exists():
             raise InputError(f"run: {path} is missing")
-        state = torch.load(path, weights_only=True)["state"]
-        shape = [int(size) for size in scores.options["input_shape"]]
-        module = om.make_network(setting["network"], shape, len(list(state.values())[-1]), setting["seed"])
-        module.load_state_dict(state)
+        state, _ = read_network(path)
+        where = f"run: {path}"
+        shape = checked(list[Count], scores.options.get("input_shape"), f"run: the scores of {path}: input_shape")
+        last = list(state.values())[-1] if state else torch.zeros(())
+        if last.ndim != 1:
+            raise InputError(f"{where} does not end with the biases of a network")
+        module = om.make_network(setting["network"], shape, len(last), setting["seed"])
+        fill(module, state, where)
         return module, om.read_network(module, shape), scores
 
     @contextmanager
     def _making(self, kind: str, key: str, suffix: str) -> Iterator[Path]:
         """The path of a file, for this process alone as long as the block lasts."""
         folder = self.folder / kind
-        folder.mkdir(exist_ok=True)
-        with (folder / f".{key}.lock").open("w") as lock:
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise InputError(f"out: the folder {folder} cannot be made ({error.strerror})") from None
+        with lock_file(folder / f".{key}.lock", "out") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield folder / f"{key}{suffix}"
 
