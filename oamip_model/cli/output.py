@@ -83,6 +83,8 @@ def progress_bar(unit: str) -> Iterator[Progress | None]:
 
 _SILENCES = (4.0, 12.0, 15.0, 30.0, 60.0)
 """Seconds without a line, and without a bar, after which a line says what is being done; the last again and again."""
+_BEFORE = 10.0
+"""The same before anything is known to be done: what is wrong with the input comes first, and in one line."""
 
 
 class _Watch:
@@ -90,16 +92,18 @@ class _Watch:
 
     def __init__(self) -> None:
         self.began = self.last = time.monotonic()
-        self.doing, self.bars, self.lines = "reading", 0, 0
+        self.doing, self.bars, self.lines, self.begun = "reading", 0, 0, False
         self.ended = threading.Event()
 
     def tell(self, doing: str) -> None:
+        if not self.begun:
+            self.begun, self.last = True, time.monotonic()
         self.doing = doing
 
     def run(self) -> None:
         """Write a line after each silence, whatever the main thread is in."""
         while not self.ended.wait(0.2):
-            silence = _SILENCES[min(self.lines, len(_SILENCES) - 1)]
+            silence = _SILENCES[min(self.lines, len(_SILENCES) - 1)] if self.begun else _BEFORE
             if not self.bars and time.monotonic() - self.last >= silence:
                 self.lines += 1
                 note(f"oamip: [{time.monotonic() - self.began:.0f} s] {self.doing}")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from oamip_model.network.layer import IMAGE, Layer
 from oamip_model.network.ops import ChannelwiseMap
-from oamip_model.network.types import IMAGE, Layer
 
 
 def why_unscored(layers: tuple[Layer, ...]) -> str:
@@ -17,7 +17,7 @@ def why_unscored(layers: tuple[Layer, ...]) -> str:
     --------
     >>> import numpy as np
     >>> from oamip_model.network.ops import Dense
-    >>> from oamip_model.network.types import Term
+    >>> from oamip_model.network.layer import Term
     >>> term = Term(Dense(np.eye(2)), IMAGE, (2,), "fc")
     >>> why_unscored((Layer("fc", (term,), np.zeros(2), (2,)),))
     '; here no ReLU is before the output'
