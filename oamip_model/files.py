@@ -87,7 +87,7 @@ def only_writer(path: Path, option: str) -> Iterator[None]:
 
 @contextmanager
 def lock_file(path: Path, option: str) -> Iterator[int]:
-    """The descriptor of an empty file that is there to be locked, made where it is missing.
+    """The descriptor of an empty file that is locked, made where it is missing.
 
     Raises InputError for a link, which could lead anywhere, and for anything else that is no file.
     """

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import oamip_model as om
+
 ROOT = Path(__file__).parents[1]
 MATHEMATICS = ROOT / "docs" / "explanation" / "mathematics.md"
 FOLDERS = ("oamip_model", "backends", "benchmarks", "tests", "examples", "docs")
@@ -98,3 +100,12 @@ def test_pages_of_docs_that_code_names_exist():
     for path in sources():
         for name in re.findall(r"\bdocs/[\w/-]+\.(?:md|png)", path.read_text()):
             assert (ROOT / name).exists(), f"{path.relative_to(ROOT)} names {name}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_public_names_that_pages_use_are_there(page):
+    text = page.read_text()
+    if page.name == "CHANGELOG.md":  # the last column of its tables says what is there now
+        text = "\n".join(line.split(" | ")[-1] for line in text.splitlines())
+    for name in re.findall(r"\bom\.([A-Za-z_]\w*)", text):
+        assert hasattr(om, name), f"{page.relative_to(ROOT)}: om.{name}"

@@ -1,6 +1,6 @@
 """Batch norm or an added constant behind an activation.
 
-They become part of the weights that read it.
+They become part of the weights that read it (mathematics:model-6).
 """
 
 from __future__ import annotations

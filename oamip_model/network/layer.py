@@ -1,4 +1,7 @@
-"""The parts of a trained network as plain data: terms of affine maps, layers, and groups of scored units."""
+"""The parts of a trained network as plain data.
+
+They are terms of affine maps, layers, and groups of scored units.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,9 @@ IMAGE = -1
 
 @dataclass(frozen=True)
 class Term:
-    """One summand of a layer's affine map: ``map`` applied to layer ``source``, reshaped to ``input_shape``.
+    """One summand of a layer's affine map.
+
+    It is ``map`` applied to layer ``source``, reshaped to ``input_shape``.
 
     ``name`` is the trained module (or ONNX node) that the weights come from, empty for a map without weights.
     """
@@ -60,7 +65,10 @@ class Layer:
 
     @property
     def parameters(self) -> int:
-        """Weights of every term plus the biases that are in use (a bias of zeros counts as none)."""
+        """Weights of every term plus the biases that are in use.
+
+        A bias of zeros counts as none.
+        """
         maps = [term.map for term in self.terms]
         weights = sum(map.weight.size for map in maps if isinstance(map, Dense | Conv2d))
         scales = sum(map.scale.size for map in maps if isinstance(map, ChannelScale))
@@ -84,7 +92,9 @@ class Layer:
 
 @dataclass(frozen=True)
 class ScoreGroup:
-    """Units that share one vector of scores: one layer, or the layers that a residual addition ties together.
+    """Units that share one vector of scores.
+
+    They are of one layer, or of the layers that a residual addition ties together.
 
     size: number of units; layers: indices of the ReLU layers that the scores gate; producers: names of the trained
     modules whose outputs are these units; parameters: (size,) parameters that removing each unit saves (its incoming

@@ -6,14 +6,17 @@ from collections.abc import Collection, Sequence
 
 
 def text_table(heads: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
-    """The rows under their heads, as lines of text in columns; those in ``right`` are aligned there.
+    """The rows under their heads, as lines of text in columns.
 
-    Example:
-        >>> print(text_table(("name", "size"), [("a", "10"), ("b", "5")], right={1}))
-        name  size
-        ----  ----
-        a       10
-        b        5
+    Those in ``right`` are aligned there.
+
+    Examples
+    --------
+    >>> print(text_table(("name", "size"), [("a", "10"), ("b", "5")], right={1}))
+    name  size
+    ----  ----
+    a       10
+    b        5
     """
     widths = [max(len(row[k]) for row in (heads, *rows)) for k in range(len(heads))]
     lines = [_line(heads, widths, right), _line(["-" * width for width in widths], widths, right)]

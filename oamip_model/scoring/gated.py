@@ -72,7 +72,10 @@ class GatedObjective(TorchLayers):
         return found
 
     def before(self, k: int, images: Tensor, outputs: Mapping[int, Tensor]) -> Tensor:
-        """Pre-activation of layer k for every score vector and image, (vectors x images, *pre_shape)."""
+        """Pre-activation of layer k for every score vector and image.
+
+        It has the shape (vectors x images, *pre_shape).
+        """
         if k not in self.fixed:
             return super().before(k, images, outputs)
         return self.fixed[k].repeat(len(images) // self.count, *([1] * (self.fixed[k].ndim - 1)))

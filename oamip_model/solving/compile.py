@@ -209,13 +209,14 @@ def compile_arrays(model: Any) -> Arrays:
     or the objective is not linear, there is not exactly one active objective, or another active component (SOS,
     logical, ...) binds variables.
 
-    Example:
-        >>> import pyomo.environ as pyo
-        >>> m = pyo.ConcreteModel()
-        >>> m.x = pyo.Var([1, 2], bounds=(0, 1))
-        >>> m.c = pyo.Constraint(expr=m.x[1] + 2 * m.x[2] <= 2)
-        >>> m.o = pyo.Objective(expr=m.x[1], sense=pyo.maximize)
-        >>> compile_arrays(m).matrix.toarray().tolist()
-        [[1.0, 2.0]]
+    Examples
+    --------
+    >>> import pyomo.environ as pyo
+    >>> m = pyo.ConcreteModel()
+    >>> m.x = pyo.Var([1, 2], bounds=(0, 1))
+    >>> m.c = pyo.Constraint(expr=m.x[1] + 2 * m.x[2] <= 2)
+    >>> m.o = pyo.Objective(expr=m.x[1], sense=pyo.maximize)
+    >>> compile_arrays(m).matrix.toarray().tolist()
+    [[1.0, 2.0]]
     """
     return Compiled(model).arrays

@@ -1,6 +1,6 @@
 """A second opinion on what a solver claims of a linear program.
 
-It is asked for where the claim has no proof: that there is no point, or no optimum.
+It is asked for where the claim has no proof: that there is no point, or no optimum (mathematics:cert-6).
 
 Solvers have been seen to call programs infeasible that have points: HiGHS 1.15 does so after the postsolve of a badly
 scaled one. Such a claim is passed on where another method, or another solver, agrees. Nothing here knows a solver.

@@ -36,9 +36,10 @@ def _backend(given: Any) -> Any:
 class Solver(Checked):
     """A solver, and how it is to solve.
 
-    Example:
-        >>> Solver("cbc", time_limit=60)
-        Solver('cbc', time_limit=60.0)
+    Examples
+    --------
+    >>> Solver("cbc", time_limit=60)
+    Solver('cbc', time_limit=60.0)
     """
 
     name: str | Backend = option(

@@ -46,9 +46,10 @@ class Workers:
     threads; engine: "loky", processes of this machine, or "dask"; scheduler: address of a running dask cluster, whose
     workers have this package installed. Raises InputError for values that are wrong or do not go together.
 
-    Example:
-        >>> Workers(jobs=2).several, Workers().several
-        (True, False)
+    Examples
+    --------
+    >>> Workers(jobs=2).several, Workers().several
+    (True, False)
     """
 
     jobs: int | None = None

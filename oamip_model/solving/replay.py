@@ -24,14 +24,15 @@ def gated_logits(
     scores: {group: (units,)}; scale: M of each layer, that of :func:`oamip_model.formulation.gate_scale` if not given.
     For scores of 0 and 1 every gate is the network with the units of score 0 removed.
 
-    Example:
-        >>> import numpy as np, torch, oamip_model as om
-        >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
-        >>> network, x = om.read_network(module), np.ones((1, 2))
-        >>> from oamip_model.formulation.gates import gate_names
-        >>> ones = {"0": np.ones(3)}
-        >>> [bool(np.allclose(gated_logits(network, x, ones, name), network.replay(x))) for name in gate_names()]
-        [True, True, True]
+    Examples
+    --------
+    >>> import numpy as np, torch, oamip_model as om
+    >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    >>> network, x = om.read_network(module), np.ones((1, 2))
+    >>> from oamip_model.formulation.gates import gate_names
+    >>> ones = {"0": np.ones(3)}
+    >>> [bool(np.allclose(gated_logits(network, x, ones, name), network.replay(x))) for name in gate_names()]
+    [True, True, True]
     """
     outputs = gated_activations(network, images, scores, gate, scale)
     return outputs[-1].reshape(len(outputs[-1]), -1)

@@ -50,14 +50,15 @@ def solve_instance(
 
     Raises InputError for an option that is not valid, SolverMissingError where the solver cannot be used.
 
-    Example:
-        >>> import numpy as np, torch, oamip_model as om
-        >>> _ = torch.manual_seed(0)
-        >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
-        >>> instance = om.build_instance(om.read_network(module), np.ones((1, 2)), [0])
-        >>> solution = solve_instance(instance)
-        >>> solution.status.value, solution.gap < 1e-4
-        ('optimal', True)
+    Examples
+    --------
+    >>> import numpy as np, torch, oamip_model as om
+    >>> _ = torch.manual_seed(0)
+    >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    >>> instance = om.build_instance(om.read_network(module), np.ones((1, 2)), [0])
+    >>> solution = solve_instance(instance)
+    >>> solution.status.value, solution.gap < 1e-4
+    ('optimal', True)
     """
     asked, tree = as_solver(solver), as_search(search)
     tolerance, backend = asked.gap(), get_backend(asked.name)

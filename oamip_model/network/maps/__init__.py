@@ -1,4 +1,7 @@
-"""Linear maps between layers, kept as arrays and applied without building their matrices, and max pooling."""
+"""Linear maps between layers as arrays, and max pooling.
+
+They are applied without building their matrices.
+"""
 
 from oamip_model.network.maps.average_pool import AveragePool
 from oamip_model.network.maps.base import Array, ChannelwiseMap, LinearMap, Shape

@@ -34,8 +34,14 @@ class LinearMap(ABC):
 
     @abstractmethod
     def magnitude(self) -> LinearMap:
-        """The same map with absolute weights, for interval arithmetic: radius_out = magnitude(radius_in)."""
+        """The same map with absolute weights, for interval arithmetic.
+
+        With it radius_out = magnitude(radius_in).
+        """
 
 
 class ChannelwiseMap(LinearMap):
-    """A linear map without trained rows: each channel of the output is made from the channel at its place alone."""
+    """A linear map without trained rows.
+
+    Each channel of the output is made from the channel at its place alone.
+    """

@@ -15,7 +15,10 @@ from oamip_model.network.maps.base import Array, ChannelwiseMap, LinearMap, Shap
 
 @dataclass(frozen=True)
 class ChannelScale(ChannelwiseMap):
-    """Multiplies each channel (first axis of the tensor) by a number: batch norm that could not be folded away."""
+    """Multiplies each channel (first axis of the tensor) by a number.
+
+    It is batch norm that could not be folded away.
+    """
 
     scale: Array
 

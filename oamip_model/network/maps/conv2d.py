@@ -22,7 +22,9 @@ _ENTRY_SECONDS = 5e-8
 
 @dataclass(frozen=True)
 class Conv2d(LinearMap):
-    """Two-dimensional convolution as torch defines it; ``weight`` is (out, in / groups, kernel height, kernel width).
+    """Two-dimensional convolution as torch defines it.
+
+    ``weight`` is (out, in / groups, kernel height, kernel width).
 
     ``padding`` is (top, left, bottom, right), of zeros.
     """

@@ -15,7 +15,10 @@ from oamip_model.network.maps.base import Array, LinearMap, Shape
 
 @dataclass(frozen=True)
 class Dense(LinearMap):
-    """A fully connected map; ``weight`` is (out, in) and the input is one flat vector per image."""
+    """A fully connected map of one flat vector per image.
+
+    ``weight`` is (out, in).
+    """
 
     weight: Array
 

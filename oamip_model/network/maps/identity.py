@@ -15,7 +15,10 @@ from oamip_model.network.maps.base import Array, ChannelwiseMap, LinearMap, Shap
 
 @dataclass(frozen=True)
 class Identity(ChannelwiseMap):
-    """Passes its input on: a shortcut of a residual block, or the input of a ReLU or pooling layer."""
+    """Passes its input on.
+
+    It is a shortcut of a residual block, or the input of a ReLU or pooling layer.
+    """
 
     def output_shape(self, shape: Shape) -> Shape:
         return shape

@@ -12,7 +12,9 @@ from oamip_model.network.maps.base import Array, Shape
 
 @dataclass(frozen=True)
 class MaxPool:
-    """Windows of max pooling. ``padding`` is (top, left, bottom, right) and never holds the maximum.
+    """Windows of max pooling.
+
+    ``padding`` is (top, left, bottom, right) and never holds the maximum.
 
     ``output`` is the (height, width) that the reader worked out (floor or ceiling), so nothing here rounds: it says
     where the last window is, whatever the padding at the bottom and the right.
@@ -25,7 +27,10 @@ class MaxPool:
     output: tuple[int, int]
 
     def windows(self, shape: Shape) -> NDArray[np.int64]:
-        """Flat input index of each window entry, (outputs, kernel height x kernel width); -1 outside the image."""
+        """Flat input index of each window entry, -1 outside the image.
+
+        It has the shape (outputs, kernel height x kernel width).
+        """
         channels, height, width = shape
         axes = []
         for axis, length in enumerate((height, width)):
@@ -39,7 +44,10 @@ class MaxPool:
         return np.where(flat >= 0, flat + offset, -1).reshape(-1, flat.shape[1])
 
     def apply(self, x: Array) -> Array:
-        """The maximum over each window, (n, channels, height, width) to (n, channels, *output)."""
+        """The maximum over each window.
+
+        It goes from (n, channels, height, width) to (n, channels, *output).
+        """
         windows = self.windows(x.shape[1:])
         flat = np.concatenate([x.reshape(len(x), -1), np.full((len(x), 1), -np.inf)], axis=1)
         return np.asarray(flat[:, windows].max(axis=2).reshape(len(x), x.shape[1], *self.output))

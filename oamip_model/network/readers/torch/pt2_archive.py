@@ -120,7 +120,10 @@ def _parts(data: bytes, where: str) -> dict[str, bytes]:
 
 
 def archive_entries(data: bytes, where: str) -> dict[str, bytes]:
-    """What is in a zip archive as torch writes it: each name once, not compressed, not encrypted, all within."""
+    """What is in a zip archive as torch writes it.
+
+    Each name is there once, not compressed, not encrypted, and all of it within.
+    """
     found: dict[str, bytes] = {}
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
