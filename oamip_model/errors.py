@@ -31,7 +31,7 @@ class SolverMissingError(OamipError):
 
 
 class LicenceError(SolverMissingError):
-    """The solver is there, and its licence is not, or does not allow this model."""
+    """The solver is there, but its licence is not, or is for smaller models."""
 
 
 class SolverError(OamipError):

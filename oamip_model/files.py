@@ -42,11 +42,13 @@ def append_line(path: Path, line: str) -> None:
 
     Where that fails, the file is left as it was.
     """
-    with path.open("ab") as file:
+    left = line.encode() + b"\n"
+    # Without a buffer, which would be written once more, and fail once more, where the file is closed.
+    with path.open("ab", buffering=0) as file:
         before = file.tell()
         try:
-            file.write(line.encode() + b"\n")
-            file.flush()
+            while left:
+                left = left[file.write(left) :]
             os.fsync(file.fileno())
         except OSError as error:
             os.ftruncate(file.fileno(), before)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import oamip_model as om
+from oamip_model.cli import output
 
 torch.set_num_threads(1)
 # A shell that starts the tests in the background has Ctrl-C ignored, and so would the processes that tests interrupt.
@@ -214,6 +215,13 @@ def reweighted(problem: Problem, seed: int) -> Problem:
     images = pick.normal(size=problem.images.shape)
     labels = pick.integers(0, network.classes, len(images))
     return replace(problem, network=network, images=images, labels=labels)
+
+
+@pytest.fixture(autouse=True)
+def no_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How long a command takes here says nothing, so it writes no lines of what it is doing."""
+    monkeypatch.setattr(output, "_SILENCES", (1e9,))
+    monkeypatch.setattr(output, "_BEFORE", 1e9)
 
 
 @pytest.fixture(params=BUILDERS, scope="session")

@@ -16,7 +16,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from oamip_model.bounds import Bounds
-from oamip_model.clock import tick
+from oamip_model.clock import expect, tick
 from oamip_model.formulation.entries import Entries
 from oamip_model.formulation.gates.base import Gate, Relus
 from oamip_model.formulation.layout import Expressions, Gated, Index, Layout, Pooled
@@ -33,6 +33,8 @@ def arrange(network: Network, images: Array, bounds: Bounds, sound: Bounds, gate
     return _Arrangement(network, images, bounds, sound, gate).run()
 
 
+_ENTRY_SECONDS = 4e-6
+"""Seconds that the rows of one activation take at least."""
 _DENSE = 5e6
 """Multiplications from which a product of matrices with few zeros is quicker as one of dense matrices."""
 
@@ -45,6 +47,7 @@ class _Arrangement(Entries):
     def run(self) -> Layout:
         for k, layer in enumerate(self.network.layers):
             tick(f"building layer {layer.name}")
+            expect(_ENTRY_SECONDS * self.n * layer.size, f"the rows of layer {layer.name}")
             rows = self.affine(layer)
             if layer.activation == "relu":
                 out = self.relu(k, layer, rows)

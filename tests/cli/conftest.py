@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import oamip_model as om
-from oamip_model.cli import output, run
+from oamip_model.cli import run
 
 torch.set_num_threads(1)
 SHAPE, CLASSES = (1, 3, 3), 3
@@ -60,12 +60,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     images = om.choose_images(om.load_dataset(found.data), n=6)
     om.score(found.net, images, method=om.Joint(om.Formulation(scores="binary", sparsity="mean"))).save(found.scores)
     return found
-
-
-@pytest.fixture(autouse=True)
-def no_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
-    """How long a command takes here says nothing, so it writes no lines of what it is doing."""
-    monkeypatch.setattr(output, "_SILENCES", (1e9,))
 
 
 @pytest.fixture

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from oamip_benchmarks.experiments.cells import PUBLISHED_WEIGHT, Cell, published_rule
 from oamip_benchmarks.experiments.pruning import prune_cell, reference_cell
 from oamip_benchmarks.experiments.study import Asked, Study, data_of, settings
+from oamip_model.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,7 +27,11 @@ def plan(asked: Asked) -> list[Cell]:
 
 def _of_network(asked: Asked, network: str) -> list[Cell]:
     known = [setting.plain() for setting in settings(asked, network)]
-    classes = data_of(asked, asked.data)[0].classes
+    train = data_of(asked, asked.data)[0]
+    classes = train.classes
+    rarest = int(np.bincount(train.labels, minlength=classes).min())
+    if asked.per_class > rarest:
+        raise InputError(f"per_class: got {asked.per_class}, a class of {train.source} has {rarest} images")
     every = asked.per_class * classes
     rules = {
         ("joint", None): published_rule(images=classes),

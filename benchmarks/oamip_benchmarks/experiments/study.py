@@ -81,7 +81,11 @@ def settings(asked: Asked, network: str, data: str | None = None) -> list[Settin
 
     source = data or asked.data
     train, test = data_of(asked, source)
-    om.make_network(network, [int(size) for size in test.images.shape[1:]], test.classes)
+    try:
+        om.make_network(network, [int(size) for size in test.images.shape[1:]], test.classes)
+    except InputError as error:
+        # There is no option for the shape: it is that of the data.
+        raise InputError(str(error).replace("input_shape:", "network:", 1)) from None
     images = asked.training_images
     if images is not None and images > train.count:
         raise InputError(f"training_images: got {images}, there are {train.count} of {train.source}")
