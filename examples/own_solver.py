@@ -157,7 +157,7 @@ def main() -> None:
     network = om.read_network(module, (4,))
     images, labels = np.random.default_rng(0).random((8, 4)), np.arange(8) % 3
     for name in ("highs", "scipy"):
-        instance = om.build_instance(network, images, labels, scores="binary", sparsity="mean")
+        instance = om.build_instance(network, images, labels, om.Formulation(scores="binary", sparsity="mean"))
         solution = om.solve_instance(instance, solver=name)
         print(f"{name}: {solution.status.value}, objective {solution.objective:.6f}, bound {solution.bound:.6f}")
 

@@ -6,13 +6,12 @@ Pyomo's own runner waits for a program without an end, and kills the program alo
 from __future__ import annotations
 
 import re
-import tempfile
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from oamip_backends.common import Outcome, cut_short
 from oamip_backends.process import Ended, run_to_end
+from oamip_model.scratch import scratch_folder
 from oamip_model.solving.protocol import Status
 
 _GRACE = 2.0, 0.1
@@ -56,11 +55,11 @@ def bounded(solver: Any, time_limit: float | None) -> Runs:
 
     def execute(command: Any) -> list[Any]:
         limit = None if time_limit is None else time_limit + max(_GRACE[0], _GRACE[1] * time_limit)
-        with tempfile.TemporaryDirectory(prefix="oamip-pyomo-") as name:
-            told = Path(name) / "input.txt"
+        with scratch_folder("pyomo") as folder:
+            told = folder / "input.txt"
             told.write_text(command.get("script") or "")
             ended = run_to_end(
-                [str(part) for part in command.cmd], Path(name) / "log.txt", limit, told=told,
+                [str(part) for part in command.cmd], folder / "log.txt", limit, told=told,
                 environment=command.get("env"), folder=command.get("cwd"),
             )  # fmt: skip
         runs.ended.append(ended)

@@ -22,6 +22,7 @@ from oamip_model.solving.protocol import (
     Options,
     Session,
     Solution,
+    SolverError,
     SolverMissingError,
     TreeSession,
     check_options,
@@ -192,8 +193,10 @@ def _others(
         left = None if limit is None else limit - (time.monotonic() - began)
         if left is not None and left <= 0:
             return
-        asked = Options(left, feasibility=options.feasibility, interior_point=interior)
-        with suppress(SolverMissingError):  # such as a program beyond the size of a licence
+        # As many threads as before: HiGHS has one count of them for all solves of a process.
+        threads = options.threads if Capability.THREADS in other.capabilities else 1
+        asked = Options(left, threads=threads, feasibility=options.feasibility, interior_point=interior)
+        with suppress(SolverMissingError, SolverError):  # such as a program beyond the size of a licence
             yield replace(_alone(other, program, asked).solve(), solver=_called(other, interior))
 
 

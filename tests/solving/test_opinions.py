@@ -12,6 +12,7 @@ from oamip_backends.highs import Highs
 from torch import nn
 
 import oamip_model as om
+from oamip_model.errors import LicenceError, SolverError
 from oamip_model.solving import registry
 from oamip_model.solving.opinions import TROUBLE, settled
 from oamip_model.solving.protocol import Arrays, Capability, Options, Solution, Status
@@ -124,6 +125,40 @@ def test_nobody_is_asked_once_the_time_is_over(monkeypatch):
     monkeypatch.setattr(registry, "_SECOND", ("highs",))
     found = solve_once(Liar(claim(seconds=3.0)), PROGRAM, Options(time_limit=2.0))
     assert (found.status, found.seconds) == (Status.NO_SOLUTION, 3.0)
+
+
+def test_others_that_fail_or_lack_a_licence_are_passed_over(monkeypatch):
+    def failing(error):
+        def solve(self, arrays, options, start=None):
+            raise error
+
+        return solve
+
+    from oamip_backends.cbc import Cbc
+    from oamip_backends.scip import Scip
+
+    monkeypatch.setattr(registry, "_SECOND", ("scip", "cbc", "highs"))
+    monkeypatch.setattr(Scip, "solve", failing(LicenceError("scip: no licence")))
+    monkeypatch.setattr(Cbc, "solve", failing(SolverError("cbc: failed")))
+    found = solve_once(Liar(claim()), PROGRAM, Options())
+    assert (found.status, found.solver) == (Status.OPTIMAL, "highs")
+
+
+@pytest.mark.parametrize("threads", [1, 2, None])
+def test_others_get_the_threads_that_were_asked_for_where_they_take_any(monkeypatch, threads):
+    class Threaded(Liar):
+        capabilities = frozenset({Capability.THREADS})
+
+    asked, solve = [], Highs.solve
+
+    def note(self, arrays, options, start=None):
+        asked.append(options.threads)
+        return solve(self, arrays, options)
+
+    monkeypatch.setattr(Highs, "solve", note)
+    monkeypatch.setattr(registry, "_SECOND", ("highs",))
+    assert solve_once(Threaded(claim()), PROGRAM, Options(threads=threads)).status is Status.OPTIMAL
+    assert asked == [threads]
 
 
 def test_ctrl_c_during_an_opinion_is_passed_on():
