@@ -93,7 +93,9 @@ def unhurried() -> Iterator[None]:
 
 @contextmanager
 def finishing(limit: float | None = None) -> Iterator[None]:
-    """In this block there is a little time beyond the deadlines, and it ends quietly where that does not suffice.
+    """Allow a little time beyond the deadlines in this block.
+
+    The block ends quietly where that does not suffice.
 
     It is for checks of what was found, which is given back without them. limit: seconds of the work that they are of.
 
@@ -129,7 +131,9 @@ def seconds_left() -> float | None:
 
 
 def expect(seconds: float, doing: str) -> None:
-    """Raise TimeIsUp where what takes so many seconds, and cannot be ended, would go far beyond a deadline.
+    """Raise TimeIsUp where what comes next would end far beyond a deadline.
+
+    It takes so many seconds, and cannot be ended.
 
     >>> with within(Deadline(9.0)):
     ...     expect(60.0, "a matrix")

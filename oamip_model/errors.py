@@ -31,7 +31,7 @@ class SolverMissingError(OamipError):
 
 
 class LicenceError(SolverMissingError):
-    """The solver is there, but its licence is not, or it ends below the size of this model."""
+    """The solver is there, but its licence is not, or is for smaller models."""
 
 
 class SolverError(OamipError):

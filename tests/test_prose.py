@@ -11,18 +11,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 DONE = (
-    "bounds",
-    "data",
-    "demo",
-    "formulation",
-    "page",
-    "pruning",
-    "refit",
-    "study",
-    "tightening",
-    "torchnet",
-    "training",
-)
+    "bounds", "cli", "data", "demo", "formulation", "network", "page", "pruning", "refit", "scoring", "study",
+    "tightening", "torchnet", "training",
+)  # fmt: skip
 """Rooms whose first lines all keep to the rules, besides the files at the top; the others follow."""
 MOST = 80
 PRIVATE = re.compile(r"\b(stays?|goes|told|tells|rungs?|harm|what (was|is) found)\b", re.IGNORECASE)
@@ -42,6 +33,10 @@ def documented(tree: ast.Module) -> Iterator[tuple[str, str]]:
             yield name, docstring
         if isinstance(node, ast.Module | ast.ClassDef):
             inside = [n for n in node.body if isinstance(n, ast.FunctionDef | ast.ClassDef) and n.name[0] != "_"]
+            # What a verb's function says is its help, which is wrapped.
+            inside = [
+                n for n in inside if not re.search(r"command|group", " ".join(map(ast.unparse, n.decorator_list)))
+            ]
             queue += [(n.name, n) for n in inside]
 
 

@@ -1,4 +1,7 @@
-"""The command line: ``oamip VERB``, one file per verb, each a thin skin over one public function."""
+"""The command line: ``oamip VERB``, one file for each verb.
+
+Each verb is a thin skin over one public function.
+"""
 
 from __future__ import annotations
 

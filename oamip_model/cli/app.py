@@ -70,7 +70,9 @@ for verb in (solvers, score, bounds, baseline, prune, tightness, demo):
 
 
 def run(arguments: Sequence[str]) -> int:
-    """The exit code of ``oamip ARGUMENTS``. Errors are told in one line on standard error.
+    """The exit code of ``oamip ARGUMENTS``.
+
+    Errors are reported in one line on standard error.
 
     >>> run(["score", "missing.onnx", "--images", "ten"])
     2

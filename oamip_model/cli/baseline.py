@@ -1,4 +1,7 @@
-"""``oamip baseline``: scores of a network's units by a simple rule, without a solver."""
+"""``oamip baseline``: scores of a network's units by a simple rule.
+
+It needs no solver.
+"""
 
 from __future__ import annotations
 

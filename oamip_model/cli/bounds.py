@@ -1,4 +1,7 @@
-"""``oamip bounds``: bounds of pre-activations, what each method decided, and a file of them."""
+"""``oamip bounds``: bounds of pre-activations, a report and a file.
+
+The report says what each method decided.
+"""
 
 from __future__ import annotations
 

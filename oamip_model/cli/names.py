@@ -1,4 +1,7 @@
-"""Options whose value is a name out of a registry, which is read when the option is: help and errors list all names."""
+"""Options whose value is a name out of a registry.
+
+The registry is read when the option is: help and errors list all names.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,10 @@ import click
 
 
 class Named(click.Choice):  # type: ignore[type-arg]  # generic from click 8.2 on
-    """One of the names that a function gives; it is called where a value or the help is asked for, not before."""
+    """One of the names that a function gives.
+
+    It is called where a value or the help is asked for, not before.
+    """
 
     def __init__(self, names: Callable[[], Sequence[str]]) -> None:
         self.names = names

@@ -1,4 +1,7 @@
-"""Kinds of numbers that options take, each with its range, so that a wrong one is refused before any work."""
+"""Kinds of numbers that options take, each with its range.
+
+A wrong one is refused before any work.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,10 @@ class Whole(click.IntRange):
 
 
 class Number(click.FloatRange):
-    """A finite number from ``least`` to ``most``, each of which is left out where it is open."""
+    """A finite number from ``least`` to ``most``.
+
+    A side that is open is left out.
+    """
 
     def __init__(
         self,
@@ -79,7 +85,10 @@ class Count(click.ParamType[int | str]):
     name = "N|all"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
-        """The number, at least 1, or "all"; whether there are so many is checked with the images."""
+        """The number, at least 1, or "all".
+
+        Whether there are so many is checked with the images.
+        """
         if value == "all":
             return "all"
         try:

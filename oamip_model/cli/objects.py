@@ -1,4 +1,7 @@
-"""Options of a verb, made from the fields of options classes, and shown by --help in groups, one for each object."""
+"""Options of a verb, made from the fields of options classes.
+
+They are shown by --help in groups, one for each object.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,9 @@ class GroupedHelp(click.Command):
 def object_options(
     *groups: tuple[str, tuple[type[Any], ...]], without: Iterable[str] = (), types: dict[str, Any] | None = None
 ) -> Callable[[Function], Function]:
-    """Adds an option for each field with a flag of these classes, once each: in the first group that has it.
+    """Add an option for each field with a flag of these classes, once each.
+
+    It is in the first group that has it.
 
     groups: headings, and classes under each; without: keys that the verb makes itself; types: click's types of some
     keys. An option that is not given is None, or an empty tuple where it may be repeated.

@@ -1,4 +1,7 @@
-"""Options that verbs share, and the verb class that names them in error messages as the user typed them."""
+"""Options that verbs share, and the verb class.
+
+The class names options in error messages as the user typed them.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,9 @@ DATA = "fashion-mnist-2000"
 
 
 class Verb(GroupedHelp):
-    """A command whose InputErrors start with the option that was given, where the library names its argument.
+    """A command whose InputErrors start with the option that was given.
+
+    The library names its argument there.
 
     The library says ``weight: got -1.0, ...``, the command line ``--weight: got -1.0, ...``.
     """
@@ -43,7 +48,10 @@ class Verb(GroupedHelp):
 
 
 class Interrupted(click.ClickException):
-    """Ctrl-C, before there was anything to save. Click's own handling would print an empty line."""
+    """Ctrl-C, before there was anything to save.
+
+    Click's own handling would print an empty line.
+    """
 
     exit_code = INTERRUPTED
 
@@ -103,7 +111,9 @@ def data_options(split: str | None) -> Callable[[Function], Function]:
 
 
 def check_out(path: Path, *inputs: str | Path, suffixes: tuple[str, ...], option: str = "--out") -> Path:
-    """The path of --out (or another option), after making sure, before any work, that a file can be created there.
+    """The path of --out or another option, where a file can be created.
+
+    That is made sure before any work.
 
     Until the verb ends no other process may write there. Raises InputError for another suffix than ``suffixes``, a path
     that cannot be written, one of ``inputs``, or one that another process is about to write.

@@ -1,4 +1,7 @@
-"""What verbs print: tables and JSON on standard output, notes and bars on standard error."""
+"""What verbs print.
+
+Tables and JSON are on standard output, notes and bars on standard error.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,10 @@ def print_json(record: dict[str, Any]) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> None:
-    """Print rows in aligned columns; the first ``left`` columns are flush left, the others, numbers, flush right."""
+    """Print rows in aligned columns.
+
+    The first ``left`` columns are flush left; the others hold numbers, and are flush right.
+    """
     lines = [columns, *rows]
     widths = [max(len(line[k]) for line in lines) for k in range(len(columns))]
     for line in lines:
@@ -46,7 +52,10 @@ def note(line: str) -> None:
 
 @contextmanager
 def progress_bar(unit: str) -> Iterator[Progress | None]:
-    """A function that moves a bar on standard error: (done, of how many, a line). None where that is no terminal."""
+    """A function that moves a bar on standard error, None without a terminal.
+
+    It takes (done, of how many, a line).
+    """
     if not sys.stderr.isatty():
         yield None
         return
@@ -105,7 +114,10 @@ _watch: _Watch | None = None
 
 @contextmanager
 def alive() -> Iterator[None]:
-    """Within this block nobody waits long for a line on standard error: it says what is being done."""
+    """Print a line on standard error, within this block, for what takes long.
+
+    The line says what is being done.
+    """
     global _watch
     _watch = watch = _Watch()
     thread = threading.Thread(target=watch.run, daemon=True, name="signs of life")
@@ -121,7 +133,10 @@ def alive() -> Iterator[None]:
 
 @contextmanager
 def signs_of_life(progress: Progress | None) -> Iterator[None]:
-    """Within this block what takes long is told on the bar, where there is one."""
+    """Show on the bar, within this block, what takes long.
+
+    It does so where there is a bar.
+    """
     if progress is None:
         yield
         return

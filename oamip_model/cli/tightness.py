@@ -1,4 +1,7 @@
-"""``oamip tightness``: how tight the programs of networks are, by gate, relaxation and bounds, and what that costs."""
+"""``oamip tightness``: how tight the programs of networks are.
+
+They are compared by gate, relaxation and bounds, with what that costs.
+"""
 
 from __future__ import annotations
 
@@ -129,7 +132,7 @@ def _names(networks: tuple[str, ...]) -> list[str]:
 
 
 def print_rows(found: Tightness) -> None:
-    """Print a table of a study's rows, and under it the objectives that its gaps are to."""
+    """Print a table of a study's rows, and the objectives that its gaps are to."""
     columns = ["network", "gate", "relaxation", "bounds", "off", "on", "open", "binaries", "rows", "non-zeros", "big-M"]
     columns += ["root gap", "after cuts", "bounds s", "build s", "root s"]
     solved = any(row.status is not None for row in found.rows)

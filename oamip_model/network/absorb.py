@@ -1,4 +1,7 @@
-"""Batch norm, or an added constant, behind an activation, as part of the weights that read it."""
+"""Batch norm or an added constant behind an activation.
+
+They become part of the weights that read it.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,10 @@ from oamip_model.network.ops import Array, ChannelScale, Conv2d, Dense, Identity
 
 @dataclass(frozen=True)
 class Shifted:
-    """A scale and a shift of each channel of a tensor; ``channels`` is the first axis of its ``shape``."""
+    """A scale and a shift of each channel of a tensor.
+
+    ``channels`` is the first axis of its ``shape``.
+    """
 
     scale: Array
     shift: Array
@@ -19,14 +25,19 @@ class Shifted:
 
 
 def shifted(map: LinearMap, bias: Array, shape: Shape) -> Shifted | None:
-    """What a map and its bias do to each channel, None where that is more than a scale and a shift."""
+    """What a map and its bias do to each channel, as a scale and a shift.
+
+    It is None where they do more than that.
+    """
     if isinstance(map, Identity):
         return Shifted(np.ones(len(bias)), bias, shape)
     return Shifted(map.scale, bias, shape) if isinstance(map, ChannelScale) else None
 
 
 def absorbed(map: LinearMap, before: Shifted, read: Shape) -> tuple[LinearMap, Array] | None:
-    """The map and the bias that do to a tensor what ``map`` does to it scaled and shifted; ``read``: its shape there.
+    """The map and bias that do to a tensor what a map does to it shifted.
+
+    The tensor is scaled and shifted; ``read``: its shape there.
 
     None where that has no bias for each channel: at the zeros around a padded convolution nothing is shifted.
 

@@ -1,4 +1,6 @@
-"""From operators to layers: batch norm and additions fold into the affine maps beside them, reshapes vanish.
+"""From operators to layers.
+
+Batch norm and additions fold into the affine maps beside them, and reshapes vanish.
 
 A border of zeros becomes padding of the convolution, or of the max pooling of numbers from 0 on, that reads it.
 """
@@ -70,14 +72,15 @@ def fold(graph: Graph) -> tuple[Layer, ...]:
     source is in single precision, so are the layers: a module that is made of them holds the same numbers.
     Raises InputError where the output is the image itself.
 
-    Example:
-        >>> import numpy as np
-        >>> from oamip_model.network.ops import Dense
-        >>> graph = Graph((2,))
-        >>> hidden = graph.relu("act", graph.affine("fc1", IMAGE, Dense(np.eye(2)), owner="fc1"))
-        >>> graph.output = graph.affine("fc2", hidden, Dense(np.ones((1, 2))), owner="fc2")
-        >>> [(layer.name, layer.activation) for layer in fold(graph)]
-        [('fc1', 'relu'), ('fc2', 'none')]
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from oamip_model.network.ops import Dense
+    >>> graph = Graph((2,))
+    >>> hidden = graph.relu("act", graph.affine("fc1", IMAGE, Dense(np.eye(2)), owner="fc1"))
+    >>> graph.output = graph.affine("fc2", hidden, Dense(np.ones((1, 2))), owner="fc2")
+    >>> [(layer.name, layer.activation) for layer in fold(graph)]
+    [('fc1', 'relu'), ('fc2', 'none')]
     """
     return _Folder(graph).run()
 

@@ -1,4 +1,7 @@
-"""The operator graph that both readers emit, one node per operator, and the checks that every operator must pass."""
+"""The operator graph that both readers emit, one node per operator.
+
+It holds the checks that every operator must pass.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,9 @@ ACCEPTED = (
 
 
 def refuse(layer: str, kind: str, reason: str = "is not supported") -> InputError:
-    """The error for a layer that has no place in the model: its name, its type, why, and what is accepted.
+    """The error for a layer that has no place in the model.
+
+    It has its name, its type, why, and what is accepted.
 
     >>> str(refuse("act", "Sigmoid"))[:38]
     'layer act (Sigmoid) is not supported; '
@@ -53,7 +58,10 @@ def room_for(stored: int) -> int:
 
 @dataclass(frozen=True)
 class Affine:
-    """A linear map and a bias, one per channel of the output; ``owner`` names what the weights belong to."""
+    """A linear map and a bias, one per channel of the output.
+
+    ``owner`` names what the weights belong to.
+    """
 
     map: LinearMap
     bias: Array | None = None
@@ -62,7 +70,10 @@ class Affine:
 
 @dataclass(frozen=True)
 class Border:
-    """Padding (top, left, bottom, right) below every number, which only max pooling may read."""
+    """Padding below every number, which only max pooling may read.
+
+    It is (top, left, bottom, right).
+    """
 
     padding: tuple[int, int, int, int]
     value: float
@@ -75,7 +86,10 @@ Operator: TypeAlias = Affine | MaxPool | Border | Literal["add", "relu", "reshap
 
 @dataclass(frozen=True)
 class Node:
-    """One operator: its name for people, its inputs, and the shape of one image's output."""
+    """One operator: its name for people, its inputs, and its output shape.
+
+    The shape is that of one image's output.
+    """
 
     name: str
     operator: Operator
@@ -85,7 +99,10 @@ class Node:
 
 @dataclass
 class Graph:
-    """Operators in order. The methods append one and return its value; they raise InputError for what does not fit."""
+    """Operators in order.
+
+    The methods append one and return its value; they raise InputError for what does not fit.
+    """
 
     input_shape: Shape
     nodes: list[Node] = field(default_factory=list)
@@ -151,7 +168,10 @@ class Graph:
         return self._append(name, Affine(map, bias, owner), (x,), output)
 
     def shift(self, name: str, x: Value, constant: Array) -> Value:
-        """x plus a constant of one number, or of one number per channel (in torch's broadcasting)."""
+        """The tensor plus a constant, one number or one per channel.
+
+        Channels are those of torch's broadcasting.
+        """
         shape = self.shape(x)
         if constant.ndim == len(shape) + 1 and constant.shape[0] != 1:
             raise refuse(
@@ -172,7 +192,10 @@ class Graph:
         return self.affine(name, x, Identity(), np.broadcast_to(values.reshape(-1), shape[:1]).copy())
 
     def mean(self, name: str, x: Value, axes: set[int], keep: bool) -> Value:
-        """The mean over height, width or both; ``axes`` counts the batch as axis 0, ``keep`` leaves a 1 in place."""
+        """The mean over height, width or both.
+
+        ``axes`` counts the batch as axis 0, ``keep`` leaves a 1 in place.
+        """
         shape = self.shape(x)
         # The last axis of (n, channels, width) is what a first mean over height leaves.
         spatial = shape if len(shape) == 3 else (shape[0], 1, shape[-1])
@@ -184,7 +207,10 @@ class Graph:
         return self.reshape(name, value, tuple(left))
 
     def average(self, name: str, kind: str, x: Value, matrix: Array, height: bool) -> Value:
-        """x multiplied by a matrix of averages (windows, length) along its height or its width."""
+        """The tensor times a matrix of averages along its height or its width.
+
+        The matrix has the shape (windows, length).
+        """
         shape = self._space(name, kind, x)
         if matrix.ndim != 2 or matrix.shape[1] != shape[1 if height else 2] or not is_averaging(matrix):
             raise refuse(name, kind, f"multiplies {batched(shape)} by an array that takes no averages over space")
@@ -192,7 +218,10 @@ class Graph:
         return self.affine(name, x, AveragePool(matrix, other) if height else AveragePool(other, matrix))
 
     def pad(self, name: str, kind: str, x: Value, pads: Sequence[tuple[int, int]], value: float = 0.0) -> Value:
-        """x with a border of one value; ``pads`` are those of its axes from the channels on, (before, after) each."""
+        """The tensor with a border of one value.
+
+        ``pads`` are those of its axes from the channels on, (before, after) each.
+        """
         shape = self.shape(x)
         if len(pads) != len(shape) or any(pad != (0, 0) for pad in pads[: len(shape) - 2]):
             raise refuse(name, kind, f"pads other axes than height and width of {batched(shape)}")

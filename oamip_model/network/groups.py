@@ -71,12 +71,13 @@ def assign_groups(layers: tuple[Layer, ...]) -> tuple[tuple[Layer, ...], tuple[S
     without a ReLU of its group in between, or has a constant added behind that ReLU; where pooling mixes units; and
     where its units are only a part of a producer's.
 
-    Example:
-        >>> import oamip_model as om
-        >>> from torch import nn
-        >>> module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 3)).eval()
-        >>> [(group.name, group.size, group.divisor) for group in om.read_network(module, (1, 4, 4)).groups]
-        [('0', 2, 18)]
+    Examples
+    --------
+    >>> import oamip_model as om
+    >>> from torch import nn
+    >>> module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 3)).eval()
+    >>> [(group.name, group.size, group.divisor) for group in om.read_network(module, (1, 4, 4)).groups]
+    [('0', 2, 18)]
     """
     units = _trace(layers)
     fixed = {_FIXED, *units.ties.roots(units.outputs[-1]).tolist()}

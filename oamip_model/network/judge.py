@@ -1,4 +1,7 @@
-"""Whether what was read does what its source does, by forward passes of the source itself."""
+"""Whether what was read does what its source does.
+
+It is judged by forward passes of the source itself.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,9 @@ ROUNDING = 1e-3
 
 @dataclass(frozen=True)
 class Judge:
-    """A program that runs the source: its name for messages, and its forward pass on (n, *input_shape).
+    """A program that runs the source, with its name for messages.
+
+    Its forward pass takes (n, *input_shape).
 
     ``single``: it computes in single precision. ``advice``: what a user can do where it cannot run the source.
     """
@@ -34,7 +39,10 @@ class Judge:
 
 @dataclass(frozen=True)
 class Source:
-    """What a reader gives: the graph, its judges, the best first, and the batch that they take (None: any)."""
+    """What a reader gives: the graph, its judges, and the batch that they take.
+
+    The best judge comes first. The batch is None where any will do.
+    """
 
     graph: Graph
     judges: Sequence[Judge]
@@ -42,7 +50,9 @@ class Source:
 
 
 def check_replay(network: Network, source: Source) -> None:
-    """Replays the network against its source on random images, as the first judge that can say decides.
+    """Replay the network against its source on random images.
+
+    The first judge that can say decides.
 
     Raises CheckError where the logits differ by more than 1e-5, or where no judge can run the source; InputError where
     the source's logits are NaN or infinite.

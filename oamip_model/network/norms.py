@@ -12,7 +12,9 @@ from oamip_model.network.types import Network, ScoreGroup
 
 
 def unit_norms(network: Network) -> dict[str, Array]:
-    """Norm of the incoming times norm of the outgoing weights of every unit, {group: (units,)}, biases left out.
+    """Norm of the incoming times norm of the outgoing weights, {group: (units,)}.
+
+    Biases are left out.
 
     Both are L2 norms, over all modules that produce the unit and all that read it. Weights are those of the network
     with batch norm folded in. Pooling, flattening and channel scales between a unit and its readers are followed.

@@ -1,4 +1,7 @@
-"""One node of an ONNX model as its operator's function sees it: attributes, activations and constants."""
+"""One node of an ONNX model as its operator's function sees it.
+
+It has attributes, activations and constants.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,10 @@ from oamip_model.network.ops import Array
 
 @dataclass(frozen=True)
 class Constant:
-    """A tensor that does not depend on the image, and the initializer that it comes from ("" for none)."""
+    """A tensor that does not depend on the image, and its initializer.
+
+    The initializer is "" where it comes from none.
+    """
 
     array: NDArray[Any]
     origin: str = ""
@@ -24,7 +30,9 @@ class Constant:
 
 @dataclass(frozen=True)
 class Call:
-    """One node: its layer's name, operator, attributes, and inputs (None: left out), for batches of ``batch`` images.
+    """One node: its layer's name, operator, attributes, and inputs.
+
+    An input that is left out is None. Batches have ``batch`` images.
 
     ``opset`` is the version of ONNX's operators that it is written in; ``owner`` names the module of an initializer.
     """
@@ -64,7 +72,10 @@ class Call:
         return np.asarray(self.constant(index).array, dtype=np.float64)
 
     def integers(self, index: int, attribute: str) -> list[int] | None:
-        """Whole numbers that older versions of an operator keep in an attribute, and newer ones in an input."""
+        """Whole numbers that are an attribute or an input.
+
+        Older versions of an operator keep them in an attribute, and newer ones in an input.
+        """
         if attribute in self.attributes:
             return [int(n) for n in self.attributes[attribute]]
         values = self.array(index)

@@ -1,4 +1,7 @@
-"""ONNX files as messages: nothing outside their folder is read, and no tensor is larger than what is stored of it."""
+"""ONNX files as messages, with limits on what they refer to.
+
+Nothing outside their folder is read, and no tensor is larger than what is stored of it.
+"""
 
 from __future__ import annotations
 

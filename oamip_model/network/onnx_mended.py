@@ -1,4 +1,7 @@
-"""Operators of ONNX's reference implementation that are mended here, where it does not do what ONNX says."""
+"""Operators of ONNX's reference implementation that are mended here.
+
+They are mended where it does not do what ONNX says.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,10 @@ from onnx.reference.op_run import OpRun
 
 
 class BatchNormalization(OpRun):  # type: ignore[misc]
-    """Batch norm by stored statistics; before opset 14 the reference implementation takes those of the batch."""
+    """Batch norm by stored statistics.
+
+    Before opset 14 the reference implementation takes those of the batch.
+    """
 
     op_domain = ""
 
@@ -32,7 +38,10 @@ class Dropout(OpRun):  # type: ignore[misc]
 
 
 class Add(OpRun):  # type: ignore[misc]
-    """A sum; before opset 7 an attribute says at which axis of the first tensor those of the second begin."""
+    """A sum, with the attribute of old versions.
+
+    Before opset 7 it says at which axis of the first tensor those of the second begin.
+    """
 
     op_domain = ""
 

@@ -1,4 +1,7 @@
-"""ONNX operators, one function each: from a node of a model to nodes of the operator graph."""
+"""ONNX operators, one function each.
+
+A function makes nodes of the operator graph from a node of a model.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ from oamip_model.network.windows import averaging, is_averaging, window_count
 
 
 def emit(graph: Graph, call: Call) -> Value:
-    """Append the node to the graph. Raises InputError where the operator, or the way it is used, is not accepted."""
+    """Append the node to the graph.
+
+    Raises InputError where the operator, or the way it is used, is not accepted.
+    """
     if call.operator not in _OPERATORS:
         quantised = any(part in call.operator for part in ("Quantize", "QLinear", "Integer"))
         raise call.error("is quantised" if quantised else "is not supported")

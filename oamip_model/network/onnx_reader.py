@@ -1,4 +1,7 @@
-"""An ONNX model as an operator graph; tensors that depend on weights and shapes alone are worked out on the way."""
+"""An ONNX model as an operator graph.
+
+Tensors that depend on weights and shapes alone are worked out on the way.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,9 @@ from oamip_model.network.types import IMAGE
 
 
 def read_model(model: onnx.ModelProto, image: str, input_shape: Shape, batch: int) -> Graph:
-    """The operator graph of a model, for batches of ``batch`` images that are called ``image``.
+    """The operator graph of a model, for batches of ``batch`` images.
+
+    They are called ``image``.
 
     Raises InputError for an operator that is not accepted, or an output that does not depend on the image.
     """
@@ -27,7 +32,10 @@ def read_model(model: onnx.ModelProto, image: str, input_shape: Shape, batch: in
 
 
 def drop_unneeded(model: onnx.ModelProto) -> None:
-    """Take the nodes out of a model that its result does not depend on, so that nobody runs them."""
+    """Take the nodes out of a model that its result does not depend on.
+
+    So nobody runs them.
+    """
     needed = _needed(model.graph, model.graph.output[0].name)
     kept = [node for node in model.graph.node if needed & set(node.output)]
     if len(kept) < len(model.graph.node):
@@ -109,7 +117,9 @@ class _Reader:
 
 
 def layer_name(node: onnx.NodeProto) -> str:
-    """The torch module that a node was exported from, as far as its name tells, else the node's or its output's name.
+    """The torch module that a node was exported from, or a name in its place.
+
+    The module is known as far as the node's name shows it; else the name is the node's or its output's.
 
     >>> layer_name(onnx.helper.make_node("Conv", ["x"], ["y"], name="/features/features.0/Conv"))
     'features.0'

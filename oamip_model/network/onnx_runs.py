@@ -1,4 +1,7 @@
-"""Forward passes of ONNX models by other programs: onnxruntime, and the reference implementation of ONNX, mended."""
+"""Forward passes of ONNX models by other programs.
+
+They are onnxruntime, and the reference implementation of ONNX, mended.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,10 @@ FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProt
 
 
 def judges_of(model: onnx.ModelProto, image: str) -> list[Judge]:
-    """onnxruntime in single precision, where it is installed, and the mended reference in double precision."""
+    """Judges of a model: onnxruntime where it is installed, and the reference.
+
+    The first is in single precision, the mended reference in double precision.
+    """
 
     @functools.cache
     def double() -> onnx.ModelProto:
@@ -56,7 +62,10 @@ def _session(model: onnx.ModelProto) -> Any:
 
 
 def run_reference(model: onnx.ModelProto, inputs: dict[str, NDArray[Any]]) -> list[Any]:
-    """Outputs of the model by the reference implementation of ONNX, mended where it does not do what ONNX says."""
+    """Outputs of the model by the reference implementation of ONNX, mended.
+
+    It is mended where it does not do what ONNX says.
+    """
     return list(ReferenceEvaluator(model, new_ops=list(MENDED)).run(None, inputs))
 
 

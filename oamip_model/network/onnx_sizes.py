@@ -1,4 +1,7 @@
-"""How large the tensors are that an ONNX model works out of weights and shapes, before they are worked out."""
+"""How large the tensors are that an ONNX model works out.
+
+They follow from weights and shapes, and are known before they are worked out.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,16 @@ _FEW = 4096
 
 
 def largest_output(model: onnx.ModelProto, inputs: dict[str, NDArray[np.generic]]) -> int | None:
-    """The number of elements of a one-node model's largest output, None where its shape cannot be told beforehand.
+    """The number of elements of a one-node model's largest output.
 
-    Example:
-        >>> node = onnx.helper.make_node("Expand", ["x", "shape"], ["y"])
-        >>> values = {"x": np.ones(1), "shape": np.array([10**6, 10**6])}
-        >>> largest_output(one_node(node, {"": 13}, values), values)
-        1000000000000
+    It is None where its shape is not known beforehand.
+
+    Examples
+    --------
+    >>> node = onnx.helper.make_node("Expand", ["x", "shape"], ["y"])
+    >>> values = {"x": np.ones(1), "shape": np.array([10**6, 10**6])}
+    >>> largest_output(one_node(node, {"": 13}, values), values)
+    1000000000000
     """
     told = onnx.ModelProto()
     told.CopyFrom(model)
@@ -40,7 +46,10 @@ def largest_output(model: onnx.ModelProto, inputs: dict[str, NDArray[np.generic]
 
 
 def one_node(node: onnx.NodeProto, opsets: dict[str, int], inputs: dict[str, NDArray[np.generic]]) -> onnx.ModelProto:
-    """A model of a single node, whose inputs have the types and shapes of these arrays."""
+    """A model of a single node, for inputs like these arrays.
+
+    The inputs have their types and shapes.
+    """
     graph = onnx.helper.make_graph(
         [node],
         "node",

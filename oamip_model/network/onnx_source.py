@@ -1,4 +1,7 @@
-"""ONNX files: from the file to its operator graph and to programs that run it, to check what was read."""
+"""ONNX files: from the file to its operator graph and its judges.
+
+Judges are programs that run it, to check what was read.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Linear maps between layers, kept as arrays and applied without building their matrices.
+"""Linear maps between layers, kept as arrays.
+
+They are applied without building their matrices.
 
 Tensors are numpy arrays of shape (n, *shape), n images at once. Flattening is row-major, as in torch, so reshaping
 a tensor never changes its flat vector.
@@ -45,16 +47,22 @@ class LinearMap(ABC):
 
     @abstractmethod
     def magnitude(self) -> LinearMap:
-        """The same map with absolute weights, for interval arithmetic: radius_out = magnitude(radius_in)."""
+        """The same map with absolute weights, for interval arithmetic.
+
+        With it radius_out = magnitude(radius_in).
+        """
 
 
 class ChannelwiseMap(LinearMap):
-    """A linear map without trained rows: each channel of the output is made from the channel at its place alone."""
+    """A linear map without trained rows, channel by channel.
+
+    Each channel of the output is made from the channel at its place alone.
+    """
 
 
 @dataclass(frozen=True)
 class Identity(ChannelwiseMap):
-    """Passes its input on: a shortcut of a residual block, or the input of a ReLU or pooling layer."""
+    """A map that passes its input on: a shortcut, or what a pooling layer reads."""
 
     def output_shape(self, shape: Shape) -> Shape:
         return shape
@@ -71,7 +79,10 @@ class Identity(ChannelwiseMap):
 
 @dataclass(frozen=True)
 class Dense(LinearMap):
-    """A fully connected map; ``weight`` is (out, in) and the input is one flat vector per image."""
+    """A fully connected map on one flat vector per image.
+
+    ``weight`` is (out, in).
+    """
 
     weight: Array
 
@@ -96,7 +107,10 @@ class Dense(LinearMap):
 
 @dataclass(frozen=True)
 class ChannelScale(ChannelwiseMap):
-    """Multiplies each channel (first axis of the tensor) by a number: batch norm that could not be folded away."""
+    """A number for each channel (first axis), by which it is multiplied.
+
+    It is batch norm that could not be folded away.
+    """
 
     scale: Array
 
@@ -117,7 +131,9 @@ class ChannelScale(ChannelwiseMap):
 
 @dataclass(frozen=True)
 class Conv2d(LinearMap):
-    """Two-dimensional convolution as torch defines it; ``weight`` is (out, in / groups, kernel height, kernel width).
+    """Two-dimensional convolution as torch defines it.
+
+    ``weight`` is (out, in / groups, kernel height, kernel width).
 
     ``padding`` is (top, left, bottom, right), of zeros.
     """
@@ -243,7 +259,9 @@ class ZeroPad(ChannelwiseMap):
 
 @dataclass(frozen=True)
 class MaxPool:
-    """Windows of max pooling. ``padding`` is (top, left, bottom, right) and never holds the maximum.
+    """Windows of max pooling.
+
+    ``padding`` is (top, left, bottom, right) and never holds the maximum.
 
     ``output`` is the (height, width) that the reader worked out (floor or ceiling), so nothing here rounds: it says
     where the last window is, whatever the padding at the bottom and the right.
@@ -256,7 +274,10 @@ class MaxPool:
     output: tuple[int, int]
 
     def windows(self, shape: Shape) -> NDArray[np.int64]:
-        """Flat input index of each window entry, (outputs, kernel height x kernel width); -1 outside the image."""
+        """Flat input index of each window entry; -1 outside the image.
+
+        It has the shape (outputs, kernel height x kernel width).
+        """
         channels, height, width = shape
         axes = []
         for axis, length in enumerate((height, width)):
@@ -270,7 +291,10 @@ class MaxPool:
         return np.where(flat >= 0, flat + offset, -1).reshape(-1, flat.shape[1])
 
     def apply(self, x: Array) -> Array:
-        """The maximum over each window, (n, channels, height, width) to (n, channels, *output)."""
+        """The maximum over each window.
+
+        It goes from (n, channels, height, width) to (n, channels, *output).
+        """
         windows = self.windows(x.shape[1:])
         flat = np.concatenate([x.reshape(len(x), -1), np.full((len(x), 1), -np.inf)], axis=1)
         return np.asarray(flat[:, windows].max(axis=2).reshape(len(x), x.shape[1], *self.output))

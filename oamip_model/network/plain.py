@@ -1,4 +1,7 @@
-"""Modules as they compute: wrappers and reparametrisations taken off, so that layers and weights are plain ones."""
+"""Modules as they compute, with layers and weights that are plain ones.
+
+Wrappers and reparametrisations are taken off.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,14 @@ _OLD_NORMS = (WeightNorm, SpectralNorm)
 
 
 def unwrapped(module: nn.Module) -> nn.Module:
-    """The module within DataParallel, DistributedDataParallel, AveragedModel and what torch.compile puts around it.
+    """The module within its wrappers.
 
-    Example:
-        >>> type(unwrapped(nn.DataParallel(nn.Linear(2, 1)))).__name__
-        'Linear'
+    They are DataParallel, DistributedDataParallel, AveragedModel and what torch.compile puts around it.
+
+    Examples
+    --------
+    >>> type(unwrapped(nn.DataParallel(nn.Linear(2, 1)))).__name__
+    'Linear'
     """
     while True:
         inner = getattr(module, "_orig_mod", None)
@@ -32,7 +38,10 @@ def unwrapped(module: nn.Module) -> nn.Module:
 
 
 def deep_copy(module: nn.Module) -> nn.Module:
-    """A deep copy, of modules too whose weights are computed from others, which copy.deepcopy refuses."""
+    """A deep copy, of modules too which copy.deepcopy refuses.
+
+    It refuses those whose weights are computed from others.
+    """
     with torch.no_grad():
         for part in module.modules():
             for hook in part._forward_pre_hooks.values():
@@ -44,7 +53,9 @@ def deep_copy(module: nn.Module) -> nn.Module:
 
 
 def with_plain_weights(module: nn.Module) -> nn.Module:
-    """The module, changed in place: weight norm, spectral norm and parametrisations become the weights they give.
+    """The module with plain weights, changed in place.
+
+    Weight norm, spectral norm and parametrisations become the weights they give.
 
     Masks of torch.nn.utils.prune stay.
     """

@@ -1,4 +1,6 @@
-"""Files with the ending .pt2: their parts, checked before torch sees any, and put into a new archive for torch.
+"""Files with the ending .pt2: their parts, checked before torch sees any.
+
+They are put into a new archive for torch.
 
 torch.export.load unpickles some parts, runs compiled ones, and evaluates texts of others as Python. So nothing of the
 file reaches it but numbers, and a graph that :mod:`oamip_model.network.pt2_program` has checked name by name.
@@ -78,7 +80,9 @@ class _Config(TypedDict):
 
 
 def load_program(path: Path) -> torch.export.ExportedProgram:
-    """Loads the exported program of a .pt2 file without running anything that the file names.
+    """The exported program of a .pt2 file.
+
+    Nothing that the file names is run.
 
     Raises InputError, naming the part, where the file is none that torch.export.save writes for plain weights, or holds
     something that needs unpickling; and whatever torch raises where it cannot load what is left.

@@ -1,4 +1,6 @@
-"""The graph of a .pt2 file as JSON: what of it torch may see, each name and number checked.
+"""The graph of a .pt2 file as JSON: what of it torch may see.
+
+Each name and number is checked.
 
 torch writes names into Python source that it runs, looks operators up by their dotted names, and evaluates sizes that
 depend on the batch as Python. What is not declared here is left out, and what is declared is accepted by its form.
@@ -31,7 +33,9 @@ _GUARD: Final = (
 
 
 def checked_program(record: Any, where: str) -> dict[str, Any]:
-    """Gives that part of a parsed models/model.json which torch needs and which runs nothing.
+    """That part of a parsed models/model.json which torch needs.
+
+    Nothing in it runs anything.
 
     Raises InputError, beginning with ``where`` and naming the field, for whatever is not of an accepted form.
     """

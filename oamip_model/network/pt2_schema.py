@@ -1,4 +1,7 @@
-"""The JSON shapes of a .pt2 file's graph that torch may see: every field that is passed on, and its form."""
+"""The JSON shapes of a .pt2 file's graph that torch may see.
+
+Every field that is passed on has its form here.
+"""
 
 from __future__ import annotations
 

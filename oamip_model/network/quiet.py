@@ -13,7 +13,10 @@ import torch
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without warnings, logging, and what torch prints of graphs that it fails to trace or to export."""
+    """Silence warnings, logging and torch's prints of graphs in this block.
+
+    Torch prints graphs that it fails to trace or to export.
+    """
     level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     # The exporter to ONNX prints past Python.

@@ -1,4 +1,7 @@
-"""Reading a trained network from a torch module, a .pt2 or an .onnx file, and checking what was read."""
+"""Reading a trained network, and checking what was read.
+
+It comes from a torch module, a .pt2 or an .onnx file.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,9 @@ if TYPE_CHECKING:
 
 
 def read_network(source: torch.nn.Module | str | Path, input_shape: Sequence[int] | None = None) -> Network:
-    """The trained network as plain data, read from a torch module, an exported program (.pt2) or an .onnx file.
+    """The trained network as plain data.
+
+    It is read from a torch module, an exported program (.pt2) or an .onnx file.
 
     Accepted are dense and 2-d convolutional layers, batch norm, ReLU, max and average pooling, padding with
     zeros, reshapes and residual additions. Before it is handed on, the result is replayed against its source on random
@@ -34,11 +39,12 @@ def read_network(source: torch.nn.Module | str | Path, input_shape: Sequence[int
     Raises InputError for a layer that is not accepted (naming it), a module in training mode, weights that are not
     finite, a missing or unreadable file, a wrong input shape; CheckError where the replay differs by more than 1e-5.
 
-    Example:
-        >>> import torch
-        >>> net = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
-        >>> [(layer.name, layer.activation) for layer in read_network(net).layers]
-        [('0', 'relu'), ('2', 'none')]
+    Examples
+    --------
+    >>> import torch
+    >>> net = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    >>> [(layer.name, layer.activation) for layer in read_network(net).layers]
+    [('0', 'relu'), ('2', 'none')]
     """
     shape = None if input_shape is None else check_shape(input_shape)
     if isinstance(source, str | Path):
@@ -65,7 +71,10 @@ def read_network(source: torch.nn.Module | str | Path, input_shape: Sequence[int
 
 
 def check_shape(input_shape: Sequence[int]) -> Shape:
-    """The shape of one image as a tuple. Raises InputError unless it holds whole numbers above 0."""
+    """The shape of one image as a tuple.
+
+    Raises InputError unless it holds whole numbers above 0.
+    """
     try:
         shape = tuple(input_shape)
     except TypeError:

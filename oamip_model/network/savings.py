@@ -12,7 +12,9 @@ Ids = NDArray[np.int64]
 
 
 def saved_parameters(layers: tuple[Layer, ...], outputs: list[Ids], producers: dict[str, Ids], order: Ids) -> Array:
-    """Parameters that removing each unit of a group saves, (units,): its rows, its biases, and its outgoing columns.
+    """Parameters that removing each unit of a group saves, (units,).
+
+    They are its rows, its biases, and its outgoing columns.
 
     outputs: the unit of each activation, by layer; producers: that of each channel, by name; order: the group's units.
     Weights that two layers share count once. Batch norm counts as a bias where it is folded in.

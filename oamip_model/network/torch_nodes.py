@@ -1,4 +1,7 @@
-"""Nodes of an exported program: which layer and operator each is, and what they need."""
+"""Nodes of an exported program: which layer and operator each is.
+
+It also says what they need.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,9 @@ import torch
 
 
 def owner_of(target: str) -> str:
-    """The module that a parameter belongs to; the parameter's own name where it is not a ``weight`` or a ``bias``.
+    """The module that a parameter belongs to, or its own name.
+
+    It is its own where it is not a ``weight`` or a ``bias``.
 
     >>> owner_of("features.0.weight"), owner_of("fc.weight_orig"), owner_of("head.matrix")
     ('features.0', 'fc', 'head.matrix')
@@ -38,7 +43,10 @@ def memory(tensor: torch.Tensor) -> tuple[int, torch.Size]:
 
 
 def is_size(node: torch.fx.Node) -> bool:
-    """Whether the node works out a number, such as the batch size that a reshape asks for."""
+    """Whether the node works out a number.
+
+    The batch size that a reshape asks for is one.
+    """
     return isinstance(node.meta.get("val"), int | float | torch.SymInt | torch.SymFloat | torch.SymBool)
 
 
@@ -48,7 +56,10 @@ def is_in_place(node: torch.fx.Node) -> bool:
 
 
 def layer_of(node: torch.fx.Node) -> tuple[str, str]:
-    """The layer's name and type: the module's, if it is one of torch's own, else the operator's."""
+    """The layer's name and type.
+
+    They are the module's, if it is one of torch's own, else the operator's.
+    """
     stack = list((node.meta.get("nn_module_stack") or {}).values())
     path, kind = stack[-1] if stack else ("", "")
     path = "" if path.startswith("_empty_nn_module_stack") else re.sub(r"@\d+", "", path)

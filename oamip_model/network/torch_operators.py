@@ -1,4 +1,7 @@
-"""Torch's operators, one function each: from a call in an exported program to nodes of the operator graph."""
+"""Torch's operators, one function each.
+
+A function makes nodes of the operator graph from a call in an exported program.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,10 @@ from oamip_model.network.windows import adaptive_averaging, averaging, is_averag
 
 @dataclass(frozen=True)
 class Weights:
-    """A tensor that does not depend on the image, and the module (or parameter) that it belongs to."""
+    """A tensor that does not depend on the image, and its module.
+
+    It may belong to a parameter instead.
+    """
 
     array: Array
     owner: str
@@ -31,7 +37,10 @@ class Activations:
 
 @dataclass(frozen=True)
 class Call:
-    """One operator of an exported program: its layer's name and type, its arguments, and one image's output shape."""
+    """One operator of an exported program.
+
+    It has its layer's name and type, its arguments, and one image's output shape.
+    """
 
     name: str
     kind: str
@@ -68,7 +77,10 @@ def is_accepted(operator: str) -> bool:
 
 
 def emit(graph: Graph, call: Call) -> Value:
-    """Append a call of an accepted operator. Raises InputError where the way it is used is not accepted."""
+    """Append a call of an accepted operator.
+
+    Raises InputError where the way it is used is not accepted.
+    """
     return _OPERATORS[call.operator](graph, call)
 
 

@@ -1,4 +1,7 @@
-"""torch modules and exported programs (.pt2) as an operator graph, by torch.export without decompositions."""
+"""Torch modules and exported programs (.pt2) as an operator graph.
+
+They are exported by torch.export without decompositions.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +73,9 @@ def export_module(module: torch.nn.Module, input_shape: Shape) -> torch.export.E
 
 
 def read_exported(program: torch.export.ExportedProgram, hooked: Collection[str] = ()) -> Graph:
-    """The operator graph of an exported program; ``hooked`` names the layers that have a hook.
+    """The operator graph of an exported program.
+
+    ``hooked`` names the layers that have a hook.
 
     Raises InputError for an operator that is not accepted, several inputs or outputs, and an input that is not a batch.
     """
@@ -88,7 +93,9 @@ _OF_CONSTANTS = {
 
 
 def check_operators(program: torch.export.ExportedProgram) -> None:
-    """Checks that running a program from a file, dead operators included, does arithmetic only.
+    """Check that running a program from a file does arithmetic only.
+
+    Dead operators are included.
 
     Raises InputError naming the first layer that is neither accepted nor such an operator.
     """

@@ -1,4 +1,7 @@
-"""How large the tensors of an exported program are, by running it without numbers, before it is run with them."""
+"""How large the tensors of an exported program are.
+
+It is run without numbers, before it is run with them.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,9 @@ _BATCH, _LARGEST_BATCH = 2, 1024
 
 
 def check_sizes(program: torch.export.ExportedProgram) -> None:
-    """Checks that no tensor that a program of a file works out is far larger than what the file holds.
+    """Check that no tensor of a program is far larger than its file holds.
+
+    The tensors are those that it works out.
 
     Raises InputError naming the first operator that gives one.
     """

@@ -1,4 +1,7 @@
-"""Modules and .pt2 files: from the source to its operator graph and a forward pass to check it against."""
+"""Modules and .pt2 files: from the source to its operator graph.
+
+A forward pass checks what was read.
+"""
 
 from __future__ import annotations
 

@@ -1,122 +1,42 @@
-"""A trained network as plain data: a short list of layers, and the units that may be scored."""
+"""A trained network as plain data.
+
+It is a short list of layers, and the units that may be scored.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from oamip_model.clock import tick
 from oamip_model.errors import InputError
-from oamip_model.network.ops import Array, ChannelScale, Conv2d, Dense, LinearMap, MaxPool, Shape
+from oamip_model.network.layer import IMAGE, Activation, Layer, ScoreGroup, Term
+from oamip_model.network.ops import Array, Shape
 from oamip_model.network.table import text_table
+from oamip_model.network.unscored import why_unscored
 
-Activation: TypeAlias = Literal["none", "relu", "max"]
-IMAGE = -1
-"""The ``source`` of a term that reads the image instead of a layer."""
-
-
-@dataclass(frozen=True)
-class Term:
-    """One summand of a layer's affine map: ``map`` applied to layer ``source``, reshaped to ``input_shape``.
-
-    ``name`` is the trained module (or ONNX node) that the weights come from, empty for a map without weights.
-    """
-
-    map: LinearMap
-    source: int
-    input_shape: Shape
-    name: str = ""
-
-
-@dataclass(frozen=True)
-class Layer:
-    """An affine map (the sum of ``terms``, plus ``bias``) and the activation after it.
-
-    bias: (channels,), where channels is the first axis of ``pre_shape``
-    pre_shape: shape of one image's pre-activation
-    activation: "relu", "max" (with ``pool``; then the affine map is one Identity) or "none"
-    group, units: which score group gates this layer (None: no score), and the unit of each activation, (activations,)
-    """
-
-    name: str
-    terms: tuple[Term, ...]
-    bias: Array
-    pre_shape: Shape
-    activation: Activation = "none"
-    pool: MaxPool | None = None
-    group: int | None = None
-    units: NDArray[np.int64] | None = field(default=None)
-
-    @property
-    def shape(self) -> Shape:
-        """Shape of one image's output."""
-        return (self.pre_shape[0], *self.pool.output) if self.pool is not None else self.pre_shape
-
-    @property
-    def size(self) -> int:
-        """Number of activations of one image."""
-        return int(np.prod(self.shape))
-
-    @property
-    def parameters(self) -> int:
-        """Weights of every term plus the biases that are in use (a bias of zeros counts as none)."""
-        maps = [term.map for term in self.terms]
-        weights = sum(map.weight.size for map in maps if isinstance(map, Dense | Conv2d))
-        scales = sum(map.scale.size for map in maps if isinstance(map, ChannelScale))
-        return weights + scales + (self.bias.size if self.bias.any() else 0)
-
-    def pre_activation(self, inputs: list[Array]) -> Array:
-        """The affine map on one input per term, each (n, ...): (n, *pre_shape)."""
-        tick(f"layer {self.name}")
-        total = self.bias.reshape((1, -1) + (1,) * (len(self.pre_shape) - 1))
-        for term, x in zip(self.terms, inputs, strict=True):
-            y = term.map.apply(x.reshape(len(x), *term.input_shape))
-            total = total + y.reshape(len(x), *self.pre_shape)
-        return total
-
-    def activate(self, a: Array) -> Array:
-        """The activation on pre-activations (n, *pre_shape): (n, *shape)."""
-        if self.activation == "relu":
-            return np.maximum(a, 0.0)
-        return self.pool.apply(a) if self.pool is not None else a
-
-
-@dataclass(frozen=True)
-class ScoreGroup:
-    """Units that share one vector of scores: one layer, or the layers that a residual addition ties together.
-
-    size: number of units; layers: indices of the ReLU layers that the scores gate; producers: names of the trained
-    modules whose outputs are these units; parameters: (size,) parameters that removing each unit saves (its incoming
-    weights and bias, and the outgoing weights); divisor: D_l of the published sparsity (units of a dense layer, or
-    filters x kernel height x kernel width).
-    """
-
-    name: str
-    size: int
-    layers: tuple[int, ...]
-    producers: tuple[str, ...]
-    parameters: Array
-    divisor: int
+__all__ = ["IMAGE", "Activation", "Layer", "Network", "ScoreGroup", "Term"]
 
 
 @dataclass(frozen=True)
 class Network:
-    """A trained ReLU network: images go through its layers in order, and the last one gives the logits.
+    """A trained ReLU network, as layers that images go through in order.
+
+    The last one gives the logits.
 
     ``print(network)`` is a table of the layers.
 
-    Example:
-        >>> import torch, oamip_model as om
-        >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
-        >>> network = om.read_network(module, input_shape=(4,))
-        >>> [group.name for group in network.groups], network.classes
-        (['0'], 2)
+    Examples
+    --------
+    >>> import torch, oamip_model as om
+    >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    >>> network = om.read_network(module, input_shape=(4,))
+    >>> [group.name for group in network.groups], network.classes
+    (['0'], 2)
     """
 
     input_shape: Shape
@@ -157,8 +77,6 @@ class Network:
         InputError where either is missing.
         """
         if not self.groups:
-            from oamip_model.network.unscored import why_unscored
-
             raise InputError(
                 "network: no layer carries a score; one does where an affine layer before the output is followed by a "
                 "ReLU, and its units are read behind that ReLU alone, with nothing added to them in between"
@@ -169,25 +87,34 @@ class Network:
         return self
 
     def by_group(self, scores: Array) -> dict[str, Array]:
-        """Scores of all units, (units,) group after group, as {group name: (units of it,)}.
+        """Scores of all units as {group name: (units of it,)}.
 
-        Example:
-            >>> import numpy as np, torch, oamip_model as om
-            >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
-            >>> om.read_network(module, input_shape=(4,)).by_group(np.array([1.0, 0.0, 0.5]))
-            {'0': array([1. , 0. , 0.5])}
+        They are given as (units,), group after group.
+
+        Examples
+        --------
+        >>> import numpy as np, torch, oamip_model as om
+        >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+        >>> om.read_network(module, input_shape=(4,)).by_group(np.array([1.0, 0.0, 0.5]))
+        {'0': array([1. , 0. , 0.5])}
         """
         parts = np.split(scores, np.cumsum([group.size for group in self.groups])[:-1])
         return {group.name: part for group, part in zip(self.groups, parts, strict=True)}
 
     @cached_property
     def parameters(self) -> int:
-        """Number of trained parameters, batch norm folded in; a bias of zeros counts as none."""
+        """Number of trained parameters, batch norm folded in.
+
+        A bias of zeros counts as none.
+        """
         return sum(layer.parameters for layer in self.layers)
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of the shapes and weights: equal for equal networks, whatever file they came from."""
+        """Hash of the shapes and weights, equal for equal networks.
+
+        It does not depend on the file that they came from.
+        """
         digest = hashlib.sha256(repr(self.input_shape).encode())
         for layer in self.layers:
             pool = layer.pool

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 
+from oamip_model.network.layer import IMAGE, Layer
 from oamip_model.network.ops import ChannelwiseMap
-from oamip_model.network.types import IMAGE, Layer
 
 
 def why_unscored(layers: tuple[Layer, ...]) -> str:
-    """What the layers have that keeps scores away, by name, to be put behind a message; "" where nothing stands out.
+    """What the layers have that keeps scores away, by name.
 
-    Example:
-        >>> import numpy as np
-        >>> from oamip_model.network.ops import Dense
-        >>> from oamip_model.network.types import Term
-        >>> term = Term(Dense(np.eye(2)), IMAGE, (2,), "fc")
-        >>> why_unscored((Layer("fc", (term,), np.zeros(2), (2,)),))
-        '; here no ReLU is before the output'
+    It is put behind a message; "" where nothing stands out.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from oamip_model.network.ops import Dense
+    >>> from oamip_model.network.layer import Term
+    >>> term = Term(Dense(np.eye(2)), IMAGE, (2,), "fc")
+    >>> why_unscored((Layer("fc", (term,), np.zeros(2), (2,)),))
+    '; here no ReLU is before the output'
     """
     if all(layer.activation != "relu" for layer in layers[:-1]):
         return "; here no ReLU is before the output"

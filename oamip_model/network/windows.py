@@ -11,7 +11,9 @@ _MOST = 2**26
 
 
 def window_count(length: int, kernel: int, stride: int, pads: tuple[int, int], dilation: int, ceil: bool) -> int:
-    """How many windows fit along an axis; with ``ceil`` a last one may hang over the end, but must start inside.
+    """How many windows fit along an axis.
+
+    With ``ceil`` a last one may hang over the end, but must start inside.
 
     >>> window_count(5, 2, 2, (0, 0), 1, ceil=False), window_count(5, 2, 2, (0, 0), 1, ceil=True)
     (2, 3)
@@ -60,7 +62,9 @@ def _no_weights(windows: int, length: int) -> Array:
 
 
 def is_averaging(matrix: Array) -> bool:
-    """Whether each row of a matrix (windows, length) holds the weights of an average, with zeros around it or not.
+    """Whether each row of a matrix (windows, length) holds an average's weights.
+
+    Zeros may be around them.
 
     >>> is_averaging(np.array([[0.5, 0.5], [0.0, 0.25]])), is_averaging(np.array([[1.0, -1.0]]))
     (True, False)
@@ -77,6 +81,9 @@ def spatial_mean(height: int, width: int, over_height: bool = True, over_width: 
 
 
 def same_padding(kernel: int, dilation: int) -> tuple[int, int]:
-    """Zeros before and after an axis that keep its length at stride 1, the odd one after (torch's padding="same")."""
+    """Zeros before and after an axis that keep its length at stride 1.
+
+    The odd one is after (torch's padding="same").
+    """
     total = dilation * (kernel - 1)
     return total // 2, total - total // 2

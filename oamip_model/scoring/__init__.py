@@ -1,4 +1,7 @@
-"""Importance scores: strategies, and results that say what was proved. Names load their module on first use."""
+"""Importance scores: methods, and results that say what was proved.
+
+Names load their module on first use.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Options by their names, put into the objects that have a use for them: what the command line and plain rules give."""
+"""Options by their names, put into the objects that have a use for them.
+
+The command line and plain rules give them.
+"""
 
 from __future__ import annotations
 
@@ -23,19 +26,22 @@ class Asked(TypedDict):
 
 
 def as_objects(strategy: str = DEFAULT_STRATEGY, **given: Any) -> Asked:
-    """The objects that options by name stand for, as keywords of :func:`oamip_model.score`.
+    """The objects that options by name stand for.
+
+    They are keywords of :func:`oamip_model.score`.
 
     given: fields of the method's class, of its Formulation and TreeSearch, of :class:`Solver` (its name as ``solver``)
     and of :class:`Run`. Raises InputError for an option that none of them has, unless it is the default where there is
     one.
 
-    Example:
-        >>> as_objects("joint", scores="binary", search="tree", solver="cbc", seed=0)["method"].formulation.relaxation
-        'hull'
-        >>> as_objects("joint", batch_size=5)
-        Traceback (most recent call last):
-        ...
-        oamip_model.errors.InputError: batch_size: got 5, but strategy joint has no use for it, only batches
+    Examples
+    --------
+    >>> as_objects("joint", scores="binary", search="tree", solver="cbc", seed=0)["method"].formulation.relaxation
+    'hull'
+    >>> as_objects("joint", batch_size=5)
+    Traceback (most recent call last):
+    ...
+    oamip_model.errors.InputError: batch_size: got 5, but strategy joint has no use for it, only batches
     """
     check_choice("strategy", strategy, tuple(METHODS))
     cls: type[Any] = METHODS[strategy]

@@ -1,4 +1,7 @@
-"""Auxiliary heads: small classifiers trained on one layer's representation (mathematics:layer-3)."""
+"""Auxiliary heads: small classifiers on one layer's representation.
+
+They are trained (mathematics:layer-3).
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,9 @@ _BATCH = 128
 
 @dataclass(frozen=True, eq=False)
 class AuxiliaryHead:
-    """A classifier of one layer's representation, as plain data, replayed against the module that was trained.
+    """A classifier of one layer's representation, as plain data.
+
+    It was replayed against the module that was trained.
 
     accuracy: share of the images that it classifies correctly; epochs, seed: of its training, 0 epochs where it was
     given; features: activations of the representation of one image.
@@ -47,8 +52,9 @@ def train_auxiliary_head(
     epochs: int | None = None,
     seed: int = 0,
 ) -> AuxiliaryHead:
-    """An :func:`~oamip_model.training.auxiliary_classifier` of a score group's last layer, trained by Adam, the
-    network frozen.
+    """A small classifier of a score group's last layer, trained by Adam.
+
+    It is an :func:`~oamip_model.training.auxiliary_classifier`; the network is frozen.
 
     images: (n, *input_shape); keep: masks of the groups that were cut before, by index; epochs: if not given 5, or as
     many as 1,000 steps take. The pooling with which the classifier of a convolution begins is done once, so what is

@@ -1,4 +1,6 @@
-"""Decoupled subproblems whose logits are affine in one layer's scores: one column per unit for each image.
+"""Subproblems whose logits are affine in one layer's scores.
+
+There is one column per unit for each image (mathematics:layer-1).
 
 With g[n, c, u] what unit u adds to logit c of image n, the logits are g @ s + base (mathematics:layer-1). Their number
 does not depend on the size of the picture, and the loss and its gradient are one pass over the columns.
@@ -23,7 +25,9 @@ from oamip_model.torchnet.layers import TorchLayers
 
 
 class Oracle(ABC):
-    """The mean loss of logits that are affine in the scores; calling it gives the loss and its gradient.
+    """The mean loss of logits that are affine in the scores.
+
+    Calling it gives the loss and its gradient.
 
     labels: (n,); loss: of the logits, convex, the cross-entropy unless it is set to another. Logits are computed in the
     precision of the columns, sums in double precision.
@@ -39,7 +43,10 @@ class Oracle(ABC):
 
     @abstractmethod
     def gradient(self, slope: Tensor, part: slice) -> Tensor:
-        """The slope of a loss by the logits of a part, (part, classes), as its gradient by the scores, (units,)."""
+        """The gradient of a loss by the scores, (units,), from that by the logits.
+
+        The slope is by the logits of a part, (part, classes).
+        """
 
     @property
     @abstractmethod
@@ -86,7 +93,9 @@ class Columns(Oracle):
 
 @dataclass
 class SharedColumns(Oracle):
-    """Logits of n images as base + weight @ (s * features), with one weight for all images.
+    """Logits of n images as base + weight @ (s * features).
+
+    One weight is for all images.
 
     features: (n, units, positions); weight: (classes, units, positions); base: (classes,); labels: (n,). Where a unit
     has fewer positions than there are classes, this is smaller than :class:`Columns`, and quicker.
@@ -120,7 +129,9 @@ def shared_columns(
     labels: NDArray[np.int64],
     known: Tensor | None = None,
 ) -> Oracle:
-    """Columns of one affine map for all images, base + weight @ features, in the smaller of the two forms.
+    """Columns of one affine map for all images, base + weight @ features.
+
+    They are in the smaller of the two forms.
 
     weight: (classes, units, positions); base: (classes,); known: the features, where they were computed before.
     """
@@ -137,7 +148,9 @@ def shared_columns(
 def rest_columns(
     layers: TorchLayers, images: Array, labels: NDArray[np.int64], group: int, keep: Mapping[int, Tensor]
 ) -> Oracle:
-    """Columns of the rest of the network where nothing but the loss is non-linear after the score: they are exact.
+    """Exact columns of the rest of the network.
+
+    Nothing but the loss is non-linear after the score there.
 
     keep: masks of the other groups, by index. The rest is one affine map of the layer's activations, the same for all
     images, so it is read off the first one.
@@ -162,7 +175,9 @@ def pattern_columns(
     keep: Mapping[int, Tensor],
     at: Tensor | None = None,
 ) -> Columns:
-    """Columns of the rest of the network, with the ReLUs and pooling choices that it has at scores ``at``.
+    """Columns of the rest of the network with its ReLU states held.
+
+    ReLUs and pooling choices are those that it has at scores ``at``.
 
     That is the network linearised at each image: the tangent that it follows as long as no later ReLU changes its
     state. keep: masks of the other groups, by index; at: (units,), all 1 if not given.
@@ -187,7 +202,10 @@ def pattern_columns(
 
 
 def is_affine_after(layers: TorchLayers, group: int) -> bool:
-    """Whether nothing but the loss is non-linear after the group's scores, so that :func:`rest_columns` can be made."""
+    """Whether nothing but the loss is non-linear after the group's scores.
+
+    Then :func:`rest_columns` can be made.
+    """
     network = layers.network
     gated = network.groups[group].layers
     if len(gated) > 1:

@@ -1,4 +1,6 @@
-"""Convex programs in the scores alone, by a level method whose master gives a certified bound (mathematics:level-1).
+"""Convex programs in the scores alone, by a level method.
+
+Its master gives a certified bound (mathematics:level-1).
 
 minimise  price @ s + weight * L(s)  over s in [0, 1] (or {0, 1}), with L convex and known by an oracle only. The master
 holds the scores and one loss variable, whatever the number of images; each oracle call adds one tangent to it.
@@ -30,7 +32,9 @@ _LEVEL = 0.5
 
 @dataclass(frozen=True)
 class ConvexResult:
-    """scores (units,), loss at them, objective = price @ scores + weight * loss, its lower bound, and what it took.
+    """The best scores of a convex program, their objective and its lower bound.
+
+    scores: (units,); loss: at them; objective: price @ scores + weight * loss.
 
     calls: of the oracle; projections: that were made, of which ``failed`` did not pass their check, so that the
     master's own point was taken; variables, rows: of the last master; certified: the bound follows from the duals of a
@@ -76,7 +80,9 @@ def minimise_convex(
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
 ) -> ConvexResult:
-    """The scores that minimise price @ s + weight * L(s), with a certified relative gap of ``tolerance``.
+    """The scores that minimise price @ s + weight * L(s).
+
+    The relative gap is certified, at most ``tolerance``.
 
     price: (units,); offset: constant of the objective, which the relative gap counts; start: (units,) first point,
     all ones if not given; tangents: kept and extended, so that a path of weights shares them; projection: how the next
@@ -87,12 +93,13 @@ def minimise_convex(
     The bound is the master's dual bound, so it holds whatever points were tried. Binary scores: the continuous program
     first, then the mixed-integer master with the tangents of both.
 
-    Example:
-        >>> def oracle(s):
-        ...     return float(((s - 0.5) ** 2).sum()), 2 * (s - 0.5)
-        >>> result = minimise_convex(oracle, np.array([0.1, 2.0]), 1.0)
-        >>> np.round(result.scores, 1).tolist(), result.gap < 1e-3
-        ([0.5, 0.0], True)
+    Examples
+    --------
+    >>> def oracle(s):
+    ...     return float(((s - 0.5) ** 2).sum()), 2 * (s - 0.5)
+    >>> result = minimise_convex(oracle, np.array([0.1, 2.0]), 1.0)
+    >>> np.round(result.scores, 1).tolist(), result.gap < 1e-3
+    ([0.5, 0.0], True)
     """
     check_choice("projection", projection, PROJECTIONS)
     run = _Level(oracle, price, weight, get_backend(solver), tolerance, time_limit, tangents, progress, offset)

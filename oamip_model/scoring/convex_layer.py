@@ -1,4 +1,7 @@
-"""The convex subproblem of one layer (heads "pattern" and "linear"): columns, a path of weights, the replay check."""
+"""The convex subproblem of one layer (heads "pattern" and "linear").
+
+It is columns, a path of weights, and the replay check.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,10 @@ _CHECKED, _ACTIVATIONS = 100, 20_000_000
 
 
 def solve_convex_layer(task: LayerTask, progress: Callable[[str], None] | None = None) -> LayerOutcome:
-    """Columns, the program (or a path of programs, from which the best cut is taken), and the replay check."""
+    """The outcome of one layer's convex program, or of a path of programs.
+
+    Columns come first. Of a path the best cut is taken. The replay check comes last.
+    """
     began = time.monotonic()
     plan, layers = task.plan, task.torch_layers()
     others = tensors(layers, task.others)

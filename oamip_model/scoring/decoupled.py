@@ -1,4 +1,7 @@
-"""Decoupled scoring: one program a layer, from every image, with a certified gap each (mathematics:layer-1)."""
+"""Decoupled scoring: one program a layer, from every image.
+
+Each has a certified gap (mathematics:layer-1).
+"""
 
 from __future__ import annotations
 
@@ -11,25 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oamip_model.bounds import fingerprint_images
-from oamip_model.checks import to_record
-from oamip_model.clock import Deadline, TimeIsUp, unhurried
-from oamip_model.data import Dataset
-from oamip_model.errors import SolverError
-from oamip_model.formulation.gates import PRODUCT
+from oamip_model.clock import Deadline, TimeIsUp
 from oamip_model.network.ops import Array
 from oamip_model.network.types import Network
 from oamip_model.scoring.columns import is_affine_after
 from oamip_model.scoring.exchange import Exchanged, affordable_images, exchange_units, scores_of
 from oamip_model.scoring.losses import summed_loss
-from oamip_model.scoring.methods import Layerwise
 from oamip_model.scoring.plan import LayerOutcome, Plan
-from oamip_model.scoring.program_result import total_seconds
-from oamip_model.scoring.result import Scores
 from oamip_model.scoring.select import choose_units
 from oamip_model.scoring.store import RunStore, key_of
 from oamip_model.scoring.subproblem import solve_layer
 from oamip_model.scoring.task import LayerTask, Measured, measure
-from oamip_model.solving.options import Run, Solver
+from oamip_model.solving.options import Run
 from oamip_model.solving.protocol import Status
 from oamip_model.solving.registry import get_backend
 from oamip_model.torchnet.layers import TorchLayers
@@ -39,7 +35,9 @@ Item: TypeAlias = tuple[int, dict[int, Array], Array | None]
 
 
 class DecoupledRun:
-    """The subproblems of one run, solved in the order's turn, or at once where each layer is on its own.
+    """The subproblems of one run, solved in turn or at once.
+
+    They are solved at once where each layer is on its own.
 
     Finished ones are taken from the store.
     """
@@ -72,7 +70,10 @@ class DecoupledRun:
         }  # fmt: skip
 
     def run(self) -> bool:
-        """Solve every subproblem; returns whether Ctrl-C stopped it. ``out_of_time``: whether the total limit did."""
+        """Solve every subproblem, and return whether Ctrl-C stopped it.
+
+        ``out_of_time``: whether the total limit did.
+        """
         plan = self.plan
         try:
             if plan.amount is not None and plan.scope == "global":
@@ -93,8 +94,10 @@ class DecoupledRun:
         return False
 
     def cut_all(self) -> Plan:
-        """Score all layers on their own along one path of weights, and keep the weight whose cut of all layers
-        together does best on the images; returns the plan of that weight."""
+        """Score all layers on their own along one path of weights, and cut them.
+
+        The weight is kept whose cut of all layers together does best on the images. Returns the plan of that weight.
+        """
         found: dict[int, LayerOutcome] = {}
         try:
             self.solve(self.steps, found, replace(self.plan, amount=None, path=self.plan.weights))
@@ -113,15 +116,20 @@ class DecoupledRun:
         return replace(self.plan, amount=None, weight=self.plan.weights[best])
 
     def cut_of(self, scores: dict[int, Array]) -> dict[int, Array]:
-        """Masks of all layers by the rank of these scores over all of them, where the amount is of all units."""
+        """Masks of all layers by the rank of these scores over all of them.
+
+        They are made where the amount is of all units.
+        """
         groups = self.network.groups
         named = {groups[g].name: s for g, s in scores.items()}
         keep = choose_units(named, self.network, amount=self.plan.amount, scope="global").keep
         return {g: keep[groups[g].name].astype(np.float64) for g in scores}
 
     def sweep(self, plan: Plan) -> None:
-        """Score each layer once more with the others cut as they are now, its head linearised where the layer is cut
-        now; a better cut replaces the old."""
+        """Score each layer once more with the others cut as they are now.
+
+        Its head is linearised where the layer is cut now; a better cut replaces the old.
+        """
         for group in self.steps:
             before = self.cost(self.cut())
             found: dict[int, LayerOutcome] = {}
@@ -134,7 +142,10 @@ class DecoupledRun:
                 self.outcomes = again
 
     def exchange(self) -> None:
-        """Exchange units by what the network cut so gets wrong, and let the scores rank by the new masks."""
+        """Exchange units by what the network cut so gets wrong.
+
+        The scores rank by the new masks after that.
+        """
         keep, rounds = self.cut(), self.plan.exchanges
         count = affordable_images(self.network, len(self.images)) if rounds else 0
         if not count:
@@ -179,7 +190,10 @@ class DecoupledRun:
                 self.outcomes[group] = replace(before, keep=keep, scores=scores_of(keep, before.scores))
 
     def cut(self) -> dict[int, Array]:
-        """Masks of the layers that are cut so far, by group; where each layer is on its own, none."""
+        """Masks of the layers that are cut so far, by group.
+
+        Where each layer is on its own there are none.
+        """
         return {} if self.plan.order == "decoupled" else {g: o.keep for g, o in self.outcomes.items()}
 
     def measure(self, scores: dict[int, Array]) -> Measured:
@@ -188,8 +202,11 @@ class DecoupledRun:
         return measure(self.layers, self.images, self.labels, scores, loss)
 
     def cost(self, cut: dict[int, Array]) -> tuple[float, ...]:
-        """What is least for the best of several cuts (masks by group): with an amount, where all remove as many units,
-        how the network does on the images; else the objective, weight * loss + sparsity."""
+        """What is least for the best of several cuts (masks by group).
+
+        With an amount, where all remove as many units, it is how the network does on the images; else the objective,
+        weight * loss + sparsity.
+        """
         found = self.measure(cut)
         if self.plan.amount is not None:
             return found
@@ -197,13 +214,19 @@ class DecoupledRun:
         return (self.plan.weight * found.loss + sum(float(task.price()[0] @ cut[task.group]) for task in tasks),)
 
     def linearised_at(self, group: int) -> Array | None:
-        """The mask by which a group is cut already, where its subproblem is a linearisation of what follows it."""
+        """The mask by which a group is cut already.
+
+        It counts where the group's subproblem is a linearisation of what follows.
+        """
         if self.plan.head != "pattern" or group not in self.cut() or is_affine_after(self.layers, group):
             return None
         return self.outcomes[group].keep
 
     def solve(self, groups: list[int], into: dict[int, LayerOutcome], plan: Plan) -> None:
-        """Put the outcomes of these groups into a dictionary, the other groups cut as far as the order says."""
+        """Put the outcomes of these groups into a dictionary.
+
+        The other groups are cut as far as the order says.
+        """
         cut = self.cut()
         left: dict[str, Item] = {}
         keys: dict[str, str] = {}
@@ -259,50 +282,3 @@ def _solve(shared: LayerTask, item: Item, tell: Callable[[str], None] | None) ->
     if tell is not None:
         tell(f"{task.name}: columns")
     return solve_layer(task, tell)
-
-
-def layerwise_scores(
-    network: Network,
-    data: Dataset,
-    method: Layerwise,
-    solver: Solver,
-    run: Run,
-    store: RunStore,
-    heads: Mapping[str, Network] | None = None,
-    total: Deadline | None = None,
-) -> Scores:
-    """Scores of the strategies "decoupled", "forward" and "backward" for images as the network takes them.
-
-    heads: auxiliary heads that were trained before, by layer; total: when the run ends with what it has. Layers that an
-    interruption, or that end, left unscored have scores of 1. Raises KeyboardInterrupt, or SolverError, where it left
-    all.
-    """
-    plan = Plan.of(method, solver, run.device)
-    layers = DecoupledRun(network, data.images, data.labels, plan, run, store, heads, total)
-    interrupted = layers.run()
-    if not layers.outcomes and layers.out_of_time:
-        raise SolverError(f"{plan.solver}: no scores, the total time limit was over before a layer had any")
-    if not layers.outcomes:
-        raise KeyboardInterrupt
-    found = [layers.outcomes[g] for g in sorted(layers.outcomes)]
-    scores = {
-        group.name: layers.outcomes[g].scores if g in layers.outcomes else np.ones(group.size)
-        for g, group in enumerate(network.groups)
-    }
-    seconds = total_seconds(outcome.result for outcome in found)
-    kinds = {outcome.head: None for outcome in found}
-    full = None
-    if any(outcome.result.trained is not None for outcome in found):
-        with unhurried():
-            full = 1.0 - layers.measure({}).wrong
-    options = {
-        "method": to_record(method), "solver": to_record(solver), "run": to_record(run),
-        "version": found[0].version, "input_shape": list(network.input_shape),
-    }  # fmt: skip
-    return Scores(
-        by_layer=scores, strategy=plan.order, gate=PRODUCT, solver=found[0].solver, version=found[0].version,
-        relaxed=False, programs=tuple(outcome.result for outcome in found), options=options, source=data.source,
-        network=network.fingerprint, planned=len(network.groups), interrupted=interrupted, seconds=seconds,
-        images=data.count, head=" and ".join(kinds), network_accuracy=full,
-        exchanged=0 if layers.exchanged is None else layers.exchanged.pairs, out_of_time=layers.out_of_time,
-    )  # fmt: skip

@@ -31,7 +31,9 @@ def elimination_scores(
     method: Elimination,
     run: Run,
 ) -> Scores:
-    """Scores by whose rank the method's share of each layer's units goes so that a least squares refit loses little.
+    """Scores whose rank removes units so that a least squares refit loses little.
+
+    The share of each layer's units is the method's.
 
     No labels are used, and nothing is proved: backward elimination and swaps are heuristics. Units rank by when they
     went, those that stay above the others. ``options["errors"]`` holds, by layer, the squared error of the refitted

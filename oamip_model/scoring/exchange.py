@@ -1,4 +1,6 @@
-"""Exchanges of a unit that stays for one that goes, by what the whole network cut so gets wrong.
+"""Exchanges of a kept unit for a removed one (mathematics:exchange-1..2).
+
+They follow what the network cut so gets wrong.
 
 See mathematics:exchange-1..2. Each layer's program sees the other layers as they are cut when it is solved. What is
 left to gain between layers is looked for afterwards by a local search over the masks. It proves nothing. What it lowers
@@ -44,8 +46,10 @@ Unit: TypeAlias = tuple[int, int]
 
 @dataclass(frozen=True)
 class Exchanged:
-    """Masks (units,) by group after the exchanges, how many there were, and the harm before and after: share of images
-    classified wrongly plus mean hinge loss."""
+    """Masks (units,) by group after the exchanges, and how many there were.
+
+    before, after: share of images classified wrongly plus mean hinge loss.
+    """
 
     keep: dict[int, Array]
     pairs: int
@@ -56,12 +60,13 @@ class Exchanged:
 def affordable_images(network: Network, count: int) -> int:
     """How many of ``count`` images the search can look at, 0 where they are too few.
 
-    Example:
-        >>> import torch, oamip_model as om
-        >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
-        >>> network = om.read_network(module, input_shape=(2,))
-        >>> [affordable_images(network, n) for n in (10, 1_500, 60_000)]
-        [0, 1500, 30000]
+    Examples
+    --------
+    >>> import torch, oamip_model as om
+    >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    >>> network = om.read_network(module, input_shape=(2,))
+    >>> [affordable_images(network, n) for n in (10, 1_500, 60_000)]
+    [0, 1500, 30000]
     """
     first = min(k for group in network.groups for k in group.layers)
     held = sum(layer.size for layer in network.layers)
@@ -83,11 +88,14 @@ def _work_behind(network: Network) -> NDArray[np.int64]:
 
 
 def scores_of(keep: Array, before: Array) -> Array:
-    """Scores that rank every unit that stays above every one that goes, and otherwise as ``before``, all (units,).
+    """Scores that rank every kept unit above every removed one, (units,).
 
-    Example:
-        >>> scores_of(np.array([1.0, 0.0, 1.0]), np.array([0.0, 1.0, 1.0])).tolist()
-        [0.51, 0.49, 1.0]
+    Otherwise they rank as ``before``.
+
+    Examples
+    --------
+    >>> scores_of(np.array([1.0, 0.0, 1.0]), np.array([0.0, 1.0, 1.0])).tolist()
+    [0.51, 0.49, 1.0]
     """
     return np.asarray(0.49 * before + 0.51 * keep)
 
@@ -103,7 +111,9 @@ def exchange_units(
     rounds: int = 50,
     progress: Callable[[Exchanged], None] | None = None,
 ) -> Exchanged:
-    """Masks that remove as many units, and whose cut network does no more harm (:class:`Exchanged`) on the images.
+    """Masks that remove as many units, with a cut network that does no worse.
+
+    How it does is said by :class:`Exchanged`.
 
     images: (n, *input_shape), looked at all at once; labels: (n,); keep: masks (units,) by group, 1 where a unit stays;
     margin: of the hinge loss, which counts by how much an image's class fails to lead, in logits; across: whether a

@@ -1,4 +1,7 @@
-"""The objective of many score vectors at once, in torch, with gradients: the network with a sound gate's scores."""
+"""The objective of many score vectors at once, in torch, with gradients.
+
+It is that of the network with a sound gate's scores.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,9 @@ PENALTY = 100.0
 
 
 class GatedObjective(TorchLayers):
-    """weight * loss + sparsity of score vectors (k, units), all of them in one pass.
+    """The objective weight * loss + sparsity of score vectors (k, units).
+
+    All of them are in one pass.
 
     network, images (n, *input_shape), labels (n,), settings: of the program, in a sound gate. product: whether scores
     multiply activations whatever the gate is, which changes nothing at scores of 0 and 1, and has gradients where a
@@ -101,5 +106,8 @@ class GatedObjective(TorchLayers):
         return weight * self.loss(self.logits(scores)) + self.sparsity(scores)
 
     def most(self, budget: int = 2**24) -> int:
-        """Score vectors at once, so that all layers' outputs, which a gradient needs, stay within a budget."""
+        """Score vectors at once that fit into the budget of numbers.
+
+        A gradient needs all layers' outputs.
+        """
         return max(1, budget // (self.count * sum(layer.size for layer in self.network.layers)))

@@ -1,4 +1,7 @@
-"""Heads of decoupled subproblems: small classifiers trained on one layer's representation, the network frozen."""
+"""Heads of decoupled subproblems: small classifiers on one layer.
+
+They are trained on its representation, with the network frozen.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,9 @@ class LinearHead:
 def train_linear_head(
     features: Tensor, labels: NDArray[np.int64], classes: int, *, epochs: int | None = None, seed: int = 0
 ) -> LinearHead:
-    """A linear head on features (n, units, positions) and labels (n,), trained by Adam on cross-entropy.
+    """A linear head, trained by Adam on cross-entropy.
+
+    Features have the shape (n, units, positions) and labels (n,).
 
     epochs: if not given 5, or as many as 1,000 steps take, so that a few images are gone through more often than many.
     The features are divided by their root mean square while it trains, so that one step size suits all layers; the

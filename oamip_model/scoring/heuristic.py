@@ -1,4 +1,6 @@
-"""The primal heuristic: scores by projected gradient through the network, and moves of single scores.
+"""The primal heuristic: projected gradient, and moves of single scores.
+
+The gradient is through the network.
 
 What it finds (mathematics:heur-1) is an upper bound of the optimum, and a start for the solver; it proves nothing.
 """
@@ -39,9 +41,11 @@ _LEAST = 1e-6
 
 @dataclass(frozen=True)
 class HeuristicResult:
-    """Scores {group: (units,)} and their objective in the network, in double precision; inf where an image
-    misses the margin that rows of the program hold. interrupted: Ctrl-C ended the search, and these are the best by
-    then."""
+    """Scores {group: (units,)} and their objective in the network.
+
+    The objective is in double precision, and inf where an image misses the margin that rows of the program hold.
+    interrupted: Ctrl-C ended the search, and these are the best by then.
+    """
 
     scores: dict[str, Array]
     objective: float
@@ -59,7 +63,9 @@ def find_scores(
     time_limit: float | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> HeuristicResult:
-    """Good scores for the program of these settings, in a sound gate; the same seed without a limit gives the same.
+    """Good scores for the program of these settings, in a sound gate.
+
+    The same seed without a limit gives the same.
 
     images: (n, *input_shape); labels: (n,). From the trained network, all scores 1 less some noise, gradient steps go
     first through the network whose activations the scores multiply, which has gradients everywhere, then through the
@@ -69,16 +75,17 @@ def find_scores(
 
     Raises InputError for a gate that is not sound, in which fewer scores are feasible than the network has.
 
-    Example:
-        >>> import numpy as np, torch, oamip_model as om
-        >>> from oamip_model.formulation import Formulation
-        >>> _ = torch.manual_seed(0)
-        >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
-        >>> network, x, y = om.read_network(module), np.ones((1, 2)), np.array([0])
-        >>> found = find_scores(network, x, y, Formulation(sparsity="mean"))
-        >>> best = om.solve_instance(om.build_instance(network, x, y, om.Formulation(sparsity="mean")))
-        >>> best.bound <= found.objective <= best.objective + 0.01
-        True
+    Examples
+    --------
+    >>> import numpy as np, torch, oamip_model as om
+    >>> from oamip_model.formulation import Formulation
+    >>> _ = torch.manual_seed(0)
+    >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    >>> network, x, y = om.read_network(module), np.ones((1, 2)), np.array([0])
+    >>> found = find_scores(network, x, y, Formulation(sparsity="mean"))
+    >>> best = om.solve_instance(om.build_instance(network, x, y, om.Formulation(sparsity="mean")))
+    >>> best.bound <= found.objective <= best.objective + 0.01
+    True
     """
     if not gate_named(settings.gate).sound:
         raise InputError(f"heuristic: gate {settings.gate} has no heuristic, since its rows forbid some scores")
@@ -129,7 +136,9 @@ class Search:
         self.interrupted = False
 
     def run(self, progress: Callable[[str], None] | None, near: Sequence[Array] = ()) -> tuple[float, Array]:
-        """The best objective, in double precision, and its scores (units,); near: scores to begin from as well.
+        """The best objective, in double precision, and its scores (units,).
+
+        near: scores to begin from as well.
 
         Ctrl-C ends the search with the best so far, and sets ``interrupted``.
         """
@@ -168,7 +177,10 @@ class Search:
         self.found = self.moved(self.found)
 
     def settled(self, points: Tensor, steps: int) -> Tensor:
-        """Points improved in the gate itself; binary ones by rounding, and moves of single scores."""
+        """Points improved in the gate itself.
+
+        Binary ones are improved by rounding, and moves of single scores.
+        """
         if self.binary:
             points, _ = self.descend(self.product, points, steps)
             rounded = points.round()
@@ -178,7 +190,10 @@ class Search:
         return points
 
     def descend(self, objective: GatedObjective, points: Tensor, steps: int) -> tuple[Tensor, Tensor]:
-        """The best points (k, units) and their objectives (k,) on the path of projected Adam from each point."""
+        """The best points on the path of projected Adam from each point.
+
+        Points have the shape (k, units), their objectives (k,).
+        """
         s = points.clone().requires_grad_(True)
         adam = torch.optim.Adam([s], lr=_RATE)
         best, value = points.clone(), torch.full((len(points),), torch.inf)
@@ -215,7 +230,10 @@ class Search:
             return torch.cat([self.gate(part) for part in torch.split(points, self.gate.most())])
 
     def moved(self, point: Tensor) -> Tensor:
-        """The point after the best move of a single score to 0 or 1, again and again until none is better."""
+        """The point after moves of single scores to 0 or 1 until none is better.
+
+        Each is the best move.
+        """
         value = float(self.values(point[None])[0])
         eye = torch.eye(self.units)
         for _ in range(_MOVES):

@@ -1,4 +1,7 @@
-"""Losses summed over images, with their slopes: what the oracles of the convex programs minimise."""
+"""Losses summed over images, with their slopes.
+
+The oracles of the convex programs minimise them.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,11 @@ SummedLoss: TypeAlias = Callable[[Tensor, Tensor], tuple[float, Tensor]]
 def summed_loss(name: str, margin: float = 0.0) -> SummedLoss:
     """The loss of that name, with this margin in logits where it has one.
 
-    Example:
-        >>> import torch
-        >>> total, slope = summed_loss("cross-entropy")(torch.zeros(1, 2), torch.tensor([0]))
-        >>> round(total, 4), slope.tolist()
-        (0.6931, [[-0.5, 0.5]])
+    Examples
+    --------
+    >>> import torch
+    >>> total, slope = summed_loss("cross-entropy")(torch.zeros(1, 2), torch.tensor([0]))
+    >>> round(total, 4), slope.tolist()
+    (0.6931, [[-0.5, 0.5]])
     """
     return partial(loss_named(name).torch_sum, margin=margin)

@@ -31,7 +31,7 @@ _MIXED = Needs("head", MIXED_HEADS)
 
 
 class Method(Checked):
-    """A way to score units. Its class says what it uses of a :class:`Solver` and of a :class:`Run`.
+    """A way to score units, which says what it uses of a Solver and of a Run.
 
     called: its name as a strategy.
     """
@@ -66,7 +66,7 @@ def _heads(given: Any) -> Any:
 
 @options
 class Layerwise(Method):
-    """One program for each layer, from any number of images: what the methods layer by layer share."""
+    """What the methods layer by layer share: a program for each layer."""
 
     run_fields: ClassVar[tuple[str, ...]] = (*Method.run_fields, "device")
     default_tolerance: ClassVar[float] = 1e-3
@@ -131,7 +131,7 @@ class Decoupled(Layerwise):
 
 @options
 class Ordered(Layerwise):
-    """Layers one after the other, those before already cut: what "forward" and "backward" share."""
+    """What "forward" and "backward" share: one layer is scored after the other."""
 
     alone: ClassVar[str] = (
         "scores a layer after the one before it is cut; accepted with it are the strategies batches, per-class, "
@@ -151,21 +151,21 @@ class Ordered(Layerwise):
 
 @options
 class Forward(Ordered):
-    """Layers from the first to the last, those before already cut; then again with all others cut."""
+    """Layers from the first to the last, those before already cut, with sweeps."""
 
     called: ClassVar[str] = "forward"
 
 
 @options
 class Backward(Ordered):
-    """Layers from the last to the first, those behind already cut; then again with all others cut."""
+    """Layers from the last to the first, those behind already cut, with sweeps."""
 
     called: ClassVar[str] = "backward"
 
 
 @options
 class Elimination(Method):
-    """Units one by one, those first that the least squares refit of :func:`oamip_model.prune` misses least.
+    """Units one by one, those first that a least squares refit misses least.
 
     No program is solved, no labels are used, and nothing is proved.
     """

@@ -1,4 +1,7 @@
-"""The mixed-integer subproblem of one layer (heads "rest" and "auxiliary"): some images, integer ReLU states."""
+"""The mixed-integer subproblem of one layer (heads "rest" and "auxiliary").
+
+It takes some images, and has integer ReLU states.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,9 @@ from oamip_model.torchnet.layers import TorchLayers
 
 
 def solve_mixed_layer(task: LayerTask, progress: Callable[[str], None] | None = None) -> LayerOutcome:
-    """The scores of one layer by a mixed-integer program of its tail, begun from the convex solution.
+    """The scores of one layer by a mixed-integer program of its tail.
+
+    It begins from the convex solution.
 
     The program takes ``plan.program_images`` of the images; all of them train an auxiliary head, and choose the weight
     where an amount is given. Fractional scores of a group that a residual addition ties together mean what the gate
@@ -73,12 +78,15 @@ def solve_mixed_layer(task: LayerTask, progress: Callable[[str], None] | None = 
 
 
 def even_rows(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
-    """Positions of ``count`` images (all, if there are fewer), spread over the classes as evenly as they allow.
+    """Positions of ``count`` images, spread evenly over the classes.
 
-    Example:
-        >>> rows = even_rows(np.array([0, 0, 0, 0, 1, 1]), 4, seed=0)
-        >>> np.bincount(np.array([0, 0, 0, 0, 1, 1])[rows]).tolist()
-        [2, 2]
+    They are all images if there are fewer, and as even as the classes allow.
+
+    Examples
+    --------
+    >>> rows = even_rows(np.array([0, 0, 0, 0, 1, 1]), 4, seed=0)
+    >>> np.bincount(np.array([0, 0, 0, 0, 1, 1])[rows]).tolist()
+    [2, 2]
     """
     order = np.random.default_rng(seed).permutation(len(labels))
     place = np.empty(len(labels), dtype=np.int64)

@@ -1,4 +1,6 @@
-"""Multipliers for the programs of single images: the ascent of a Lagrangian relaxation whose minima a heuristic finds.
+"""Multipliers for the programs of single images (mathematics:tree-5).
+
+They are raised by the ascent of a Lagrangian relaxation whose minima a heuristic finds.
 
 The multipliers P_n hold the images' scores together; the best ones make the sum of the least objectives
 weight * loss_n + P_n s the largest. Solving the programs for each step takes minutes, a local search less than a
@@ -75,7 +77,10 @@ class ImageMinima:
         return self.loss + self.points @ self.price
 
     def improve(self, first: bool) -> float:
-        """Search from the best points known, and from others; returns the least objective known then."""
+        """Search from the best points known and from others.
+
+        Returns the least objective known then.
+        """
         search = self.search
         top = self.points[self.values().argsort()[:_TOP]]
         if first:
@@ -91,7 +96,7 @@ class ImageMinima:
 
 
 def ascend(images: Sequence[ImageMinima], multipliers: Array, backend: Backend, time_limit: float | None) -> Array:
-    """Multipliers (n, units) whose programs promise more than those given, with the same sum.
+    """Multipliers (n, units) whose programs promise more, with the same sum.
 
     A bundle method: the points known make a piecewise linear model of the least objectives, from above, which is
     maximised in a box around the best multipliers so far.
@@ -127,8 +132,10 @@ def _least(images: Sequence[ImageMinima], multipliers: Array, improve: bool = Fa
 def _step(
     images: Sequence[ImageMinima], multipliers: Array, box: float, backend: Backend, time_limit: float | None
 ) -> tuple[Array, float] | None:
-    """The multipliers that are best in the model, none farther than ``box`` from those given, and its value there;
-    None where the solver failed, or the time was over."""
+    """The multipliers that are best in the model, and its value there.
+
+    None is farther than ``box`` from those given. Returns None where the solver failed, or the time was over.
+    """
     count, units = multipliers.shape
     rows: list[sp.csr_array] = []
     limits: list[Array] = []

@@ -21,8 +21,9 @@ from oamip_model.solving.registry import get_backend
 
 @dataclass(frozen=True)
 class OneImage:
-    """Solves the programs of single images of a program; an
-    :class:`oamip_model.solving.image_cuts.ImageProgram`.
+    """A solver of the programs of single images of a program.
+
+    It is an :class:`oamip_model.solving.image_cuts.ImageProgram`.
 
     images: (n, *input_shape); labels: (n,); bounds: of all the images.
     """
@@ -35,8 +36,11 @@ class OneImage:
     solver: Solver
 
     def __call__(self, alone: Alone, time_limit: float | None) -> tuple[float, Array]:
-        """A lower bound of an image's program, within its gap of the least objective where time allows, and the best
-        scores found (units,). Raises KeyboardInterrupt on Ctrl-C."""
+        """A lower bound of an image's program, and the best scores known (units,).
+
+        The bound is within the image's gap of the least objective where time allows. Raises KeyboardInterrupt on
+        Ctrl-C.
+        """
         x, y = self.images[alone.image : alone.image + 1], self.labels[alone.image : alone.image + 1]
         settings = replace(self.settings, sparsity="mean")
         part = build_instance(self.network, x, y, settings, bounds=self.bounds.of_image(alone.image, x[0]))
@@ -57,7 +61,10 @@ class OneImage:
         return -np.inf if solution.bound is None else solution.bound - constant, scores
 
     def ascend(self, multipliers: Array, start: Array, time_limit: float | None) -> Array:
-        """Multipliers (n, units) whose programs promise more; see :func:`oamip_model.scoring.multipliers.ascend`."""
+        """Multipliers (n, units) whose programs promise more.
+
+        See :func:`oamip_model.scoring.multipliers.ascend`.
+        """
         parts = [(self.images[k : k + 1], self.labels[k : k + 1]) for k in range(len(self.images))]
         seed = self.solver.seed or 0
         minima = [ImageMinima(self.network, x, y, self.settings, start, seed, time_limit) for x, y in parts]

@@ -1,4 +1,7 @@
-"""What every subproblem of a layer by layer run has in common, and what one gives back; both are plain data."""
+"""What the subproblems of a layer by layer run have in common.
+
+It is plain data, and so is what one gives back.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +80,9 @@ class Plan:
 
 @dataclass(frozen=True)
 class LayerOutcome:
-    """A layer's scores (units,), the units that stay (units,), its program's result, and the head's kind.
+    """A layer's scores and mask, its program's result, and the head's kind.
+
+    Scores and mask have the shape (units,).
 
     path: where the plan has a path of weights, the outcome of each; the outcome itself is then the last of them.
     """

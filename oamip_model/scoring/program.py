@@ -1,4 +1,7 @@
-"""One program from images to scores: bounds, build, solve, and the replay check of its solution."""
+"""One program from images to scores.
+
+It takes bounds, build, solve, and the replay check of its solution.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,10 @@ _HEURISTIC_SHARE, _BOUNDS_SHARE = 0.2, 0.25
 
 @dataclass(frozen=True)
 class ProgramOutcome:
-    """A program's result, its scores {group: (units,)} (None where there are none), and the solver that was used."""
+    """A program's result, its scores {group: (units,)}, and its solver.
+
+    Scores are None where there are none.
+    """
 
     result: ProgramResult
     scores: dict[str, Array] | None
@@ -59,7 +65,9 @@ def solve_program(
     progress: Callable[[str], None] | None = None,
     start: Mapping[str, Array] | None = None,
 ) -> ProgramOutcome:
-    """Outcome of the method's program for images (n, *input_shape), whose positions in their source are ``indices``.
+    """Outcome of the method's program for images (n, *input_shape).
+
+    Their positions in their source are ``indices``.
 
     start: scores {group: (units,)} to begin from, as in :func:`oamip_model.solving.solve_instance`, where no heuristic
     makes them.
@@ -164,7 +172,9 @@ def _heuristic(
 def replay_check(
     network: Network, images: Array, labels: NDArray[np.int64], settings: Formulation, solution: InstanceSolution
 ) -> tuple[float | None, ReplayCheck | None]:
-    """Loss of the network with the solution's scores, and how far the program's logits and loss are from it.
+    """How far a program is from the network with its solution's scores.
+
+    Returns the network's loss too. Logits and loss are compared.
 
     The loss is that of the settings; where it is rows alone, it is by how much the worst image misses the margin.
     """

@@ -1,4 +1,7 @@
-"""What is known of one program that was solved: how it ended, and the checks of its solution."""
+"""What is known of one program that was solved.
+
+It is how the program ended, and the checks of its solution.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,9 @@ STATUSES = ("optimal", "feasible", "no solution", "unbounded", "infeasible", "er
 
 @dataclass(frozen=True)
 class ReplayCheck:
-    """A solution against the network itself: largest absolute difference of a logit, and of the loss.
+    """A solution against the network itself.
+
+    It has the largest absolute difference of a logit, and of the loss.
 
     ``passed`` is None where the program is a relaxation, whose logits need not be the network's.
     """
@@ -38,7 +43,9 @@ class TrainedHead:
 
 @dataclass(frozen=True)
 class ProgramResult:
-    """One program that was solved: its images, how it ended, and what its scores do in the network.
+    """One program that was solved: its images, and how it ended.
+
+    It also says what its scores do in the network.
 
     objective and bound: of weight * loss + sparsity, None where unknown; loss, sparsity: at the solution, in the
     program;
@@ -74,7 +81,10 @@ class ProgramResult:
 
     @property
     def proof(self) -> str:
-        """How the dual bound is known: "certified" from duals, "claimed" by the solver, or "none"."""
+        """How the dual bound is known: "certified", "claimed" or "none".
+
+        A certified bound follows from duals, a claimed one is the solver's.
+        """
         return "none" if self.bound is None else "certified" if self.certified else "claimed"
 
 

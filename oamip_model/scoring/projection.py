@@ -1,5 +1,7 @@
-"""The projections of the level method: the point of a level set of the master's model that is nearest to the best
-(mathematics:level-2)."""
+"""The projections of the level method (mathematics:level-2).
+
+A projection is the point of a level set of the master's model that is nearest to the best.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,10 @@ _BLAS = ThreadpoolController()
 
 @dataclass
 class Tangents:
-    """Tangents of the loss: L(s) >= level[k] + gradient[k] @ s for every s. They hold for every weight."""
+    """Tangents of the loss: L(s) >= level[k] + gradient[k] @ s for every s.
+
+    They hold for every weight.
+    """
 
     gradient: list[Array] = field(default_factory=list)
     level: list[float] = field(default_factory=list)
@@ -35,7 +40,9 @@ class Tangents:
         self.values.append(value)
 
     def level_set(self, level: float, price: Array, weight: float) -> tuple[Array, Array]:
-        """Rows a and limits b, so that a @ s <= b where the model value is at most ``level``; rows of norm 1.
+        """Rows a and limits b of a level set: a @ s <= b.
+
+        They hold where the model value is at most ``level``. Rows have norm 1.
 
         The model value is price @ s + weight * max_k (level_k + gradient_k @ s).
         """
@@ -46,7 +53,9 @@ class Tangents:
 
 
 def project(centre: Array, level: float, price: Array, weight: float, cuts: Tangents) -> Array | None:
-    """The point of [0, 1] nearest to ``centre`` whose model value is at most ``level``; None if it was not found.
+    """The nearest point of [0, 1] whose model value is at most ``level``.
+
+    It is the nearest to ``centre``, and None if the search failed.
 
     The dual of this projection has one multiplier for each tangent and is smooth, so a quasi-Newton method with bounds
     solves it without a QP solver; the point is checked against the tangents, and the caller falls back on the master's
@@ -69,7 +78,10 @@ def project(centre: Array, level: float, price: Array, weight: float, cuts: Tang
 def project_by_lp(
     backend: Backend, centre: Array, level: float, price: Array, weight: float, cuts: Tangents, seed: int | None = 0
 ) -> Array | None:
-    """A point of [0, 1] nearest to ``centre`` in the largest coordinate, by a linear program; otherwise as project."""
+    """A nearest point of [0, 1] in the largest coordinate, by a linear program.
+
+    Otherwise it is as :func:`project`.
+    """
     a, b = cuts.level_set(level, price, weight)
     units, one = len(centre), np.ones((len(centre), 1))
     eye = sp.eye_array(units, format="csr")

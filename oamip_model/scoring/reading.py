@@ -1,4 +1,7 @@
-"""Scores files, read strictly: what is no record of this package is refused by name."""
+"""Scores files, read strictly.
+
+What is no record of this package is refused by name.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +74,10 @@ def read_program(record: Any, where: str) -> ProgramResult:
 
 
 def read_values(stored: Any, where: str) -> dict[str, Array]:
-    """Scores by layer, (units,) each, from a JSON object of lists. Raises InputError for anything else."""
+    """Scores by layer, (units,) each, from a JSON object of lists.
+
+    Raises InputError for anything else.
+    """
     layers = checked(dict[str, list[Share]], stored, where)
     return {name: np.asarray(values, dtype=np.float64) for name, values in layers.items()}
 

@@ -1,4 +1,7 @@
-"""What a head sees of one layer: its activations sorted by unit, averaged over a grid where they are many."""
+"""What a head sees of one layer.
+
+It is the layer's activations sorted by unit, averaged over a grid where they are many.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,9 @@ HELD = 2**27
 
 
 class Representation:
-    """Features of the last layer of a score group, for images (n, *input_shape): (n, units, positions).
+    """Features of the last layer of a score group, (n, units, positions).
+
+    Images have the shape (n, *input_shape).
 
     keep: masks of the groups that were cut before, by index. Where ``pooled``, a convolution's channels are averaged
     over a grid (adaptive average pooling), whose sides are halved, rounding up, until one image has at most
@@ -58,7 +63,10 @@ class Representation:
         self.order = torch.as_tensor(order, device=layers.device)
 
     def batches(self) -> Iterator[tuple[slice, Tensor]]:
-        """The features in parts, computed as they are asked for: (slice of the images, (part, units, positions))."""
+        """The features in parts, computed as they are asked for.
+
+        A part is (slice of the images, (part, units, positions)).
+        """
         for part, x in self.layers.batches(self.images, self.layers.batch_size(self.k)):
             with torch.no_grad():
                 r = self.layers.output(x, self.keep, self.k)

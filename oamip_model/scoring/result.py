@@ -1,4 +1,4 @@
-"""The importance scores of a network, with everything that is known about how far they can be trusted."""
+"""The importance scores of a network, and how far they can be trusted."""
 
 from __future__ import annotations
 
@@ -80,7 +80,10 @@ class Scores:
 
     @property
     def solver_options(self) -> Solver | None:
-        """The solver with its options, None where :attr:`method` is, and where none was used."""
+        """The solver with its options.
+
+        It is None where :attr:`method` is, and where none was used.
+        """
         return read_solver(self.options)
 
     def to_frame(self) -> Any:
@@ -91,7 +94,9 @@ class Scores:
         return frame_of(self.by_layer)
 
     def plot(self, path: str | Path | None = None) -> Any:
-        """A matplotlib figure of the scores, each layer's from the highest to the lowest; saved where a path is given.
+        """A matplotlib figure of the scores, each layer's in falling order.
+
+        It is saved where a path is given.
 
         Raises InputError where matplotlib is not installed, or the file cannot be written.
         """
@@ -99,17 +104,26 @@ class Scores:
 
     @property
     def averaged(self) -> bool:
-        """Whether the scores are a mean over several programs, and so the solution of none."""
+        """Whether the scores are a mean over several programs.
+
+        Then they are the solution of none.
+        """
         return self.planned > 1 and self.strategy in AVERAGED
 
     @property
     def layerwise(self) -> bool:
-        """Whether each layer had a convex program of its own, of which objective and bound are sums."""
+        """Whether each layer had a convex program of its own.
+
+        Objective and bound are sums of theirs.
+        """
         return self.strategy in LAYERWISE
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """One line for each layer whose trained head classifies the images by 10 points worse than the network."""
+        """One line for each layer whose trained head is poor.
+
+        It is where it classifies the images by 10 points worse than the network.
+        """
         full = self.network_accuracy
         return tuple(
             f"the head of layer {program.layer} classifies {program.trained.accuracy:.1%} of the images, "
@@ -131,7 +145,10 @@ class Scores:
 
     @property
     def objective(self) -> float | None:
-        """Objective of the program; the mean over programs if averaged, the sum over layers if layerwise."""
+        """Objective of the program.
+
+        It is the mean over programs if averaged, the sum over layers if layerwise.
+        """
         return self._together("objective")
 
     @property
@@ -157,7 +174,10 @@ class Scores:
 
     @property
     def heuristic(self) -> float | None:
-        """Objective of the primal heuristic's scores, None without one; mean over programs if averaged."""
+        """Objective of the primal heuristic's scores, None without one.
+
+        It is the mean over programs if averaged.
+        """
         return self._together("heuristic")
 
     @property
@@ -169,7 +189,11 @@ class Scores:
 
     @property
     def proved(self) -> bool:
-        """Optimal within the gap, in a sound gate, integer, not averaged, and replayed without a difference."""
+        """Whether the scores are proved (mathematics:replay-2).
+
+        They are where they are optimal within the gap, in a sound gate, integer, not averaged, and replayed without a
+        difference.
+        """
         return (
             not self.relaxed
             and not self.averaged
@@ -184,13 +208,18 @@ class Scores:
 
     @property
     def proof(self) -> str:
-        """The weakest of the programs' proofs of their dual bounds: "certified", "claimed" or "none"."""
+        """The weakest proof of the programs' dual bounds.
+
+        It is "certified", "claimed" or "none".
+        """
         order = ["certified", "claimed", "none"]
         return max((p.proof for p in self.programs), key=order.index, default="none")
 
     def summary(self) -> str:
-        """One line that states what these scores are: status, gap, relaxed or integer, averaged or not, images,
-        replay."""
+        """One line that states what these scores are.
+
+        It has status, gap, relaxed or integer, averaged or not, images, and replay.
+        """
         stopped = ", interrupted" if self.interrupted else ""
         stopped += ", stopped by the total time limit" if self.out_of_time else ""
         if self.planned == 0:
@@ -217,7 +246,9 @@ class Scores:
         return f"{self.status}{stopped}, {gap}, {kind}, {self.images} images ({self.source}), {check}: {proved}"
 
     def save(self, path: str | Path) -> Path:
-        """Write one JSON file (and, above 20,000 scores, a .safetensors file beside it). Returns the path.
+        """Write one JSON file, and return the path.
+
+        Above 20,000 scores there is a .safetensors file beside it.
 
         Raises InputError where the file cannot be written.
         """

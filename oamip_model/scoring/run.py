@@ -50,16 +50,17 @@ def score(
     InputError for whatever is given wrong, SolverMissingError where the solver is not there, SolverError where no
     program gave scores.
 
-    Example:
-        >>> import torch, oamip_model as om
-        >>> _ = torch.manual_seed(0)
-        >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
-        >>> images, labels = [[1.0, 0.5], [0.2, 0.9]], [0, 1]
-        >>> result = om.score(module, images, labels)
-        >>> result.status, result.strategy, result.by_layer["0"].shape
-        ('optimal', 'forward', (3,))
-        >>> om.score(module, images, labels, om.Joint(om.Formulation(scores="binary", sparsity="mean"))).proved
-        True
+    Examples
+    --------
+    >>> import torch, oamip_model as om
+    >>> _ = torch.manual_seed(0)
+    >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    >>> images, labels = [[1.0, 0.5], [0.2, 0.9]], [0, 1]
+    >>> result = om.score(module, images, labels)
+    >>> result.status, result.strategy, result.by_layer["0"].shape
+    ('optimal', 'forward', (3,))
+    >>> om.score(module, images, labels, om.Joint(om.Formulation(scores="binary", sparsity="mean"))).proved
+    True
     """
     if isinstance(labels, Method):
         raise InputError(f"labels: got {labels!r}, a method is given as method=")
@@ -79,7 +80,7 @@ def score(
     kept = RunStore(where.store)
     with within(total), kept.alone():
         if isinstance(asked, Layerwise):
-            from oamip_model.scoring.decoupled import layerwise_scores
+            from oamip_model.scoring.layerwise import layerwise_scores
 
             made = read_heads(plain, asked.heads or {})
             given = Dataset(x, y, data.source, plain.classes)
@@ -89,7 +90,10 @@ def score(
 
 
 def read_heads(network: Network, heads: Mapping[str, Network | nn.Module]) -> dict[str, Network]:
-    """Auxiliary heads as plain data. Raises InputError where one does not fit a scored layer of the network."""
+    """Auxiliary heads as plain data.
+
+    Raises InputError where one does not fit a scored layer of the network.
+    """
     groups = {group.name: network.layers[group.layers[-1]].shape for group in network.groups}
     found = {}
     for name, given in heads.items():

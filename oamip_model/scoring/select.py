@@ -1,4 +1,7 @@
-"""Which units are removed: by a threshold on their scores, or by a share (mathematics:rank-1)."""
+"""Which units are removed, by a threshold or a share (mathematics:rank-1).
+
+The threshold is on their scores.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ _NOISE = 1e-6
 
 @dataclass(frozen=True)
 class Selection:
-    """The units that stay and go.
+    """The units that are kept and removed.
 
     keep: {group: (units,) True where the unit stays}; forced: (group, unit) that the rule would have removed, and that
     stays because it is the best of its layer and a layer without units would leave a constant network.
@@ -56,12 +59,13 @@ def prunable_units(
 
     The rule and its errors are those of :func:`choose_units`.
 
-    Example:
-        >>> import torch, oamip_model as om
-        >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
-        >>> network = om.read_network(module, input_shape=(4,))
-        >>> prunable_units({"0": [0.0, 1.0, 0.05]}, network, threshold=0.1)["0"].tolist()
-        [0, 2]
+    Examples
+    --------
+    >>> import torch, oamip_model as om
+    >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    >>> network = om.read_network(module, input_shape=(4,))
+    >>> prunable_units({"0": [0.0, 1.0, 0.05]}, network, threshold=0.1)["0"].tolist()
+    [0, 2]
     """
     return choose_units(scores, network, threshold=threshold, amount=amount, scope=scope).removed
 
@@ -74,7 +78,7 @@ def choose_units(
     amount: Amount | None = None,
     scope: Scope = "layer",
 ) -> Selection:
-    """The units that stay and go, by one of two rules.
+    """The units that are kept and removed, by one of two rules.
 
     threshold: units go whose score is strictly below it (the paper's rule), or below the mean score of their layer
     ("mean"). amount: this share of each layer's units goes (or a share by layer name; layers that are not named stay
@@ -107,7 +111,10 @@ def choose_units(
 
 
 def check_scores(scores: AnyScores, network: Network) -> dict[str, Array]:
-    """The scores of every group as arrays, {group: (units,)}. Raises InputError where they do not fit the network."""
+    """The scores of every group as arrays, {group: (units,)}.
+
+    Raises InputError where they do not fit the network.
+    """
     network.check_scored(loss=False)
     fingerprint = getattr(scores, "network", None)
     if fingerprint is not None and fingerprint != network.fingerprint:
@@ -187,16 +194,20 @@ def _counts(amount: Amount, network: Network, scope: Scope) -> dict[str, int]:
 def removal_count(share: float, units: int) -> int:
     """Number of units that a share is: rounded to the nearest, halves down.
 
-    Example:
-        >>> removal_count(0.5, 5), removal_count(0.07, 50)
-        (2, 3)
+    Examples
+    --------
+    >>> removal_count(0.5, 5), removal_count(0.07, 50)
+    (2, 3)
     """
     # Just under one half, so that 0.07 * 50 = 3.5000000000000004 counts as a half.
     return max(0, math.ceil(share * units - 0.5 - 1e-9))
 
 
 def removal_order(score: Array, norm: Array, layer: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
-    """Units in the order in which they go: by score, then weight norm, then layer and index."""
+    """Units in the order in which they are removed.
+
+    It is by score, then weight norm, then layer and index.
+    """
     index = np.arange(len(score))
     first = np.zeros(len(score)) if layer is None else layer
     # Keys of lexsort: the last is the first to be compared.

@@ -16,7 +16,10 @@ _FORMATS = (".png", ".pdf", ".svg")
 
 
 def frame_of(by_layer: Mapping[str, NDArray[np.float64]]) -> Any:
-    """A pandas DataFrame with the columns layer, unit and score. Raises InputError where pandas is not installed."""
+    """A pandas DataFrame with the columns layer, unit and score.
+
+    Raises InputError where pandas is not installed.
+    """
     try:
         import pandas
     except ImportError:
@@ -32,7 +35,9 @@ def frame_of(by_layer: Mapping[str, NDArray[np.float64]]) -> Any:
 
 
 def draw_scores(by_layer: Mapping[str, NDArray[np.float64]], title: str, path: str | Path | None) -> Any:
-    """A matplotlib figure with one line a layer: its scores from the highest to the lowest, by share of its units.
+    """A matplotlib figure with one line a layer, its scores in falling order.
+
+    They are drawn by share of its units.
 
     path: file that it is saved to. Raises InputError where matplotlib is not installed, or for a file of another kind.
     """

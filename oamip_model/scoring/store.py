@@ -1,5 +1,7 @@
-"""Finished solves in a file: one JSON line each, on disk before the next solve starts, so that nothing is solved
-twice."""
+"""Finished solves in a file, so that nothing is solved twice.
+
+They are one JSON line each, on disk before the next solve starts.
+"""
 
 from __future__ import annotations
 
@@ -32,15 +34,18 @@ class _Line:
 def key_of(**parts: Any) -> str:
     """Hash of what a solve depends on; parts must be of plain types.
 
-    Example:
-        >>> key_of(solver="highs", seed=0) == key_of(seed=0, solver="highs")
-        True
+    Examples
+    --------
+    >>> key_of(solver="highs", seed=0) == key_of(seed=0, solver="highs")
+    True
     """
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:24]
 
 
 class RunStore:
-    """Records by key, appended to a JSON-lines file and synced; without a path, kept in memory only.
+    """Records by key, appended to a JSON-lines file and synced.
+
+    Without a path they are kept in memory only.
 
     A last line that a kill cut short is dropped. Raises InputError where the file cannot be written or is no store, and
     leaves it as it is.
@@ -53,7 +58,10 @@ class RunStore:
             self._read(self.path)
 
     def alone(self) -> AbstractContextManager[None]:
-        """A block in which no other process may write to the file. Raises InputError where one does."""
+        """Let no other process write to the file in this block.
+
+        Raises InputError where one does.
+        """
         return nullcontext() if self.path is None else only_writer(self.path, "store")
 
     def _read(self, path: Path) -> None:

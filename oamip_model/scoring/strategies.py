@@ -1,4 +1,4 @@
-"""The strategies, heads and scopes by name, in a module of its own that loads nothing."""
+"""The strategies, heads and scopes by name; this module loads nothing."""
 
 AVERAGED = ("batches", "per-class")
 """Several programs of all layers, scores averaged."""

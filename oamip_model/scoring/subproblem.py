@@ -1,4 +1,7 @@
-"""One layer's subproblem by its head: from a task, which is plain data, to an outcome. What a worker runs."""
+"""One layer's subproblem by its head: from a task to an outcome.
+
+A task is plain data. It is what a worker runs.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,9 @@ SOLVE: dict[str, Callable[[LayerTask, Callable[[str], None] | None], LayerOutcom
 
 
 def solve_layer(task: LayerTask, progress: Callable[[str], None] | None = None) -> LayerOutcome:
-    """The outcome of one layer's subproblem, by the head of its plan; progress is called with lines of text.
+    """The outcome of one layer's subproblem, by the head of its plan.
+
+    Progress is called with lines of text.
 
     A layer for whose program there was no time keeps all its units, and its result says so.
     """

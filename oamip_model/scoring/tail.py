@@ -1,4 +1,6 @@
-"""What follows one layer's scores, as a network of its own: the rest of the network, or a head in its place.
+"""What follows one layer's scores, as a network of its own.
+
+It is the rest of the network, or a head in its place.
 
 The activations of the scored layer, computed with all its scores at 1, are the tail's images, and its first layer
 passes them on through a ReLU that carries the scores. Their pre-activation is a number, so h = s r holds exactly there
@@ -48,7 +50,9 @@ class Part(LinearMap):
 
 @dataclass(frozen=True)
 class Tail:
-    """A network with one score group, whose images are representations of another network.
+    """A network with one score group, behind another network.
+
+    Its images are representations of that network.
 
     network: its ``groups[0]`` is the scored group, under its own name; inputs: (n, *network.input_shape), the scored
     layer's activations, and behind them whatever else the later layers read from before it.
@@ -59,20 +63,23 @@ class Tail:
 
 
 def rest_tail(network: Network, images: Array, group: int, keep: Masks) -> Tail:
-    """The layers after a score group as trained and without scores, from images (n, *input_shape).
+    """The layers after a score group as trained and without scores.
+
+    Images have the shape (n, *input_shape).
 
     keep: units of other groups that are cut, before the scored layer or after it. Where a residual addition ties
     several layers to the group, the first of them is the tail's input and the others keep the scores.
 
-    Example:
-        >>> import torch, oamip_model as om
-        >>> _ = torch.manual_seed(0)
-        >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
-        >>> network, x = om.read_network(module), np.ones((4, 2))
-        >>> tail = rest_tail(network, x, 0, {})
-        >>> s = {"0": np.array([1.0, 0.3, 0.0])}
-        >>> tail.inputs.shape, bool(np.allclose(tail.network.replay(tail.inputs, s), network.replay(x, s)))
-        ((4, 3), True)
+    Examples
+    --------
+    >>> import torch, oamip_model as om
+    >>> _ = torch.manual_seed(0)
+    >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    >>> network, x = om.read_network(module), np.ones((4, 2))
+    >>> tail = rest_tail(network, x, 0, {})
+    >>> s = {"0": np.array([1.0, 0.3, 0.0])}
+    >>> tail.inputs.shape, bool(np.allclose(tail.network.replay(tail.inputs, s), network.replay(x, s)))
+    ((4, 3), True)
     """
     outputs = network.activations(images, named_scores(network, keep))
     first = network.groups[group].layers[0]
@@ -96,8 +103,9 @@ def rest_tail(network: Network, images: Array, group: int, keep: Masks) -> Tail:
 
 
 def head_tail(network: Network, images: Array, group: int, keep: Masks, head: Network) -> Tail:
-    """A head on the representation of a score group, in the place of the layers after it, from images (n,
-    *input_shape).
+    """A head on a score group's representation, in the place of later layers.
+
+    Images have the shape (n, *input_shape).
 
     head: a network that takes the output of the group's last layer; its own units carry no scores. keep: units of
     other groups that are cut before the scored layer.
@@ -114,7 +122,10 @@ def head_tail(network: Network, images: Array, group: int, keep: Masks, head: Ne
 
 
 def named_scores(network: Network, scores: Masks) -> dict[str, Array]:
-    """Scores by name for :meth:`Network.replay`: those given by group index, and 1 for the other groups."""
+    """Scores by name for :meth:`Network.replay`.
+
+    They are those given by group index, and 1 for the other groups.
+    """
     return {g.name: np.asarray(scores.get(k, np.ones(g.size)), np.float64) for k, g in enumerate(network.groups)}
 
 

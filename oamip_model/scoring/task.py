@@ -1,4 +1,7 @@
-"""One layer's subproblem as plain data, which can be sent to another process, and what every head needs of it."""
+"""One layer's subproblem as plain data, for every head.
+
+It can be sent to another process.
+"""
 
 from __future__ import annotations
 
@@ -63,11 +66,17 @@ class LayerTask:
         return tuple(weight / (part * len(self.network.groups)) for weight in self.plan.weights)
 
     def price(self) -> tuple[Array, float]:
-        """Price of each score (units,) in the subproblem's sparsity, and its constant: of this layer alone."""
+        """Price of each score (units,) in the subproblem's sparsity, and its constant.
+
+        They are of this layer alone.
+        """
         return sparsity_named(self.plan.sparsity).layer_price(self.network, self.group)
 
     def cut(self, scores: Array) -> Array:
-        """Which units stay, 1 or 0: by the plan's amount of each layer, or by its threshold. One unit always stays."""
+        """Which units are kept, 1 or 0.
+
+        It is by the plan's amount of each layer, or by its threshold. One unit is always kept.
+        """
         entry = self.network.groups[self.group]
         norm = unit_norms(self.network)[entry.name]
         order = removal_order(scores, norm / (norm.max() or 1.0))
@@ -80,7 +89,7 @@ class LayerTask:
         return keep
 
     def measure(self, layers: TorchLayers, scores: Array) -> Measured:
-        """How the network does on the images with these scores of the group, the others cut as they are."""
+        """How the network does with these scores of the group, the others cut."""
         return measure(layers, self.images, self.labels, self.others | {self.group: scores}, self.loss)
 
     @property
@@ -91,7 +100,9 @@ class LayerTask:
     def settle(
         self, layers: TorchLayers, scores: Sequence[Array], outcome: Callable[[int], LayerOutcome]
     ) -> LayerOutcome:
-        """The outcome of the weight whose cut does best on the images; of a path of weights the last, with all others.
+        """The outcome of the weight whose cut does best on the images.
+
+        Of a path of weights it is the last, with all others.
 
         scores: (units,) by the plan's weights; outcome: makes the outcome of the weight at this place. Where the time
         does not suffice to measure all, it is the best of those that were, or the last that was tried.
@@ -114,7 +125,10 @@ def tensors(layers: TorchLayers, values: Mapping[int, Array]) -> dict[int, Tenso
 
 
 class Measured(NamedTuple):
-    """How a network does on images: share classified wrongly, and mean loss. Compared in this order."""
+    """How a network does on images: share classified wrongly, and mean loss.
+
+    They are compared in this order.
+    """
 
     wrong: float
     loss: float
@@ -123,7 +137,9 @@ class Measured(NamedTuple):
 def measure(
     layers: TorchLayers, images: Array, labels: NDArray[np.int64], scores: Mapping[int, Array], loss: SummedLoss
 ) -> Measured:
-    """How the network does with each unit's activation multiplied by its score, 1 for missing groups.
+    """How the network does with each unit's activation times its score.
+
+    Scores of missing groups are 1.
 
     Sums are in double precision.
     """

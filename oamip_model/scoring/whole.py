@@ -1,4 +1,7 @@
-"""Scores from programs of the whole network: one for all images, or several whose scores are averaged."""
+"""Scores from programs of the whole network.
+
+There is one for all images, or several whose scores are averaged.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,9 @@ from oamip_model.solving.registry import get_backend
 
 @dataclass(frozen=True, eq=False)
 class Programs:
-    """What the programs of one run share: images x (n, *input_shape) with labels y (n,), of which each has some rows.
+    """What the programs of one run share: images and labels.
+
+    Images x are (n, *input_shape), with labels y (n,), of which each program has some rows.
 
     indices: (n,) positions of the images in their source.
     """

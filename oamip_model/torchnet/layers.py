@@ -97,7 +97,10 @@ class TorchLayers:
         return self.passed(k, a, self.gate(k, scores[layer.group], a))
 
     def before(self, k: int, images: Tensor, outputs: Mapping[int, Tensor]) -> Tensor:
-        """Pre-activation of layer k, (n, *pre_shape), from images and those outputs, by layer, that it reads."""
+        """Pre-activations of layer k, (n, *pre_shape).
+
+        outputs: of the layers that it reads, by number.
+        """
         layer = self.network.layers[k]
         inputs = [images if term.source == IMAGE else outputs[term.source] for term in layer.terms]
         return self.pre_activation(layer, inputs)

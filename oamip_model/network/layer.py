@@ -1,0 +1,100 @@
+"""The parts of a trained network as plain data: terms of affine maps, layers, and groups of scored units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oamip_model.clock import tick
+from oamip_model.network.ops import Array, ChannelScale, Conv2d, Dense, LinearMap, MaxPool, Shape
+
+Activation: TypeAlias = Literal["none", "relu", "max"]
+IMAGE = -1
+"""The ``source`` of a term that reads the image instead of a layer."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """One summand of a layer's affine map: ``map`` applied to layer ``source``, reshaped to ``input_shape``.
+
+    ``name`` is the trained module (or ONNX node) that the weights come from, empty for a map without weights.
+    """
+
+    map: LinearMap
+    source: int
+    input_shape: Shape
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """An affine map (the sum of ``terms``, plus ``bias``) and the activation after it.
+
+    bias: (channels,), where channels is the first axis of ``pre_shape``
+    pre_shape: shape of one image's pre-activation
+    activation: "relu", "max" (with ``pool``; then the affine map is one Identity) or "none"
+    group, units: which score group gates this layer (None: no score), and the unit of each activation, (activations,)
+    """
+
+    name: str
+    terms: tuple[Term, ...]
+    bias: Array
+    pre_shape: Shape
+    activation: Activation = "none"
+    pool: MaxPool | None = None
+    group: int | None = None
+    units: NDArray[np.int64] | None = field(default=None)
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of one image's output."""
+        return (self.pre_shape[0], *self.pool.output) if self.pool is not None else self.pre_shape
+
+    @property
+    def size(self) -> int:
+        """Number of activations of one image."""
+        return int(np.prod(self.shape))
+
+    @property
+    def parameters(self) -> int:
+        """Weights of every term plus the biases that are in use (a bias of zeros counts as none)."""
+        maps = [term.map for term in self.terms]
+        weights = sum(map.weight.size for map in maps if isinstance(map, Dense | Conv2d))
+        scales = sum(map.scale.size for map in maps if isinstance(map, ChannelScale))
+        return weights + scales + (self.bias.size if self.bias.any() else 0)
+
+    def pre_activation(self, inputs: list[Array]) -> Array:
+        """The affine map on one input per term, each (n, ...): (n, *pre_shape)."""
+        tick(f"layer {self.name}")
+        total = self.bias.reshape((1, -1) + (1,) * (len(self.pre_shape) - 1))
+        for term, x in zip(self.terms, inputs, strict=True):
+            y = term.map.apply(x.reshape(len(x), *term.input_shape))
+            total = total + y.reshape(len(x), *self.pre_shape)
+        return total
+
+    def activate(self, a: Array) -> Array:
+        """The activation on pre-activations (n, *pre_shape): (n, *shape)."""
+        if self.activation == "relu":
+            return np.maximum(a, 0.0)
+        return self.pool.apply(a) if self.pool is not None else a
+
+
+@dataclass(frozen=True)
+class ScoreGroup:
+    """Units that share one vector of scores: one layer, or the layers that a residual addition ties together.
+
+    size: number of units; layers: indices of the ReLU layers that the scores gate; producers: names of the trained
+    modules whose outputs are these units; parameters: (size,) parameters that removing each unit saves (its incoming
+    weights and bias, and the outgoing weights); divisor: D_l of the published sparsity (units of a dense layer, or
+    filters x kernel height x kernel width).
+    """
+
+    name: str
+    size: int
+    layers: tuple[int, ...]
+    producers: tuple[str, ...]
+    parameters: Array
+    divisor: int
