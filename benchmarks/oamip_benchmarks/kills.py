@@ -15,6 +15,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,6 +34,8 @@ _OAMIP = [sys.executable, "-c", "from oamip_model.cli import main; main()"]
 _INSTANCES = ("digits-max-n1-subtractive-continuous-ce", "digits-dense-n2-switch-binary-hinge",
               "digits-average-n1-subtractive-continuous-ce", "digits-deep-n1-subtractive-continuous-ce")  # fmt: skip
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_TRIES = 6
+"""Times that a signal is tried, where the command was over before it came."""
 _CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
@@ -153,11 +156,17 @@ def run_case(
         found.faults.append(f"{case.name}: undisturbed it ends with {running.returncode}: {told[-300:]}")
         return
     for number in signals:
-        # The nearer the end, the more there is to lose; a run that is over is no use.
-        ended = disturb(case, number, float(random.uniform(0.2, 0.9)) * seconds, rough, temporary, found)
-        found.kills += ended and number == signal.SIGKILL
-        found.interrupts += ended and number != signal.SIGKILL
-        found.early += not ended
+        for _ in range(_TRIES):
+            moment = float(random.uniform(0.2, 0.9)) * seconds
+            if disturb(case, number, moment, rough, temporary, found):
+                found.kills += number == signal.SIGKILL
+                found.interrupts += number != signal.SIGKILL
+                break
+            # It was over before: with less to wait for, and from the beginning.
+            found.early += 1
+            seconds *= 0.7
+            shutil.rmtree(rough)
+            rough.mkdir()
     running = start(case, rough, temporary)
     _, told = running.communicate()
     if running.returncode not in (0, 3):

@@ -165,7 +165,7 @@ class Elimination(Method):
 
     called: ClassVar[str] = "elimination"
     solver_fields: ClassVar[tuple[str, ...]] = ()
-    run_fields: ClassVar[tuple[str, ...]] = ("progress", "device")
+    run_fields: ClassVar[tuple[str, ...]] = ("progress", "total_time_limit", "device")
     alone: ClassVar[str] = "solves no program"
 
     amount: float | None = option(

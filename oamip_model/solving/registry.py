@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 from oamip_model.solving.protocol import (
     Array,
@@ -207,9 +207,17 @@ def _called(backend: Backend, interior: bool) -> str:
 _Entry: TypeAlias = EntryPoint | Callable[[], Backend]
 
 
+def _is_entry_point(entry: _Entry) -> TypeGuard[EntryPoint]:
+    """Whether this is an entry point, perhaps of the package importlib_metadata.
+
+    Where that is imported, as by dask, its own class stands for that of the standard library.
+    """
+    return hasattr(entry, "load") and hasattr(entry, "value")
+
+
 def _source(entry: _Entry) -> str:
     """Where a backend comes from: its entry point, or the class that was registered."""
-    if isinstance(entry, EntryPoint):
+    if _is_entry_point(entry):
         return f"the entry point {entry.value}"
     return f"the class {entry.__module__}.{getattr(entry, '__qualname__', '')}"
 
@@ -227,7 +235,7 @@ def _entries() -> dict[str, _Entry]:
 
 
 def _load(entry: _Entry) -> Any:
-    if not isinstance(entry, EntryPoint):
+    if not _is_entry_point(entry):
         return entry
     # A third party's module may fail in any way when it is imported: that is its solver missing, not our failure.
     try:

@@ -125,12 +125,15 @@ def tighten_image(
     seconds: list[float] = []
     for k, layer in enumerate(network.layers):
         began = time.perf_counter()
+        if deadline.over():  # what was found so far is all there is
+            seconds.append(0.0)
+            continue
         low, high = _propagated(layer, k, image, sides)
         todo = _open(layer, sound, k, low[0], high[0])
         if unstable and layer.activation == "relu":
             todo &= low[0] < 0
         at = np.flatnonzero(todo) if worth[k] else np.zeros(0, np.int64)
-        if len(at) and not deadline.over():
+        if len(at):
             # What optimise is told of this layer is what holds by now.
             sides[0][k], sides[1][k] = low, high
             now = replace(start, **{name: tuple(side) for name, side in zip(names, sides, strict=True)})  # type: ignore[arg-type]

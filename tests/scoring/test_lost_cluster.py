@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import oamip_model as om
+from oamip_model.scoring.asked import as_objects
 from oamip_model.scoring.store import RunStore
 
 
@@ -19,7 +20,7 @@ def test_the_run_says_that_it_can_go_on_and_goes_on(problem_of: Any, tmp_path: P
     distributed = pytest.importorskip("distributed")
     p, store = problem_of("deep", 1, 4), tmp_path / "runs.jsonl"
     asked: dict[str, Any] = {"strategy": "batches", "batch_size": 1}
-    whole = om.score(p.network, p.images, p.labels, **asked)
+    whole = om.score(p.network, p.images, p.labels, **as_objects(**asked))
     with distributed.LocalCluster(n_workers=0, processes=True, dashboard_address=None, silence_logs=50) as running:
         address = running.scheduler_address
         # A worker without a nanny, which would start it again.
@@ -38,15 +39,15 @@ def test_the_run_says_that_it_can_go_on_and_goes_on(problem_of: Any, tmp_path: P
 
             told = f"all workers of {re.escape(address)} are gone; finished programs are kept [^\n]* goes on"
             with pytest.raises(om.SolverError, match=told):
-                om.score(p.network, p.images, p.labels, **asked, engine="dask", scheduler=address, store=store,
-                         progress=kill)  # fmt: skip
+                om.score(p.network, p.images, p.labels, **as_objects(
+                    **asked, engine="dask", scheduler=address, store=store, progress=kill))  # fmt: skip
         finally:
             worker.kill()
             worker.wait()
     kept = RunStore(store).records
     assert 1 <= len(kept) < 4
     lines = store.read_text().splitlines()
-    found = om.score(p.network, p.images, p.labels, **asked, store=store)
+    found = om.score(p.network, p.images, p.labels, **as_objects(**asked, store=store))
     assert store.read_text().splitlines()[: len(lines)] == lines
     assert len(RunStore(store).records) == len(store.read_text().splitlines()) == 4
     for name, values in whole.by_layer.items():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import oamip_model as om
+from oamip_model.bounds import crown_bounds
 from oamip_model.clock import Deadline, TimeIsUp, expect, finishing, seconds_left, tick, unhurried, within
 from oamip_model.network.maps import Conv2d
 from oamip_model.scoring.asked import as_objects
@@ -129,8 +130,8 @@ def test_crown_keeps_intervals_where_there_is_no_time(problem_of, monkeypatch):
     p = problem_of("conv")
     interval = om.compute_bounds(p.network, p.images)
     crown = om.compute_bounds(p.network, p.images, "crown")
-    monkeypatch.setattr("oamip_model.network.maps._ENTRY_SECONDS", 1e9)
-    hurried = om.compute_bounds(p.network, p.images, "crown", time_limit=100.0)
+    monkeypatch.setattr("oamip_model.formulation.arrange._ENTRY_SECONDS", 1e9)
+    hurried = crown_bounds(p.network, p.images, time_limit=100.0)
     for k in range(len(p.network.layers)):
         assert (hurried.upper[k] >= crown.upper[k]).all()
         assert (hurried.upper[k] <= interval.upper[k]).all()
@@ -147,9 +148,9 @@ def test_elimination_ends_with_the_layers_that_it_has_reached(problem_of, monkey
         over[0] = True
 
     asked = {"strategy": ELIMINATION, "amount": 0.5, "total_time_limit": 100.0}
-    stopped = om.score(p.network, p.images, p.labels, progress=stop_after_the_first, **asked)
+    stopped = om.score(p.network, p.images, p.labels, **as_objects(progress=stop_after_the_first, **asked))
     over[0] = False
-    whole = om.score(p.network, p.images, p.labels, **asked)
+    whole = om.score(p.network, p.images, p.labels, **as_objects(**asked))
     first, *rest = stopped.by_layer
     assert (stopped.out_of_time, whole.out_of_time) == (True, False)
     assert "stopped by the total time limit" in stopped.summary()
@@ -159,4 +160,4 @@ def test_elimination_ends_with_the_layers_that_it_has_reached(problem_of, monkey
     assert not all((whole.by_layer[name] == 1.0).all() for name in rest)
     over[0] = True
     with pytest.raises(TimeIsUp):
-        om.score(p.network, p.images, p.labels, **asked)
+        om.score(p.network, p.images, p.labels, **as_objects(**asked))

@@ -180,3 +180,13 @@ def test_bad_options_are_named(problem_of, options, culprit):
     p = problem_of("dense")
     with pytest.raises(om.InputError, match=f"^{culprit}[^\n]*$"):
         compute_bounds(p.network, p.images, **options)
+
+
+def test_what_the_time_does_not_reach_keeps_the_bounds_before(problem_of, monkeypatch):
+    p = problem_of("conv")
+    crown = om.compute_bounds(p.network, p.images, "crown")
+    monkeypatch.setattr("oamip_model.tightening.climb.Deadline.over", lambda self, grace=0.0: True)
+    found = lp_bounds(p.network, p.images, crown, time_limit=1.0)
+    for side in ("lower", "upper", "output_lower", "output_upper"):
+        for mine, before in zip(getattr(found, side), getattr(crown, side), strict=True):
+            np.testing.assert_array_equal(mine, before)
