@@ -111,7 +111,7 @@ class Page:
         """Write the page to ``path``, whole or not at all. Raises InputError where that cannot be written."""
         text = self.html()
         with replacing(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
         return Path(path)
 
     def _add(self, kind: str, **data: Any) -> None:
