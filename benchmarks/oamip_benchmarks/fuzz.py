@@ -92,7 +92,7 @@ KINDS = (
 def make_files(folder: Path) -> None:
     """Write a good file of every kind into a folder, which must be the current one."""
     rng = np.random.default_rng(0)
-    parts = {}
+    parts: dict[str, Any] = {}
     for part, count in (("train", 30), ("test", 12)):
         labels = np.arange(count) % CLASSES
         images = rng.uniform(0, 1, (count, *SHAPE))

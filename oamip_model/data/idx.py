@@ -45,7 +45,7 @@ def read_idx(path: str | Path, axes: int) -> NDArray[np.uint8]:
         with source.open("rb") as file:
             packed = file.read(2) == b"\x1f\x8b"
             file.seek(0)
-            data: IO[bytes] = gzip.GzipFile(fileobj=file) if packed else file
+            data: gzip.GzipFile | IO[bytes] = gzip.GzipFile(fileobj=file) if packed else file
             start = data.read(header)
             if len(start) < header or start[:4] != bytes([0, 0, 8, axes]):
                 found = start[:4].hex() or "nothing"
