@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from oamip_model.errors import InputError
 from oamip_model.scratch import owned, sweep
@@ -30,6 +31,8 @@ def check_writable(path: str | Path, option: str = "path") -> Path:
         raise InputError(f"{option}: {target} is a folder, a file name is needed")
     if not target.parent.is_dir():
         raise InputError(f"{option}: {target} cannot be written, there is no folder {target.parent}")
+    if target.is_symlink() and not target.exists():
+        raise InputError(f"{option}: {target} is a link that leads to nothing")
     if target.exists() and not target.is_file():
         raise InputError(f"{option}: {target} is a pipe or a device, a file name is needed")
     if not os.access(target.parent, os.W_OK) or (target.exists() and not os.access(target, os.W_OK)):
@@ -130,6 +133,17 @@ def alone(path: Path, option: str) -> Iterator[None]:
             finally:
                 lock.unlink(missing_ok=True)
             return
+
+
+@contextmanager
+def replacing_table(path: str | Path) -> Iterator[TextIO]:
+    """An open text file for CSV, which takes the place of ``path`` when the block ends without an error."""
+    with (
+        replacing(path) as temporary,
+        # Names of files that are not UTF-8 are written as they are.
+        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
+        yield file
 
 
 @contextmanager

@@ -103,9 +103,15 @@ def parse_json(data: bytes, where: str) -> Any:
     oamip_model.errors.InputError: store: line 1 cannot be read as JSON (the key 'a' occurs twice)
     """
     try:
-        return json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_constant)
+        found = json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_constant)
+        if b"\\ud" in data.lower():
+            # Halves of characters: but for those that stand for bytes of a file's name, nothing can write them.
+            json.dumps(found, ensure_ascii=False).encode("utf-8", "surrogateescape")
+        return found
     except UnicodeDecodeError:
         reason = "it is not in UTF-8"
+    except UnicodeEncodeError:
+        reason = "a text holds half a character"
     except RecursionError:
         reason = "it is nested too deeply"
     except json.JSONDecodeError as error:

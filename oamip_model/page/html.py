@@ -125,7 +125,7 @@ class Page:
         """
         text = self.html()
         with replacing(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
         return Path(path)
 
     def _add(self, kind: str, **data: Any) -> None:

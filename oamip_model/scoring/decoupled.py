@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict, replace
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -23,6 +24,7 @@ from oamip_model.scoring.losses import summed_loss
 from oamip_model.scoring.plan import LayerOutcome, Plan
 from oamip_model.scoring.select import choose_units
 from oamip_model.scoring.store import RunStore, key_of
+from oamip_model.scoring.stored import exchanged, layer_outcome
 from oamip_model.scoring.subproblem import solve_layer
 from oamip_model.scoring.task import LayerTask, Measured, measure
 from oamip_model.solving.options import Run
@@ -156,9 +158,7 @@ class DecoupledRun:
             "rounds": asdict(asked),
         }
         key = key_of(exchange="wrong + hinge", margin=self.plan.margin, scope=self.plan.scope, **told)
-        known = self.store.read(
-            key, lambda r: Exchanged({int(g): np.asarray(m) for g, m in r["keep"].items()}, *r["found"])
-        )
+        known = self.store.read(key, lambda record: exchanged(record, {g: len(m) for g, m in keep.items()}))
         if known is not None:
             self.take(known)
             return
@@ -240,7 +240,7 @@ class DecoupledRun:
             at = self.linearised_at(group)
             told = self.base_key | asdict(plan) | {"at": None if at is None else at.tolist()}
             keys[name] = key_of(**told, group=name, others={g: m.tolist() for g, m in others.items()})
-            known = self.store.read(keys[name], LayerOutcome.from_record)
+            known = self.store.read(keys[name], partial(layer_outcome, group=self.network.groups[group]))
             if known is None:
                 left[name] = (group, others, at)
             else:

@@ -6,11 +6,13 @@ It is plain data, and so is what one gives back.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
+from oamip_model.errors import InputError
 from oamip_model.network.maps import Array
+from oamip_model.records import Share, checked
 from oamip_model.scoring.layer_methods import Layerwise, Ordered
 from oamip_model.scoring.layer_options import PATH, Exchanges, LevelMethod
 from oamip_model.scoring.program_result import ProgramResult
@@ -80,6 +82,18 @@ class Plan:
         return (self.weight,) if self.amount is None else self.tried
 
 
+class _Stored(TypedDict):
+    """A layer's outcome in a store."""
+
+    scores: list[Share]
+    keep: list[bool | Share]
+    result: dict[str, Any]
+    solver: str
+    version: str
+    head: str
+    path: list[dict[str, Any]]
+
+
 @dataclass(frozen=True)
 class LayerOutcome:
     """A layer's scores and mask, its program's result, and the head's kind.
@@ -107,8 +121,12 @@ class LayerOutcome:
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> LayerOutcome:
-        """The outcome that :meth:`record` gave."""
+        """The outcome that :meth:`record` gave. Raises InputError for anything else."""
+        plain: _Stored = checked(_Stored, record, "it")
+        scores, keep = np.asarray(plain["scores"]), np.asarray(plain["keep"])
+        if len(scores) != len(keep):
+            raise InputError(f"it has {len(scores)} scores and {len(keep)} marks of what stays")
         return cls(
-            np.asarray(record["scores"]), np.asarray(record["keep"]), read_program(record["result"], "store"),
-            record["solver"], record["version"], record["head"], tuple(map(cls.from_record, record["path"])),
+            scores, keep, read_program(plain["result"], "store"), plain["solver"], plain["version"], plain["head"],
+            tuple(map(cls.from_record, plain["path"])),
         )  # fmt: skip

@@ -47,13 +47,15 @@ class RunStore:
 
     Without a path they are kept in memory only.
 
-    A last line that a kill cut short is dropped. Raises InputError where the file cannot be written or is no store, and
-    leaves it as it is.
+    A last line that a kill cut short is dropped before the next is written. Raises InputError where the file cannot be
+    written or is no store, and leaves it as it is.
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
         self.path = None if path is None else check_writable(path, "store")
         self.records: dict[str, dict[str, Any]] = {}
+        # Where the last line that a kill cut short begins: whoever only reads leaves it there.
+        self._unfinished: int | None = None
         if self.path is not None and self.path.exists():
             self._read(self.path)
 
@@ -69,7 +71,7 @@ class RunStore:
         for where, line in lines.items():
             entry = checked(_Line, line, f"{where} is not a record of finished solves: it")
             self.records[entry.key] = entry.record
-        drop_unfinished(path, whole)
+        self._unfinished = whole
 
     def get(self, key: str) -> dict[str, Any] | None:
         """The record of a finished solve, None where there is none."""
@@ -93,6 +95,9 @@ class RunStore:
         # As it would be read again, whether it goes to a file or not.
         self.records[key] = json.loads(line)["record"]
         if self.path is not None:
+            if self._unfinished is not None:
+                drop_unfinished(self.path, self._unfinished)
+                self._unfinished = None
             append_line(self.path, line)
 
     def remove(self) -> None:

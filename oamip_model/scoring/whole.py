@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,12 @@ from numpy.typing import NDArray
 from oamip_model.bounds import fingerprint_images
 from oamip_model.checks import to_record
 from oamip_model.clock import Deadline
-from oamip_model.errors import SolverError
+from oamip_model.errors import InputError, SolverError
 from oamip_model.formulation import Formulation
 from oamip_model.formulation.losses import loss_named
 from oamip_model.network import Network
 from oamip_model.network.maps import Array
+from oamip_model.records import checked
 from oamip_model.scoring.methods import AllLayers, Batches, PerClass
 from oamip_model.scoring.program import ProgramOutcome, solve_program
 from oamip_model.scoring.program_result import total_seconds
@@ -69,7 +71,7 @@ def whole_network_scores(
     names = [f"program {number} of {len(groups)}" for number in range(1, len(groups) + 1)]
     rows_of = dict(zip(names, groups, strict=True))
     keys = {name: _key(programs, rows, asked) for name, rows in rows_of.items()}
-    stored = {name: keep.read(key, _outcome_from) for name, key in keys.items()}
+    stored = {name: keep.read(key, partial(_outcome_from, plain)) for name, key in keys.items()}
     outcomes = {name: outcome for name, outcome in stored.items() if outcome is not None}
 
     def tell(line: str) -> None:
@@ -189,7 +191,18 @@ def _record(outcome: ProgramOutcome) -> dict[str, Any]:
     return asdict(replace(outcome, scores=None)) | {"scores": stored}
 
 
-def _outcome_from(record: dict[str, Any]) -> ProgramOutcome:
+def _outcome_from(network: Network, record: dict[str, Any]) -> ProgramOutcome:
     stored = record["scores"]
-    scores = None if stored is None else read_values(stored, "store: scores")
-    return ProgramOutcome(read_program(record["result"], "store"), scores, record["solver"], record["version"])
+    scores = None if stored is None else read_values(stored, "scores")
+    if scores is not None:
+        sizes, wanted = [len(values) for values in scores.values()], [group.size for group in network.groups]
+        if sizes != wanted:
+            raise InputError(f"scores: of layers of {sizes} units, the network has {wanted}")
+        # By place, not by name: an equal network of another file may name its layers otherwise.
+        scores = dict(zip((group.name for group in network.groups), scores.values(), strict=True))
+    return ProgramOutcome(
+        read_program(record["result"], "result"),
+        scores,
+        checked(str, record["solver"], "solver"),
+        checked(str, record["version"], "version"),
+    )

@@ -18,6 +18,7 @@ from oamip_model.formulation import Formulation, build_instance
 from oamip_model.formulation.gates import gate_named
 from oamip_model.network.maps import Array
 from oamip_model.network.types import Network
+from oamip_model.records import Number
 from oamip_model.solving import InstanceSolution, compile_arrays, solve_instance
 from oamip_model.solving.options import Solver
 from oamip_model.study.cells import Cell
@@ -70,21 +71,21 @@ class Row:
     rows: int
     columns: int
     nonzeros: int
-    big_m: float | None
-    root_bound: float | None
-    cut_bound: float | None
+    big_m: Number | None
+    root_bound: Number | None
+    cut_bound: Number | None
     cuts: int
     root_status: str
     status: str | None
-    objective: float | None
-    bound: float | None
-    gap: float | None
+    objective: Number | None
+    bound: Number | None
+    gap: Number | None
     nodes: int | None
-    bounds_seconds: float
-    build_seconds: float
-    root_seconds: float
-    solve_seconds: float | None
-    heuristic_seconds: float | None
+    bounds_seconds: Number
+    build_seconds: Number
+    root_seconds: Number
+    solve_seconds: Number | None
+    heuristic_seconds: Number | None
 
     @property
     def preprocessing(self) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from oamip_model.errors import InputError
-from oamip_model.files import replacing
+from oamip_model.files import replacing, replacing_table
 from oamip_model.study.measure import Row
 
 
@@ -60,7 +60,7 @@ class Tightness:
         Raises InputError where there are none, or the file cannot be written.
         """
         records = self._records()
-        with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        with replacing_table(path) as file:
             writer = csv.DictWriter(file, list(records[0]))
             writer.writeheader()
             writer.writerows(records)

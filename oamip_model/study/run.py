@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +20,7 @@ from oamip_model.formulation.gates import gate_named
 from oamip_model.formulation.settings import validity_of
 from oamip_model.network.maps import Array
 from oamip_model.network.types import Network
+from oamip_model.records import Share, Within, checked
 from oamip_model.scoring.run import as_network
 from oamip_model.scoring.store import RunStore, key_of
 from oamip_model.solving.options import Run, Solver, as_solver
@@ -101,6 +102,14 @@ def _names(networks: Any) -> list[str]:
     return list(networks)
 
 
+class _Known(TypedDict):
+    """Scores of the heuristic in the store."""
+
+    objective: float | None
+    seconds: Annotated[float, Within(0)]
+    scores: dict[str, list[Share]]
+
+
 @dataclass
 class _Study:
     networks: dict[str, Network]
@@ -118,7 +127,14 @@ class _Study:
         """All cells that the store does not have."""
         keys = {cell: self.key(cell) for cell in cells}
         records = {cell: record for cell, key in keys.items() if (record := self.store.get(key)) is not None}
-        rows = {cell: Row(**(record | {"network": cell.network})) for cell, record in records.items()}
+        rows = {
+            cell: checked(
+                Row, record | {"network": cell.network}, f"store: the record {keys[cell]} of {self.store.path}"
+            )
+            for cell, record in records.items()
+        }
+        for cell in cells:
+            self.stored(cell)
         found, self.planned, self.done, interrupted = len(rows), len(cells), len(rows), False
         try:
             for cell in cells:
@@ -178,8 +194,7 @@ class _Study:
 
         The keys of rows do not depend on them: the same command finds the same ones, or nearly so within its seconds.
         """
-        key = self.key(Cell(cell.network, cell.gate, "", ""))
-        record = self.store.get(key)
+        record = self.stored(cell)
         if record is None:
             from oamip_model.scoring.heuristic import find_scores
 
@@ -190,14 +205,32 @@ class _Study:
             value = found.objective if np.isfinite(found.objective) else None
             scores = {name: values.tolist() for name, values in found.scores.items()}
             record = {"objective": value, "seconds": found.seconds, "scores": scores}
-            self.store.put(key, record)
+            self.store.put(self.key(Cell(cell.network, cell.gate, "", "")), record)
         return record
+
+    def stored(self, cell: Cell) -> dict[str, Any] | None:
+        """What the store has of the heuristic. Raises InputError where that is none of the cell's network."""
+        key = self.key(Cell(cell.network, cell.gate, "", ""))
+        record = self.store.get(key)
+        if record is None:
+            return None
+        where = self.place(key)
+        found: dict[str, Any] = checked(_Known, record, where)
+        sizes = [len(values) for values in found["scores"].values()]
+        wanted = [group.size for group in self.networks[cell.network].groups]
+        if sizes != wanted:
+            raise InputError(f"{where}: scores are of layers of {sizes} units, the network has {wanted}")
+        return found
+
+    def place(self, key: str) -> str:
+        """Where a record is, as errors begin."""
+        return f"store: the record {key} of {self.store.path}"
 
     def best(self, rows: tuple[Row, ...]) -> dict[tuple[str, str], float]:
         """The least objective that is known of each program."""
         best: dict[tuple[str, str], float] = {}
         for row in rows:
-            record = self.store.get(self.key(Cell(row.network, row.gate, "", "")))
+            record = self.stored(Cell(row.network, row.gate, "", ""))
             for value in (row.objective, None if record is None else record["objective"]):
                 if value is not None:
                     best[row.network, row.gate] = min(value, best.get((row.network, row.gate), np.inf))

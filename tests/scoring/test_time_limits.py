@@ -130,7 +130,7 @@ def test_crown_keeps_intervals_where_there_is_no_time(problem_of, monkeypatch):
     p = problem_of("conv")
     interval = om.compute_bounds(p.network, p.images)
     crown = om.compute_bounds(p.network, p.images, "crown")
-    monkeypatch.setattr("oamip_model.formulation.arrange._ENTRY_SECONDS", 1e9)
+    monkeypatch.setattr("oamip_model.network.maps.conv2d._ENTRY_SECONDS", 1e9)
     hurried = crown_bounds(p.network, p.images, time_limit=100.0)
     for k in range(len(p.network.layers)):
         assert (hurried.upper[k] >= crown.upper[k]).all()

@@ -33,7 +33,8 @@ def read_environment(path: Path, what: str) -> dict[str, Any]:
     """What :func:`describe` told, from a file. Raises InputError, beginning with ``what``, for anything else."""
     where = f"{what}: {path}"
     found: dict[str, Any] = checked(dict[str, Any], read_json(path, where), where)
-    return found | checked(Annotated[Environment, OPEN], found, where)
+    known: dict[str, Any] = checked(Annotated[Environment, OPEN], found, where)
+    return found | known
 
 
 def describe() -> dict[str, Any]:

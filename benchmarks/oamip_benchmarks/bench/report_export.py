@@ -10,7 +10,7 @@ from typing import Any
 
 from oamip_benchmarks.bench.report_rows import Solves, is_solved, solve_seconds
 from oamip_model.errors import InputError
-from oamip_model.files import replacing
+from oamip_model.files import replacing, replacing_table
 
 
 def flat_table(solves: Solves) -> dict[str, list[Any]]:
@@ -32,7 +32,7 @@ def flat_table(solves: Solves) -> dict[str, list[Any]]:
 def write_csv(solves: Solves, path: Path) -> None:
     """Write the table as CSV; what is not known is an empty field. Raises InputError where it cannot be written."""
     table = flat_table(solves)
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with replacing_table(path) as file:
         writer = csv.writer(file)
         writer.writerow(table)
         writer.writerows(zip(*table.values(), strict=True))

@@ -121,21 +121,23 @@ class Solve:
 
 
 class ResultStore:
-    """The rows of a run folder by key, first come first; a last line that a kill cut short is dropped.
+    """The rows of a run folder by key, first come first; a last line that a kill cut short goes before the next.
 
     Raises InputError where the file holds a line that is no row.
     """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / RESULTS
-        found, whole = _read(folder)
-        if self.path.exists():
-            drop_unfinished(self.path, whole)
+        self._whole: int | None
+        found, self._whole = _read(folder)
         self.rows = {row["key"]: row for row in found}
 
     def put(self, row: Row) -> None:
         """Append a row; it is on disk when this returns."""
         self.rows[row["key"]] = row
+        if self._whole is not None and self.path.exists():
+            drop_unfinished(self.path, self._whole)
+        self._whole = None
         append_line(self.path, json.dumps(row, allow_nan=False))
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Required, TypedDict
 
 import torch
 
-from oamip_benchmarks.bench.environment import Environment
 from oamip_benchmarks.experiments.cells import Plain
 from oamip_benchmarks.experiments.study import Asked
 from oamip_model.errors import InputError
@@ -33,14 +32,14 @@ class _Listed(TypedDict):
     tags: dict[str, _Tag]
 
 
-class _Machine(Environment, total=False):
+class _Machine(TypedDict):
     """The machine of a study; the report tells these of it."""
 
-    versions: Required[dict[str, str]]
-    cpu: Required[str]
-    cpus: Required[Count | None]
-    revision: Required[str | None]
-    date: Required[str]
+    versions: dict[str, str]
+    cpu: str
+    cpus: Count | None
+    revision: str | None
+    date: str
 
 
 class _Study(TypedDict):
@@ -119,7 +118,8 @@ def read_study(path: Path) -> Plain:
     """What a study wrote of itself, ``asked`` as :class:`~.study.Asked`. Raises InputError for any other file."""
     where = f"run: {path}"
     record: Plain = checked(dict[str, Any], read_json(path, where), where)
-    return record | checked(Annotated[_Study, OPEN], record, f"{where} is not the record of a study: it")
+    known: Plain = checked(Annotated[_Study, OPEN], record, f"{where} is not the record of a study: it")
+    return record | known
 
 
 def checked_cell(record: Plain, where: str) -> Plain:

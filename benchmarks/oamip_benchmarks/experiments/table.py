@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oamip_benchmarks.experiments.cells import Plain
-from oamip_model.files import replacing
+from oamip_model.files import replacing_table
 
 SHARES = ("accuracy", "class_accuracy", "units", "parameters", "agreement")
 """Values that are shares, shown in per cent."""
@@ -122,7 +122,7 @@ def write_cells(found: Sequence[tuple[Plain, Plain]], path: Path) -> None:
 
 def _write(records: Sequence[Plain], path: Path) -> None:
     names = list(dict.fromkeys(name for record in records for name in record))
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with replacing_table(path) as file:
         writer = csv.DictWriter(file, names, restval="")
         writer.writeheader()
         writer.writerows(records)
