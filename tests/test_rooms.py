@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import configparser
 import importlib
 import re
 import subprocess
@@ -127,6 +128,16 @@ def test_no_files_import_each_other_in_a_circle_of_any_length():
     assert circles({name: edges(path, modules) for name, path in modules.items()}) == []
     # Nor would one go unseen.
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]
+
+
+def test_every_package_is_installed_and_the_network_room_is_not_crowded():
+    packages = {module_of(path) for path in HOUSE.rglob("__init__.py")}
+    wanted = configparser.ConfigParser()
+    wanted.read(HOUSE.parent / "setup.cfg")
+    listed = set(wanted["options"]["packages"].split())
+    assert packages <= listed, f"setup.cfg does not list {sorted(packages - listed)}"
+    for path in (HOUSE / "network").rglob("__init__.py"):
+        assert len(list(path.parent.glob("*.py"))) <= 12, f"{path.parent.name} holds too many files at one level"
 
 
 def test_nothing_imports_backends_or_benchmarks():
