@@ -33,6 +33,23 @@ class Term:
     input_shape: Shape
     name: str = ""
 
+    @property
+    def parameters(self) -> int:
+        """Number of weights, those of a scale of channels included."""
+        if isinstance(self.map, ChannelScale):
+            return int(self.map.scale.size)
+        return int(self.map.weight.size) if isinstance(self.map, Dense | Conv2d) else 0
+
+    @property
+    def positions(self) -> int:
+        """How often one image uses each weight, at least once."""
+        return int(np.prod(self.map.output_shape(self.input_shape)[1:]))
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one image (mathematics:budget-1)."""
+        return self.parameters * self.positions if self.parameters else 0
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -69,10 +86,12 @@ class Layer:
 
         A bias of zeros counts as none.
         """
-        maps = [term.map for term in self.terms]
-        weights = sum(map.weight.size for map in maps if isinstance(map, Dense | Conv2d))
-        scales = sum(map.scale.size for map in maps if isinstance(map, ChannelScale))
-        return weights + scales + (self.bias.size if self.bias.any() else 0)
+        return sum(term.parameters for term in self.terms) + self.biases
+
+    @property
+    def biases(self) -> int:
+        """Number of biases that are in use, 0 where all are zeros."""
+        return self.bias.size if self.bias.any() else 0
 
     def pre_activation(self, inputs: list[Array]) -> Array:
         """The affine map on one input per term, each (n, ...): (n, *pre_shape)."""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from oamip_model.errors import InputError
+from oamip_model.network.counting.size import Size, first_uses
 from oamip_model.network.layer import IMAGE, Activation, Layer, ScoreGroup, Term
 from oamip_model.network.maps import Array, Shape
 from oamip_model.network.table import text_table
@@ -105,9 +106,23 @@ class Network:
     def parameters(self) -> int:
         """Number of trained parameters, batch norm folded in.
 
-        A bias of zeros counts as none.
+        A bias of zeros counts as none, and weights that several layers share count once.
         """
-        return sum(layer.parameters for layer in self.layers)
+        return self.size.parameters
+
+    @cached_property
+    def macs(self) -> int:
+        """Multiply-accumulates of one image, by every map with weights."""
+        return self.size.macs
+
+    @cached_property
+    def size(self) -> Size:
+        """Parameters and multiply-accumulates (mathematics:budget-1)."""
+        terms = [term for layer in self.layers for term in layer.terms]
+        return Size(
+            sum(term.parameters for term in first_uses(self.layers)) + sum(layer.biases for layer in self.layers),
+            sum(term.macs for term in terms),
+        )
 
     @cached_property
     def fingerprint(self) -> str:

@@ -1,0 +1,1 @@
+"""Parameters and multiply-accumulates of networks, and of what is left of them."""
