@@ -13,9 +13,12 @@ from torch import nn
 from oamip_model.data.given import AnyImages
 from oamip_model.errors import CheckError, InputError
 from oamip_model.network import read_network
+from oamip_model.network.counting.size import Size
 from oamip_model.network.readers.torch.plain import unwrapped
 from oamip_model.network.types import Network
+from oamip_model.pruning.budget import WORDS, Budget
 from oamip_model.pruning.check import TOLERANCE, expected_logits
+from oamip_model.pruning.choose import Budgeted, choose_units
 from oamip_model.pruning.mask import NotWiredError, masked_copy
 from oamip_model.pruning.rebuild import term_modules, to_module
 from oamip_model.pruning.refitted import with_weights
@@ -24,7 +27,7 @@ from oamip_model.pruning.report import PruneReport
 from oamip_model.refit.options import AnyRefit, as_refit
 from oamip_model.refit.report import RefitReport
 from oamip_model.refit.run import refit_network
-from oamip_model.scoring.select import Amount, AnyScores, Selection, Threshold, choose_units
+from oamip_model.scoring.select import Amount, AnyScores, Selection, Threshold
 
 Mode: TypeAlias = Literal["remove", "mask"]
 _Result: TypeAlias = tuple[nn.Module, PruneReport]
@@ -35,7 +38,7 @@ def prune(
     scores: AnyScores | Selection,
     *,
     threshold: Threshold | None = None,
-    amount: Amount | None = None,
+    amount: Amount | Budget | None = None,
     mode: Mode = "remove",
     network: Network | None = None,
     refit: AnyRefit | None = None,
@@ -74,7 +77,7 @@ def prune_with_report(
     scores: AnyScores | Selection,
     *,
     threshold: Threshold | None = None,
-    amount: Amount | None = None,
+    amount: Amount | Budget | None = None,
     mode: Mode = "remove",
     network: Network | None = None,
     refit: AnyRefit | None = None,
@@ -86,20 +89,21 @@ def prune_with_report(
 
     module: a torch module in eval mode, an .onnx or .pt2 file, or a network. scores: a result of
     :func:`oamip_model.score`, {group: (units,) scores}, or what :func:`~.select.choose_units` chose of the module's
-    network. threshold, amount: which units go, see there; neither with a choice. mode: "remove" makes the module
-    physically smaller (Torch-Pruning); "mask" keeps its shapes and zeroes the units by torch.nn.utils.prune, so that
-    fine-tuning leaves them zero. network: the module's, read before by :func:`oamip_model.read_network`; it is needed
-    where neither ``scores`` (in its options) nor the file tells the shape of one image. refit: a level, or an
-    :class:`oamip_model.Refit`, by which the weights that are left are fitted to the trained network; images: that it is
-    done from, without labels: an array (n, ...), a Dataset, a torch Dataset or a DataLoader. The report says what the
-    refit did.
+    network. threshold, amount: which units go, see there; an amount may be an :class:`oamip_model.Budget`; neither goes
+    with a choice. mode: "remove" makes the module physically smaller (Torch-Pruning); "mask" keeps its shapes and
+    zeroes the units by torch.nn.utils.prune, so that fine-tuning leaves them zero. network: the module's, read before
+    by :func:`oamip_model.read_network`; it is needed where neither ``scores`` (in its options) nor the file tells the
+    shape of one image. refit: a level, or an :class:`oamip_model.Refit`, by which the weights that are left are fitted
+    to the trained network; images: that it is done from, without labels: an array (n, ...), a Dataset, a torch Dataset
+    or a DataLoader. The report says what the refit did.
 
     Removed units give 0, bias and batch norm included: the result is compared with the network without these units on
     random images, to 1e-5 (with a refit, with the refitted network). A module whose layers cannot be cut in place
     (functional layers, a flattening with fixed sizes) is rebuilt by :func:`~.rebuild.to_module`, as files and networks
-    are; the report says so.
+    are; the report says so. Its sizes are counted in the network that is read from the module that comes out.
 
-    Raises InputError for bad arguments, and where ``network`` is not the module's; CheckError where the result differs.
+    Raises InputError for bad arguments, and where ``network`` is not the module's; CheckError where the result
+    differs, or is larger than its budget because units of it cannot be taken out.
     """
     if mode not in get_args(Mode):
         raise InputError(f"mode: got {mode!r}, it is {' or '.join(get_args(Mode))}")
@@ -115,11 +119,25 @@ def prune_with_report(
     if asked is not None:
         assert images is not None
         return _refitted(module, network, selection, mode, refit_network(network, selection.keep, images, asked))
-    return _pruned(module, network, selection, mode)
+    result, report = _pruned(module, network, selection, mode)
+    _check_plan(report)
+    return result, report
+
+
+def _check_plan(report: PruneReport) -> None:
+    """Raise CheckError where the network that came out is larger than its budget."""
+    if report.plan is None or report.size_after is None:
+        return
+    for name, by in report.plan.exceeded(report.size_after).items():
+        stuck = ", ".join(f"{len(units)} of {group}" for group, units in report.zeroed.items()) or "none"
+        raise CheckError(
+            f"prune: the network that comes out has {by} {WORDS[name]} more than its budget of "
+            f"{report.plan.limits[name]}; units that could only be zeroed: {stuck}"
+        )
 
 
 def _selection(
-    scores: AnyScores | Selection, network: Network, threshold: Threshold | None, amount: Amount | None
+    scores: AnyScores | Selection, network: Network, threshold: Threshold | None, amount: Amount | Budget | None
 ) -> Selection:
     """The units that stay and go: those chosen already, or by a rule."""
     if not isinstance(scores, Selection):
@@ -155,7 +173,8 @@ def _refitted(
     else:
         module, reason = after, "it was read from a file"
     result, report = _pruned(module, after, selection, mode)
-    return result, replace(report, parameters_before=before, refit=told, reason=reason or report.reason)
+    report = replace(report, parameters_before=before, size_before=network.size)
+    return result, replace(report, refit=told, reason=reason or report.reason)
 
 
 def _pruned(module: nn.Module | Network | str | Path, network: Network, selection: Selection, mode: Mode) -> _Result:
@@ -218,6 +237,11 @@ def _count(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
+def _size(smaller: nn.Module, network: Network) -> Size:
+    """The size of the network that is read from the module that came out."""
+    return read_network(smaller, network.input_shape).size
+
+
 def _left(report: PruneReport) -> int:
     return sum(map(len, report.zeroed.values()))
 
@@ -260,5 +284,10 @@ def _prune(
     if cut > 0 and after >= before:
         raise CheckError(f"prune: {cut} units were removed, but {after} parameters are left of {before}")
     units = {group.name: group.size for group in network.groups}
-    report = PruneReport(mode, units, removed, selection.forced, zeroed, before, after, False)
+    plan = selection.plan if isinstance(selection, Budgeted) else None
+    size = _size(smaller, network)
+    report = PruneReport(
+        mode, units, removed, selection.forced, zeroed, before, after, False, size_before=network.size, size_after=size,
+        plan=plan,
+    )  # fmt: skip
     return (smaller if mode == "remove" else masked), report

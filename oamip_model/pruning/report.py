@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from oamip_model.network.counting.size import Size
+from oamip_model.pruning.budget import WORDS, Plan
 from oamip_model.refit.report import RefitReport
 
 
@@ -21,7 +23,8 @@ class PruneReport:
     parameters_before, parameters_after: of the module, weights in and out of each unit and biases counted; with mode
     "mask", after is that of the module that removal would give.
     rebuilt: the module was made anew from the network, and ``reason`` says why. refit: what a refit did, if there was
-    one.
+    one. size_before, size_after: parameters with batch norm folded in, and multiply-accumulates, of the network and of
+    that which is read from the module that comes out. plan: of the budget, if there was one.
     """
 
     mode: str
@@ -34,6 +37,9 @@ class PruneReport:
     rebuilt: bool
     reason: str = ""
     refit: RefitReport | None = None
+    size_before: Size | None = None
+    size_after: Size | None = None
+    plan: Plan | None = None
 
     @property
     def units_share(self) -> float:
@@ -63,6 +69,13 @@ class PruneReport:
             f"{went} of {sum(self.units.values())} units {verb} ({layers}), parameters {self.parameters_before} to "
             f"{self.parameters_after} ({100 * self.parameters_share:.1f} % fewer)"
         )
+        if self.size_before is not None and self.size_after is not None:
+            fewer = 100 * (1 - self.size_after.macs / max(self.size_before.macs, 1))
+            text += f", multiply-accumulates {self.size_before.macs} to {self.size_after.macs} ({fewer:.1f} % fewer)"
+        if self.plan is not None:
+            text += f"; {self.plan.summary()}"
+            for name, by in self.plan.exceeded(self.size_after or self.plan.after).items():
+                text += f"; the refit added {by} {WORDS[name]} of biases beyond the budget"
         if self.forced:
             stay = ", ".join(f"unit {unit} of {name}" for name, unit in self.forced)
             text += f"; kept although the rule would remove it, as the best of its layer: {stay}"
