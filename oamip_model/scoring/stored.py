@@ -1,4 +1,7 @@
-"""Records of layers and of exchanges in a store, checked against the network that they are of."""
+"""Records of layers and of exchanges in a store.
+
+They are checked against the network that they are of.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,10 @@ class _Swapped(TypedDict):
 
 
 def layer_outcome(record: dict[str, Any], group: ScoreGroup) -> LayerOutcome:
-    """The outcome of a layer. Raises InputError where the record is none, or that of a layer of another size."""
+    """The outcome of a layer.
+
+    Raises InputError where the record is none, or that of a layer of another size.
+    """
     found = LayerOutcome.from_record(record)
     for one in (found, *found.path):
         if len(one.scores) != group.size:
@@ -31,7 +37,10 @@ def layer_outcome(record: dict[str, Any], group: ScoreGroup) -> LayerOutcome:
 
 
 def exchanged(record: dict[str, Any], sizes: Mapping[int, int]) -> Exchanged:
-    """The masks after exchanges. Raises InputError where the record is none, or one of layers of other sizes."""
+    """The masks after exchanges.
+
+    Raises InputError where the record is none, or one of layers of other sizes.
+    """
     plain: _Swapped = checked(_Swapped, record, "it")
     keep = {int(group): np.asarray(mask) for group, mask in plain["keep"].items()}
     found = {group: len(mask) for group, mask in keep.items()}
