@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from oamip_model.formulation.gates import gate_named
-from oamip_model.formulation.layout import Layout
+from oamip_model.formulation.program import Program
 from oamip_model.network.maps import Array
 from oamip_model.solving.compile import Compiled
 
@@ -98,21 +96,19 @@ class PseudoCosts:
         return best[1]
 
 
-def urgency(instance: Any, compiled: Compiled, x: Array) -> Array:
+def urgency(program: Program, compiled: Compiled, x: Array) -> Array:
     """How far from the network a relaxation's optimum x is at each column.
 
     For a state it is by how much its ReLU's output is off, relative to the largest such; for other columns, how
     fractional they are. x and the result have the shape (columns,).
     """
     urgent = 2.0 * np.abs(x - np.round(x))
-    m, columns = instance, compiled.columns
-    layout: Layout = m.layout.value
-    g = layout.gated
+    m, columns, g = program.model, compiled.columns, program.layout.gated
     at = np.flatnonzero(g.state >= 0)
     if len(at):
         a, h = x[columns(m.a)][g.pre[at]], x[columns(m.h)][g.act[at]]
         s = np.where(g.score[at] >= 0, x[columns(m.s)][g.score[at]], 1.0)
-        off = np.abs(h - gate_named(m.gate).output(a, s, g.scale[at]))
+        off = np.abs(h - program.gate.output(a, s, g.scale[at]))
         urgent[columns(m.z).start + g.state[at]] = off / max(float(off.max()), 1e-9)
     return urgent
 

@@ -10,13 +10,12 @@ a.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-from oamip_model.formulation.gates import gate_named
-from oamip_model.formulation.layout import Gated, Index, Layout
+from oamip_model.formulation.layout import Index
+from oamip_model.formulation.program import Program
 from oamip_model.network.maps import Array
 from oamip_model.solving.compile import Compiled
 from oamip_model.solving.protocol import Arrays
@@ -38,15 +37,14 @@ class Complementary:
     arrays: the program, all of it continuous.
     """
 
-    def __init__(self, instance: Any, compiled: Compiled) -> None:
+    def __init__(self, program: Program, compiled: Compiled) -> None:
         self.full = compiled.arrays
-        layout: Layout = instance.layout.value
-        g, columns = layout.gated, compiled.columns
-        at = self._entries(instance, compiled, g)
+        instance, g, columns = program.model, program.layout.gated, compiled.columns
+        at = self._entries(program, compiled)
         scored = g.score[at] >= 0
         self.h, self.d = columns(instance.h).start + g.act[at], columns(instance.z).start + g.state[at]
         self.s = np.where(scored, columns(instance.s).start + g.score[at], 0)
-        self.scale = gate_named(instance.gate).shift(g)[at]
+        self.scale = program.gate.shift(g)[at]
         self.lower, self.upper = g.lower[at], g.upper[at]
         self.most = self.scale - self.lower
         self.arrays = self.full
@@ -55,21 +53,22 @@ class Complementary:
         own = compiled.rows_of(instance.preactivation)
         assert own is not None
         # Where there are cuts, these are among them.
-        shifts = hasattr(instance, "relu_shift") and not hasattr(instance, "hull_cuts")
+        shifts = program.rows("relu_shift") is not None and program.hull_cuts is None
         shifted = np.flatnonzero(scored & shifts)
-        gone, pre = _replaced(instance, compiled, at), columns(instance.a).start + g.pre[at]
+        gone, pre = _replaced(program, compiled, at), columns(instance.a).start + g.pre[at]
         self.arrays = self._arrays(gone, pre, own.start + g.pre[at], np.flatnonzero(scored), shifted)
 
     @staticmethod
-    def _entries(instance: Any, compiled: Compiled, g: Gated) -> Index:
+    def _entries(program: Program, compiled: Compiled) -> Index:
         """The gated ReLUs whose state is in rows that are replaced here, and in no others."""
-        parts = [getattr(instance, name) for name in ("preactivation", *_REPLACED) if hasattr(instance, name)]
-        if any(compiled.rows_of(part) is None for part in parts):
+        parts = [program.rows(name) for name in ("preactivation", *_REPLACED)]
+        if any(part is not None and compiled.rows_of(part) is None for part in parts):
             return np.zeros(0, dtype=np.int64)
-        at = np.flatnonzero((g.state >= 0) & gate_named(instance.gate).complementary(g))
-        states = compiled.columns(instance.z).start + g.state[at]
+        g = program.layout.gated
+        at = np.flatnonzero((g.state >= 0) & program.gate.complementary(g))
+        states = compiled.columns(program.model.z).start + g.state[at]
         matrix = compiled.arrays.matrix
-        rest = np.setdiff1d(np.arange(matrix.shape[0]), _replaced(instance, compiled, at))
+        rest = np.setdiff1d(np.arange(matrix.shape[0]), _replaced(program, compiled, at))
         others = np.diff(sp.csc_array(matrix[rest]).indptr)
         return np.asarray(at[(others[states] == 0) & (compiled.arrays.cost[states] == 0)], dtype=np.int64)
 
@@ -139,12 +138,12 @@ class Complementary:
         return x
 
 
-def _replaced(instance: Any, compiled: Compiled, entries: Index) -> Index:
+def _replaced(program: Program, compiled: Compiled, entries: Index) -> Index:
     """The rows of the arrays that are replaced for some gated ReLUs."""
-    layout: Layout = instance.layout.value
+    layout = program.layout
     names = {layout.act[k] for k in layout.gated.act[entries].tolist()}
     parts = [np.zeros(0, dtype=np.int64)]
-    for component in (getattr(instance, name) for name in _REPLACED if hasattr(instance, name)):
+    for component in filter(None, map(program.rows, _REPLACED)):
         where = compiled.rows_of(component)
         assert where is not None
         parts.append(where.start + np.flatnonzero([name in names for name in component.rows.names]))

@@ -22,7 +22,7 @@ from oamip_model.network.maps import Array
 from oamip_model.solving.options import TreeSearch
 from oamip_model.solving.protocol import ABSOLUTE_GAP
 from oamip_model.solving.relaxation import Relaxation
-from oamip_model.solving.state import SolveState, pyo_value
+from oamip_model.solving.state import SolveState
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,9 @@ class ImageCuts:
     def __init__(self, solve: SolveState, relaxation: Relaxation, program: ImageProgram, options: TreeSearch) -> None:
         self.options = options
         self.solve, self.relaxation, self.program = solve, relaxation, program
-        self.images = len(solve.instance.IMAGE)
-        self.weight = pyo_value(solve.instance.weight)
+        self.images, self.weight = solve.program.images, solve.program.weight
         binaries = int(solve.arrays.integral.sum())
-        self.due = self.images > 1 and binaries >= options.image_cuts_from and hasattr(solve.instance, "image_cuts")
+        self.due = self.images > 1 and binaries >= options.image_cuts_from and solve.program.image_cuts is not None
 
     def add(self) -> int:
         """Add the cuts to the relaxation, and return how many.
@@ -117,7 +116,7 @@ class ImageCuts:
 
         x: an optimum of the relaxation; point: the best point known; rest: seconds that are left over in the end.
         """
-        solve, losses = self.solve, self.solve.compiled.columns(self.solve.instance.t)
+        solve, losses = self.solve, self.solve.compiled.columns(self.solve.program.losses)
         start = point[solve.s]
         best = self.weight * point[losses] + multipliers @ start
         now = self.weight * x[losses] + multipliers @ x[solve.s]

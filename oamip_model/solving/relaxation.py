@@ -11,11 +11,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from oamip_model.formulation.matrix import MatrixConstraint, MatrixRows
-from oamip_model.formulation.objective import tangents
 from oamip_model.formulation.relaxations.hull import HullCuts
 from oamip_model.network.maps import Array
 from oamip_model.solving.complementarity import Complementary
-from oamip_model.solving.point import losses
 from oamip_model.solving.protocol import Solution, Status
 from oamip_model.solving.registry import open_tree_session
 from oamip_model.solving.state import SolveState
@@ -77,10 +75,10 @@ class Relaxation:
     def __init__(self, solve: SolveState) -> None:
         self.solve = solve
         self.instance, self.compiled, self.arrays = solve.instance, solve.compiled, solve.arrays
-        self.program = Complementary(self.instance, self.compiled)
+        self.program = Complementary(solve.program, self.compiled)
         self.session = open_tree_session(solve.backend, self.program.arrays, solve.options)
         self.added: list[_Added] = []
-        self.hull = HullCuts(self.instance) if hasattr(self.instance, "hull_cuts") else None
+        self.hull = None if solve.program.hull_cuts is None else HullCuts(solve.program)
         m = self.instance
         self.parts = [self.compiled.columns(v) for v in (m.s, m.a, m.h)]
         self.lower, self.upper = self.arrays.lower, self.arrays.upper
@@ -153,11 +151,11 @@ class Relaxation:
 
     def missing(self, x: Array) -> Array:
         """What the loss of each image adds to the objective at x beyond its tangents, (n,)."""
-        images = len(self.instance.IMAGE)
-        if not hasattr(self.instance, "loss_tangents"):
-            return np.zeros(images)
-        short = losses(self.instance, x[self.solve.o]) - x[self.compiled.columns(self.instance.t)]
-        return short * float(self.instance.weight.value) / images
+        program = self.solve.program
+        if program.loss_tangents is None:
+            return np.zeros(program.images)
+        short = program.losses_at(x[self.solve.o]) - x[self.compiled.columns(program.losses)]
+        return short * program.weight / program.images
 
     def add_tangents(self, x: Array, least: float, inner: Array | None) -> int:
         """Tangents of the losses that are short of by more than ``least`` at x, and where they are also between x and a
@@ -169,21 +167,24 @@ class Relaxation:
         if inner is not None:
             points.append(self._logits(_MIDDLE * x + (1 - _MIDDLE) * inner)[images])
             at = np.concatenate([images, images])
-        rows = tangents(self.instance, np.concatenate(points), at)
-        self.add(self.instance.loss_tangents, rows.names, self.compiled.rows(rows), rows.lower, rows.upper)
+        home = self.solve.program.loss_tangents
+        assert home is not None
+        rows = self.solve.program.tangents_at(np.concatenate(points), at)
+        self.add(home, rows.names, self.compiled.rows(rows), rows.lower, rows.upper)
         return len(at)
 
     def _logits(self, x: Array) -> Array:
-        return x[self.solve.o].reshape(len(self.instance.IMAGE), -1)
+        return x[self.solve.o].reshape(self.solve.program.images, -1)
 
     def add_hull_cuts(self, x: Array, least: float) -> int:
         """Cuts of the relaxation "hull" that x violates by more than ``least`` times max(1, U); returns how many."""
-        if self.hull is None:
+        home = self.solve.program.hull_cuts
+        if self.hull is None or home is None:
             return 0
         rows = self.hull.violated(np.concatenate([x[part] for part in self.parts]), least)
         if not rows.names:
             return 0
-        self.add(self.instance.hull_cuts, rows.names, self.compiled.rows(rows), rows.lower, rows.upper)
+        self.add(home, rows.names, self.compiled.rows(rows), rows.lower, rows.upper)
         return len(rows.names)
 
     def add(

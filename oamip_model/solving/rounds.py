@@ -9,15 +9,13 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from oamip_model.formulation.objective import tangents
 from oamip_model.network.maps import Array
 from oamip_model.solving.compile import Compiled
 from oamip_model.solving.hull_rounds import HullRounds
-from oamip_model.solving.point import losses
 from oamip_model.solving.protocol import Arrays, Backend, Capability, Options, Session, Solution, Status, append_rows
 from oamip_model.solving.registry import open_session
 from oamip_model.solving.solution import InstanceSolution
-from oamip_model.solving.state import SolveState, by_rounds, pyo_value
+from oamip_model.solving.state import SolveState
 
 _SETTLED = 0.1
 """Share of the tolerance below which the loss of an image needs no further tangent."""
@@ -54,7 +52,7 @@ class Rounds(SolveState):
         progress: Callable[[str], None] | None,
     ) -> None:
         super().__init__(instance, backend, options, tolerance, progress)
-        self.hull = HullRounds(instance, self.compiled) if hasattr(instance, "hull_cuts") else None
+        self.hull = HullRounds(self.program, self.compiled) if self.program.hull_cuts is not None else None
         self.tangents: list[tuple[sp.csr_array, Array, Array]] = []
 
     def run(self) -> InstanceSolution:
@@ -62,12 +60,12 @@ class Rounds(SolveState):
         session = open_session(self.backend, self.arrays, self.options)
         interrupted = False
         try:
-            if self.arrays.is_mip and (by_rounds(self.instance) or self.hull is not None):
+            if self.arrays.is_mip and (self.program.by_rounds or self.hull is not None):
                 self.outer(session, relaxed=True)
                 session = self.without_slack(session)
             if self.stopped:
                 pass
-            elif by_rounds(self.instance) or (self.hull is not None and not self.arrays.is_mip):
+            elif self.program.by_rounds or (self.hull is not None and not self.arrays.is_mip):
                 self.outer(session, relaxed=False)
             else:
                 self.one(session, relaxed=False)
@@ -126,7 +124,7 @@ class Rounds(SolveState):
             if solution is None or solution.x is None:
                 return
             missing = self.missing(solution.x)
-            weight = pyo_value(self.instance.weight)
+            weight = self.program.weight
             value = self.arrays.objective(self.lifted(solution.x))
             open_gap = weight * float(missing.mean()) / max(abs(value), 1e-10)
             self.report(relaxed, value if relaxed else self.objective)
@@ -178,7 +176,7 @@ class Rounds(SolveState):
         for rows in self.tangents:
             whole = append_rows(whole, *rows)
         held = states_held(whole, self.best)
-        t, weight = self.compiled.columns(self.instance.t), pyo_value(self.instance.weight)
+        t, weight = self.compiled.columns(self.program.losses), self.program.weight
         inner = open_session(self.backend, held, self.options)
         try:
             for _ in range(_POLISH):
@@ -192,7 +190,7 @@ class Rounds(SolveState):
                 if solution.status is not Status.OPTIMAL or solution.x is None:
                     return
                 self.consider(solution.x)
-                missing = weight * (losses(self.instance, solution.x[self.o]) - solution.x[t])
+                missing = weight * (self.program.losses_at(solution.x[self.o]) - solution.x[t])
                 needed = missing > _SETTLED * self.tolerance * max(abs(self.objective or 0.0), 1e-10)
                 if not needed.any():
                     return
@@ -204,8 +202,10 @@ class Rounds(SolveState):
     def cut(self, session: Session, logits: Array, images: Any) -> None:
         """Add the tangents of some images at logits (n x classes,)."""
         points = logits.reshape(-1, len(self.instance.CLASS))[images]
-        rows = tangents(self.instance, points, images, first=len(self.instance.loss_tangents.rows.names))
-        self.instance.loss_tangents.append(rows)
+        home = self.program.loss_tangents
+        assert home is not None
+        rows = self.program.tangents_at(points, images, first=len(home.rows.names))
+        home.append(rows)
         self.tangents.append((self.compiled.rows(rows), rows.lower, rows.upper))
         session.add_rows(*self.tangents[-1])
         self.cuts += len(images)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from oamip_model.formulation.program import Program
 from oamip_model.network.maps import Array
 from oamip_model.solving.image_cuts import ImageProgram
 from oamip_model.solving.options import Solver, TreeSearch, as_search, as_solver
@@ -15,7 +16,7 @@ from oamip_model.solving.protocol import DEFAULT_FEASIBILITY, Backend
 from oamip_model.solving.registry import get_backend
 from oamip_model.solving.rounds import Rounds
 from oamip_model.solving.solution import InstanceSolution
-from oamip_model.solving.state import SolveState, by_rounds
+from oamip_model.solving.state import SolveState
 from oamip_model.solving.tree import solve_by_tree
 
 _LEAST_FEASIBILITY = 1e-8
@@ -65,7 +66,7 @@ def solve_instance(
     # A little below the tolerance: solvers divide the gap by different numbers, and CBC states just what it was given.
     # What a solver may cheat by within its rows must be smaller than the gap that is to be proved.
     feasibility = None if tolerance >= 100 * DEFAULT_FEASIBILITY else max(tolerance / 100, _LEAST_FEASIBILITY)
-    options = asked.options(tolerance * (0.5 if by_rounds(instance) else 0.9), feasibility)
+    options = asked.options(tolerance * (0.5 if Program.of(instance).by_rounds else 0.9), feasibility)
     given = (instance, backend, options, tolerance, progress)
     if interrupted:
         state = SolveState(*given)

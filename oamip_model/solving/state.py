@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from oamip_model.errors import InputError
+from oamip_model.formulation.program import Program
 from oamip_model.network.maps import Array
 from oamip_model.solving.claims import FEASIBLE, best_of, breach, flips
 from oamip_model.solving.compile import Compiled
-from oamip_model.solving.point import complete_point, losses
+from oamip_model.solving.point import complete_point
 from oamip_model.solving.protocol import ABSOLUTE_GAP, Backend, Options, Solution, Status
 from oamip_model.solving.solution import InstanceSolution
 
@@ -23,16 +24,6 @@ _ROUNDING = 1e-6
 """A bound above a known value by less than this, relative to it, is lowered to it; by more, it is refuted."""
 _FLIPPED = 20
 """Times at most that the incumbent's single flips are tried, each time from the best of the last."""
-
-
-def by_rounds(instance: Any) -> bool:
-    """Whether the loss is approximated by tangents, in rounds."""
-    return hasattr(instance, "loss_tangents") and pyo_value(instance.weight) > 0
-
-
-def pyo_value(parameter: Any) -> float:
-    """Value of a scalar Pyomo parameter."""
-    return float(parameter.value)
 
 
 class SolveState:
@@ -47,10 +38,10 @@ class SolveState:
         progress: Callable[[str], None] | None,
     ) -> None:
         self.began = time.monotonic()
+        self.program = Program.of(instance)
         self.instance, self.backend, self.options, self.tolerance = instance, backend, options, tolerance
         self.progress = progress
-        known = instance.layout.value.cutoff
-        self.cutoff = np.inf if known is None else float(known)
+        self.cutoff = self.program.cutoff
         self.compiled = Compiled(instance)
         self.arrays = self.compiled.arrays
         if self.arrays.sense != 1:
@@ -189,17 +180,17 @@ class SolveState:
 
     def lifted(self, x: Array) -> Array:
         """x with the losses that its logits have."""
-        if not hasattr(self.instance, "t"):
+        if self.program.losses is None:
             return x
         y = x.copy()
-        y[self.compiled.columns(self.instance.t)] = losses(self.instance, x[self.o])
+        y[self.compiled.columns(self.program.losses)] = self.program.losses_at(x[self.o])
         return y
 
     def missing(self, x: Array) -> Array:
         """By how much the tangents fall short of the loss of each image at x, (n,)."""
-        if not by_rounds(self.instance):
-            return np.zeros(len(self.instance.IMAGE))
-        return losses(self.instance, x[self.o]) - x[self.compiled.columns(self.instance.t)]
+        if not self.program.by_rounds:
+            return np.zeros(self.program.images)
+        return self.program.losses_at(x[self.o]) - x[self.compiled.columns(self.program.losses)]
 
     def report(self, relaxed: bool, value: float | None) -> None:
         """A line about a round."""
@@ -228,9 +219,9 @@ class SolveState:
             assert self.best_logits is not None
             logits = self.best_logits.reshape(-1, len(self.instance.CLASS))
             sparsity = self.objective
-            if hasattr(self.instance, "t"):
-                loss = float(self.best[self.compiled.columns(self.instance.t)].mean())
-                sparsity = self.objective - pyo_value(self.instance.weight) * loss
+            if self.program.losses is not None:
+                loss = float(self.best[self.compiled.columns(self.program.losses)].mean())
+                sparsity = self.objective - self.program.weight * loss
         message = self.stopped or (self.last.message if self.last is not None else "") or self.doubt
         if not message and status is Status.FEASIBLE:
             message = "interrupted" if interrupted else "the dual bound is not within the tolerance of the objective"

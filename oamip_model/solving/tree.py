@@ -183,7 +183,7 @@ class Tree:
                 self.closed = min(self.closed, bound)
                 return None
             candidates = self.costs.candidates(
-                columns, x[columns], urgency(self.solve.instance, self.solve.compiled, x)[columns]
+                columns, x[columns], urgency(self.solve.program, self.solve.compiled, x)[columns]
             )
             base, most, basis = bound, self.cutoff() - bound, self.lp.session.basis()
 
@@ -262,7 +262,7 @@ class Tree:
         """What the loss of an image may add to the objective beyond its tangents."""
         best = self.solve.objective
         scale = ABSOLUTE_GAP if best is None else max(self.solve.tolerance * abs(best), ABSOLUTE_GAP)
-        return _SETTLED * scale / len(self.solve.instance.IMAGE)
+        return _SETTLED * scale / self.solve.program.images
 
     def _offer(self, x: Array) -> bool:
         """Take the forward pass of the scores at x as incumbent where it is better; returns whether it was."""
