@@ -90,13 +90,14 @@ def list_solvers() -> list[SolverInfo]:
     return [_describe(name, entry) for name, entry in sorted(_entries().items())]
 
 
-def open_session(backend: Backend, arrays: Arrays, options: Options) -> Session:
+def open_session(backend: Backend, arrays: Arrays, options: Options, *, proofs: bool = True) -> Session:
     """A session of the backend for these arrays, which are scaled on their way to the solver.
 
-    It is the backend's own where it has one, else one that passes the whole model each time. Raises InputError for an
-    option that the backend cannot honour.
+    It is the backend's own where it has one, else one that passes the whole model each time. proofs: bounds of linear
+    programs are those that their duals prove; without, they are what the solver says, for callers that use points only.
+    Raises InputError for an option that the backend cannot honour.
     """
-    return _scaled(backend, arrays, options, getattr(backend, "session", None))
+    return _scaled(backend, arrays, options, getattr(backend, "session", None), proofs)
 
 
 def open_cost_session(backend: Backend, arrays: Arrays, options: Options) -> CostSession:
@@ -117,13 +118,17 @@ def solve_once(backend: Backend, arrays: Arrays, options: Options, start: Array 
 
 
 def _scaled(
-    backend: Backend, arrays: Arrays, options: Options, own: Callable[[Arrays, Options], Session] | None
+    backend: Backend,
+    arrays: Arrays,
+    options: Options,
+    own: Callable[[Arrays, Options], Session] | None,
+    proofs: bool = True,
 ) -> ScaledSession:
     check_options(backend, options)
     scale = Scale.of(arrays)
     scaled, sizes = scale.program(arrays)
     inner = RebuildSession(backend, scaled, options) if own is None else own(scaled, options)
-    return ScaledSession(arrays, scale, inner, sizes)
+    return ScaledSession(arrays, scale, inner, sizes, proofs)
 
 
 def _entries() -> dict[str, EntryPoint]:

@@ -78,12 +78,12 @@ class Relaxation:
         self.solve = solve
         self.instance, self.compiled, self.arrays = solve.instance, solve.compiled, solve.arrays
         self.program = Complementary(self.instance, self.compiled)
+        self.lower, self.upper = self.arrays.lower, self.arrays.upper
         self.session = open_tree_session(solve.backend, self.program.arrays, solve.options)
         self.added: list[_Added] = []
         self.hull = HullCuts(self.instance) if hasattr(self.instance, "hull_cuts") else None
         m = self.instance
         self.parts = [self.compiled.columns(v) for v in (m.s, m.a, m.h)]
-        self.lower, self.upper = self.arrays.lower, self.arrays.upper
         self.count = 0
         self.certified = True
         self.last: Solution | None = None
