@@ -2,11 +2,13 @@
 
 Run: python -m oamip_benchmarks.scales [--programs 2000] [--seed 0] [--solver highs --solver cbc --solver scip]
      [--gate subtractive --gate switch] [--search solver --search tree] [--kind dense ...] [--largest 8] [--limit 20]
+     [--listed 0]
 
 Every program is a tiny network with binary scores, so that all masks can be tried. Its layers are multiplied by
 factors: all by one, or each layer by one of its own. A dual bound above the value of some mask is refuted. So is an
 optimum that a mask beats by more than the tolerance, and an objective that its own scores do not have. Printed are each
-refuted program, and a table of how the programs ended; the exit code is 1 where one was refuted.
+refuted program, and how the programs ended: for each solver and search by the power of ten of the factor that is
+farthest from 1, and for each kind and gate. The exit code is 1 where one was refuted.
 """
 
 from __future__ import annotations
@@ -15,8 +17,9 @@ import argparse
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import torch
@@ -27,7 +30,7 @@ import oamip_model as om
 from oamip_model.errors import SolverError
 from oamip_model.formulation import cross_entropy
 from oamip_model.network import Network, read_network
-from oamip_model.solving import gated_logits
+from oamip_model.solving import claims, gated_logits
 
 WEIGHT = 5.0
 TOLERANCE = 1e-4
@@ -141,20 +144,23 @@ def main() -> int:
     """Solve the programs, print those that are refuted and how all ended."""
     arguments = _arguments()
     pick = np.random.default_rng(arguments.seed)
+    claims.LISTED = arguments.listed
     ways = list(product(arguments.kind, arguments.solver, arguments.gate, arguments.search))
-    ended: Counter[tuple[str, str, str, str]] = Counter()
-    refuted = 0
+    table = Table()
     began = time.monotonic()
     for number in range(arguments.programs):
         kind, solver, gate, search = ways[number % len(ways)]
         power = pick.uniform(-arguments.largest, arguments.largest, size=4)
         one = pick.integers(3)
         # All layers by one factor, each by its own, or powers of ten.
-        factors = tuple(10.0 ** (np.full(4, power[0]) if one == 0 else power if one == 1 else np.round(power)))
+        powers = np.full(4, power[0]) if one == 0 else power if one == 1 else np.round(power)
+        factors = tuple(float(factor) for factor in 10.0**powers)
         seed, images = int(pick.integers(2**31)), int(pick.integers(1, 4))
         problem = make_problem(kind, factors, seed, images)
         shown = " ".join(f"{factor:.3g}" for factor in factors)
         what = f"{number}: {kind} {solver} {gate} {search} factors {shown} seed {seed} x {images}"
+        places = f"{solver} {search}", f"{kind} {gate}"
+        farthest = float(powers[np.abs(powers).argmax()])
         try:
             found = om.score(
                 problem.network,
@@ -166,21 +172,51 @@ def main() -> int:
                 solver=om.Solver(solver, time_limit=arguments.limit),
             )
         except SolverError as error:
-            ended[kind, solver, gate, f"{search}: no scores"] += 1
+            table.count(places, farthest, "no scores")
             print(f"{what}: {error}", flush=True)
             continue
-        end = "proved" if found.proved else found.status
-        ended[kind, solver, gate, f"{search}: {end}"] += 1
         told = faults(problem, found)
+        table.count(places, farthest, "refuted" if told else "proved" if found.proved else "open")
         if told:
-            refuted += 1
             print(f"REFUTED {what}: {'; '.join(told)} ({found.programs[0].message})", flush=True)
         elif arguments.verbose and not found.proved:
             print(f"{what}: {found.status}, gap {found.programs[0].gap}: {found.programs[0].message}", flush=True)
-    for key, count in sorted(ended.items()):
-        print(f"{count:5d}  {'  '.join(key)}")
-    print(f"{arguments.programs} programs, {refuted} refuted, {time.monotonic() - began:.0f} s")
-    return 1 if refuted else 0
+    table.show()
+    print(f"{arguments.programs} programs, {table.ends['refuted']} refuted, {time.monotonic() - began:.0f} s")
+    return 1 if table.ends["refuted"] else 0
+
+
+ENDS = "proved", "open", "no scores", "refuted"
+EDGES = -6.0, -3.0, -1.0, 1.0, 3.0, 6.0
+"""Powers of ten between the columns of the table."""
+
+
+class Table:
+    """How programs ended, by place (a solver and search, a kind and gate) and by the factor farthest from 1."""
+
+    def __init__(self) -> None:
+        self.cells: Counter[tuple[str, int, str]] = Counter()
+        self.ends: Counter[str] = Counter()
+
+    def count(self, places: tuple[str, ...], power: float, end: str) -> None:
+        """Count one program, whose farthest factor is ten to the ``power``."""
+        self.ends[end] += 1
+        for place in (*places, "all"):
+            self.cells[place, int(np.searchsorted(EDGES, power)), end] += 1
+
+    def show(self) -> None:
+        """Print "programs / not proved" for each place and range of powers, and how many ended which way."""
+        heads = [f"to 1e{EDGES[0]:+.0f}", *(f"1e{low:+.0f} to {high:+.0f}" for low, high in pairwise(EDGES))]
+        heads.append(f"from 1e{EDGES[-1]:+.0f}")
+        print("programs / not proved".ljust(24) + "".join(head.rjust(14) for head in [*heads, "all"]))
+        for place in sorted({place for place, _, _ in self.cells}, key=lambda place: (place == "all", place)):
+            shown = [self._cell(place, [column]) for column in range(len(heads))]
+            print(place.ljust(24) + "".join(cell.rjust(14) for cell in [*shown, self._cell(place, range(len(heads)))]))
+        print(", ".join(f"{self.ends[end]} {end}" for end in ENDS))
+
+    def _cell(self, place: str, columns: Iterable[int]) -> str:
+        total = {end: sum(self.cells[place, column, end] for column in columns) for end in ENDS}
+        return f"{sum(total.values())} / {sum(total.values()) - total['proved']}"
 
 
 def _arguments() -> argparse.Namespace:
@@ -189,6 +225,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--largest", type=float, default=8.0, help="largest power of ten of a layer's factor")
     parser.add_argument("--limit", type=float, default=20.0, help="seconds for each program")
+    parser.add_argument(
+        "--listed", type=int, default=claims.LISTED,
+        help="choices of scores up to which the package tries all; 0 leaves the proofs to linear programs and solvers",
+    )  # fmt: skip
     parser.add_argument("--verbose", action="store_true", help="print the programs that end without a proof, too")
     lists = {"kind": list(KINDS), "solver": ["highs", "cbc", "scip"], "gate": ["subtractive", "switch"],
              "search": ["solver", "tree"]}  # fmt: skip

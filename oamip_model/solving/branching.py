@@ -5,16 +5,26 @@ They are measured at first by solving both sides.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from oamip_model.formulation.program import Program
 from oamip_model.network.maps import Array
 from oamip_model.solving.compile import Compiled
 
 _LEAST = 1e-7
+
+
+@dataclass(order=True)
+class Node:
+    """An open node: its bound, its number, and the bounds of the columns that differ from the root's."""
+
+    bound: float
+    number: int
+    fixed: Mapping[int, float] = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -111,6 +121,26 @@ def urgency(program: Program, compiled: Compiled, x: Array) -> Array:
         off = np.abs(h - program.gate.output(a, s, g.scale[at]))
         urgent[columns(m.z).start + g.state[at]] = off / max(float(off.max()), 1e-9)
     return urgent
+
+
+def whole_column(
+    integral: NDArray[np.bool_], scores: slice, x: Array | None, lower: Array, upper: Array
+) -> tuple[int, float] | None:
+    """A column to branch on that looks whole at the optimum x (columns,), and its side there; None where all are fixed.
+
+    A program whose values reach from 1e-9 to 1e9 hides a wrong state within its tolerances, but not once the column is
+    fixed. Scores come before states. integral: (columns,); scores: their columns; x: None if the linear program failed.
+    """
+    free = np.flatnonzero(integral & (lower < upper))
+    if not len(free):
+        return None
+    first = free[(free >= scores.start) & (free < scores.stop)]
+    among = first if len(first) else free
+    if x is None:
+        return int(among[0]), float(upper[among[0]])
+    off = np.abs(x[among] - np.round(x[among]))
+    at = int(among[off.argmax()])
+    return at, float(np.clip(np.round(x[at]), lower[at], upper[at]))
 
 
 def _moves(value: Array) -> Array:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -29,32 +30,37 @@ _LEAST_SHARE = 0.5
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows low <= matrix @ x <= high, with what safe bounds need of them again and again.
-
-    matrix: csr (rows, columns); sizes: its absolute values; counts: (columns,) entries of each column.
-    """
+    """Rows low <= matrix @ x <= high, with what safe bounds need of them again and again."""
 
     matrix: sp.csr_array
     low: Array
     high: Array
-    sizes: sp.csr_array
-    counts: Array
 
-    @classmethod
-    def of(cls, matrix: sp.csr_array, low: Array, high: Array) -> Rows:
-        """The rows with their absolute values and counts."""
-        counts = np.bincount(matrix.indices, minlength=matrix.shape[1]).astype(np.float64)
-        return cls(matrix, low, high, abs(matrix), counts)
+    @cached_property
+    def columns(self) -> sp.csr_array:
+        """The matrix by columns, csr (columns, rows)."""
+        return sp.csr_array(self.matrix.T)
+
+    @cached_property
+    def sizes(self) -> sp.csr_array:
+        """The absolute values of ``columns``."""
+        by = self.columns
+        return sp.csr_array((np.abs(by.data), by.indices, by.indptr), shape=by.shape)
+
+    @cached_property
+    def counts(self) -> Array:
+        """The entries of each column, (columns,)."""
+        return np.asarray(np.diff(self.columns.indptr), dtype=np.float64)
 
     @classmethod
     def joined(cls, blocks: Sequence[Rows]) -> Rows:
         """All rows of several blocks as one."""
         sides = (np.concatenate([getattr(block, side) for block in blocks]) for side in ("low", "high"))
-        return cls.of(sp.csr_array(sp.vstack([block.matrix for block in blocks], format="csr")), *sides)
+        return cls(sp.csr_array(sp.vstack([block.matrix for block in blocks], format="csr")), *sides)
 
     def take(self, at: NDArray[np.int64]) -> Rows:
         """The rows at these places."""
-        return Rows.of(sp.csr_array(self.matrix[at]), self.low[at], self.high[at])
+        return Rows(sp.csr_array(self.matrix[at]), self.low[at], self.high[at])
 
 
 def safe_bound(arrays: Arrays, duals: Array) -> float:
@@ -79,7 +85,7 @@ def safe_bound(arrays: Arrays, duals: Array) -> float:
     >>> [round(safe_bound(arrays, np.array([y])), 6) for y in (1.25, 1.0, 0.5)]
     [1.5, 1.5, 0.75]
     """
-    rows = Rows.of(arrays.matrix, arrays.row_lower, arrays.row_upper)
+    rows = Rows(arrays.matrix, arrays.row_lower, arrays.row_upper)
     lower, upper = implied_bounds(arrays)
     value = weak_duality(arrays.sense * arrays.cost, lower, upper, [rows], arrays.sense * duals)
     return float(arrays.sense * value + arrays.offset)
@@ -99,8 +105,8 @@ def weak_duality(cost: Array, lower: Array, upper: Array, blocks: Sequence[Rows]
         side = np.where(y > 0, block.low, np.where(y < 0, block.high, 0.0))
         open_side = ~np.isfinite(side)
         y, side = np.where(open_side, 0.0, y), np.where(open_side, 0.0, side)
-        gained += block.matrix.T @ y
-        size += block.sizes.T @ np.abs(y)
+        gained += block.columns @ y
+        size += block.sizes @ np.abs(y)
         entries += block.counts
         terms = y * side
         sums, magnitude = sums + float(terms.sum()), magnitude + float(np.abs(terms).sum())

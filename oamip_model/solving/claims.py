@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from oamip_model.formulation.gates import gate_named
 from oamip_model.network.maps import Array
 from oamip_model.solving.compile import Compiled
 from oamip_model.solving.point import complete_points
@@ -19,6 +20,10 @@ FEASIBLE = 1e-6
 """Largest breach of a row or bound, relative to the terms that are summed in it, by a point taken as feasible."""
 _BATCH = 64
 """Points whose forward passes are done together."""
+LISTED = 2**10
+"""Choices of whole scores up to which all are tried: that takes less time than it takes a tree to choose a column."""
+_LISTED_WORK = 1e7
+"""Multiplications, about, that the forward passes of all choices may take."""
 _WORK = 2e9
 """Multiplications that all flips of an incumbent's scores together may take; beyond it, the scores nearest to the other
 side are flipped."""
@@ -64,6 +69,35 @@ def best_of(compiled: Compiled, scores: Array, base: Array | None) -> tuple[Arra
         if np.isfinite(values[at]) and (best is None or values[at] < best[1]):
             best = points[:, at], float(values[at])
     return best
+
+
+def settled_by_scores(compiled: Compiled) -> bool:
+    """Whether the objective follows from the scores, which are all integral.
+
+    So it is in the sound gates, whose forward pass is the best point that its scores have, where all states are
+    integral and no variables are the user's.
+    """
+    m, arrays = compiled.model, compiled.arrays
+    if not gate_named(m.gate).sound:
+        return False
+    sure = [compiled.columns(getattr(m, name)) for name in ("a", "h", "o", "t", "level", "excess") if hasattr(m, name)]
+    free = [compiled.columns(getattr(m, name)) for name in ("v", "w") if hasattr(m, name)]
+    whole = [compiled.columns(getattr(m, name)) for name in ("s", "z", "q")]
+    own = sum(part.stop - part.start for part in (*sure, *free, *whole))
+    costly = [arrays.cost[part].any() for part in (*free, *whole[1:])]
+    return own == len(arrays.cost) and not any(costly) and all(arrays.integral[part].all() for part in whole)
+
+
+def choices(compiled: Compiled, lower: Array, upper: Array) -> Array | None:
+    """All whole scores (units, k) within these bounds of the columns, None where they are too many to try them all."""
+    at = compiled.columns(compiled.model.s)
+    low, free = lower[at], np.flatnonzero(lower[at] < upper[at])
+    if 2.0 ** len(free) > min(LISTED, max(1.0, _LISTED_WORK / max(compiled.arrays.matrix.nnz, 1))):
+        return None
+    count = 2 ** len(free)
+    scores = np.repeat(low[:, None], count, axis=1)
+    scores[free] += np.arange(count) >> np.arange(len(free))[:, None] & 1
+    return scores
 
 
 def flips(arrays: Arrays, scores: Array, columns: slice) -> Iterator[Array]:

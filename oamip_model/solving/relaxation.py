@@ -76,12 +76,12 @@ class Relaxation:
         self.solve = solve
         self.instance, self.compiled, self.arrays = solve.instance, solve.compiled, solve.arrays
         self.program = Complementary(solve.program, self.compiled)
+        self.lower, self.upper = self.arrays.lower, self.arrays.upper
         self.session = open_tree_session(solve.backend, self.program.arrays, solve.options)
         self.added: list[_Added] = []
         self.hull = None if solve.program.hull_cuts is None else HullCuts(solve.program)
         m = self.instance
         self.parts = [self.compiled.columns(v) for v in (m.s, m.a, m.h)]
-        self.lower, self.upper = self.arrays.lower, self.arrays.upper
         self.count = 0
         self.certified = True
         self.last: Solution | None = None

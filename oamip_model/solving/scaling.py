@@ -90,26 +90,30 @@ class Scale:
         An entry below DROPPED is left out, and the row's bounds are moved outward by the range of what it stood for, so
         that no point is lost. It stays where its column has no bounds.
         """
-        count = matrix.shape[0]
-        entries = matrix.tocoo()
-        row, column = entries.row, entries.col
-        value = entries.data * self.units[column]
-        sizes = np.zeros(count)
-        np.maximum.at(sizes, row, np.abs(value))
-        whole = np.ones(count, dtype=bool)
-        np.logical_and.at(whole, row, self.integral[column])
-        plain = whole & (sizes >= _PLAIN[0]) & (sizes <= _PLAIN[1])
+        column, filled = matrix.indices, np.flatnonzero(np.diff(matrix.indptr))
+        value = matrix.data * self.units[column]
+        starts, counts = matrix.indptr[filled], np.diff(matrix.indptr)
+        sizes, plain = np.zeros(matrix.shape[0]), np.zeros(matrix.shape[0], dtype=bool)
+        if len(filled):
+            sizes[filled] = np.maximum.reduceat(np.abs(value), starts)
+            plain[filled] = np.logical_and.reduceat(self.integral[column], starts)
+        plain &= (sizes >= _PLAIN[0]) & (sizes <= _PLAIN[1])
         sizes = np.where((sizes > 0) & ~plain, sizes, 1.0)
-        value = value / sizes[row]
+        value /= np.repeat(sizes, counts)
         lower, upper = lower / sizes, upper / sizes
-        least, most = self.low[column] / self.units[column], self.high[column] / self.units[column]
-        gone = (np.abs(value) < DROPPED) & np.isfinite(least) & np.isfinite(most)
-        if gone.any():
-            ends = np.stack([value[gone] * least[gone], value[gone] * most[gone]])
-            lower = lower - np.bincount(row[gone], ends.max(axis=0), count)
-            upper = upper - np.bincount(row[gone], ends.min(axis=0), count)
-        stay = ~gone
-        scaled = sp.csr_array((value[stay], (row[stay], column[stay])), shape=matrix.shape)
+        small = np.flatnonzero(np.abs(value) < DROPPED)
+        if not len(small):
+            return sp.csr_array((value, column, matrix.indptr), shape=matrix.shape), lower, upper, sizes
+        least, most = (side[column[small]] / self.units[column[small]] for side in (self.low, self.high))
+        bounded = np.isfinite(least) & np.isfinite(most)
+        gone = small[bounded]
+        ends = value[gone] * np.stack([least[bounded], most[bounded]])
+        row = np.searchsorted(matrix.indptr, gone, side="right") - 1
+        lower = lower - np.bincount(row, ends.max(axis=0), len(lower))
+        upper = upper - np.bincount(row, ends.min(axis=0), len(upper))
+        value[gone] = 0.0
+        scaled = sp.csr_array((value, column.copy(), matrix.indptr.copy()), shape=matrix.shape)
+        scaled.eliminate_zeros()
         return scaled, lower, upper, sizes
 
     def program(self, arrays: Arrays) -> tuple[Arrays, Array]:
@@ -131,15 +135,22 @@ class ScaledSession:
     """A session in scaled units around one of a backend; a Session, CostSession and TreeSession as far as that is one.
 
     A linear program's bound is what its duals prove over the rows in their own units, and the solution says that it is
-    certified. Without duals, and for integer programs, the bound is the solver's claim. The ``others`` are asked where
-    the solver claims, without a proof, that a linear program has no point or no optimum.
+    certified. Without duals, for integer programs, and without ``proofs``, the bound is the solver's claim. The
+    ``others`` are asked where the solver claims, without a proof, that a linear program has no point or no optimum.
     """
 
     def __init__(
-        self, arrays: Arrays, scale: Scale, inner: Session, sizes: Array, others: Others | None = None
+        self,
+        arrays: Arrays,
+        scale: Scale,
+        inner: Session,
+        sizes: Array,
+        others: Others | None = None,
+        proofs: bool = True,
     ) -> None:
         self._arrays, self._scale, self.inner, self._others = arrays, scale, inner, others
-        self._blocks = [Rows.of(arrays.matrix, arrays.row_lower, arrays.row_upper)]
+        self._proofs = proofs
+        self._blocks = [Rows(arrays.matrix, arrays.row_lower, arrays.row_upper)]
         self._sizes = [sizes]
         self._low, self._high = scale.low, scale.high
 
@@ -167,7 +178,7 @@ class ScaledSession:
         objective = None if x is None else self._arrays.objective(x)
         duals = None if found.row_duals is None else found.row_duals / np.concatenate(self._sizes)
         found = replace(found, x=x, objective=objective, row_duals=duals)
-        linear = relaxed or not self._arrays.is_mip
+        linear = self._proofs and (relaxed or not self._arrays.is_mip)
         proved = self._proved(duals) if found.status is Status.OPTIMAL and linear and duals is not None else np.inf
         if linear and found.status is Status.INFEASIBLE and found.ray is not None:
             return replace(found, certified=self._has_no_point(found.ray / np.concatenate(self._sizes)))
@@ -189,7 +200,7 @@ class ScaledSession:
         rows = sp.csr_array(rows)
         matrix, low, high, sizes = self._scale.rows(rows, lower, upper)
         self.inner.add_rows(matrix, low, high)
-        self._blocks.append(Rows.of(rows, lower, upper))
+        self._blocks.append(Rows(rows, lower, upper))
         self._sizes.append(sizes)
         if len(self._blocks) > _BLOCKS:
             self._blocks = [self._blocks[0], Rows.joined(self._blocks[1:])]

@@ -11,7 +11,7 @@ import numpy as np
 from oamip_model.errors import InputError
 from oamip_model.formulation.program import Program
 from oamip_model.network.maps import Array
-from oamip_model.solving.claims import FEASIBLE, best_of, breach, flips
+from oamip_model.solving.claims import FEASIBLE, best_of, breach, choices, flips, settled_by_scores
 from oamip_model.solving.compile import Compiled
 from oamip_model.solving.point import complete_point
 from oamip_model.solving.protocol import ABSOLUTE_GAP, Backend, Options, Solution, Status
@@ -42,8 +42,7 @@ class SolveState:
         self.instance, self.backend, self.options, self.tolerance = instance, backend, options, tolerance
         self.progress = progress
         self.cutoff = self.program.cutoff
-        self.compiled = Compiled(instance)
-        self.arrays = self.compiled.arrays
+        self.compile()
         if self.arrays.sense != 1:
             raise InputError("objective: is maximised, solve_instance takes one that is minimised: change its sign")
         self.stale = False
@@ -62,6 +61,12 @@ class SolveState:
         self.solver_seconds = 0.0
         self.last: Solution | None = None
         self.stopped = self.doubt = ""
+        self.tested: tuple[float | None, float] | None = None
+
+    def compile(self) -> None:
+        """Take the rows that the instance has now."""
+        self.compiled = Compiled(self.instance)
+        self.arrays = self.compiled.arrays
 
     def left(self) -> float | None:
         """Seconds that are left, None without a limit."""
@@ -111,6 +116,20 @@ class SolveState:
         self.best, self.best_logits, self.stale = point, point[self.o].copy(), False
         return True
 
+    def best_choice(self, lower: Array, upper: Array) -> float | None:
+        """The least objective of all whole scores within these bounds of the columns, offered as incumbent.
+
+        Infinite where none is feasible; None where there are too many choices to try them all.
+        """
+        scores = choices(self.compiled, lower, upper)
+        if scores is None:
+            return None
+        found = best_of(self.compiled, scores, None)
+        if found is None:
+            return np.inf
+        self.offer(found[0][self.s][:, None], None)
+        return found[1]
+
     def feasible_point(self) -> Array | None:
         """The best point so far, or the trained network itself, every score 1, where that is feasible."""
         if self.best is not None:
@@ -155,12 +174,17 @@ class SolveState:
         """Compare the dual bound with points that are known, and withdraw it where one of them refutes it.
 
         Known are the forward passes of all scores 1, of all scores 0, and of the incumbent's scores with a single one
-        flipped, again from the best of these while that gains more than the tolerance. The best of all is the incumbent
-        from then on.
+        flipped, again from the best of these while that gains more than the tolerance; where there are few choices of
+        whole scores, all of them. The best of all is the incumbent from then on.
         """
-        units = self.s.stop - self.s.start
-        self.offer(np.stack([np.ones(units), np.zeros(units)], axis=1), self.best)
-        for _ in range(_FLIPPED):
+        if self.tested == (self.objective, self.bound):
+            return
+        ends = np.repeat([[1.0, 0.0]], self.s.stop - self.s.start, axis=0)
+        self.offer(ends, self.best)
+        least = None
+        if settled_by_scores(self.compiled):
+            least = self.best_choice(self.arrays.lower, self.arrays.upper)
+        for _ in range(_FLIPPED if least is None else 0):
             left, before = self.left(), self.objective
             if self.best is None or before is None or (left is not None and left <= 0):
                 break
@@ -169,6 +193,14 @@ class SolveState:
                 self.offer(block, self.best)
             if self.objective is None or before - self.objective <= self.tolerance * abs(before):
                 break
+        self._withdraw()
+        if least is not None and np.isfinite(least) and self.gap() > self.tolerance:
+            self.prove(least, certified=True)
+            self.doubt, self.stopped = f"all choices of scores were tried ({self.stopped or 'a gap was left'})", ""
+        self.tested = self.objective, self.bound
+
+    def _withdraw(self) -> None:
+        """Take back a bound above the objective, or lower it where rounding put it there."""
         if self.objective is None or self.bound <= self.objective:
             return
         if self.bound - self.objective > max(_ROUNDING * abs(self.objective), ABSOLUTE_GAP):

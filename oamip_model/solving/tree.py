@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from oamip_model.network.maps import Array
-from oamip_model.solving.branching import PseudoCosts, urgency
+from oamip_model.solving.branching import Node, PseudoCosts, urgency, whole_column
+from oamip_model.solving.claims import settled_by_scores
 from oamip_model.solving.image_cuts import ImageCuts, ImageProgram
 from oamip_model.solving.options import TreeSearch
 from oamip_model.solving.protocol import ABSOLUTE_GAP, Solution, Status
@@ -34,6 +34,8 @@ _SETTLED = 0.1
 """Share of the tolerance that all losses together may be short of by their tangents."""
 _REPORT = 20
 """Nodes between two lines of progress."""
+_FAILED = 100
+"""Linear programs that may fail in one search: a node without one is branched on all the same."""
 
 
 def solve_by_tree(
@@ -53,22 +55,14 @@ def solve_by_tree(
     return solve.result(interrupted)
 
 
-@dataclass(order=True)
-class _Node:
-    """An open node: its bound, its number, and the bounds of the columns that differ from the root's."""
-
-    bound: float
-    number: int
-    fixed: Mapping[int, float] = field(compare=False)
-
-
 class Tree:
     """Branch and cut on the integral columns of an instance.
 
     The instance is one that is being solved (``solve``).
 
-    Every bound that is used is the optimum of a linear program, every incumbent the forward pass of some scores. A node
-    is closed where its bound reaches the incumbent less the gap that is allowed.
+    Every bound that is used is the optimum of a linear program, or the best of all choices of a node's scores. Every
+    incumbent is the forward pass of some scores. A node is closed where its bound reaches the incumbent less the gap
+    that is allowed.
     """
 
     def __init__(self, solve: SolveState, options: TreeSearch, image_program: ImageProgram | None = None) -> None:
@@ -77,13 +71,14 @@ class Tree:
         self.image_cuts = None if image_program is None else ImageCuts(solve, self.lp, image_program, options)
         arrays = solve.arrays
         self.integral = np.flatnonzero(arrays.integral)
+        self.settled = settled_by_scores(solve.compiled)
         self.costs = PseudoCosts(len(arrays.cost), options.strong_branching, options.reliable)
         self.root: dict[int, float] = {}
         # Every node that is not closed is here, or counted by ``active``, at any time: the bound rests on that.
-        self.open = [_Node(-np.inf, 0, {})]
+        self.open = [Node(-np.inf, 0, {})]
         self.active: float | None = None
         self.closed = np.inf
-        self.nodes = self.numbered = 0
+        self.nodes = self.numbered = self.failed = 0
         self.unsolved = False
 
     def run(self) -> None:
@@ -106,7 +101,7 @@ class Tree:
         self._offer_held()
         while self.open and self.open[0].bound < self.cutoff():
             self.active = self.open[0].bound
-            child: _Node | None = heapq.heappop(self.open)
+            child: Node | None = heapq.heappop(self.open)
             while child is not None:
                 self.active = child.bound
                 child = self._look_at(child)
@@ -114,16 +109,15 @@ class Tree:
                 if self.image_cuts is not None and self.image_cuts.due:
                     self._cut_by_image(self.image_cuts, child)
             self.active = None
-        if self.open:
-            self.closed = min(self.closed, self.open[0].bound)
-            self.open = []
+        self.closed = min([self.closed, *(node.bound for node in self.open[:1])])
+        self.open = []
         if self.solve.objective is None and self.closed == np.inf:
             backend = self.solve.backend
             self.solve.last = Solution(Status.INFEASIBLE, backend.name, backend.version())
         if self.unsolved:
             self.solve.stopped = "the solver failed on a linear program of the search tree"
 
-    def _cut_by_image(self, cuts: ImageCuts, child: _Node | None) -> None:
+    def _cut_by_image(self, cuts: ImageCuts, child: Node | None) -> None:
         """Cuts from programs of single images, at the root's relaxation, whose bound they raise; none where neither the
         next node nor an open one is worth a look."""
         if min([node.bound for node in (child, *self.open[:1]) if node is not None], default=np.inf) >= self.cutoff():
@@ -154,21 +148,22 @@ class Tree:
         if np.isfinite(proved):
             self.solve.prove(proved, self.lp.certified)
 
-    def _look_at(self, node: _Node) -> _Node | None:
+    def _look_at(self, node: Node) -> Node | None:
         """Solve a node and branch on it; returns the child to look at next, if it promises enough."""
         self.nodes += 1
         fixed, tangents = dict(node.fixed), 0
         while True:
+            least = self.solve.best_choice(*self._bounds(fixed)) if self.settled else None
+            if least is not None:
+                self._close(least)
+                return None
             x, bound = self._solve_node(fixed, root=self.nodes == 1)
-            bound = max(bound, node.bound)
-            self.active = bound
-            if x is None and bound < np.inf:
-                self.unsolved = True
-                self.closed = min(self.closed, bound)
+            self.active = bound = max(bound, node.bound)
+            if bound >= self.cutoff():
+                self._close(bound)
                 return None
-            if x is None or bound >= self.cutoff():
-                self.closed = min(self.closed, bound)
-                return None
+            if x is None:
+                return self._branch_blindly(None, fixed, bound)
             if self._offer(x):
                 self._offer_held()
             if self.nodes % _REPORT == 1:
@@ -179,9 +174,11 @@ class Tree:
                 tangents += 1
                 if tangents <= self.options.tangent_rounds and self.lp.add_tangents(x, self._least(), None):
                     continue
-            if bound >= self.cutoff() or not len(columns):
-                self.closed = min(self.closed, bound)
+            if bound >= self.cutoff():
+                self._close(bound)
                 return None
+            if not len(columns):
+                return self._branch_blindly(x, fixed, bound)
             candidates = self.costs.candidates(
                 columns, x[columns], urgency(self.solve.program, self.solve.compiled, x)[columns]
             )
@@ -189,7 +186,7 @@ class Tree:
 
             def rise(column: int, side: int, base: float = base, x: Array = x, basis: object = basis) -> float:
                 whole = float(np.floor(x[column]) + side)
-                self._set_bounds({**fixed, column: whole})
+                self.lp.set_bounds(*self._bounds({**fixed, column: whole}))
                 # From the node's own basis one bound is new, from that of the side before it several are.
                 self.lp.session.set_basis(basis)
                 _, value = self.lp.minimise()
@@ -212,25 +209,44 @@ class Tree:
         ]
         near, far = sorted(children)
         heapq.heappush(self.open, far)
-        if near.bound <= self.open[0].bound + self.options.dive * max(self.cutoff() - self.open[0].bound, 0.0):
-            return near
-        heapq.heappush(self.open, near)
-        return None
+        if near.bound > self.open[0].bound + self.options.dive * max(self.cutoff() - self.open[0].bound, 0.0):
+            heapq.heappush(self.open, near)
+            return None
+        return near
 
-    def _child(self, bound: float, fixed: Mapping[int, float]) -> _Node:
+    def _close(self, bound: float) -> None:
+        self.closed = min(self.closed, bound)
+
+    def _branch_blindly(self, x: Array | None, fixed: Mapping[int, float], bound: float) -> Node | None:
+        """Branch where the linear program names no column: it failed, with x None, or all that is integral is whole."""
+        self.failed += x is None
+        bounds, kinds = self._bounds(fixed), (self.solve.arrays.integral, self.solve.s)
+        if self.failed > _FAILED or (found := whole_column(*kinds, x, *bounds)) is None:
+            self.unsolved |= x is None
+            self._close(bound)
+            return None
+        column, side = found
+        lower, upper = (int(end[column]) for end in bounds)
+        for other in range(lower, upper + 1):
+            if other != side:
+                heapq.heappush(self.open, self._child(bound, {**fixed, column: float(other)}))
+        return self._child(bound, {**fixed, column: side})
+
+    def _child(self, bound: float, fixed: Mapping[int, float]) -> Node:
         self.numbered += 1
-        return _Node(bound, self.numbered, fixed)
+        return Node(bound, self.numbered, fixed)
 
-    def _set_bounds(self, fixed: Mapping[int, float]) -> None:
+    def _bounds(self, fixed: Mapping[int, float]) -> tuple[Array, Array]:
+        """The bounds of all columns in a node, (columns,) each."""
         lower, upper = self.solve.arrays.lower.copy(), self.solve.arrays.upper.copy()
         if fixed:
-            columns = np.fromiter(fixed, dtype=np.int64)
-            lower[columns] = upper[columns] = np.fromiter(fixed.values(), dtype=np.float64)
-        self.lp.set_bounds(lower, upper)
+            columns = list(fixed)
+            lower[columns] = upper[columns] = list(fixed.values())
+        return lower, upper
 
     def _solve_node(self, fixed: Mapping[int, float], root: bool) -> tuple[Array | None, float]:
         """The relaxation of a node after rounds of cuts and tangents: (x or None, bound)."""
-        self._set_bounds(fixed)
+        self.lp.set_bounds(*self._bounds(fixed))
         inner = self.solve.best if root else None
         most = self.options.root_rounds if root else self.options.node_rounds
         best, stalled, number = -np.inf, 0, 0
@@ -277,7 +293,7 @@ class Tree:
             if solve.best is None:
                 return
             held = {int(k): float(np.round(solve.best[k])) for k in self.integral}
-            self._set_bounds(held)
+            self.lp.set_bounds(*self._bounds(held))
             for _ in range(self.options.tangent_rounds):
                 x, _bound = self.lp.minimise()
                 if x is None or not self.lp.add_tangents(x, self._least(), None):
@@ -287,6 +303,5 @@ class Tree:
 
     def _fractional(self, x: Array, fixed: Mapping[int, float]) -> Array:
         """Integral columns whose value is not whole, (columns,)."""
-        value = x[self.integral]
-        columns = self.integral[np.abs(value - np.round(value)) > _FRACTION]
+        columns = self.integral[np.abs(x - np.round(x))[self.integral] > _FRACTION]
         return np.array([k for k in columns.tolist() if k not in fixed], dtype=np.int64)
