@@ -1,4 +1,7 @@
-"""An instance of the model as solving reads it: typed, where a Pyomo model says nothing of its components."""
+"""An instance of the model as solving reads it.
+
+It is typed, where a Pyomo model says nothing of its components.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,9 @@ _NEEDED = ("s", "a", "h", "z", "q", "o", "layout", "label_array", "weight", "mar
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """A program of scores: a Pyomo model, which a user may have changed, and what it was made of.
+    """A program of scores: a Pyomo model, and what it was made of.
+
+    A user may have changed the model.
 
     model: the instance, whose variables are s, a, h, z, q, o and what :meth:`oamip_model.formulation.Sparsity` and a
     partition add; layout: its rows and bounds as arrays; gate, loss, sparsity: their objects; labels: (n,), of the
@@ -47,7 +52,7 @@ class Program:
 
     @classmethod
     def of(cls, instance: Any) -> Program:
-        """The program of an instance of the model, which stays an ordinary Pyomo model.
+        """The program of an instance, which is still an ordinary Pyomo model.
 
         Raises InputError for a model that is none, or is still abstract.
         """
@@ -91,5 +96,8 @@ class Program:
         return self.loss.values(logits.reshape(self.images, -1), self.labels, float(self.model.margin.value))
 
     def tangents_at(self, logits: Array, images: NDArray[np.int64], first: int = 0) -> MatrixRows:
-        """Tangents of the loss of some images (k,) at logits (k, classes); first: number of the first row."""
+        """Tangents of the loss of some images (k,) at logits (k, classes).
+
+        first: number of the first row.
+        """
         return tangents(self.model, logits, images, first)

@@ -6,7 +6,7 @@ It chooses units, masks or removes them, has baselines, and saves what is left.
 from __future__ import annotations
 
 from oamip_model.network.norms import unit_norms as unit_norms
-from oamip_model.pruning.baselines import BASELINES, baseline_scores, critical_scores
+from oamip_model.pruning.baselines.rules import BASELINES, baseline_scores, critical_scores
 from oamip_model.pruning.cut import prune, prune_with_report
 from oamip_model.pruning.gradual import GradualPruning, prune_while_training
 from oamip_model.pruning.masked_training import Keep, fine_tune, retrain

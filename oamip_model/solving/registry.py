@@ -12,6 +12,7 @@ from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeAlias, TypeGuard
 
+from oamip_model.solving.proofs.scaling import Others, Scale, ScaledSession
 from oamip_model.solving.protocol import (
     Array,
     Arrays,
@@ -28,7 +29,6 @@ from oamip_model.solving.protocol import (
     check_options,
 )
 from oamip_model.solving.rebuild import RebuildSession
-from oamip_model.solving.scaling import Others, Scale, ScaledSession
 
 __all__ = [
     "GROUP", "SolverInfo", "get_backend", "list_solvers", "open_cost_session", "open_session", "open_tree_session",

@@ -16,7 +16,7 @@ from oamip_model.solving.protocol import Arrays, Backend, Capability, Options, S
 from oamip_model.solving.registry import open_session
 from oamip_model.solving.solution import InstanceSolution
 from oamip_model.solving.state import SolveState
-from oamip_model.solving.tree import Tree
+from oamip_model.solving.treesearch.tree import Tree
 
 _SETTLED = 0.1
 """Share of the tolerance below which the loss of an image needs no further tangent."""

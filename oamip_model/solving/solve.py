@@ -10,14 +10,14 @@ from typing import Any
 
 from oamip_model.formulation.program import Program
 from oamip_model.network.maps import Array
-from oamip_model.solving.image_cuts import ImageProgram
 from oamip_model.solving.options import Solver, TreeSearch, as_search, as_solver
 from oamip_model.solving.protocol import DEFAULT_FEASIBILITY, Backend
 from oamip_model.solving.registry import get_backend
 from oamip_model.solving.rounds import Rounds
 from oamip_model.solving.solution import InstanceSolution
 from oamip_model.solving.state import SolveState
-from oamip_model.solving.tree import solve_by_tree
+from oamip_model.solving.treesearch.image_cuts import ImageProgram
+from oamip_model.solving.treesearch.tree import solve_by_tree
 
 _LEAST_FEASIBILITY = 1e-8
 """HiGHS 1.15 gave a false optimum at 1e-9."""
@@ -44,10 +44,10 @@ def solve_instance(
     limit is for everything; start: scores {group:
     (units,)} whose forward pass is the first incumbent, where it is feasible (in the sound gates it is, unless the loss
     is "margin"); search: "solver", the solver's own tree, anew in each round, or "tree", one tree of ours over linear
-    programs, in whose nodes tangents and cuts of the relaxation "hull" are added (:mod:`oamip_model.solving.tree`), for
-    programs with integral columns; image_program: solves the program of one image alone, from which a large "tree" of
-    several images gets cuts (:mod:`oamip_model.solving.image_cuts`); progress: called with a line after each round.
-    Ctrl-C ends the solve and gives back what is there; interrupted: it came already, and the start is what there is.
+    programs (:mod:`oamip_model.solving.treesearch`), in whose nodes tangents and cuts of the relaxation "hull" are
+    added, for programs with integral columns; image_program: solves the program of one image alone, from which a large
+    "tree" of several images gets cuts; progress: called with a line after each round. Ctrl-C ends the solve and
+    gives back what is there; interrupted: it came already, and the start is what there is.
 
     Raises InputError for an option that is not valid, SolverMissingError where the solver cannot be used.
 

@@ -11,9 +11,9 @@ import numpy as np
 from oamip_model.errors import InputError
 from oamip_model.formulation.program import Program
 from oamip_model.network.maps import Array
-from oamip_model.solving.claims import FEASIBLE, best_of, breach, choices, flips, settled_by_scores
 from oamip_model.solving.compile import Compiled
 from oamip_model.solving.point import complete_point
+from oamip_model.solving.proofs.claims import FEASIBLE, best_of, breach, choices, flips, settled_by_scores
 from oamip_model.solving.protocol import ABSOLUTE_GAP, Backend, Options, Solution, Status
 from oamip_model.solving.solution import InstanceSolution
 

@@ -1,4 +1,4 @@
-"""Pre-activations that some scores have, against which the bounds of a solver are tested."""
+"""Pre-activations of some scores, against which bounds are tested."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ _ROUNDING = 1e-9
 
 
 def seen(network: Network, image: Array) -> list[tuple[Array, Array]]:
-    """The least and most pre-activation of each unit of each layer, (units,) each, over a few choices of scores.
+    """The least and most pre-activation of each unit over a few choices of scores.
+
+    It has one pair of arrays (units,) for each layer.
 
     The scores are all 1, all 0, and some at random, whole, so that both sound gates pass the same. The ends are moved
     inward by more than rounding, so that a right bound never lies between them.

@@ -30,8 +30,8 @@ def marked(self, *rest):
 from oamip_model.cli import main
 main()
 """
-HEURISTIC = {"module": "oamip_model.scoring.heuristic", "owner": "Search"}
-TREE = {"module": "oamip_model.solving.tree", "owner": "Tree"}
+HEURISTIC = {"module": "oamip_model.scoring.joint.heuristic", "owner": "Search"}
+TREE = {"module": "oamip_model.solving.treesearch.tree", "owner": "Tree"}
 MARKS = [
     (HEURISTIC | {"name": "descend", "at": 1}, "SIGINT", 130),
     (HEURISTIC | {"name": "disturbed", "at": 2}, "SIGTERM", 143),

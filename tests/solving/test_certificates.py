@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse as sp
 from scipy.optimize import linprog
 
-from oamip_model.solving.certificates import Rows, implied_bounds, safe_bound, weak_duality
+from oamip_model.solving.proofs.certificates import Rows, implied_bounds, safe_bound, weak_duality
 from oamip_model.solving.protocol import Arrays
 
 

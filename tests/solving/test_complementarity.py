@@ -8,10 +8,10 @@ import pytest
 
 from oamip_model.formulation.program import Program
 from oamip_model.solving.compile import Compiled
-from oamip_model.solving.complementarity import Complementary
 from oamip_model.solving.point import complete_point
 from oamip_model.solving.protocol import Options, Status
 from oamip_model.solving.registry import get_backend, open_tree_session
+from oamip_model.solving.treesearch.complementarity import Complementary
 
 SETTINGS = [
     {"gate": "subtractive", "relaxation": "big-m"}, {"gate": "subtractive", "relaxation": "partition-2"},

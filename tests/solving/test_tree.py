@@ -8,15 +8,16 @@ import pytest
 import oamip_model as om
 from oamip_model.errors import InputError
 from oamip_model.formulation import cross_entropy, hinge, published_sparsity, sparsity_weights
-from oamip_model.solving import claims, gated_logits
-from oamip_model.solving.branching import PseudoCosts
-from oamip_model.solving.claims import LISTED
+from oamip_model.solving import gated_logits
 from oamip_model.solving.compile import Compiled
 from oamip_model.solving.point import complete_point
+from oamip_model.solving.proofs import claims
+from oamip_model.solving.proofs.claims import LISTED
 from oamip_model.solving.protocol import Options
 from oamip_model.solving.registry import get_backend
-from oamip_model.solving.relaxation import Relaxation
 from oamip_model.solving.state import SolveState
+from oamip_model.solving.treesearch.branching import PseudoCosts
+from oamip_model.solving.treesearch.relaxation import Relaxation
 
 WEIGHT = 5.0
 CASES = [
