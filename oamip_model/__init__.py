@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from oamip_model.pruning import retrain as retrain
     from oamip_model.pruning import save_module as save_module
     from oamip_model.pruning import to_module as to_module
-    from oamip_model.pruning.budget import Budget as Budget
+    from oamip_model.pruning.budgets.options import Budget as Budget
     from oamip_model.refit import Refit as Refit
     from oamip_model.refit import RefitReport as RefitReport
     from oamip_model.refit import refit_network as refit_network
@@ -80,7 +80,7 @@ _HOMES = {
     "baseline_scores": "pruning", "choose_units": "pruning", "critical_scores": "pruning",
     "fine_tune": "pruning", "prune": "pruning",
     "prune_while_training": "pruning", "prune_with_report": "pruning", "retrain": "pruning", "save_module": "pruning",
-    "to_module": "pruning", "Budget": "pruning.budget",
+    "to_module": "pruning", "Budget": "pruning.budgets.options",
     "Refit": "refit", "RefitReport": "refit", "refit_network": "refit",
     "Scores": "scoring", "load_scores": "scoring", "score": "scoring",
     "Forward": "scoring.layer_methods", "Backward": "scoring.layer_methods", "Decoupled": "scoring.layer_methods",

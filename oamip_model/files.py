@@ -137,7 +137,10 @@ def alone(path: Path, option: str) -> Iterator[None]:
 
 @contextmanager
 def replacing_table(path: str | Path) -> Iterator[TextIO]:
-    """An open text file for CSV, which takes the place of ``path`` when the block ends without an error."""
+    """An open text file for CSV, which takes the place of ``path`` at the end.
+
+    Where the block ends with an error, ``path`` stays as it was.
+    """
     with (
         replacing(path) as temporary,
         # Names of files that are not UTF-8 are written as they are.

@@ -18,7 +18,7 @@ NEEDS = {
 READS = {"load", "loads", "unsafe_load", "full_load", "unsafe_load_all", "load_all"}
 PLACES = {
     # What the parent process wrote a moment before into a folder of its own, which nobody else may enter.
-    "joblib.load": {"oamip_model/solving/parallel.py"},
+    "joblib.load": {"oamip_model/solving/workers/parallel.py"},
     # A line as it was just written, and not one of a file.
     "json.loads": {"oamip_model/records.py", "oamip_model/scoring/store.py"},
     # Whose parts were all checked by name.

@@ -17,11 +17,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from oamip_backends.certificate import dual_bound
-from oamip_backends.common import CheckedRun, Outcome, cut_short, may_be_unbounded
-from oamip_backends.handover import Limits, with_larger_costs
-from oamip_backends.mps import write_mps
-from oamip_backends.process import run_to_end
+from oamip_backends.shared.certificate import dual_bound
+from oamip_backends.shared.common import CheckedRun, Outcome, cut_short, may_be_unbounded
+from oamip_backends.shared.handover import Limits, with_larger_costs
+from oamip_backends.shared.mps import write_mps
+from oamip_backends.shared.process import run_to_end
 from oamip_model.scratch import scratch_folder
 from oamip_model.solving.protocol import (
     ABSOLUTE_GAP,

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 
-from oamip_backends.common import CheckedSession, Outcome
-from oamip_backends.handover import Limits
-from oamip_backends.interrupts import Interrupts
+from oamip_backends.shared.common import CheckedSession, Outcome
+from oamip_backends.shared.handover import Limits
+from oamip_backends.shared.interrupts import Interrupts
 from oamip_model.solving.protocol import (
     ABSOLUTE_GAP,
     DEFAULT_FEASIBILITY,

@@ -11,11 +11,11 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from oamip_backends.common import CheckedSession, Outcome
-from oamip_backends.handover import Limits, leaves_out
 from oamip_backends.highs_answers import LIMITS, prove, read
 from oamip_backends.highs_methods import Methods
-from oamip_backends.interrupts import Interrupts
+from oamip_backends.shared.common import CheckedSession, Outcome
+from oamip_backends.shared.handover import Limits, leaves_out
+from oamip_backends.shared.interrupts import Interrupts
 from oamip_model.solving.protocol import (
     ABSOLUTE_GAP,
     DEFAULT_FEASIBILITY,

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from oamip_backends.certificate import dual_bound
-from oamip_backends.common import Outcome
-from oamip_backends.handover import Limits
+from oamip_backends.shared.certificate import dual_bound
+from oamip_backends.shared.common import Outcome
+from oamip_backends.shared.handover import Limits
 from oamip_model.solving.protocol import Array, Arrays, Status, append_rows
 
 LIMITS = Limits("highs", dropped=1e-12, largest=1e15, largest_cost=1e20)

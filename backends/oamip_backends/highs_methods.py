@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from oamip_backends.interrupts import Interrupts
+from oamip_backends.shared.interrupts import Interrupts
 from oamip_model.solving.protocol import InputError, SolverError
 
 LARGE = 8_000
@@ -37,7 +37,8 @@ class Methods:
     def accept(self, status: Any, what: str, harmless: bool = False) -> None:
         """Raise SolverError unless HiGHS took it; a warning counts as taken only where that is known to be harmless.
 
-        Harmless are coefficients that are left out (:mod:`oamip_backends.handover` refuses those that matter), and
+        Harmless are coefficients that are left out, of which those that matter are refused before
+        (:mod:`oamip_backends.shared.handover`), and
         starts and bases that do not fit, which are hints.
         """
         if status == self._lib.HighsStatus.kError:

@@ -9,8 +9,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from oamip_backends.common import Outcome, cut_short
-from oamip_backends.process import Ended, run_to_end
+from oamip_backends.shared.common import Outcome, cut_short
+from oamip_backends.shared.process import Ended, run_to_end
 from oamip_model.scratch import scratch_folder
 from oamip_model.solving.protocol import Status
 

@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from oamip_backends.common import CheckedRun, Outcome, cut_short, may_be_unbounded
-from oamip_backends.handover import with_larger_costs
 from oamip_backends.pyomo_programs import Runs, bounded, read_glpk
+from oamip_backends.shared.common import CheckedRun, Outcome, cut_short, may_be_unbounded
+from oamip_backends.shared.handover import with_larger_costs
 from oamip_model.scratch import process_folder
 from oamip_model.solving.protocol import (
     DEFAULT_GAP,

@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 
-from oamip_backends.common import CheckedSession, Outcome
-from oamip_backends.faults import STANDARD_ERROR, failure
-from oamip_backends.handover import Limits
+from oamip_backends.shared.common import CheckedSession, Outcome
+from oamip_backends.shared.faults import STANDARD_ERROR, failure
+from oamip_backends.shared.handover import Limits
 from oamip_model.solving.protocol import (
     ABSOLUTE_GAP,
     DEFAULT_FEASIBILITY,
@@ -99,7 +99,7 @@ class ScipSession(CheckedSession):
         return _LIMITS
 
     def hand_over(self, give: Callable[[], None]) -> None:
-        """See :class:`oamip_backends.common.CheckedRun`; SCIP's lines stay off standard error."""
+        """See :class:`oamip_backends.shared.common.CheckedRun`; SCIP's lines stay off standard error."""
         with STANDARD_ERROR.caught(_MARKS):
             super().hand_over(give)
 

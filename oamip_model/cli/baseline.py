@@ -52,7 +52,7 @@ def baseline(
         check_out(out, network, data, *(() if scores is None else (scores,)), suffixes=(".json",))
 
     import oamip_model as om
-    from oamip_model.pruning.baselines import WITH_IMAGES, Baseline
+    from oamip_model.pruning.baselines.rules import WITH_IMAGES, Baseline
     from oamip_model.scoring.select import check_scores
 
     plain = om.read_network(network, input_shape)

@@ -6,9 +6,9 @@ It chooses units, masks or removes them, has baselines, and saves what is left.
 from __future__ import annotations
 
 from oamip_model.network.norms import unit_norms as unit_norms
-from oamip_model.pruning.baselines import BASELINES, baseline_scores, critical_scores
-from oamip_model.pruning.budget import Budget, Plan
-from oamip_model.pruning.choose import Budgeted, choose_units
+from oamip_model.pruning.baselines.rules import BASELINES, baseline_scores, critical_scores
+from oamip_model.pruning.budgets.choose import Budgeted, choose_units
+from oamip_model.pruning.budgets.options import Budget, Plan
 from oamip_model.pruning.cut import prune, prune_with_report
 from oamip_model.pruning.gradual import GradualPruning, prune_while_training
 from oamip_model.pruning.masked_training import Keep, fine_tune, retrain

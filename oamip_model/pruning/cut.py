@@ -16,9 +16,9 @@ from oamip_model.network import read_network
 from oamip_model.network.counting.size import Size
 from oamip_model.network.readers.torch.plain import unwrapped
 from oamip_model.network.types import Network
-from oamip_model.pruning.budget import WORDS, Budget
+from oamip_model.pruning.budgets.choose import Budgeted, choose_units
+from oamip_model.pruning.budgets.options import WORDS, Budget
 from oamip_model.pruning.check import TOLERANCE, expected_logits
-from oamip_model.pruning.choose import Budgeted, choose_units
 from oamip_model.pruning.mask import NotWiredError, masked_copy
 from oamip_model.pruning.rebuild import term_modules, to_module
 from oamip_model.pruning.refitted import with_weights

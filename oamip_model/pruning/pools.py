@@ -24,11 +24,11 @@ class SeparableAverage(nn.Module):
     def __init__(self, rows: Array, columns: Array) -> None:
         super().__init__()
         self.register_buffer("rows", torch.tensor(rows, dtype=torch.float32))
-        self.register_buffer("columns", torch.tensor(columns, dtype=torch.float32))
+        self.register_buffer("columns", torch.tensor(columns.T.copy(), dtype=torch.float32))
 
     def forward(self, x: Tensor) -> Tensor:
         """Pooled images, (n, channels, height, width)."""
-        return torch.matmul(torch.matmul(self.get_buffer("rows"), x), self.get_buffer("columns").T)
+        return torch.matmul(torch.matmul(self.get_buffer("rows"), x), self.get_buffer("columns"))
 
 
 def average_pool_module(pool: AveragePool) -> nn.Module:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oamip_model.network.counting.size import Size
-from oamip_model.pruning.budget import WORDS, Plan
+from oamip_model.pruning.budgets.options import WORDS, Plan
 from oamip_model.refit.report import RefitReport
 
 

@@ -18,7 +18,7 @@ PROJECTIONS = ("euclid", "lp")
 class Exchanges(Checked):
     """The search for exchanges of units, after the layers' programs.
 
-    See :mod:`oamip_model.scoring.exchange`.
+    See :mod:`oamip_model.scoring.layerwise.exchange`.
     """
 
     rounds: int = option(default=50, kind=_ROUNDS, kw_only=False, help="Rounds at most: one exchange a layer each.")
@@ -53,7 +53,7 @@ EXCHANGES = Made("is a number of rounds from 0 to 1000, or an Exchanges", _excha
 class LevelMethod(Checked):
     """The level method of the convex programs of single layers.
 
-    See :mod:`oamip_model.scoring.convex`.
+    See :mod:`oamip_model.scoring.layerwise.convex`.
     """
 
     level: float = option(

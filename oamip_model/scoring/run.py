@@ -13,12 +13,12 @@ from oamip_model.data import Dataset, check_labels
 from oamip_model.data.given import AnyImages, as_dataset
 from oamip_model.errors import InputError
 from oamip_model.network import Network, read_network
+from oamip_model.scoring.joint.whole import Programs, whole_network_scores
 from oamip_model.scoring.layer_methods import Elimination, Layerwise
 from oamip_model.scoring.method import Method
 from oamip_model.scoring.methods import AllLayers, as_method
 from oamip_model.scoring.result import Scores
 from oamip_model.scoring.store import RunStore
-from oamip_model.scoring.whole import Programs, whole_network_scores
 from oamip_model.solving.options import Run, Solver, as_solver
 from oamip_model.solving.protocol import Backend
 from oamip_model.solving.registry import get_backend
@@ -70,7 +70,7 @@ def score(
     asked.check_given(how, where)
     total = Deadline(where.total_time_limit)
     if isinstance(asked, Elimination):
-        from oamip_model.scoring.eliminated import elimination_scores
+        from oamip_model.scoring.layerwise.eliminated import elimination_scores
 
         with within(total):
             return elimination_scores(network, images, asked, where)
@@ -82,7 +82,7 @@ def score(
     kept = RunStore(where.store)
     with within(total), kept.alone():
         if isinstance(asked, Layerwise):
-            from oamip_model.scoring.layerwise import layerwise_scores
+            from oamip_model.scoring.layerwise.scores import layerwise_scores
 
             made = read_heads(plain, asked.heads or {})
             given = Dataset(x, y, data.source, plain.classes)

@@ -5,10 +5,9 @@ Cuts are added at the optimum of the linear relaxation.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from oamip_model.formulation.program import Program
 from oamip_model.formulation.relaxations.hull import HullCuts
 from oamip_model.network.maps import Array
 from oamip_model.solving.compile import Compiled
@@ -29,8 +28,10 @@ class HullRounds:
     They are added to the instance, as the tangents of the loss are.
     """
 
-    def __init__(self, instance: Any, compiled: Compiled) -> None:
-        self.instance, self.compiled, self.hull = instance, compiled, HullCuts(instance)
+    def __init__(self, program: Program, compiled: Compiled) -> None:
+        assert program.hull_cuts is not None
+        self.model, self.home, self.compiled = program.model, program.hull_cuts, compiled
+        self.hull = HullCuts(program)
         self.bounds: list[float] = []
 
     def add(self, session: Session, x: Array, bound: float) -> int:
@@ -44,10 +45,10 @@ class HullRounds:
             return 0
         if len(self.bounds) > _ROUNDS:
             return 0
-        m = self.instance
+        m = self.model
         rows = self.hull.violated(np.concatenate([x[self.compiled.columns(v)] for v in (m.s, m.a, m.h)]), _LEAST)
         if rows.names:
-            m.hull_cuts.append(rows)
+            self.home.append(rows)
             session.add_rows(self.compiled.rows(rows), rows.lower, rows.upper)
         return len(rows.names)
 
@@ -56,10 +57,10 @@ class HullRounds:
 
         Returns whether there were any.
         """
-        rows = self.instance.hull_cuts.rows
+        rows = self.home.rows
         if not rows.names:
             return False
         slack = rows.upper - self.compiled.rows(rows) @ x
         keep = np.flatnonzero(slack <= _TIGHT * np.maximum(1.0, np.abs(rows.upper)))
-        self.instance.hull_cuts.keep(keep)
+        self.home.keep(keep)
         return len(keep) < len(slack)

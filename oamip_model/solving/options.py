@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from oamip_model.checks import Checked, option, options
 from oamip_model.errors import InputError
 from oamip_model.kinds import Choice, File, Made, Number, Switch, Text, Whole
-from oamip_model.solving.engines import ENGINES
 from oamip_model.solving.searches import SEARCHES
+from oamip_model.solving.workers.engines import ENGINES
 
 if TYPE_CHECKING:
-    from oamip_model.solving.parallel import Workers
     from oamip_model.solving.protocol import Backend, Options
+    from oamip_model.solving.workers.parallel import Workers
 
 SECONDS = Number(0, least_open=True, words="a number of seconds > 0")
 GAP = Number(0, 1, least_open=True, most_open=True, words="a relative gap between 0 and 1")
@@ -91,7 +91,7 @@ def as_solver(given: str | Backend | Solver) -> Solver:
 class TreeSearch(Checked):
     """This package's search tree over the solver's linear programs.
 
-    See :mod:`oamip_model.solving.tree`.
+    See :mod:`oamip_model.solving.treesearch.tree`.
     """
 
     image_cuts: bool = option(
@@ -209,7 +209,7 @@ class Run(Checked):
     @property
     def workers(self) -> Workers:
         """Where the programs are solved."""
-        from oamip_model.solving.parallel import Workers
+        from oamip_model.solving.workers.parallel import Workers
 
         return Workers(self.jobs, self.engine, self.scheduler)
 

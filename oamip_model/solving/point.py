@@ -5,15 +5,11 @@ Every other variable follows by a forward pass.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from oamip_model.formulation.gates import gate_named
-from oamip_model.formulation.layout import Expressions, Gated, Layout, Pooled
-from oamip_model.formulation.losses import loss_named
+from oamip_model.formulation.layout import Expressions, Gated, Pooled
+from oamip_model.formulation.program import Program
 from oamip_model.formulation.relaxations.partition import shares
-from oamip_model.formulation.sparsities import sparsity_named
 from oamip_model.network.maps import Array
 from oamip_model.solving.compile import Compiled
 
@@ -36,9 +32,9 @@ def complete_points(compiled: Compiled, scores: Array, base: Array | None = None
 
     Each is the one that :func:`complete_point` makes.
     """
-    model, count = compiled.model, scores.shape[1]
-    layout: Layout = model.layout.value
-    g, gate, sparsity = layout.gated, gate_named(model.gate), sparsity_named(model.sparsity_kind)
+    program, count = Program.of(compiled.model), scores.shape[1]
+    model, layout, gate = program.model, program.layout, program.gate
+    g = layout.gated
     s, scale = _scored(g, scores), g.scale[:, None]
     a, h = np.zeros((len(layout.pre), count)), np.zeros((len(layout.act), count))
     # Values settle one layer further with each pass, so a pass that changes nothing is the last.
@@ -70,20 +66,13 @@ def complete_points(compiled: Compiled, scores: Array, base: Array | None = None
         if layout.parts is not None:
             v, w = shares(layout, point[:, k], on[:, k])
             x[compiled.columns(model.v), k] = v
-            if hasattr(model, "w"):
+            if gate.capped:
                 x[compiled.columns(model.w), k] = w
-        for name, values in sparsity.complete(model, scores[:, k]).items():
+        for name, values in program.sparsity.complete(model, scores[:, k]).items():
             x[compiled.columns(getattr(model, name)), k] = values
-        if hasattr(model, "t"):
-            x[compiled.columns(model.t), k] = losses(model, logits[:, k])
+        if program.losses is not None:
+            x[compiled.columns(program.losses), k] = program.losses_at(logits[:, k])
     return x
-
-
-def losses(model: Any, logits: Array) -> Array:
-    """Loss of each image, (n,), for logits (n x classes,) in the order of LOGIT."""
-    labels = np.asarray(model.label_array.value)
-    o = logits.reshape(len(labels), -1)
-    return loss_named(model.loss_kind).values(o, labels, float(model.margin.value))
 
 
 def _value(expressions: Expressions, point: Array) -> Array:

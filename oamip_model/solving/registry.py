@@ -12,6 +12,7 @@ from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeAlias, TypeGuard
 
+from oamip_model.solving.proofs.scaling import Others, Scale, ScaledSession
 from oamip_model.solving.protocol import (
     Array,
     Arrays,
@@ -28,7 +29,6 @@ from oamip_model.solving.protocol import (
     check_options,
 )
 from oamip_model.solving.rebuild import RebuildSession
-from oamip_model.solving.scaling import Others, Scale, ScaledSession
 
 __all__ = [
     "GROUP", "SolverInfo", "get_backend", "list_solvers", "open_cost_session", "open_session", "open_tree_session",
@@ -133,13 +133,14 @@ def list_solvers() -> list[SolverInfo]:
     return [_describe(name, entry) for name, entry in sorted(_entries().items())]
 
 
-def open_session(backend: Backend, arrays: Arrays, options: Options) -> Session:
+def open_session(backend: Backend, arrays: Arrays, options: Options, *, proofs: bool = True) -> Session:
     """A session of the backend for arrays, which are scaled on their way to it.
 
-    It is the backend's own where it has one, else one that passes the whole model each time. Raises InputError for an
-    option that the backend cannot honour.
+    It is the backend's own where it has one, else one that passes the whole model each time. proofs: bounds of linear
+    programs are those that their duals prove; without, they are what the solver says, for callers that use points only.
+    Raises InputError for an option that the backend cannot honour.
     """
-    return _scaled(backend, arrays, options, getattr(backend, "session", None))
+    return _scaled(backend, arrays, options, getattr(backend, "session", None), proofs)
 
 
 def open_cost_session(backend: Backend, arrays: Arrays, options: Options) -> CostSession:
@@ -160,10 +161,14 @@ def solve_once(backend: Backend, arrays: Arrays, options: Options, start: Array 
 
 
 def _scaled(
-    backend: Backend, arrays: Arrays, options: Options, own: Callable[[Arrays, Options], Session] | None
+    backend: Backend,
+    arrays: Arrays,
+    options: Options,
+    own: Callable[[Arrays, Options], Session] | None,
+    proofs: bool = True,
 ) -> ScaledSession:
     check_options(backend, options)
-    return _alone(backend, arrays, options, own, partial(_others, backend, options))
+    return _alone(backend, arrays, options, own, partial(_others, backend, options), proofs)
 
 
 def _alone(
@@ -172,11 +177,12 @@ def _alone(
     options: Options,
     own: Callable[[Arrays, Options], Session] | None = None,
     others: Others | None = None,
+    proofs: bool = True,
 ) -> ScaledSession:
     scale = Scale.of(arrays)
     scaled, sizes = scale.program(arrays)
     inner = RebuildSession(backend, scaled, options) if own is None else own(scaled, options)
-    return ScaledSession(arrays, scale, inner, sizes, others)
+    return ScaledSession(arrays, scale, inner, sizes, others, proofs)
 
 
 def _others(

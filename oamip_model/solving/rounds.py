@@ -9,22 +9,25 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from oamip_model.formulation.objective import tangents
 from oamip_model.network.maps import Array
-from oamip_model.solving.compile import Compiled
 from oamip_model.solving.hull_rounds import HullRounds
-from oamip_model.solving.point import losses
+from oamip_model.solving.options import TreeSearch
 from oamip_model.solving.protocol import Arrays, Backend, Capability, Options, Session, Solution, Status, append_rows
 from oamip_model.solving.registry import open_session
 from oamip_model.solving.solution import InstanceSolution
-from oamip_model.solving.state import SolveState, by_rounds, pyo_value
+from oamip_model.solving.state import SolveState
+from oamip_model.solving.treesearch.tree import Tree
 
 _SETTLED = 0.1
 """Share of the tolerance below which the loss of an image needs no further tangent."""
 _POLISH = 50
 """Linear programs at most with the states of one incumbent held."""
+_SLOW, _SLOWS = 1e-3, 3
+"""Those end when so many in a row have each raised their optimum by less than this share of the tolerance."""
 _STALL = 50
 """Rounds in a row in which the bound did not move, after which the outer approximation gives up."""
+_REPEATED = 3
+"""Such rounds in a row, each with the same whole scores, after which it does as well."""
 
 
 def states_held(arrays: Arrays, point: Array) -> Arrays:
@@ -54,7 +57,7 @@ class Rounds(SolveState):
         progress: Callable[[str], None] | None,
     ) -> None:
         super().__init__(instance, backend, options, tolerance, progress)
-        self.hull = HullRounds(instance, self.compiled) if hasattr(instance, "hull_cuts") else None
+        self.hull = HullRounds(self.program, self.compiled) if self.program.hull_cuts is not None else None
         self.tangents: list[tuple[sp.csr_array, Array, Array]] = []
 
     def run(self) -> InstanceSolution:
@@ -62,12 +65,12 @@ class Rounds(SolveState):
         session = open_session(self.backend, self.arrays, self.options)
         interrupted = False
         try:
-            if self.arrays.is_mip and (by_rounds(self.instance) or self.hull is not None):
+            if self.arrays.is_mip and (self.program.by_rounds or self.hull is not None):
                 self.outer(session, relaxed=True)
                 session = self.without_slack(session)
             if self.stopped:
                 pass
-            elif by_rounds(self.instance) or (self.hull is not None and not self.arrays.is_mip):
+            elif self.program.by_rounds or (self.hull is not None and not self.arrays.is_mip):
                 self.outer(session, relaxed=False)
             else:
                 self.one(session, relaxed=False)
@@ -75,7 +78,41 @@ class Rounds(SolveState):
             interrupted = True
         finally:
             session.close()
+        if not interrupted and self.is_open():
+            interrupted = self.go_on_by_tree()
         return self.result(interrupted)
+
+    def is_open(self) -> bool:
+        """Whether a mixed-integer program ended without a proof for another reason than its time."""
+        left = self.left()
+        if not self.arrays.is_mip or self.last is None or (left is not None and left <= 0):
+            return False
+        self.test_claims()
+        infeasible = self.last.status is Status.INFEASIBLE and (self.objective is None or self.cutoff < np.inf)
+        if infeasible or self.last.status is Status.UNBOUNDED:
+            return False
+        return self.gap() > self.tolerance
+
+    def go_on_by_tree(self) -> bool:
+        """Look for the proof by our own search tree, whose linear programs ask less of a solver; whether Ctrl-C came.
+
+        It begins with the tangents and the incumbent that are there.
+        """
+        why = self.stopped or f"{self.backend.name} left a gap"
+        nodes, rounds, self.stopped, interrupted = self.nodes, self.rounds, "", False
+        self.compile()
+        try:
+            Tree(self, TreeSearch()).run()
+        except KeyboardInterrupt:
+            interrupted = True
+        self.nodes, self.rounds = (self.nodes or 0) + (nodes or 0), self.rounds + rounds
+        if self.gap() <= self.tolerance:
+            self.doubt, self.stopped = f"{why}; the search tree found the proof", ""
+        else:
+            self.stopped = f"{why}; the search tree, too, found no proof" + (
+                f": {self.stopped}" if self.stopped else ""
+            )
+        return interrupted
 
     def one(self, session: Session, relaxed: bool) -> Solution | None:
         """One solve; None where no time is left."""
@@ -119,14 +156,15 @@ class Rounds(SolveState):
 
     def outer(self, session: Session, relaxed: bool) -> None:
         """Rounds of outer approximation: solve, add tangents at the solution, until objective and bound meet."""
-        stalled = 0
+        stalled = repeated = 0
+        scores: Array | None = None
         while True:
             before = self.bound
             solution = self.one(session, relaxed)
             if solution is None or solution.x is None:
                 return
             missing = self.missing(solution.x)
-            weight = pyo_value(self.instance.weight)
+            weight = self.program.weight
             value = self.arrays.objective(self.lifted(solution.x))
             open_gap = weight * float(missing.mean()) / max(abs(value), 1e-10)
             self.report(relaxed, value if relaxed else self.objective)
@@ -137,7 +175,12 @@ class Rounds(SolveState):
             needed = missing * weight > _SETTLED * self.tolerance * max(abs(value), 1e-10)
             still = self.bound <= before or np.isclose(self.bound, before, rtol=1e-12, atol=1e-12)
             stalled = stalled + 1 if still else 0
-            if not hull_cuts and (not needed.any() or stalled >= _STALL):
+            # Tangents at the logits of whole scores say all of them, unless the solver does not take them seriously.
+            same = scores is not None and np.array_equal(scores, solution.x[self.s])
+            whole = self.exact and not relaxed and bool(self.arrays.integral[self.s].all())
+            repeated = repeated + 1 if still and whole and same else 0
+            scores = solution.x[self.s]
+            if not hull_cuts and (not needed.any() or stalled >= _STALL or repeated >= _REPEATED):
                 if not relaxed:
                     self.stopped = "the outer approximation stalled"
                 return
@@ -162,8 +205,8 @@ class Rounds(SolveState):
         if self.hull is None or self.stopped or x is None or not self.hull.drop_slack(x):
             return session
         session.close()
-        self.compiled = Compiled(self.instance)
-        self.arrays, self.tangents = self.compiled.arrays, []
+        self.compile()
+        self.tangents = []
         return open_session(self.backend, self.arrays, self.options)
 
     def polish(self, session: Session) -> None:
@@ -178,8 +221,9 @@ class Rounds(SolveState):
         for rows in self.tangents:
             whole = append_rows(whole, *rows)
         held = states_held(whole, self.best)
-        t, weight = self.compiled.columns(self.instance.t), pyo_value(self.instance.weight)
-        inner = open_session(self.backend, held, self.options)
+        t, weight = self.compiled.columns(self.program.losses), self.program.weight
+        inner = open_session(self.backend, held, self.options, proofs=False)
+        slow, before = 0, -np.inf
         try:
             for _ in range(_POLISH):
                 left = self.left()
@@ -192,7 +236,13 @@ class Rounds(SolveState):
                 if solution.status is not Status.OPTIMAL or solution.x is None:
                     return
                 self.consider(solution.x)
-                missing = weight * (losses(self.instance, solution.x[self.o]) - solution.x[t])
+                value = self.arrays.objective(solution.x)
+                # Beyond what the solver resolves, more tangents at the same place change nothing.
+                slow = slow + 1 if value - before <= _SLOW * self.tolerance * abs(value) else 0
+                before = value
+                if slow >= _SLOWS:
+                    return
+                missing = weight * (self.program.losses_at(solution.x[self.o]) - solution.x[t])
                 needed = missing > _SETTLED * self.tolerance * max(abs(self.objective or 0.0), 1e-10)
                 if not needed.any():
                     return
@@ -204,8 +254,10 @@ class Rounds(SolveState):
     def cut(self, session: Session, logits: Array, images: Any) -> None:
         """Add the tangents of some images at logits (n x classes,)."""
         points = logits.reshape(-1, len(self.instance.CLASS))[images]
-        rows = tangents(self.instance, points, images, first=len(self.instance.loss_tangents.rows.names))
-        self.instance.loss_tangents.append(rows)
+        home = self.program.loss_tangents
+        assert home is not None
+        rows = self.program.tangents_at(points, images, first=len(home.rows.names))
+        home.append(rows)
         self.tangents.append((self.compiled.rows(rows), rows.lower, rows.upper))
         session.add_rows(*self.tangents[-1])
         self.cuts += len(images)

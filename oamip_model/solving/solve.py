@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from oamip_model.formulation.program import Program
 from oamip_model.network.maps import Array
-from oamip_model.solving.image_cuts import ImageProgram
 from oamip_model.solving.options import Solver, TreeSearch, as_search, as_solver
 from oamip_model.solving.protocol import DEFAULT_FEASIBILITY, Backend
 from oamip_model.solving.registry import get_backend
 from oamip_model.solving.rounds import Rounds
 from oamip_model.solving.solution import InstanceSolution
-from oamip_model.solving.state import SolveState, by_rounds
-from oamip_model.solving.tree import solve_by_tree
+from oamip_model.solving.state import SolveState
+from oamip_model.solving.treesearch.image_cuts import ImageProgram
+from oamip_model.solving.treesearch.tree import solve_by_tree
 
 _LEAST_FEASIBILITY = 1e-8
 """HiGHS 1.15 gave a false optimum at 1e-9."""
@@ -43,10 +44,10 @@ def solve_instance(
     limit is for everything; start: scores {group:
     (units,)} whose forward pass is the first incumbent, where it is feasible (in the sound gates it is, unless the loss
     is "margin"); search: "solver", the solver's own tree, anew in each round, or "tree", one tree of ours over linear
-    programs, in whose nodes tangents and cuts of the relaxation "hull" are added (:mod:`oamip_model.solving.tree`), for
-    programs with integral columns; image_program: solves the program of one image alone, from which a large "tree" of
-    several images gets cuts (:mod:`oamip_model.solving.image_cuts`); progress: called with a line after each round.
-    Ctrl-C ends the solve and gives back what is there; interrupted: it came already, and the start is what there is.
+    programs (:mod:`oamip_model.solving.treesearch`), in whose nodes tangents and cuts of the relaxation "hull" are
+    added, for programs with integral columns; image_program: solves the program of one image alone, from which a large
+    "tree" of several images gets cuts; progress: called with a line after each round. Ctrl-C ends the solve and
+    gives back what is there; interrupted: it came already, and the start is what there is.
 
     Raises InputError for an option that is not valid, SolverMissingError where the solver cannot be used.
 
@@ -65,7 +66,7 @@ def solve_instance(
     # A little below the tolerance: solvers divide the gap by different numbers, and CBC states just what it was given.
     # What a solver may cheat by within its rows must be smaller than the gap that is to be proved.
     feasibility = None if tolerance >= 100 * DEFAULT_FEASIBILITY else max(tolerance / 100, _LEAST_FEASIBILITY)
-    options = asked.options(tolerance * (0.5 if by_rounds(instance) else 0.9), feasibility)
+    options = asked.options(tolerance * (0.5 if Program.of(instance).by_rounds else 0.9), feasibility)
     given = (instance, backend, options, tolerance, progress)
     if interrupted:
         state = SolveState(*given)

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from oamip_model.errors import InputError
+from oamip_model.formulation.program import Program
 from oamip_model.network.maps import Array
-from oamip_model.solving.claims import FEASIBLE, best_of, breach, flips
 from oamip_model.solving.compile import Compiled
-from oamip_model.solving.point import complete_point, losses
+from oamip_model.solving.point import complete_point
+from oamip_model.solving.proofs.claims import FEASIBLE, best_of, breach, choices, flips, settled_by_scores
 from oamip_model.solving.protocol import ABSOLUTE_GAP, Backend, Options, Solution, Status
 from oamip_model.solving.solution import InstanceSolution
 
@@ -23,16 +24,6 @@ _ROUNDING = 1e-6
 """A bound above a known value by less than this, relative to it, is lowered to it; by more, it is refuted."""
 _FLIPPED = 20
 """Times at most that the incumbent's single flips are tried, each time from the best of the last."""
-
-
-def by_rounds(instance: Any) -> bool:
-    """Whether the loss is approximated by tangents, in rounds."""
-    return hasattr(instance, "loss_tangents") and pyo_value(instance.weight) > 0
-
-
-def pyo_value(parameter: Any) -> float:
-    """Value of a scalar Pyomo parameter."""
-    return float(parameter.value)
 
 
 class SolveState:
@@ -47,12 +38,11 @@ class SolveState:
         progress: Callable[[str], None] | None,
     ) -> None:
         self.began = time.monotonic()
+        self.program = Program.of(instance)
         self.instance, self.backend, self.options, self.tolerance = instance, backend, options, tolerance
         self.progress = progress
-        known = instance.layout.value.cutoff
-        self.cutoff = np.inf if known is None else float(known)
-        self.compiled = Compiled(instance)
-        self.arrays = self.compiled.arrays
+        self.cutoff = self.program.cutoff
+        self.compile()
         if self.arrays.sense != 1:
             raise InputError("objective: is maximised, solve_instance takes one that is minimised: change its sign")
         self.stale = False
@@ -71,6 +61,12 @@ class SolveState:
         self.solver_seconds = 0.0
         self.last: Solution | None = None
         self.stopped = self.doubt = ""
+        self.tested: tuple[float | None, float] | None = None
+
+    def compile(self) -> None:
+        """Take the rows that the instance has now."""
+        self.compiled = Compiled(self.instance)
+        self.arrays = self.compiled.arrays
 
     def left(self) -> float | None:
         """Seconds that are left, None without a limit."""
@@ -120,6 +116,20 @@ class SolveState:
         self.best, self.best_logits, self.stale = point, point[self.o].copy(), False
         return True
 
+    def best_choice(self, lower: Array, upper: Array) -> float | None:
+        """The least objective of all whole scores within these bounds of the columns, offered as incumbent.
+
+        Infinite where none is feasible; None where there are too many choices to try them all.
+        """
+        scores = choices(self.compiled, lower, upper)
+        if scores is None:
+            return None
+        found = best_of(self.compiled, scores, None)
+        if found is None:
+            return np.inf
+        self.offer(found[0][self.s][:, None], None)
+        return found[1]
+
     def feasible_point(self) -> Array | None:
         """The best point so far, or the trained network itself, every score 1, where that is feasible."""
         if self.best is not None:
@@ -164,12 +174,17 @@ class SolveState:
         """Compare the dual bound with points that are known, and withdraw it where one of them refutes it.
 
         Known are the forward passes of all scores 1, of all scores 0, and of the incumbent's scores with a single one
-        flipped, again from the best of these while that gains more than the tolerance. The best of all is the incumbent
-        from then on.
+        flipped, again from the best of these while that gains more than the tolerance; where there are few choices of
+        whole scores, all of them. The best of all is the incumbent from then on.
         """
-        units = self.s.stop - self.s.start
-        self.offer(np.stack([np.ones(units), np.zeros(units)], axis=1), self.best)
-        for _ in range(_FLIPPED):
+        if self.tested == (self.objective, self.bound):
+            return
+        ends = np.repeat([[1.0, 0.0]], self.s.stop - self.s.start, axis=0)
+        self.offer(ends, self.best)
+        least = None
+        if settled_by_scores(self.compiled):
+            least = self.best_choice(self.arrays.lower, self.arrays.upper)
+        for _ in range(_FLIPPED if least is None else 0):
             left, before = self.left(), self.objective
             if self.best is None or before is None or (left is not None and left <= 0):
                 break
@@ -178,6 +193,14 @@ class SolveState:
                 self.offer(block, self.best)
             if self.objective is None or before - self.objective <= self.tolerance * abs(before):
                 break
+        self._withdraw()
+        if least is not None and np.isfinite(least) and self.gap() > self.tolerance:
+            self.prove(least, certified=True)
+            self.doubt, self.stopped = f"all choices of scores were tried ({self.stopped or 'a gap was left'})", ""
+        self.tested = self.objective, self.bound
+
+    def _withdraw(self) -> None:
+        """Take back a bound above the objective, or lower it where rounding put it there."""
         if self.objective is None or self.bound <= self.objective:
             return
         if self.bound - self.objective > max(_ROUNDING * abs(self.objective), ABSOLUTE_GAP):
@@ -189,17 +212,17 @@ class SolveState:
 
     def lifted(self, x: Array) -> Array:
         """x with the losses that its logits have."""
-        if not hasattr(self.instance, "t"):
+        if self.program.losses is None:
             return x
         y = x.copy()
-        y[self.compiled.columns(self.instance.t)] = losses(self.instance, x[self.o])
+        y[self.compiled.columns(self.program.losses)] = self.program.losses_at(x[self.o])
         return y
 
     def missing(self, x: Array) -> Array:
         """By how much the tangents fall short of the loss of each image at x, (n,)."""
-        if not by_rounds(self.instance):
-            return np.zeros(len(self.instance.IMAGE))
-        return losses(self.instance, x[self.o]) - x[self.compiled.columns(self.instance.t)]
+        if not self.program.by_rounds:
+            return np.zeros(self.program.images)
+        return self.program.losses_at(x[self.o]) - x[self.compiled.columns(self.program.losses)]
 
     def report(self, relaxed: bool, value: float | None) -> None:
         """A line about a round."""
@@ -228,9 +251,9 @@ class SolveState:
             assert self.best_logits is not None
             logits = self.best_logits.reshape(-1, len(self.instance.CLASS))
             sparsity = self.objective
-            if hasattr(self.instance, "t"):
-                loss = float(self.best[self.compiled.columns(self.instance.t)].mean())
-                sparsity = self.objective - pyo_value(self.instance.weight) * loss
+            if self.program.losses is not None:
+                loss = float(self.best[self.compiled.columns(self.program.losses)].mean())
+                sparsity = self.objective - self.program.weight * loss
         message = self.stopped or (self.last.message if self.last is not None else "") or self.doubt
         if not message and status is Status.FEASIBLE:
             message = "interrupted" if interrupted else "the dual bound is not within the tolerance of the objective"

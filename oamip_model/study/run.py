@@ -196,7 +196,7 @@ class _Study:
         """
         record = self.stored(cell)
         if record is None:
-            from oamip_model.scoring.heuristic import find_scores
+            from oamip_model.scoring.joint.heuristic import find_scores
 
             network, settings = self.networks[cell.network], self.objective.settings(cell)
             found = find_scores(

@@ -6,6 +6,7 @@ Images are spread over processes, and each is bounded layer by layer with the bo
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
@@ -22,6 +23,7 @@ from oamip_model.errors import InputError, OamipError
 from oamip_model.network.maps import Array
 from oamip_model.network.types import IMAGE, Layer, Network
 from oamip_model.tightening.limit import Limit, limits_of, unreachable
+from oamip_model.tightening.seen import seen
 
 Optimise: TypeAlias = Callable[
     [Network, Array, Bounds, Bounds, int, NDArray[np.int64], Limit | None, Deadline], tuple[Array, Array]
@@ -123,6 +125,7 @@ def tighten_image(
     sides = (list(start.lower), list(start.upper), list(start.output_lower), list(start.output_upper))
     names = ("lower", "upper", "output_lower", "output_upper")
     seconds: list[float] = []
+    known: list[tuple[Array, Array]] | None = None
     for k, layer in enumerate(network.layers):
         began = time.perf_counter()
         if deadline.over():  # what was found so far is all there is
@@ -144,6 +147,9 @@ def tighten_image(
                 if time_limit is None:
                     raise
             else:
+                if limit is None:
+                    known = seen(network, image) if known is None else known
+                    least, most = _unrefuted(layer.name, least, most, *(side[at] for side in known[k]))
                 low, high = low.copy(), high.copy()
                 low[0, at], high[0, at] = np.maximum(low[0, at], least), np.minimum(high[0, at], most)
         if limit is not None and (low > high).any():
@@ -155,6 +161,17 @@ def tighten_image(
             sides[2][k] = np.zeros_like(low)
         seconds.append(time.perf_counter() - began)
     return sides, seconds
+
+
+def _unrefuted(name: str, least: Array, most: Array, seen_least: Array, seen_most: Array) -> tuple[Array, Array]:
+    """The bounds without those that pre-activations of known scores refute, in whose place the ones before stay."""
+    low, high = least > seen_least, most < seen_most
+    if low.any() or high.any():
+        told = (
+            f"layer {name}: {int(low.sum() + high.sum())} bounds of the solver are withdrawn, known scores lie beyond"
+        )
+        warnings.warn(told, RuntimeWarning, stacklevel=2)
+    return np.where(low, -np.inf, least), np.where(high, np.inf, most)
 
 
 def _propagated(layer: Layer, k: int, image: Array, sides: tuple[list[Array], ...]) -> tuple[Array, Array]:

@@ -23,7 +23,7 @@ from oamip_model.formulation.gates import LOWEST, gate_named
 from oamip_model.formulation.layout import Expressions
 from oamip_model.network.maps import Array
 from oamip_model.network.types import Network
-from oamip_model.solving.certificates import safe_bound
+from oamip_model.solving.proofs.certificates import safe_bound
 from oamip_model.solving.protocol import Options, Status
 from oamip_model.solving.registry import get_backend, open_cost_session
 from oamip_model.tightening.climb import climb

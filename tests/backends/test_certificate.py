@@ -10,8 +10,8 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 from oamip_backends.cbc import Cbc
-from oamip_backends.certificate import dual_bound
 from oamip_backends.highs import Highs
+from oamip_backends.shared.certificate import dual_bound
 
 from oamip_model.solving.protocol import Arrays, Options, SolverMissingError, Status
 
@@ -58,7 +58,7 @@ def saved(x: np.ndarray, duals: np.ndarray) -> bytes:
 
 def test_an_optimum_of_cbc_that_its_duals_do_not_prove_is_none(monkeypatch):
     from oamip_backends import cbc
-    from oamip_backends.process import Ended
+    from oamip_backends.shared.process import Ended
 
     try:
         cbc.cbc_binary()

@@ -8,8 +8,8 @@ import threading
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from oamip_backends.faults import StandardError, failure, told_by
 from oamip_backends.scip import Scip
+from oamip_backends.shared.faults import StandardError, failure, told_by
 
 from oamip_model.solving.protocol import Arrays, InputError, Options, SolverError, SolverMissingError, Status
 

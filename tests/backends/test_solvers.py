@@ -15,7 +15,7 @@ import scipy.sparse as sp
 from oamip_backends import cbc as cbc_module
 from oamip_backends import highs_methods
 from oamip_backends.highs import Highs
-from oamip_backends.mps import write_mps
+from oamip_backends.shared.mps import write_mps
 
 from oamip_model.solving.protocol import Arrays, Options, SolverMissingError, Status
 from oamip_model.solving.registry import get_backend
@@ -217,7 +217,7 @@ def test_pyomo_refuses_a_limit_that_it_cannot_pass_on(monkeypatch):
 def test_cbc_dies_with_a_parent_that_is_killed(tmp_path):
     get_backend("cbc")
     script = (
-        "import sys\nfrom pathlib import Path\nfrom oamip_backends.process import run_to_end\n"
+        "import sys\nfrom pathlib import Path\nfrom oamip_backends.shared.process import run_to_end\n"
         "run_to_end(['sh', '-c', 'echo $$; exec sleep 60'], Path(sys.argv[1]), 60)\n"
     )
     log = tmp_path / "log"

@@ -8,10 +8,10 @@ import highspy
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from oamip_benchmarks.bench import file_check
 from oamip_benchmarks.bench.cli import bench
-from oamip_benchmarks.bench.export import add_tangents, export, write_file
-from oamip_benchmarks.bench.file_solvers import Answer, readers_here
+from oamip_benchmarks.bench.files import check as file_check
+from oamip_benchmarks.bench.files.export import add_tangents, export, write_file
+from oamip_benchmarks.bench.files.solvers import Answer, readers_here
 from oamip_benchmarks.bench.recipes import arrays_hash, build_program, choose_recipes, find_recipe
 
 import oamip_model as om

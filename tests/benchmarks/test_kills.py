@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from oamip_benchmarks import kills
+from oamip_benchmarks.measures import kills
 
 GOOD = "\nsys.stderr.write('oamip: interrupted\\n'); sys.exit(130 + 13 * came[0])"
 ENDS: list[tuple[str, str, signal.Signals, str]] = [

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from made_rows import row, run_rows, write_run
-from oamip_benchmarks.bench.cli_report import compare, report
+from oamip_benchmarks.bench.verbs.report import compare, report
 
 from oamip_model.errors import InputError
 

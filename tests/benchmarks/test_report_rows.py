@@ -7,9 +7,9 @@ import json
 
 import pytest
 from made_rows import row, run_rows
-from oamip_benchmarks.bench.report import make_page, summary_rows
-from oamip_benchmarks.bench.report_export import flat_table, write_csv, write_parquet
-from oamip_benchmarks.bench.report_rows import Solves, gaps_of, is_solved
+from oamip_benchmarks.bench.reporting.export import flat_table, write_csv, write_parquet
+from oamip_benchmarks.bench.reporting.page import make_page, summary_rows
+from oamip_benchmarks.bench.reporting.rows import Solves, gaps_of, is_solved
 
 from oamip_model.errors import InputError
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from oamip_benchmarks.bench.report_statistics import (
+from oamip_benchmarks.bench.reporting.statistics import (
     contradictions,
     counted,
     paired_ratio,

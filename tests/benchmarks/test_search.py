@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
-from oamip_benchmarks import search
+from oamip_benchmarks.measures import search
 
 
 def test_small_networks_are_compared(monkeypatch, capsys):

@@ -8,9 +8,9 @@ import pytest
 from click.testing import CliRunner
 from made_rows import row
 from oamip_benchmarks.bench import watch as watching
-from oamip_benchmarks.bench.cli_watch import watch
 from oamip_benchmarks.bench.environment import describe
 from oamip_benchmarks.bench.rows import ResultStore
+from oamip_benchmarks.bench.verbs.watch import watch
 
 HERE = describe() | {"revision": "a" * 40}
 

@@ -200,7 +200,7 @@ def refused(
     for name in ("open_session", "solve_once"):
         monkeypatch.setattr(registry, name, begun)
     monkeypatch.setattr("oamip_benchmarks.bench.runner.run_one", begun)
-    monkeypatch.setattr("oamip_benchmarks.bench.export.build_program", begun)
+    monkeypatch.setattr("oamip_benchmarks.bench.files.export.build_program", begun)
     monkeypatch.setattr("oamip_benchmarks.bench.watch.run_plan", begun)
 
     def check(command: list[str], told: str) -> None:

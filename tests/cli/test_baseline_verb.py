@@ -12,7 +12,7 @@ import pytest
 
 import oamip_model as om
 from oamip_model.pruning import BASELINES
-from oamip_model.pruning.baselines import WITH_IMAGES
+from oamip_model.pruning.baselines.rules import WITH_IMAGES
 
 
 @pytest.mark.parametrize("method", BASELINES)

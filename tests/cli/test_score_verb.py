@@ -17,8 +17,8 @@ import pytest
 import oamip_model as om
 from oamip_model.checks import spec_of
 from oamip_model.cli.score import score
-from oamip_model.scoring import whole
 from oamip_model.scoring.asked import as_objects
+from oamip_model.scoring.joint import whole
 from oamip_model.scoring.methods import METHODS
 from oamip_model.scoring.program_result import ReplayCheck
 

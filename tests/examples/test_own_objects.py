@@ -14,8 +14,8 @@ from oamip_model.bounds import Cutoff
 from oamip_model.formulation import Formulation, Gate, Switch, cross_entropy, register_gate
 from oamip_model.formulation.losses import loss_named
 from oamip_model.formulation.sparsities import sparsity_named
-from oamip_model.scoring.gated import GatedObjective
-from oamip_model.scoring.heuristic import find_scores
+from oamip_model.scoring.joint.gated import GatedObjective
+from oamip_model.scoring.joint.heuristic import find_scores
 from oamip_model.solving import gated_logits
 from oamip_model.solving.compile import Compiled
 from oamip_model.solving.point import complete_point
@@ -189,7 +189,7 @@ PROGRAM = """
 import numpy as np, sys
 from oamip_model.formulation import Gate, register_gate
 from oamip_model.formulation.gates import gate_named
-from oamip_model.solving.parallel import Workers
+from oamip_model.solving.workers.parallel import Workers
 
 class Square(Gate):
     name = "square"

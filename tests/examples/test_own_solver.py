@@ -12,10 +12,11 @@ import pytest
 import scipy.sparse as sp
 
 from oamip_model.errors import InputError
-from oamip_model.solving import parallel, registry
-from oamip_model.solving.extensions import adopt, extensions
+from oamip_model.solving import registry
 from oamip_model.solving.protocol import Arrays, Options, Solution, Status
 from oamip_model.solving.registry import get_backend, list_solvers, open_session, register_backend
+from oamip_model.solving.workers import parallel
+from oamip_model.solving.workers.extensions import adopt, extensions
 
 DOCS = Path(__file__).parents[2] / "docs" / "how-to" / "backends.md"
 

@@ -16,7 +16,7 @@ from oamip_benchmarks.experiments import works
 from oamip_benchmarks.experiments.cells import Cell
 from oamip_benchmarks.experiments.conduct import conduct
 from oamip_benchmarks.experiments.engine import CELLS, run_cells, stored_cells
-from oamip_benchmarks.experiments.pruning import STUDY, plan
+from oamip_benchmarks.experiments.studies.pruning import STUDY, plan
 from oamip_benchmarks.experiments.study import Asked
 from oamip_benchmarks.experiments.workshop import Workshop
 

@@ -14,12 +14,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from oamip_benchmarks.experiments import cells, report, study, table
+from oamip_benchmarks.experiments import cells, study
 from oamip_benchmarks.experiments.catalogue import STUDIES
 from oamip_benchmarks.experiments.conduct import conduct
 from oamip_benchmarks.experiments.engine import CELLS, stored_cells
-from oamip_benchmarks.experiments.report import LAYERS, PROVED, RELAXED, RULE, UNFINISHED, claim, make_report
-from oamip_benchmarks.experiments.report_maps import filters, score_map
+from oamip_benchmarks.experiments.reporting import page as report
+from oamip_benchmarks.experiments.reporting import table
+from oamip_benchmarks.experiments.reporting.maps import filters, score_map
+from oamip_benchmarks.experiments.reporting.page import LAYERS, PROVED, RELAXED, RULE, UNFINISHED, claim, make_report
 from oamip_benchmarks.experiments.study import Asked
 from torch import nn
 

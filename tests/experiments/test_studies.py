@@ -13,8 +13,8 @@ from oamip_benchmarks.experiments.catalogue import STUDIES
 from oamip_benchmarks.experiments.cells import Cell, published_rule, score_rule
 from oamip_benchmarks.experiments.conduct import conduct
 from oamip_benchmarks.experiments.engine import stored_cells
-from oamip_benchmarks.experiments.images import BATCHES
 from oamip_benchmarks.experiments.scorers import make_scores
+from oamip_benchmarks.experiments.studies.images import BATCHES
 from oamip_benchmarks.experiments.study import Asked, published_recipe
 from oamip_benchmarks.experiments.workshop import Workshop
 

@@ -15,6 +15,7 @@ from torch import nn
 
 import oamip_model as om
 from oamip_model.formulation import hinge, sparsity_weights
+from oamip_model.formulation.program import Program
 from oamip_model.formulation.relaxations import RELAXATIONS, groups_of
 from oamip_model.formulation.relaxations.hull import HullCuts
 from oamip_model.solving.compile import Compiled
@@ -44,7 +45,7 @@ def relaxed_optimum(instance, cost=None):
         assert solution.status == "optimal"
         if not hasattr(instance, "hull_cuts"):
             return solution.objective
-        rows = HullCuts(instance).violated(hull_point(compiled, solution.x), 1e-7)
+        rows = HullCuts(Program.of(instance)).violated(hull_point(compiled, solution.x), 1e-7)
         if not rows.names:
             return solution.objective
         instance.hull_cuts.append(rows)
@@ -79,7 +80,7 @@ def test_forward_passes_break_no_row_and_no_cut(random_problem, kind, seed, gate
     assert compiled.arrays.violation(x) <= 1e-9
     if relaxation == "hull":
         for point in random_points(compiled, pick):
-            rows = HullCuts(instance).violated(point, 0.0)
+            rows = HullCuts(Program.of(instance)).violated(point, 0.0)
             assert (compiled.rows(rows) @ x <= rows.upper + 1e-9).all()
 
 

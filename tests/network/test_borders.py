@@ -18,6 +18,7 @@ from torch.nn import functional
 
 import oamip_model as om
 from oamip_model.network.maps import AveragePool, Conv2d, Identity, ZeroPad
+from oamip_model.pruning.pools import SeparableAverage
 
 SHAPE = (1, 6, 6)
 BORDERS = [(1, 0, 2, 1), (0, 1, 0, 1), (2, 2, 2, 2)]
@@ -194,3 +195,13 @@ def test_a_constant_behind_a_relu_goes_into_the_bias_that_reads_it() -> None:
     network = om.read_network(Constant().eval(), (4,))
     assert [layer.name for layer in network.layers] == ["a", "b"]
     assert [group.name for group in network.groups] == ["a"]
+
+
+@pytest.mark.parametrize("suffix", [".pt2", ".onnx"])
+def test_averages_that_no_torch_module_takes_are_saved_and_read_again(suffix: str, tmp_path: Path) -> None:
+    pool = SeparableAverage(np.array([[0.5, 0.5, 0, 0], [0, 0, 0.25, 0.75]]), np.full((1, 4), 0.25))
+    module = _trained(nn.Conv2d(1, 2, 3), nn.ReLU(), pool)
+    network = om.read_network(module, SHAPE)
+    assert [group.name for group in network.groups] == ["0"]
+    assert _maps(network)[1:2] == [AveragePool]
+    assert om.read_network(om.save_module(module, tmp_path / f"net{suffix}", SHAPE)).fingerprint == network.fingerprint

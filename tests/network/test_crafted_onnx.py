@@ -119,6 +119,7 @@ CASES: list[tuple[str, Callable[[], onnx.ModelProto], str]] = [
     ("huge", lambda: declared(LARGE, LARGE), "(1000000, 1000000)"),
     ("overflowing", lambda: declared(2**40, 2**40), "bytes for it"),
     ("negative", lambda: declared(-1, 4), "(-1, 4)"),
+    ("too many", lambda: declared(2, 2), "does not fit its numbers"),
     ("too few", lambda: declared(4, 400), "holds"),
     ("huge texts", lambda: declared(LARGE, LARGE, kind=TensorProto.STRING), "holds"),
     ("huge in an attribute", in_attribute, "holds"),

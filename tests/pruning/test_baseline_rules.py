@@ -15,7 +15,7 @@ import oamip_model as om
 from oamip_model.errors import InputError
 from oamip_model.network.types import Network
 from oamip_model.pruning import BASELINES
-from oamip_model.pruning.baselines import WITH_IMAGES
+from oamip_model.pruning.baselines.rules import WITH_IMAGES
 
 KINDS = ("mlp", "conv", "max-pool", "residual")
 """Dense, convolutional, with batch norm and max pooling, and with filters that additions tie together."""

@@ -11,7 +11,7 @@ import torch
 
 import oamip_model as om
 from oamip_model.pruning import choose_units
-from oamip_model.scoring import heads
+from oamip_model.scoring.layerwise.heads import trained as heads
 
 torch.set_num_threads(1)
 SHAPE = (3, 32, 32)

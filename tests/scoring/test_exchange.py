@@ -11,10 +11,11 @@ import pytest
 import oamip_model as om
 from oamip_model.formulation import hinge
 from oamip_model.pruning import choose_units
-from oamip_model.scoring import decoupled, exchange
 from oamip_model.scoring.asked import as_objects
-from oamip_model.scoring.exchange import Exchanged, affordable_images, exchange_units
 from oamip_model.scoring.layer_options import Exchanges
+from oamip_model.scoring.layerwise import exchange
+from oamip_model.scoring.layerwise import schedule as decoupled
+from oamip_model.scoring.layerwise.exchange import Exchanged, affordable_images, exchange_units
 from oamip_model.torchnet.layers import TorchLayers
 
 KINDS = ["dense", "deep", "conv", "residual", "relu-pool", "norm"]

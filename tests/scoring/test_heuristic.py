@@ -10,10 +10,10 @@ import oamip_model as om
 from oamip_model.errors import InputError
 from oamip_model.formulation import Formulation, cross_entropy, hinge, published_sparsity, sparsity_weights
 from oamip_model.scoring.asked import as_objects
-from oamip_model.scoring.gated import PENALTY, GatedObjective
-from oamip_model.scoring.heuristic import find_scores
+from oamip_model.scoring.joint.gated import PENALTY, GatedObjective
+from oamip_model.scoring.joint.heuristic import find_scores
+from oamip_model.scoring.joint.program import solve_program
 from oamip_model.scoring.methods import Joint
-from oamip_model.scoring.program import solve_program
 from oamip_model.solving import gated_logits
 from oamip_model.solving.compile import Compiled
 from oamip_model.solving.options import Solver

@@ -13,12 +13,12 @@ import torch
 import oamip_model as om
 from oamip_model.formulation import cross_entropy
 from oamip_model.scoring.asked import as_objects
-from oamip_model.scoring.auxiliary import train_auxiliary_head
-from oamip_model.scoring.convex_layer import solve_convex_layer
-from oamip_model.scoring.mixed import even_rows, solve_mixed_layer
-from oamip_model.scoring.plan import Plan
-from oamip_model.scoring.tail import named_scores
-from oamip_model.scoring.task import LayerTask, tensors
+from oamip_model.scoring.layerwise.heads.auxiliary import train_auxiliary_head
+from oamip_model.scoring.layerwise.heads.convex_layer import solve_convex_layer
+from oamip_model.scoring.layerwise.heads.mixed import even_rows, solve_mixed_layer
+from oamip_model.scoring.layerwise.heads.tail import named_scores
+from oamip_model.scoring.layerwise.plan import Plan
+from oamip_model.scoring.layerwise.task import LayerTask, tensors
 from oamip_model.training import auxiliary_classifier
 
 WEIGHT = 8.0

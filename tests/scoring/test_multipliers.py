@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from oamip_model.formulation import Formulation, cross_entropy, sparsity_weights
-from oamip_model.scoring import multipliers as room
-from oamip_model.scoring.multipliers import ImageMinima, ascend
+from oamip_model.scoring.joint import multipliers as room
+from oamip_model.scoring.joint.multipliers import ImageMinima, ascend
 from oamip_model.solving.registry import get_backend
 
 WEIGHT = 5.0

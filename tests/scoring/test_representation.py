@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 import oamip_model as om
-from oamip_model.scoring.columns import Columns, SharedColumns, shared_columns
-from oamip_model.scoring.heads import train_linear_head
-from oamip_model.scoring.representation import Representation
+from oamip_model.scoring.layerwise.heads.columns import Columns, SharedColumns, shared_columns
+from oamip_model.scoring.layerwise.heads.representation import Representation
+from oamip_model.scoring.layerwise.heads.trained import train_linear_head
 from oamip_model.torchnet.layers import TorchLayers
 
 

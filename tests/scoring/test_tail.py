@@ -7,7 +7,7 @@ import pytest
 from replays import KINDS
 
 import oamip_model as om
-from oamip_model.scoring.tail import head_tail, named_scores, rest_tail
+from oamip_model.scoring.layerwise.heads.tail import head_tail, named_scores, rest_tail
 from oamip_model.solving import gated_logits
 
 

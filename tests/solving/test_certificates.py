@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse as sp
 from scipy.optimize import linprog
 
-from oamip_model.solving.certificates import Rows, implied_bounds, safe_bound, weak_duality
+from oamip_model.solving.proofs.certificates import Rows, implied_bounds, safe_bound, weak_duality
 from oamip_model.solving.protocol import Arrays
 
 
@@ -89,7 +89,7 @@ def test_a_free_column_is_bounded_by_the_equation_that_defines_it():
 
 
 def test_a_column_without_bounds_and_without_cost_lets_only_fitting_duals_prove_anything():
-    rows = Rows.of(sp.csr_array([[1.0, 1.0]]), np.array([1.0]), np.array([np.inf]))
+    rows = Rows(sp.csr_array([[1.0, 1.0]]), np.array([1.0]), np.array([np.inf]))
     lower, upper = np.array([0.0, 0.0]), np.array([np.inf, np.inf])
     assert weak_duality(np.array([1.0, 0.0]), lower, upper, [rows], np.array([0.5])) == -np.inf
     assert weak_duality(np.array([1.0, 1.0]), lower, upper, [rows], np.array([1.0])) == pytest.approx(1.0)

@@ -13,9 +13,9 @@ import oamip_model as om
 from oamip_model.formulation import cross_entropy
 from oamip_model.scoring.asked import as_objects
 from oamip_model.solving import gated_logits
-from oamip_model.solving.claims import breach
 from oamip_model.solving.compile import Compiled
 from oamip_model.solving.point import complete_point
+from oamip_model.solving.proofs.claims import breach
 from oamip_model.solving.protocol import Status
 from oamip_model.solving.registry import get_backend
 

@@ -6,11 +6,12 @@ import numpy as np
 import pyomo.environ as pyo
 import pytest
 
+from oamip_model.formulation.program import Program
 from oamip_model.solving.compile import Compiled
-from oamip_model.solving.complementarity import Complementary
 from oamip_model.solving.point import complete_point
 from oamip_model.solving.protocol import Options, Status
 from oamip_model.solving.registry import get_backend, open_tree_session
+from oamip_model.solving.treesearch.complementarity import Complementary
 
 SETTINGS = [
     {"gate": "subtractive", "relaxation": "big-m"}, {"gate": "subtractive", "relaxation": "partition-2"},
@@ -40,7 +41,7 @@ def test_bounds_are_those_of_the_rows_with_states(kind, problem_of, settings):
     p = problem_of(kind, 3)
     instance = p.build(loss="hinge", sparsity="mean", **settings)
     compiled, pick = Compiled(instance), np.random.default_rng(5)
-    arrays, program = compiled.arrays, Complementary(instance, compiled)
+    arrays, program = compiled.arrays, Complementary(Program.of(instance), compiled)
     states = np.arange(len(arrays.cost))[compiled.columns(instance.z)]
     for share in (0.0, 0.3, 0.6, 1.0):
         lower, upper = branched(pick, arrays, states, share)
@@ -65,7 +66,7 @@ def test_states_leave_the_program_where_the_rows_allow_it(problem_of):
     for settings in SETTINGS:
         instance = problem_of("conv", 3).build(loss="hinge", sparsity="mean", **settings)
         compiled = Compiled(instance)
-        program = Complementary(instance, compiled)
+        program = Complementary(Program.of(instance), compiled)
         replaced[settings["gate"], settings["relaxation"]] = len(program.h), len(instance.z)
         if len(program.h):
             assert program.arrays.matrix.shape[0] < compiled.arrays.matrix.shape[0]
@@ -81,10 +82,10 @@ def test_states_leave_the_program_where_the_rows_allow_it(problem_of):
 
 def test_a_state_in_a_row_of_the_users_own_stays(problem_of):
     instance = problem_of("conv", 3).build(loss="hinge", sparsity="mean", gate="subtractive")
-    before = len(Complementary(instance, Compiled(instance)).h)
+    before = len(Complementary(Program.of(instance), Compiled(instance)).h)
     first = next(iter(instance.z.values()))
     instance.mine = pyo.Constraint(expr=first <= 0.5)
     compiled = Compiled(instance)
-    assert len(Complementary(instance, compiled).h) == before - 1
+    assert len(Complementary(Program.of(instance), compiled).h) == before - 1
     next(iter(instance.relu_state.values())).deactivate()
-    assert len(Complementary(instance, Compiled(instance)).h) == 0
+    assert len(Complementary(Program.of(instance), Compiled(instance)).h) == 0

@@ -10,16 +10,16 @@ import pytest
 import oamip_model as om
 from oamip_model.errors import InputError
 from oamip_model.formulation import Formulation
-from oamip_model.scoring import multipliers
 from oamip_model.scoring.asked import as_objects
-from oamip_model.scoring.one_image import OneImage
-from oamip_model.solving import image_cuts
+from oamip_model.scoring.joint import multipliers
+from oamip_model.scoring.joint.one_image import OneImage
 from oamip_model.solving.compile import Compiled
 from oamip_model.solving.point import complete_point
 from oamip_model.solving.protocol import Options
 from oamip_model.solving.registry import get_backend
-from oamip_model.solving.relaxation import Relaxation
 from oamip_model.solving.state import SolveState
+from oamip_model.solving.treesearch import image_cuts
+from oamip_model.solving.treesearch.relaxation import Relaxation
 
 SMALL_TOO = om.TreeSearch(image_cuts_from=0)
 CASES = [("subtractive", "continuous", "cross-entropy", "mean"), ("switch", "binary", "hinge", "published")]

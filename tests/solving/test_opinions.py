@@ -14,7 +14,7 @@ from torch import nn
 import oamip_model as om
 from oamip_model.errors import LicenceError, SolverError
 from oamip_model.solving import registry
-from oamip_model.solving.opinions import TROUBLE, settled
+from oamip_model.solving.proofs.opinions import TROUBLE, settled
 from oamip_model.solving.protocol import Arrays, Capability, Options, Solution, Status
 from oamip_model.solving.registry import open_session, open_tree_session, solve_once
 

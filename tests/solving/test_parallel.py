@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from oamip_model.errors import InputError, SolverError
-from oamip_model.solving.parallel import Workers
+from oamip_model.solving.workers.parallel import Workers
 
 
 def total(shared: Any, item: int, tell: Any) -> tuple[float, str, int]:
@@ -86,7 +86,7 @@ def test_what_a_task_raises_is_raised() -> None:
 
 PARENT = """
 import os, sys, time
-from oamip_model.solving.parallel import Workers
+from oamip_model.solving.workers.parallel import Workers
 def work(shared, item, tell):
     open(os.path.join(shared, str(os.getpid())), "w").close()
     time.sleep(600)

@@ -40,7 +40,7 @@ def test_infeasible_is_not_believed_where_a_feasible_point_is_known(problem_of: 
     found = om.solve_instance(p.build(loss=loss, sparsity="mean"), Denies())  # type: ignore[arg-type]
     # What linear programs prove may be enough without the claim.
     assert found.status == ("optimal" if found.certified and found.gap <= 1e-4 else "feasible")
-    assert found.message == "denies claims that the program is infeasible, but a feasible point is known"
+    assert found.message.startswith("denies claims that the program is infeasible, but a feasible point is known")
     assert found.scores is not None
     true = om.solve_instance(p.build(loss=loss, sparsity="mean"))
     assert found.objective >= true.objective - 1e-6

@@ -13,9 +13,9 @@ from torch import nn
 import oamip_model as om
 from oamip_model.solving.compile import Compiled
 from oamip_model.solving.point import complete_point
+from oamip_model.solving.proofs.scaling import DROPPED, Scale
 from oamip_model.solving.protocol import Arrays, Options
 from oamip_model.solving.registry import get_backend, open_session, open_tree_session
-from oamip_model.solving.scaling import DROPPED, Scale
 
 FACTORS = (1e-8, 1e-3, 7.0, 1e8)
 WAYS = [("subtractive", "solver"), ("switch", "solver"), ("subtractive", "tree"), ("switch", "tree")]

@@ -9,13 +9,15 @@ import oamip_model as om
 from oamip_model.errors import InputError
 from oamip_model.formulation import cross_entropy, hinge, published_sparsity, sparsity_weights
 from oamip_model.solving import gated_logits
-from oamip_model.solving.branching import PseudoCosts
 from oamip_model.solving.compile import Compiled
 from oamip_model.solving.point import complete_point
+from oamip_model.solving.proofs import claims
+from oamip_model.solving.proofs.claims import LISTED
 from oamip_model.solving.protocol import Options
 from oamip_model.solving.registry import get_backend
-from oamip_model.solving.relaxation import Relaxation
 from oamip_model.solving.state import SolveState
+from oamip_model.solving.treesearch.branching import PseudoCosts
+from oamip_model.solving.treesearch.relaxation import Relaxation
 
 WEIGHT = 5.0
 CASES = [
@@ -40,7 +42,10 @@ def cost(p, flat, gate, loss, sparsity):
 
 
 @pytest.mark.parametrize("number", range(len(CASES)))
-def test_binary_scores_by_brute_force(kind, problem_of, number):
+@pytest.mark.parametrize("listed", [0, LISTED])
+def test_binary_scores_by_brute_force(kind, problem_of, number, listed, monkeypatch):
+    # Where all choices of scores are tried, no linear program is asked: without that the tree proves it.
+    monkeypatch.setattr(claims, "LISTED", listed)
     gate, loss, sparsity, relaxation = CASES[number]
     p = problem_of(kind, number)
     best = min(cost(p, bits, gate, loss, sparsity) for bits in p.all_binary())

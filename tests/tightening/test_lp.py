@@ -13,7 +13,7 @@ from replays import KINDS, assert_within, gates, passes
 
 import oamip_model as om
 from oamip_model.bounds import crown_bounds, interval_bounds
-from oamip_model.solving.certificates import safe_bound
+from oamip_model.solving.proofs.certificates import safe_bound
 from oamip_model.solving.protocol import Arrays, Options, Status
 from oamip_model.solving.registry import get_backend
 from oamip_model.tightening import compute_bounds, lp, lp_bounds

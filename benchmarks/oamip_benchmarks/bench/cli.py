@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from oamip_benchmarks.bench.cli_common import findings_of, size_option, teller, verdict
-from oamip_benchmarks.bench.cli_files import check_files, export
-from oamip_benchmarks.bench.cli_report import compare, report
-from oamip_benchmarks.bench.cli_watch import watch
+from oamip_benchmarks.bench.verbs.common import findings_of, size_option, teller, verdict
+from oamip_benchmarks.bench.verbs.files import check_files, export
+from oamip_benchmarks.bench.verbs.report import compare, report
+from oamip_benchmarks.bench.verbs.watch import watch
 from oamip_model.cli.numbers import GAP, NOT_NEGATIVE, SECONDS, Whole
 from oamip_model.cli.options import Interrupted, Verb, json_option
 from oamip_model.cli.output import note, number, print_json, print_table, progress_bar

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from oamip_benchmarks.bench.report_rows import Row, Solves, has_run, is_solved, solve_seconds, times_of
-from oamip_benchmarks.bench.report_statistics import Ratio, counted, paired_ratio
+from oamip_benchmarks.bench.reporting.rows import Row, Solves, has_run, is_solved, solve_seconds, times_of
+from oamip_benchmarks.bench.reporting.statistics import Ratio, counted, paired_ratio
 from oamip_model.errors import InputError
 
 SHIFTS = (10.0, 1.0)

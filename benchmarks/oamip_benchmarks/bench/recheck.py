@@ -11,7 +11,7 @@ import numpy as np
 
 from oamip_benchmarks.bench.check import check_point
 from oamip_benchmarks.bench.recipes import build_program, find_recipe
-from oamip_benchmarks.bench.report_rows import Solves
+from oamip_benchmarks.bench.reporting.rows import Solves
 from oamip_benchmarks.bench.rows import Row
 from oamip_model.arrays import open_arrays
 from oamip_model.errors import InputError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from oamip_benchmarks.experiments import (
+from oamip_benchmarks.experiments.studies import (
     accuracy_curve,
     classes,
     images,

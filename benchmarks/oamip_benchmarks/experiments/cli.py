@@ -110,7 +110,7 @@ def _counted(value: Any) -> Any:
 def conduct_and_tell(study: Study, asked: Asked, out: Path, jobs: int, as_json: bool) -> int:
     """Conduct a study, with a bar, and print its table. Returns the exit code."""
     from oamip_benchmarks.experiments.conduct import conduct
-    from oamip_benchmarks.experiments.table import headings, text_cells, used
+    from oamip_benchmarks.experiments.reporting.table import headings, text_cells, used
 
     with progress_bar("cells") as move:
         seen = -1
@@ -153,7 +153,7 @@ def report(run: Path, out: Path | None, as_json: bool) -> int:
     It needs no other file and no network: tables, curves, scores unit by unit, confusion matrices, and what was proved.
     """
     out = check_out(run / "report.html" if out is None else out, suffixes=(".html",))
-    from oamip_benchmarks.experiments.report import make_report
+    from oamip_benchmarks.experiments.reporting.page import make_report
 
     page, studies = make_report(run)
     page.save(out)

@@ -13,7 +13,7 @@ from oamip_benchmarks.experiments.workshop import Workshop
 from oamip_model.errors import InputError
 from oamip_model.files import alone
 from oamip_model.scoring.store import RunStore
-from oamip_model.solving.parallel import Workers
+from oamip_model.solving.workers.parallel import Workers
 
 CELLS = "cells.jsonl"
 Progress = Callable[[int, int, str], None]

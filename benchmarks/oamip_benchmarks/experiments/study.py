@@ -12,7 +12,7 @@ from oamip_model.errors import InputError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from oamip_benchmarks.experiments.table import Line
+    from oamip_benchmarks.experiments.reporting.table import Line
     from oamip_model.data import Dataset
 
 Draw: TypeAlias = Callable[[Sequence["Line"]], "Figure"]

@@ -14,8 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from oamip_model.formulation.gates import gate_named
-from oamip_model.formulation.layout import Layout
+from oamip_model.formulation.program import Program
 from oamip_model.formulation.relaxations.inputs import Inputs
 from oamip_model.formulation.rows import MatrixRows
 from oamip_model.network.maps import Array
@@ -50,14 +49,14 @@ class HullCuts:
     s in the place of z: the lower envelope of s a.
     """
 
-    def __init__(self, model: Any) -> None:
-        layout: Layout = model.layout.value
+    def __init__(self, program: Program) -> None:
+        model, layout, gate = program.model, program.layout, program.gate
         self.layout, self.gated, self.inputs = layout, layout.gated, Inputs.of(layout)
         self.sizes = [len(variable) for variable in (model.s, model.a, model.h)]
         self.starts = np.cumsum([0, *self.sizes])
-        self.model = model
+        assert program.hull_cuts is not None
+        self.model, self.home = model, program.hull_cuts
         self.scored = layout.gated.score >= 0
-        gate = gate_named(model.gate)
         self.mirrored = gate.capped
         self.capped = self.scored & gate.capped
         self.scale = gate.shift(layout.gated)
@@ -79,7 +78,7 @@ class HullCuts:
             limits.append(limit[keep])
             at.append(keep)
         matrix = sp.csr_array(sp.vstack(matrices, format="csr"))
-        first = len(self.model.hull_cuts.rows.names)
+        first = len(self.home.rows.names)
         names = [
             (*self.layout.act[k], first + i) for i, k in enumerate(self.gated.act[np.concatenate(at)].tolist())
         ]  # fmt: skip

@@ -50,7 +50,11 @@ class _Reader:
         self.graph = Graph(input_shape)
         self.values: dict[str, Value | Constant] = {image: IMAGE}
         for entry in model.graph.initializer:
-            self.values[entry.name] = Constant(numpy_helper.to_array(entry), entry.name)
+            try:
+                self.values[entry.name] = Constant(numpy_helper.to_array(entry), entry.name)
+            except (ValueError, TypeError, KeyError) as error:
+                told = f"its tensor {entry.name!r} of shape {tuple(entry.dims)} does not fit its numbers ({error})"
+                raise InputError(f"network: {told}") from None
         self.graph.single = all(entry.data_type != onnx.TensorProto.DOUBLE for entry in model.graph.initializer)
         self.owners: dict[str, str] = {}
         stored = sum(value.array.size for value in self.values.values() if isinstance(value, Constant))

@@ -1,0 +1,1 @@
+"""What several backends need: checks, hand-over, files, processes and interrupts."""

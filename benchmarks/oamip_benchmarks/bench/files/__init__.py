@@ -1,0 +1,1 @@
+"""Instances as files, and what solvers that read them find."""

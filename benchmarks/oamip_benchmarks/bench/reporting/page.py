@@ -1,0 +1,280 @@
+"""The report of a benchmark's run: one HTML page that stands on its own, and tables for other programs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from oamip_benchmarks.bench.environment import read_environment
+from oamip_benchmarks.bench.reporting.rows import (
+    ANSWERS,
+    Row,
+    Solves,
+    gaps_of,
+    is_solved,
+    number_of,
+    program_of,
+    solve_seconds,
+    times_of,
+)
+from oamip_benchmarks.bench.reporting.statistics import counted, par10, shifted_geometric_mean
+from oamip_model.page import Cell, Page, check_matplotlib
+
+ENVIRONMENT = "environment.json"
+HOW_COUNTED = (
+    "Time is the wall clock of bounds and solve together; building the program, which is the same for every solver, "
+    "is not in it. A solve is solved if it was proved optimal (or infeasible) within its limit and its solution passed "
+    "the check. Every other one (stopped at the limit, killed, crashed, out of memory, wrong) counts as its time limit "
+    "in the shifted geometric means and as ten times its limit in PAR10. None is left out but those that a licence "
+    "forbade. Means are over problems "
+    "(an instance with a seed) that every variant has a row of. A variant is solver / bounds / relaxation."
+)
+SUMMARY = (
+    "variant", "solved", "of", "geometric mean, shift 10 s", "shift 1 s", "PAR10, s", "median s of the solved",
+    "unsolved: median gap", "without gap", "peak MiB", "primal-dual integral",
+)  # fmt: skip
+
+
+def summary_rows(solves: Solves, size: str | None = None) -> list[dict[str, Any]]:
+    """The statistics of each variant over all problems or those of one size, by the names in ``SUMMARY``; None where
+    there is nothing to tell."""
+    table = []
+    for variant in solves.variants:
+        rows = solves.of(variant, size)
+        seconds, solved, limits = times_of(rows)
+        spent = counted(seconds, solved, limits)
+        gaps = gaps_of(rows)[~solved]
+        known = gaps[np.isfinite(gaps)]
+        integrals = [v for v in (number_of(row, "primal_dual_integral") for row in rows) if not math.isnan(v)]
+        peaks = [v for v in (number_of(row, "peak_memory_mib") for row in rows) if not math.isnan(v)]
+        values = (
+            variant, int(solved.sum()), len(rows), shifted_geometric_mean(spent, 10.0),
+            shifted_geometric_mean(spent, 1.0), par10(seconds, solved, limits),
+            float(np.median(seconds[solved])) if solved.any() else None,
+            float(np.median(known)) if len(known) else None, int((~np.isfinite(gaps)).sum()),
+            max(peaks, default=None), float(np.mean(integrals)) if integrals else None,
+        )  # fmt: skip
+        table.append(dict(zip(SUMMARY, values, strict=True)))
+    return table
+
+
+def make_page(solves: Solves, environment: dict[str, Any], title: str) -> Page:
+    """The page, with its pictures. Raises InputError where matplotlib is missing."""
+    check_matplotlib()
+    started = sorted(str(row["started"]) for row in solves.rows if row.get("started"))
+    when = f", begun {started[0][:16].replace('T', ' ')}" if started else ""
+    page = Page(title, f"{len(solves.rows)} solves of {len(solves.everyone)} variants{when}")
+    _alerts(page, solves)
+    _summary(page, solves)
+    if solves.problems:
+        _pictures(page, solves)
+    _per_instance(page, solves)
+    _endings(page, solves)
+    page.section("Environment")
+    page.facts(_facts(environment, solves))
+    return page
+
+
+def _alerts(page: Page, solves: Solves) -> None:
+    pairs = solves.disagreements()
+    if pairs:
+        page.text("Solves disagree. In each line at least one of the two named is wrong.", "alert")
+        programs: dict[str, list[tuple[Row, Row]]] = {}
+        for pair in pairs:
+            programs.setdefault(program_of(pair[0]), []).append(pair)
+        page.points([_contradiction(solves, found) for found in programs.values()], "alert")
+    failed = solves.failed_checks()
+    if failed:
+        page.text(f"Solutions that failed their check: {len(failed)}.", "alert")
+        page.points([f"{row['instance']}, {_who(solves, row)}: {_complaint(row)}" for row in failed], "alert")
+    if not pairs and not failed:
+        page.text("No two solves contradict each other, and no solution failed its check.", "good")
+    parallel = sum(bool(row.get("parallel")) for row in solves.rows)
+    if parallel:
+        page.text(
+            f"{parallel} solves ran beside others on the same machine: their times are not to be relied on.", "alert"
+        )
+    _licences(page, solves)
+    if solves.unpaired:
+        page.text(
+            f"{len(solves.unpaired)} rows are in no mean and no picture, because another variant has no row of the "
+            "same problem (yet, or for want of a licence).", "alert",
+        )  # fmt: skip
+
+
+def _licences(page: Page, solves: Solves) -> None:
+    """Name the solves that a licence forbade, which are neither failures nor in a mean."""
+    if not solves.unlicensed:
+        return
+    page.text("Solves that a licence forbade. They are no failures, and their problems are in no mean.", "alert")
+    found: dict[str, list[Row]] = {}
+    for row in solves.unlicensed:
+        found.setdefault(solves.variant(row), []).append(row)
+    page.points(
+        [
+            f"{variant}: {len(rows)} of {sum(solves.variant(row) == variant for row in solves.rows)} solves "
+            f"({', '.join(sorted({row['instance'] for row in rows}))}): {rows[0].get('message') or 'no reason given'}"
+            for variant, rows in found.items()
+        ],
+        "alert",
+    )
+
+
+def _contradiction(solves: Solves, pairs: list[tuple[Row, Row]]) -> str:
+    """The widest contradiction of one program, and how many more there are."""
+    above = max((a for a, _ in pairs), key=lambda r: math.inf if r["status"] == "infeasible" else r["bound"])
+    below = min((b for a, b in pairs if a is above), key=lambda r: r["objective"])
+    claim = "no solution at all" if above["status"] == "infeasible" else f"none below {_number(above, 'bound', 9)}"
+    more = f"; {len(pairs) - 1} more such pairs" if len(pairs) > 1 else ""
+    return (
+        f"{program_of(below)}: {_who(solves, below)} has a solution of {_number(below, 'objective', 9)}, "
+        f"{_who(solves, above)} proves that there is {claim}{more}"
+    )
+
+
+def _complaint(row: Row) -> str:
+    return (row.get("check") or {}).get("message") or row.get("message") or "wrong"
+
+
+def _who(solves: Solves, row: Row) -> str:
+    return f"{solves.variant(row)} (seed {row['seed']}, {row['status']})"
+
+
+def _summary(page: Page, solves: Solves) -> None:
+    page.section("Summary")
+    page.text(HOW_COUNTED, "faint")
+    for size in (None, *(solves.sizes if len(solves.sizes) > 1 else ())):
+        rows = summary_rows(solves, size) if solves.problems else []
+        best = {name: min((r[name] for r in rows), default=0.0) for name in SUMMARY[3:6]}
+        cells = [
+            [_summary_cell(name, row[name], best.get(name)) for name in SUMMARY] for row in rows
+        ]  # fmt: skip
+        page.table(SUMMARY, cells, caption="All problems" if size is None else f"Size {size}")
+
+
+def _summary_cell(name: str, value: Any, best: float | None) -> Cell:
+    if isinstance(value, str):
+        return Cell(value)
+    text = _shown(value, 3)
+    return Cell(text, "good" if best is not None and value == best else "")
+
+
+def _pictures(page: Page, solves: Solves) -> None:
+    from oamip_benchmarks.bench.reporting import figures as draw
+
+    page.section("Times")
+    page.figures(
+        (draw.performance_profile(solves), "How often each variant is within a factor of the quickest; its height at "
+         "the right is the share that it solves (Dolan, More 2002)."),
+        (draw.cactus(solves), "How many problems each variant solves in so many seconds each; dotted: the limit."),
+    )  # fmt: skip
+    pairs = draw.pairs_of(solves)
+    if pairs:
+        page.section("Pairs")
+        all_pairs = len(solves.variants) * (len(solves.variants) - 1) // 2
+        text = (
+            "Seconds on each problem. Hollow: not solved by at least one of the two, and drawn at its limit (dotted)."
+        )
+        if len(pairs) < all_pairs:
+            text += f" {len(pairs)} of {all_pairs} pairs: every variant against the one that solved most."
+        page.text(text, "faint")
+        page.figures(*((draw.pair_scatter(solves, a, b), f"{a} and {b}") for a, b in pairs))
+    page.section("Gaps and bounds")
+    pictures = [
+        (draw.gap_profile(solves), "Share of problems that ended within a gap; what has no gap is never reached.")
+    ]
+    traced = draw.bounds_over_time(solves, *_longest_traced(solves))
+    if traced is not None:
+        pictures.append((traced, "Objective and bound over time on the problem that took longest of those traced."))
+    page.figures(*pictures)
+
+
+def _longest_traced(solves: Solves) -> tuple[str, int]:
+    traced = [row for row in solves.rows if len(row.get("trace") or []) > 1]
+    row = max(traced or solves.rows, key=solve_seconds)
+    return row["instance"], row["seed"]
+
+
+def _per_instance(page: Page, solves: Solves) -> None:
+    page.section("Instances")
+    keys = sorted({(row["instance"], row["seed"]) for row in solves.rows})
+    accused = {row["key"] for pair in solves.disagreements() for row in pair if "key" in row}
+    sizes = {row["instance"]: row["size"] for row in solves.rows}
+    table: list[list[str | Cell]] = []
+    for instance, seed in keys:
+        line: list[str | Cell] = [instance, sizes[instance], str(seed)]
+        found = [(variant, solves.cells.get((variant, instance, seed))) for variant in solves.everyone]
+        line += [Cell("-", "faint") if row is None else _outcome(row, row.get("key") in accused) for _, row in found]
+        table.append(line)
+    columns = ["instance", "size", "seed", *solves.everyone]
+    page.text("Seconds where solved; otherwise how it ended and the gap. Red: wrong, or in a disagreement.", "faint")
+    page.table(columns, table, left=2, folded=len(table) > 100, caption=f"{len(table)} problems")
+
+
+def _outcome(row: Row, accused: bool) -> Cell:
+    objective, bound = _number(row, "objective", 9), _number(row, "bound", 9)
+    title = f"objective {objective}, bound {bound}, nodes {_number(row, 'nodes')}. {row.get('message') or ''}".strip()
+    wrong = accused or row["status"] == "wrong" or (row.get("check") or {}).get("passed") is False
+    if is_solved(row) and not wrong:
+        return Cell(f"{solve_seconds(row):.2f}", "", title)
+    gap = number_of(row, "gap")
+    ending = "late" if row["status"] in ANSWERS and not wrong else row["status"]
+    text = ending if math.isnan(gap) or row["status"] == "wrong" else f"{ending}, {_percent(gap)}"
+    return Cell(text, "alert" if wrong else "faint", title)
+
+
+def _percent(gap: float) -> str:
+    return f"{100 * gap:.2g} %" if gap < 1 else f"{100 * gap:,.0f} %"
+
+
+def _endings(page: Page, solves: Solves) -> None:
+    page.section("How solves ended")
+    statuses = sorted({row["status"] for row in solves.rows}, key=lambda s: (s not in ANSWERS, s))
+    lines = [
+        [v, *(str(sum(r["status"] == s and solves.variant(r) == v for r in solves.rows)) for s in statuses)]
+        for v in solves.everyone
+    ]
+    page.table(["variant", *statuses], lines)
+
+
+def _facts(environment: dict[str, Any], solves: Solves) -> list[tuple[str, str]]:
+    facts = [(name.replace("_", " "), _told(value)) for name, value in environment.items()]
+    versions = {f"{row['solver']} {row.get('version')}" for row in solves.rows}
+    facts.append(("solvers", ", ".join(sorted(versions))))
+    revisions = {str(row["revision"]) for row in solves.rows if row.get("revision")}
+    if len(revisions) > 1:
+        facts.append(("revisions of the rows", ", ".join(sorted(revisions))))
+    for name in ("time_limit", "threads", "tolerance", "memory"):
+        values = sorted({row[name] for row in solves.rows if row.get(name) is not None})
+        if values:
+            facts.append((name.replace("_", " "), ", ".join(f"{value:g}" for value in values)))
+    return facts
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_told(part)}" for name, part in value.items())
+    return ", ".join(map(_told, value)) if isinstance(value, list) else str(value)
+
+
+def _number(row: Row, name: str, digits: int = 6) -> str:
+    return _shown(row.get(name), digits)
+
+
+def _shown(value: float | None, digits: int) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, int) or (digits == 3 and abs(value) >= 1000):
+        return f"{value:,.0f}"
+    return f"{value:#.{digits}g}".rstrip(".") if digits == 3 else f"{value:.{digits}g}"
+
+
+def make_report(folder: Path, rows: Sequence[Row], title: str = "") -> tuple[Page, Solves]:
+    """The page of a run folder's rows, and the rows as the page counts them. Raises InputError where there are none."""
+    solves, path = Solves(tuple(rows)), folder / ENVIRONMENT
+    environment = read_environment(path, "run") if path.exists() else {}
+    return make_page(solves, environment, title or f"Benchmark {folder.resolve().name}"), solves

@@ -1,0 +1,1 @@
+"""The verbs of ``oamip bench`` but for its run."""

@@ -1,0 +1,1 @@
+"""Scores by simple rules, which need no solver."""

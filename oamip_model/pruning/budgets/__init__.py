@@ -1,0 +1,1 @@
+"""How many units each layer keeps, so that the network is within a budget."""

@@ -1,0 +1,160 @@
+"""Which units are kept, by a rule or by a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oamip_model.errors import InputError
+from oamip_model.network.counting.choices import count_choices
+from oamip_model.network.counting.owners import Ids
+from oamip_model.network.maps import Array
+from oamip_model.network.norms import unit_norms
+from oamip_model.network.types import Network
+from oamip_model.pruning.budgets.blocks import removal_steps
+from oamip_model.pruning.budgets.options import LIMITS, WORDS, Budget, Plan
+from oamip_model.pruning.budgets.program import solve_budget
+from oamip_model.scoring.result import Scores
+from oamip_model.scoring.select import Amount, AnyScores, Scope, Selection, Threshold, check_scores
+from oamip_model.scoring.select import choose_units as choose_by_rule
+from oamip_model.solving.options import as_solver
+
+
+@dataclass(frozen=True)
+class Budgeted(Selection):
+    """Units that a budget's plan keeps and removes."""
+
+    plan: Plan | None = None
+
+
+def choose_units(
+    scores: AnyScores,
+    network: Network,
+    *,
+    threshold: Threshold | None = None,
+    amount: Amount | Budget | None = None,
+    scope: Scope = "layer",
+) -> Selection:
+    """The units that are kept and removed, by one of two rules.
+
+    threshold: units go whose score is strictly below it (the paper's rule), or below the mean score of their layer
+    ("mean"). amount: this share of each layer's units goes (or a share by layer name; layers that are not named stay
+    whole), or of all units together with ``scope="global"``; the count is rounded to the nearest, halves down. With an
+    :class:`oamip_model.Budget` an integer program finds how many units of each layer go.
+
+    Those with the smallest scores go; between scores within 1e-6 of each other the unit with the smaller product of
+    incoming and outgoing weight norms goes first (relative to its layer's largest), then the earlier layer and the
+    smaller index. The best unit of each layer always stays.
+
+    Raises InputError where not exactly one of the two is given, one is out of range, a budget cannot be met, a layer is
+    unknown or missing, its scores are of the wrong number, NaN or outside [0, 1], or the scores belong to another
+    network; SolverError where a budget's solver finds no plan.
+
+    Examples
+    --------
+    >>> import torch, oamip_model as om
+    >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    >>> network = om.read_network(module, input_shape=(4,))
+    >>> chosen = choose_units({"0": [0.0, 1.0, 0.05]}, network, amount=om.Budget(macs=0.5))
+    >>> chosen.keep["0"].tolist(), chosen.plan.after.macs, network.macs
+    ([False, True, False], 6, 18)
+    """
+    if not isinstance(amount, Budget):
+        return choose_by_rule(scores, network, threshold=threshold, amount=amount, scope=scope)
+    if threshold is not None:
+        raise InputError("prune: exactly one of threshold and amount is needed")
+    if scope != "layer":
+        raise InputError(f"scope: got {scope!r}, but a budget is of the whole network already")
+    return _within(amount, scores, network)
+
+
+def _within(budget: Budget, scores: AnyScores, network: Network) -> Budgeted:
+    values = check_scores(scores, network)
+    norms = {name: norm / (norm.max() or 1.0) for name, norm in unit_norms(network).items()}
+    steps = removal_steps(network, values, norms)
+    kept = _choices(budget, network, steps)
+    counts = count_choices(network, kept)
+    limits = {name: limit for name in LIMITS if (limit := budget.limit(name, getattr(network.size, name))) is not None}
+    smallest = counts.at([len(masks) - 1 for masks in kept.values()])
+    for name, limit in limits.items():
+        least, whole = getattr(smallest, name), getattr(network.size, name)
+        if least > limit:
+            raise InputError(
+                f"{name}: got {getattr(budget, name):g}, that is {limit}, but the smallest network that the limits "
+                f"allow has {least} {WORDS[name]}, {least / whole:.3g} of all"
+            )
+    errors = _errors(scores, network)
+    costs = [_cost(values[name], masks, errors.get(name)) for name, masks in kept.items()]
+    pairs = [(getattr(counts, name), limit) for name, limit in limits.items()]
+    answer = solve_budget(costs, pairs, as_solver(budget.solver))
+    keep = {name: masks[choice] for (name, masks), choice in zip(kept.items(), answer.choices, strict=True)}
+    plan = Plan(
+        {name: int(mask.sum()) for name, mask in keep.items()}, network.size, counts.at(answer.choices), limits,
+        answer.cost, answer.bound, answer.optimal, tuple(errors), answer.solver, answer.version, answer.seconds,
+    )  # fmt: skip
+    return Budgeted(keep, (), plan)
+
+
+def _choices(budget: Budget, network: Network, steps: Mapping[str, list[Ids]]) -> dict[str, list[NDArray[np.bool_]]]:
+    """The masks that the program chooses from, of each group, those that keep most first."""
+    found = {}
+    bounds = budget.bounds({group.name: group.size for group in network.groups})
+    for group in network.groups:
+        mask = np.ones(group.size, dtype=bool)
+        masks = [mask]
+        for step in steps[group.name]:
+            mask = mask.copy()
+            mask[step] = False
+            masks.append(mask)
+        least, most = bounds[group.name]
+        sizes = [int(mask.sum()) for mask in masks]
+        fits = [
+            n
+            for n, size in enumerate(sizes)
+            if least <= size <= most and (size % budget.round_to == 0 or size == group.size)
+        ]
+        if not fits:
+            shown = f"a multiple of {budget.round_to} " if budget.round_to > 1 else ""
+            raise InputError(
+                f"most: of the {group.size} units of layer {group.name}, {shown}from {least} to {most} cannot be kept"
+            )
+        at = np.unique(np.round(np.linspace(0, len(fits) - 1, min(budget.levels, len(fits)))).astype(int))
+        found[group.name] = [masks[fits[n]] for n in at]
+    return found
+
+
+def _errors(scores: AnyScores, network: Network) -> dict[str, Array]:
+    """The errors of elimination with 1, 2, ... units, of the groups that have some (mathematics:budget-3)."""
+    if not isinstance(scores, Scores) or scores.strategy != "elimination":
+        return {}
+    known = scores.options.get("errors")
+    if not isinstance(known, Mapping):
+        raise InputError("scores: those of elimination have no errors in their options")
+    names = [group.name for group in network.groups]
+    if len(known) == len(names) and set(known) != set(names):
+        known = dict(zip(names, known.values(), strict=True))  # as in check_scores
+    found = {}
+    for group in network.groups:
+        given = known.get(group.name)
+        if given is None:
+            continue
+        try:
+            errors = np.asarray(given, dtype=np.float64)
+        except (TypeError, ValueError):
+            errors = np.zeros(0)
+        if errors.shape != (group.size,) or not np.isfinite(errors).all():
+            raise InputError(f"scores: the errors of layer {group.name} are not {group.size} finite numbers")
+        found[group.name] = errors
+    return found
+
+
+def _cost(score: Array, masks: list[NDArray[np.bool_]], errors: Array | None) -> Array:
+    """The cost of each choice of one group (mathematics:budget-3)."""
+    if errors is not None:
+        return np.array([errors[int(mask.sum()) - 1] for mask in masks])
+    weight = np.maximum(score, 0.0)
+    weight = weight if weight.sum() > 0 else np.ones(len(score))
+    return np.array([weight[~mask].sum() / weight.sum() for mask in masks])

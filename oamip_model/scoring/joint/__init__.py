@@ -1,0 +1,1 @@
+"""Scores from programs of all layers, and the heuristic that starts them."""

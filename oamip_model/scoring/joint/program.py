@@ -1,0 +1,192 @@
+"""One program from images to scores.
+
+It takes bounds, build, solve, and the replay check of its solution.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oamip_model.clock import Deadline, TimeIsUp, seconds_left, tick, unhurried, within
+from oamip_model.formulation import Formulation, build_instance, gate_scale
+from oamip_model.formulation.losses import loss_named
+from oamip_model.formulation.settings import validity_of
+from oamip_model.network.maps import Array
+from oamip_model.network.types import Network
+from oamip_model.scoring.joint.one_image import OneImage
+from oamip_model.scoring.methods import AllLayers
+from oamip_model.scoring.program_result import ProgramResult, ReplayCheck
+from oamip_model.solving import InstanceSolution, gated_logits, solve_instance
+from oamip_model.solving.options import Solver
+from oamip_model.solving.protocol import Status
+from oamip_model.solving.registry import get_backend
+from oamip_model.tightening import compute_bounds
+from oamip_model.tightening.methods import Tightening, as_tightening
+
+if TYPE_CHECKING:
+    from oamip_model.scoring.joint.heuristic import HeuristicResult
+
+REPLAY_TOLERANCE = 1e-4
+"""Largest difference of a logit between program and network, relative to the largest logit (at least 1)."""
+
+WORTH_A_HEURISTIC = {"solver": 30, "tree": 100}
+"""Binaries of ReLUs and pooling, by search, below which the search is done before the heuristic is."""
+_HEURISTIC_SHARE, _BOUNDS_SHARE = 0.2, 0.25
+"""Of the time that is left, that the heuristic may take, and each method of bounds."""
+
+
+@dataclass(frozen=True)
+class ProgramOutcome:
+    """A program's result, its scores {group: (units,)}, and its solver.
+
+    Scores are None where there are none.
+    """
+
+    result: ProgramResult
+    scores: dict[str, Array] | None
+    solver: str
+    version: str
+    interrupted: bool = False
+
+
+def solve_program(
+    network: Network,
+    images: Array,
+    labels: NDArray[np.int64],
+    indices: tuple[int, ...],
+    method: AllLayers,
+    solver: Solver,
+    progress: Callable[[str], None] | None = None,
+    start: Mapping[str, Array] | None = None,
+) -> ProgramOutcome:
+    """Outcome of the method's program for images (n, *input_shape).
+
+    Their positions in their source are ``indices``.
+
+    start: scores {group: (units,)} to begin from, as in :func:`oamip_model.solving.solve_instance`, where no heuristic
+    makes them.
+    """
+    with within(Deadline(solver.time_limit)):
+        try:
+            return _solve(network, images, labels, indices, method, solver, progress, start)
+        except TimeIsUp as up:
+            return _unbuilt(indices, solver, str(up))
+
+
+def _unbuilt(indices: tuple[int, ...], solver: Solver, message: str) -> ProgramOutcome:
+    """The outcome of a program for which there was no time to build it."""
+    result = ProgramResult(
+        indices, Status.NO_SOLUTION.value, None, None, None, None, None, None, None, None, 0, 0, {}, message
+    )
+    return ProgramOutcome(result, None, solver.label, get_backend(solver.name).version())
+
+
+def _solve(
+    network: Network,
+    images: Array,
+    labels: NDArray[np.int64],
+    indices: tuple[int, ...],
+    method: AllLayers,
+    solver: Solver,
+    progress: Callable[[str], None] | None,
+    start: Mapping[str, Array] | None,
+) -> ProgramOutcome:
+    """The outcome of :func:`solve_program`, which raises TimeIsUp where there is no program in time."""
+    began, settings, bounds, tree = time.monotonic(), method.formulation, method.bounds, method.tree
+    if isinstance(bounds, str | Tightening):
+        epsilon, left, asked = float(settings.epsilon or 0.0), seconds_left(), as_tightening(bounds)
+        if asked.time_limit is None and left is not None:
+            asked = replace(asked, time_limit=_BOUNDS_SHARE * left)
+        bounds = compute_bounds(network, images, asked, validity=validity_of(settings.gate), epsilon=epsilon)
+    bounded = time.monotonic()
+    instance = build_instance(network, images, labels, settings, bounds=bounds)
+    tick("building")
+    built = time.monotonic()
+    found = None
+    binaries = len(instance.STATE) + len(instance.CHOICE)
+    worth = settings.has_heuristic and binaries >= WORTH_A_HEURISTIC["solver" if tree is None else "tree"]
+    if method.heuristic or (method.heuristic is None and worth):
+        found = _heuristic(network, images, labels, settings, solver, progress)
+        start = found.scores if np.isfinite(found.objective) else None
+    searched = time.monotonic()
+    single = None
+    if tree is not None and tree.image_cuts and len(images) > 1 and bounds.cutoff is None:
+        single = OneImage(network, images, labels, settings, bounds, solver)
+    left = seconds_left()
+    stopped = found is not None and found.interrupted
+    if start is None and (left is not None or stopped):
+        # The trained network itself is something to give back, where the end comes before the first incumbent.
+        start = {group.name: np.ones(group.size) for group in network.groups}
+    with unhurried():
+        # From here on the solve keeps its time by itself, and gives back what it has.
+        solution = solve_instance(
+            instance,
+            replace(solver, time_limit=left),
+            start=start,
+            search=method.search,
+            image_program=single,
+            progress=progress,
+            interrupted=stopped,
+        )
+        solved = time.monotonic()
+        replayed, check = replay_check(network, images, labels, settings, solution)
+    seconds = {
+        "bounds": bounded - began,
+        "build": built - bounded,
+        "heuristic": searched - built,
+        "solve": solved - searched,
+        "solver": solution.solver_seconds,
+    }
+    seconds["replay"] = time.monotonic() - solved
+    result = ProgramResult(
+        indices, solution.status.value, solution.objective, solution.bound, solution.gap, solution.loss,
+        solution.sparsity, replayed, check, solution.nodes, solution.rounds, solution.cuts, seconds, solution.message,
+        heuristic=found.objective if found is not None and np.isfinite(found.objective) else None,
+        certified=solution.certified,
+    )  # fmt: skip
+    return ProgramOutcome(result, solution.scores, solution.solver, solution.version, solution.interrupted)
+
+
+def _heuristic(
+    network: Network,
+    images: Array,
+    labels: NDArray[np.int64],
+    settings: Formulation,
+    solver: Solver,
+    progress: Callable[[str], None] | None,
+) -> HeuristicResult:
+    """What the primal heuristic finds, in a share of the time that is left."""
+    from oamip_model.scoring.joint.heuristic import find_scores
+
+    left = seconds_left()
+    limit = None if left is None else _HEURISTIC_SHARE * left
+    return find_scores(network, images, labels, settings, seed=solver.seed or 0, time_limit=limit, progress=progress)
+
+
+def replay_check(
+    network: Network, images: Array, labels: NDArray[np.int64], settings: Formulation, solution: InstanceSolution
+) -> tuple[float | None, ReplayCheck | None]:
+    """How far a program is from the network with its solution's scores.
+
+    Returns the network's loss too. Logits and loss are compared.
+
+    The loss is that of the settings; where it is rows alone, it is by how much the worst image misses the margin.
+    """
+    if solution.scores is None or solution.logits is None:
+        return None, None
+    # The published gate's M is the U+ of a box around the image.
+    scale = gate_scale(network, images, settings.gate, float(settings.epsilon or 0.0))
+    logits = gated_logits(network, images, solution.scores, settings.gate, scale)
+    loss = loss_named(settings.loss)
+    losses = loss.values(logits, labels, settings.margin)
+    replayed = float(losses.mean() if loss.weighted else losses.max())
+    difference = float(np.abs(logits - solution.logits).max())
+    tolerance = REPLAY_TOLERANCE * max(1.0, float(np.abs(logits).max()))
+    passed = None if settings.is_relaxation else difference <= tolerance
+    return replayed, ReplayCheck(difference, abs(replayed - (solution.loss or 0.0)), tolerance, passed)

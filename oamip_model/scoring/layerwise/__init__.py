@@ -1,0 +1,1 @@
+"""Scores layer by layer: the order, the programs of each layer, and exchanges."""

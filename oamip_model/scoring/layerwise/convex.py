@@ -1,0 +1,241 @@
+"""Convex programs in the scores alone, by a level method.
+
+Its master gives a certified bound (mathematics:level-1).
+
+minimise  price @ s + weight * L(s)  over s in [0, 1] (or {0, 1}), with L convex and known by an oracle only. The master
+holds the scores and one loss variable, whatever the number of images; each oracle call adds one tangent to it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import scipy.sparse as sp
+
+from oamip_model.errors import SolverError
+from oamip_model.network.maps import Array
+from oamip_model.scoring.layer_options import LevelMethod
+from oamip_model.scoring.layerwise.projection import Tangents, project, project_by_lp
+from oamip_model.solving.protocol import Arrays, Backend, Options, Status
+from oamip_model.solving.registry import get_backend, open_session, solve_once
+
+Oracle: TypeAlias = Callable[[Array], tuple[float, Array]]
+"""From scores (units,) to the loss and its gradient (units,)."""
+
+
+@dataclass(frozen=True)
+class ConvexResult:
+    """The best scores of a convex program, their objective and its lower bound.
+
+    scores: (units,); loss: at them; objective: price @ scores + weight * loss.
+
+    calls: of the oracle; projections: that were made, of which ``failed`` did not pass their check, so that the
+    master's own point was taken; variables, rows: of the last master; certified: the bound follows from the duals of a
+    master.
+    """
+
+    scores: Array
+    loss: float
+    objective: float
+    bound: float
+    status: Status
+    calls: int
+    seconds: float
+    solver: str
+    version: str
+    message: str = ""
+    projections: int = 0
+    failed: int = 0
+    variables: int = 0
+    rows: int = 0
+    certified: bool = False
+
+    @property
+    def gap(self) -> float:
+        """Relative gap |objective - bound| / max(|objective|, 1e-10)."""
+        return abs(self.objective - self.bound) / max(abs(self.objective), 1e-10)
+
+
+def minimise_convex(
+    oracle: Oracle,
+    price: Array,
+    weight: float,
+    *,
+    offset: float = 0.0,
+    solver: str | Backend = "highs",
+    binary: bool = False,
+    tolerance: float = 1e-3,
+    time_limit: float | None = None,
+    start: Array | None = None,
+    tangents: Tangents | None = None,
+    level: LevelMethod | None = None,
+    seed: int = 0,
+    progress: Callable[[str], None] | None = None,
+) -> ConvexResult:
+    """The scores that minimise price @ s + weight * L(s).
+
+    The relative gap is certified, at most ``tolerance``.
+
+    price: (units,); offset: constant of the objective, which the relative gap counts; start: (units,) first point,
+    all ones if not given; tangents: kept and extended, so that a path of weights shares them; level: of the level
+    method: where the next point lies, how it is found, "euclid" (the nearest, without a solver, and "lp" where its
+    check fails) or "lp" (the nearest in the largest coordinate, by one linear program more for each call), and the
+    oracle calls at which it stops, with whatever gap there is.
+
+    The bound is the master's dual bound, so it holds whatever points were tried. Binary scores: the continuous program
+    first, then the mixed-integer master with the tangents of both.
+
+    Examples
+    --------
+    >>> def oracle(s):
+    ...     return float(((s - 0.5) ** 2).sum()), 2 * (s - 0.5)
+    >>> result = minimise_convex(oracle, np.array([0.1, 2.0]), 1.0)
+    >>> np.round(result.scores, 1).tolist(), result.gap < 1e-3
+    ([0.5, 0.0], True)
+    """
+    run = _Level(oracle, price, weight, get_backend(solver), tolerance, time_limit, tangents, progress, offset)
+    run.seed, run.options = seed, level or LevelMethod()
+    if start is not None or not run.cuts.points:
+        run.evaluate(np.ones(len(price)) if start is None else start)
+    run.continuous()
+    if binary:
+        run.binary()
+    return run.result()
+
+
+class _Level:
+    def __init__(
+        self,
+        oracle: Oracle,
+        price: Array,
+        weight: float,
+        backend: Backend,
+        tolerance: float,
+        time_limit: float | None,
+        tangents: Tangents | None,
+        progress: Callable[[str], None] | None,
+        offset: float,
+    ) -> None:
+        self.oracle, self.price, self.weight, self.backend = oracle, price, weight, backend
+        self.tolerance, self.time_limit, self.progress, self.offset = tolerance, time_limit, progress, offset
+        self.cuts = Tangents() if tangents is None else tangents
+        self.began = time.monotonic()
+        self.seed, self.options = 0, LevelMethod()
+        self.calls = self.projections = self.failed = 0
+        self.bound = -np.inf
+        self.certified = False
+        self.objective = np.inf
+        self.loss = np.inf
+        self.best = np.ones(len(price))
+        self.stopped = ""
+        for point, value in zip(self.cuts.points, self.cuts.values, strict=True):
+            self.consider(point, value)
+
+    def consider(self, point: Array, value: float) -> None:
+        objective = float(self.price @ point) + self.weight * value + self.offset
+        if objective < self.objective:
+            self.best, self.loss, self.objective = point, value, objective
+
+    def evaluate(self, point: Array) -> None:
+        """One oracle call: its tangent, and the point as incumbent if it is better."""
+        value, gradient = self.oracle(point)
+        self.calls += 1
+        self.cuts.add(point, value, gradient)
+        self.consider(point, value)
+
+    def prove(self, bound: float, certified: bool) -> None:
+        if bound > self.bound:
+            self.bound, self.certified = bound, certified
+
+    def gap(self) -> float:
+        return (self.objective - self.bound) / max(abs(self.objective), 1e-10)
+
+    def finished(self) -> bool:
+        if self.gap() <= self.tolerance:
+            return True
+        if self.calls >= self.options.max_calls:
+            self.stopped = f"{self.options.max_calls} oracle calls"
+        elif self.time_limit is not None and time.monotonic() - self.began > self.time_limit:
+            self.stopped = "time limit"
+        if self.progress is not None:
+            self.progress(f"oracle call {self.calls}: objective {self.objective:.6g}, bound {self.bound:.6g}")
+        return bool(self.stopped)
+
+    def master(self, binary: bool) -> Arrays:
+        """Columns: the scores, then the loss; one row for each tangent."""
+        units = len(self.price)
+        rows = np.column_stack([-np.array(self.cuts.gradient), np.ones(len(self.cuts.level))])
+        return Arrays(
+            sp.csr_array(rows), np.append(self.price, self.weight), np.zeros(units + 1),
+            np.append(np.ones(units), np.inf), np.array(self.cuts.level), np.full(len(rows), np.inf),
+            np.append(np.full(units, binary), False), self.offset,
+        )  # fmt: skip
+
+    def continuous(self) -> None:
+        session = open_session(self.backend, self.master(False), Options(seed=self.seed))
+        try:
+            while not self.finished():
+                solution = session.solve()
+                if solution.status is not Status.OPTIMAL:
+                    # A basis kept from before can mislead a simplex method; without one the master is a small program.
+                    session.close()
+                    session = open_session(self.backend, self.master(False), Options(seed=self.seed))
+                    solution = session.solve()
+                if solution.status is not Status.OPTIMAL or solution.bound is None or solution.x is None:
+                    raise SolverError(f"{self.backend.name}: the master program ended as {solution.status.value}")
+                self.prove(solution.bound, solution.certified)
+                if self.finished():
+                    return
+                point = self.nearest()
+                self.evaluate(np.clip(solution.x[:-1], 0.0, 1.0) if point is None else point)
+                row = np.append(-self.cuts.gradient[-1], 1.0)[None]
+                session.add_rows(sp.csr_array(row), np.array([self.cuts.level[-1]]), np.array([np.inf]))
+        finally:
+            session.close()
+
+    def nearest(self) -> Array | None:
+        """The projection of the best point onto the level set; None where it was not found."""
+        level = self.bound + self.options.level * (self.objective - self.bound) - self.offset
+        found = None
+        if self.options.projection == "euclid":
+            found = project(self.best, level, self.price, self.weight, self.cuts)
+        if found is None:
+            found = project_by_lp(self.backend, self.best, level, self.price, self.weight, self.cuts, self.seed)
+        self.projections += 1
+        self.failed += found is None
+        return found
+
+    def binary(self) -> None:
+        """Outer approximation with a mixed-integer master: its points are binary, its bound holds for binary scores."""
+        rounded = np.round(self.best)
+        self.objective, self.stopped = np.inf, ""
+        self.evaluate(rounded)
+        for point, value in zip(self.cuts.points, self.cuts.values, strict=True):
+            if np.array_equal(point, np.round(point)):
+                self.consider(point, value)
+        while not self.finished():
+            left = None if self.time_limit is None else self.time_limit - (time.monotonic() - self.began)
+            options = Options(time_limit=left, gap=self.tolerance / 4, seed=self.seed)
+            solution = solve_once(self.backend, self.master(True), options)
+            if solution.bound is not None:
+                self.prove(solution.bound, solution.certified)
+            if solution.x is None:
+                self.stopped = f"the master program ended as {solution.status.value}"
+                return
+            point = np.round(solution.x[:-1])
+            if any(np.array_equal(point, known) for known in self.cuts.points) and self.gap() > self.tolerance:
+                self.stopped = "the master program repeats a point"
+                return
+            self.evaluate(point)
+
+    def result(self) -> ConvexResult:
+        status = Status.OPTIMAL if self.gap() <= self.tolerance else Status.FEASIBLE
+        return ConvexResult(
+            self.best, self.loss, self.objective, self.bound, status, self.calls, time.monotonic() - self.began,
+            self.backend.name, self.backend.version(), self.stopped, self.projections, self.failed,
+            len(self.price) + 1, len(self.cuts.level), self.certified,
+        )  # fmt: skip

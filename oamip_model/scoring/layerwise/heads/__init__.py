@@ -1,0 +1,1 @@
+"""What stands for the layers behind a scored one, and the programs with it."""

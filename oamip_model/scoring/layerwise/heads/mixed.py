@@ -1,0 +1,151 @@
+"""The mixed-integer subproblem of one layer (heads "rest" and "auxiliary").
+
+It takes some images, and has integer ReLU states.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oamip_model.clock import Deadline, TimeIsUp, within
+from oamip_model.errors import SolverError
+from oamip_model.formulation import Formulation
+from oamip_model.formulation.gates import gate_for
+from oamip_model.network.maps import Array
+from oamip_model.scoring.joint.program import ProgramOutcome, solve_program
+from oamip_model.scoring.layerwise.heads.auxiliary import AuxiliaryHead, given_head, train_auxiliary_head
+from oamip_model.scoring.layerwise.heads.columns import is_affine_after
+from oamip_model.scoring.layerwise.heads.convex_layer import solve_convex_layer
+from oamip_model.scoring.layerwise.heads.tail import Tail, head_tail, named_scores, rest_tail
+from oamip_model.scoring.layerwise.plan import LayerOutcome
+from oamip_model.scoring.layerwise.task import LayerTask, tensors
+from oamip_model.scoring.methods import Joint
+from oamip_model.scoring.program_result import ReplayCheck, TrainedHead
+from oamip_model.solving.options import Solver
+from oamip_model.solving.protocol import Status
+from oamip_model.torchnet.layers import TorchLayers
+
+
+def solve_mixed_layer(task: LayerTask, progress: Callable[[str], None] | None = None) -> LayerOutcome:
+    """The scores of one layer by a mixed-integer program of its tail.
+
+    It begins from the convex solution.
+
+    The program takes ``plan.program_images`` of the images; all of them train an auxiliary head, and choose the weight
+    where an amount is given. Fractional scores of a group that a residual addition ties together mean what the gate
+    for continuous scores says, those of other groups multiply. Where nothing but the loss is non-linear after the
+    score, the program is convex: then it takes all images, and proves more.
+
+    Raises SolverError where a program has no solution, and KeyboardInterrupt on Ctrl-C.
+    """
+    layers = task.torch_layers()
+    if is_affine_after(layers, task.group):
+        return solve_convex_layer(replace(task, plan=replace(task.plan, head="pattern")), progress)
+    began = time.monotonic()
+    with within(Deadline(task.plan.time_limit)):
+        head = _head(task, layers)
+    headed = time.monotonic() - began
+    rows = even_rows(task.labels, task.plan.program_images, task.plan.seed)
+    part = replace(task, images=task.images[rows], labels=task.labels[rows])
+    tail = (
+        rest_tail(task.network, part.images, task.group, task.others)
+        if head is None
+        else head_tail(task.network, part.images, task.group, task.others, head.network)
+    )
+    weights = task.weights
+    found = [_program(part, tail, weight, head is not None, rows, progress) for weight in weights]
+    scores_of = [(solved.scores or {})[task.name] for solved in found]
+    trained = None if head is None else TrainedHead(head.accuracy, head.epochs, head.seed, head.features)
+
+    def outcome(number: int) -> LayerOutcome:
+        solved, scores = found[number], scores_of[number]
+        replayed = solved.result.replayed_loss
+        if head is not None:
+            replayed = part.measure(layers, scores).loss
+        check = solved.result.replay if head is not None else _check(part, tail, scores, solved.result.replay)
+        result = replace(
+            solved.result, replay=check, replayed_loss=replayed, weight=weights[number], layer=task.name,
+            trained=trained, seconds=solved.result.seconds | {"head": headed},
+        )  # fmt: skip
+        return LayerOutcome(scores, task.cut(scores), result, solved.solver, solved.version, task.plan.head)
+
+    return task.settle(layers, scores_of, outcome)
+
+
+def even_rows(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
+    """Positions of ``count`` images, spread evenly over the classes.
+
+    They are all images if there are fewer, and as even as the classes allow.
+
+    Examples
+    --------
+    >>> rows = even_rows(np.array([0, 0, 0, 0, 1, 1]), 4, seed=0)
+    >>> np.bincount(np.array([0, 0, 0, 0, 1, 1])[rows]).tolist()
+    [2, 2]
+    """
+    order = np.random.default_rng(seed).permutation(len(labels))
+    place = np.empty(len(labels), dtype=np.int64)
+    for label in np.unique(labels):
+        mine = order[labels[order] == label]
+        place[mine] = np.arange(len(mine))
+    return np.sort(order[np.argsort(place[order], kind="stable")][:count])
+
+
+def _head(task: LayerTask, layers: TorchLayers) -> AuxiliaryHead | None:
+    """The auxiliary head of a layer, trained or given; None with the head "rest"."""
+    if task.plan.head != "auxiliary":
+        return None
+    others, seed = tensors(layers, task.others), task.plan.seed
+    given = task.heads.get(task.name)
+    if given is not None:
+        return given_head(given, layers, task.images, task.labels, task.group, others, seed)
+    return train_auxiliary_head(layers, task.images, task.labels, task.group, others, seed=seed)
+
+
+def _program(
+    task: LayerTask,
+    tail: Tail,
+    weight: float,
+    has_head: bool,
+    rows: NDArray[np.int64],
+    progress: Callable[[str], None] | None,
+) -> ProgramOutcome:
+    """The program of one weight, from the solution of its convex approximation: every ReLU state held."""
+    plan = task.plan
+    pattern = replace(plan, head="pattern", weight=weight, amount=None, path=(), scope="layer")
+    near = replace(task, plan=pattern)
+    if has_head:
+        near = replace(near, network=tail.network, images=tail.inputs, group=0, others={})
+    start = {task.name: solve_convex_layer(near, progress).scores}
+    kind = "binary" if plan.binary else "continuous"
+    program = Formulation(
+        gate=gate_for(kind), scores=kind,
+        sparsity=plan.sparsity, weight=weight, relaxation=plan.relaxation, loss=plan.loss, margin=plan.margin,
+    )  # fmt: skip
+    method = Joint(program, bounds=plan.bounds, heuristic=False)
+    solver = Solver(plan.solver, tolerance=plan.tolerance, time_limit=plan.time_limit, seed=plan.seed)
+    told = None if progress is None else lambda line: progress(f"weight {weight:g}, {line}")
+    positions = tuple(rows.tolist())
+    outcome = solve_program(tail.network, tail.inputs, task.labels, positions, method, solver, told, start)
+    if outcome.interrupted:
+        raise KeyboardInterrupt
+    if outcome.scores is None and outcome.result.status == Status.NO_SOLUTION:
+        raise TimeIsUp(outcome.result.message)
+    if outcome.scores is None:
+        raise SolverError(f"{outcome.solver}: layer {task.name}: the program ended as {outcome.result.status}")
+    return outcome
+
+
+def _check(task: LayerTask, tail: Tail, scores: Array, program: ReplayCheck | None) -> ReplayCheck | None:
+    """The program's logits against the original network's: its difference from the tail, and the tail's from that."""
+    if program is None:
+        return None
+    ours = tail.network.replay(tail.inputs, {task.name: scores})
+    theirs = task.network.replay(task.images, named_scores(task.network, {**task.others, task.group: scores}))
+    difference = program.logits + float(np.abs(ours - theirs).max())
+    return replace(program, logits=difference, passed=difference <= program.tolerance)

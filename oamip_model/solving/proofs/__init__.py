@@ -1,0 +1,1 @@
+"""What is proved: scaled programs, safe bounds, claims, and second opinions."""

@@ -1,0 +1,1 @@
+"""The search tree of this package: its nodes, branching, cuts and programs."""
