@@ -1,0 +1,230 @@
+"""Budgets: what is promised is what comes out, and no choice within the budget is cheaper."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from pruning.conftest import NETWORKS, build, conv
+from torch import nn
+
+import oamip_model as om
+from oamip_model.network.counting.choices import count_choices
+from oamip_model.pruning import Budgeted, choose_units
+from oamip_model.pruning.budgets.blocks import removal_steps
+from oamip_model.pruning.budgets.choose import _choices, _cost
+from oamip_model.pruning.budgets.program import budget_arrays, solve_budget
+
+
+def grouped() -> nn.Module:
+    """Blocks of every kind: read and made by groups, a filter for each channel, groups between two of them."""
+    torch.manual_seed(3)
+    module = nn.Sequential(
+        conv(1, 8, 3, padding=1), conv(8, 12, 3, groups=2, padding=1), conv(12, 6, 1), conv(6, 6, 3, groups=6),
+        conv(6, 9, 1), conv(9, 6, 1, groups=3), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(24, 5), nn.ReLU(),
+        nn.Linear(5, 3),
+    )  # fmt: skip
+    return module.eval()
+
+
+def draw(network: om.Network, seed: int) -> dict[str, np.ndarray]:
+    pick = np.random.default_rng(seed)
+    return {group.name: pick.uniform(size=group.size) for group in network.groups}
+
+
+CASES = [*sorted(NETWORKS), "blocks"]
+
+
+def made(name: str) -> tuple[nn.Module, tuple[int, ...]]:
+    return (grouped(), (1, 6, 6)) if name == "blocks" else build(name)
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("asked", [{"macs": 0.6}, {"parameters": 0.5}, {"macs": 0.7, "parameters": 0.6}])
+def test_what_is_promised_is_counted_in_the_network_that_comes_out(name, asked):
+    module, shape = made(name)
+    network = om.read_network(module, shape)
+    budget, scores = om.Budget(**asked), draw(network, seed=1)
+    if name in ("grouped", "blocks"):  # some of their layers must be kept whole
+        budget = om.Budget(**{key: min(0.95, share + 0.2) for key, share in asked.items()})
+    smaller, report = om.prune_with_report(module, scores, amount=budget, network=network)
+    out = om.read_network(smaller, shape)
+    assert report.plan is not None
+    assert out.size == report.plan.after == report.size_after
+    assert report.size_before == network.size == report.plan.before
+    for key, limit in report.plan.limits.items():
+        assert getattr(out, key) <= limit == int(getattr(budget, key) * getattr(network, key) + 1e-6)
+    assert sum(report.plan.kept.values()) == sum(report.units.values()) - sum(map(len, report.removed.values()))
+    assert report.plan.optimal
+    assert report.plan.summary() in report.summary()
+
+
+@pytest.mark.parametrize("solver", ["highs", "cbc"])
+@pytest.mark.parametrize("name", ["mlp", "conv", "residual", "projection", "depthwise", "shared", "grouped"])
+def test_no_choice_within_the_budget_is_cheaper(name, solver):
+    module, shape = made(name)
+    network = om.read_network(module, shape)
+    budget = om.Budget(macs=0.7, parameters=0.8, levels=4, solver=solver)
+    scores = draw(network, seed=2)
+    chosen = choose_units(scores, network, amount=budget)
+    assert isinstance(chosen, Budgeted)
+    assert chosen.plan is not None
+    kept = _choices(budget, network, removal_steps(network, scores, {n: np.ones(len(s)) for n, s in scores.items()}))
+    counts = count_choices(network, kept)
+    costs = [_cost(scores[name], masks, None) for name, masks in kept.items()]
+    best = min(
+        sum(cost[n] for cost, n in zip(costs, choice, strict=True))
+        for choice in itertools.product(*(range(len(masks)) for masks in kept.values()))
+        if all(getattr(counts.at(choice), key) <= limit for key, limit in chosen.plan.limits.items())
+    )
+    assert chosen.plan.cost == pytest.approx(best, abs=1e-9)
+    assert chosen.plan.bound == pytest.approx(best, abs=1e-5)
+
+
+def test_a_plan_that_passes_the_budget_within_the_tolerance_is_cut_off():
+    # One multiply-accumulate in 10^10 is below every solver's tolerance.
+    from oamip_model.network.counting.choices import Count
+
+    whole = 10**10
+    count = Count(0, {0: np.array([whole, whole // 2]), 1: np.array([1, 0])})
+    costs = [np.array([0.0, 1.0]), np.array([0.0, 0.1])]
+    for limit, choices in ((whole, (0, 1)), (whole + 1, (0, 0)), (whole - 1, (1, 0))):
+        answer = solve_budget(costs, [(count, limit)], om.Solver())
+        assert answer.choices == choices
+        assert answer.optimal
+
+
+def test_the_products_of_a_pair_are_exact_at_every_choice():
+    from oamip_model.network.counting.choices import Count
+
+    pick = np.random.default_rng(0)
+    table = pick.integers(1, 50, (3, 4))
+    count = Count(7, {0: pick.integers(0, 9, 3)}, {(0, 1): table})
+    arrays = budget_arrays([np.zeros(3), np.zeros(4)], [(count, 10**6)])
+    for a, b in itertools.product(range(3), range(4)):
+        x = np.zeros(len(arrays.cost))
+        x[a] = x[3 + b] = 1.0
+        x[7 + 4 * a + b] = 1.0
+        assert arrays.violation(x) <= 1e-12
+        largest = max(table.max(), count.single[0].max())
+        assert (arrays.matrix @ x)[-1] * largest + 7 == pytest.approx(count.at((a, b)))
+        other = x.copy()  # another product than that of the two binaries breaks a row
+        other[7 + 4 * a + b], other[7 + 4 * a + (b + 1) % 4] = 0.0, 1.0
+        assert arrays.violation(other) >= 1
+
+
+def test_numbers_of_units_are_rounded_and_keep_to_their_limits():
+    torch.manual_seed(0)
+    module = nn.Sequential(conv(1, 24, 3), conv(24, 20, 3), nn.Flatten(), nn.Linear(80, 30), nn.ReLU(),
+                           nn.Linear(30, 3)).eval()  # fmt: skip
+    network = om.read_network(module, (1, 6, 6))
+    names = [group.name for group in network.groups]
+    budget = om.Budget(macs=0.5, round_to=8, least={names[0]: 16}, most={names[2]: 16})
+    plan = choose_units(draw(network, 0), network, amount=budget).plan
+    assert all(kept % 8 == 0 or kept == group.size for kept, group in zip(plan.kept.values(), network.groups,
+                                                                          strict=True))  # fmt: skip
+    assert plan.kept[names[0]] >= 16
+    assert plan.kept[names[2]] in (8, 16)
+    assert choose_units(draw(network, 0), network, amount=om.Budget(macs=1.0)).plan.after == network.size
+    more = choose_units(draw(network, 0), network, amount=om.Budget(macs=0.5, levels=1000)).plan
+    assert more.cost <= choose_units(draw(network, 0), network, amount=om.Budget(macs=0.5)).plan.cost + 1e-6
+
+
+def test_the_errors_of_elimination_decide_where_there_are_some():
+    module, shape = build("conv")
+    network = om.read_network(module, shape)
+    images = np.random.default_rng(0).uniform(size=(40, *shape))
+    scores = om.score(network, images, method=om.Elimination(amount=0.5, swaps=0))
+    plan = choose_units(scores, network, amount=om.Budget(parameters=0.5)).plan
+    assert set(plan.measured) == {name for name, errors in scores.options["errors"].items() if errors is not None}
+    assert plan.measured
+    wanted = sum(scores.options["errors"][name][kept - 1] for name, kept in plan.kept.items())
+    assert plan.cost == pytest.approx(wanted)
+    scores.options["errors"][network.groups[0].name] = [1.0]
+    with pytest.raises(om.InputError, match=r"^scores: the errors of layer .* are not \d+ finite numbers$"):
+        choose_units(scores, network, amount=om.Budget(parameters=0.5))
+
+
+@pytest.mark.parametrize("mode", ["remove", "mask"])
+def test_a_refit_after_a_budget_is_of_the_same_size(mode):
+    module, shape = build("residual")
+    network = om.read_network(module, shape)
+    images = np.random.default_rng(0).uniform(size=(60, *shape))
+    _, report = om.prune_with_report(
+        module, draw(network, 0), amount=om.Budget(macs=0.5), network=network, refit="least-squares", images=images,
+        mode=mode,
+    )  # fmt: skip
+    assert report.plan.after == report.size_after
+    assert report.size_before == network.size
+    assert report.refit is not None
+
+
+def test_biases_that_a_refit_adds_are_told():
+    module, shape = build("mlp")
+    network = om.read_network(module, shape)
+    images = np.random.default_rng(0).normal(size=(60, *shape))
+    budget = om.Budget(parameters=0.5, levels=1000)
+    _, report = om.prune_with_report(
+        module, draw(network, 0), amount=budget, network=network, refit="least-squares", images=images
+    )
+    added = report.size_after.parameters - report.plan.after.parameters
+    assert added == report.plan.kept["2"]
+    over = report.size_after.parameters - report.plan.limits["parameters"]
+    assert (f"{over} parameters of biases beyond the budget" in report.summary()) == (over > 0)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "budget: got neither macs nor parameters, at least one is needed"),
+        ({"macs": 0}, "macs: got 0, accepted is a share above 0 and up to 1, or a number above 1"),
+        ({"macs": -5}, "macs: got -5, accepted is a share above 0 and up to 1, or a number above 1"),
+        ({"macs": float("nan")}, "macs: got nan, accepted"),
+        ({"macs": True}, "macs: got True, accepted"),
+        ({"macs": 0.5, "round_to": 0}, "round_to: got 0, accepted is a number of units >= 1"),
+        ({"macs": 0.5, "least": {"a": 0}}, "least: got {'a': 0}, accepted are a number of units >= 1 and such numbers"),
+        ({"macs": 0.5, "levels": 1}, "levels: got 1, accepted is a number from 2 to 1000"),
+        ({"macs": 0.5, "solver": 3}, "solver: got 3, accepted are a solver's name and a Solver"),
+    ],
+)
+def test_a_budget_that_is_none_is_refused(given, message):
+    with pytest.raises(om.InputError) as caught:
+        om.Budget(**given)
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"macs": 0.01}, "macs: got 0.01, that is 1, but the smallest network that the limits allow has 10 multiply"),
+        ({"parameters": 3}, "parameters: got 3, that is 3, but the smallest network that the limits allow has"),
+        ({"macs": 0.5, "least": {"x": 1}}, "least: unknown layer 'x', this network scores 0, 2"),
+        ({"macs": 0.5, "most": {"x": 1}}, "most: unknown layer 'x', this network scores 0, 2"),
+        ({"macs": 0.5, "least": {"2": 6}}, "least: got 6 for layer 2, which has 5 units"),
+        ({"macs": 0.5, "least": 4, "most": 3}, "most: got 3 for layer 0, which keeps at least 4 units"),
+        (
+            {"macs": 0.5, "most": 3, "round_to": 4},
+            "most: of the 8 units of layer 0, a multiple of 4 from 1 to 3",
+        ),
+        ({"macs": 0.5, "solver": "nobody"}, "solver: got 'nobody', accepted are"),
+    ],
+)
+def test_a_budget_that_does_not_fit_the_network_is_refused(given, message):
+    module, shape = build("mlp")
+    network = om.read_network(module, shape)
+    with pytest.raises(om.InputError) as caught:
+        choose_units(draw(network, 0), network, amount=om.Budget(**given))
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_budget_goes_with_no_other_rule():
+    module, shape = build("mlp")
+    network = om.read_network(module, shape)
+    with pytest.raises(om.InputError, match=r"^prune: exactly one of threshold and amount"):
+        choose_units(draw(network, 0), network, amount=om.Budget(macs=0.5), threshold=0.5)
+    with pytest.raises(om.InputError, match=r"^scope: got 'global', but a budget is of the whole network already"):
+        choose_units(draw(network, 0), network, amount=om.Budget(macs=0.5), scope="global")
