@@ -98,3 +98,32 @@ class Count(click.ParamType[int | str]):
         if not 1 <= count <= MOST:
             self.fail(f"{value} is neither a number of images, 1 or more, nor all", param, ctx)
         return count
+
+
+class UnitsByLayer(click.ParamType[int | dict[str, int]]):
+    """A number of units of all layers, or of some by name, such as conv1=8,fc=16."""
+
+    name = "N|LAYER=N,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | dict[str, int]:
+        """The number, or the numbers by layer, each at least 1.
+
+        Whether there are such layers is checked with the network.
+        """
+        if isinstance(value, int | dict):
+            return value
+        parts = [part.rpartition("=") for part in str(value).split(",")]
+        if len(parts) == 1 and not parts[0][0]:
+            return self._number(str(value), param, ctx)
+        found: dict[str, int] = {}
+        for layer, _, number in parts:
+            if not layer or layer in found:
+                self.fail(f"{value[:80]!r} is neither a number nor numbers of different layers", param, ctx)
+            found[layer] = self._number(number, param, ctx)
+        return found
+
+    def _number(self, text: str, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        number = int(text) if text.isdecimal() and len(text) < 20 else 0
+        if not 1 <= number <= MOST:
+            self.fail(f"{text[:80]!r} is no number of units, 1 or more", param, ctx)
+        return number

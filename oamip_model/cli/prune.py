@@ -7,10 +7,12 @@ from typing import Any
 
 import click
 
-from oamip_model.cli.numbers import SHARE_OR_NONE, Count, Threshold
+from oamip_model.cli.numbers import SHARE_OR_NONE, Count, Threshold, UnitsByLayer
+from oamip_model.cli.objects import given, object_options
 from oamip_model.cli.options import Verb, check_out, data_options, json_option, network_options
 from oamip_model.cli.output import percent, print_json, print_table
 from oamip_model.errors import InputError
+from oamip_model.pruning.budgets.options import LIMITS, WORDS, Budget
 from oamip_model.refit.options import LEVELS
 
 
@@ -26,6 +28,10 @@ from oamip_model.refit.options import LEVELS
 @click.option("--refit", type=click.Choice(LEVELS),
               help="Fit the weights that are left to the trained network on the training images of --data, or on all "
               "images of a source without splits, without labels.")  # fmt: skip
+@object_options(("Budget, in the place of --threshold and --amount", (Budget,)),
+                types={"least": UnitsByLayer(), "most": UnitsByLayer()})  # fmt: skip
+@click.option("--time", "timed", is_flag=True, help="Measure milliseconds before and after: torch, and onnxruntime "
+              "where it is installed; 1 and 64 images at a time.")  # fmt: skip
 @click.option("--images", type=Count(), help="How many of them, as many of each class.  [default: all]")
 @data_options(split="test")
 @click.option("--out", type=click.Path(path_type=Path), help="Save the network to this .onnx or .pt2 file.")
@@ -39,13 +45,13 @@ def prune(
     input_shape: tuple[int, ...] | None,
     refit: str | None,
     images: int | str | None,
+    timed: bool,
     out: Path | None,
     as_json: bool,
     **rule: Any,
 ) -> int:
     """Remove the units of low score from the network NET, an .onnx or .pt2 file, and compare accuracies."""
-    if (rule["threshold"] is None) == (rule["amount"] is None):
-        raise InputError("exactly one of --threshold and --amount is needed")
+    budget = _budget(rule)
     if images is not None and refit is None:
         raise InputError("images: only --refit has a use for them")
     if out is not None:
@@ -62,11 +68,15 @@ def prune(
         rule["images"] = om.choose_images(used, n=images) if isinstance(images, int) else used
         rule["refit"] = refit
     before = om.accuracy(plain, test.images, test.labels)
-    choice = om.choose_units(known, plain, **{name: rule.pop(name) for name in ("threshold", "amount", "scope")})
+    asked = {name: rule.pop(name) for name in ("threshold", "amount", "scope")}
+    choice = om.choose_units(known, plain, **(asked if budget is None else asked | {"amount": budget}))
     module, report = om.prune_with_report(network, choice, network=plain, **rule)
     after = om.accuracy(module, test.images, test.labels)
     if out is not None:
         om.save_module(module, out, plain.input_shape)
+    took = _milliseconds(plain, module) if timed else None
+    assert report.size_before is not None
+    assert report.size_after is not None
 
     units = sum(report.units.values())
     left = units - sum(len(gone) for gone in report.removed.values())
@@ -78,6 +88,8 @@ def prune(
             "mode": report.mode, "out": None if out is None else str(out), "data": test.source,
             "accuracy_before": before, "accuracy_after": after, "units_before": units, "units_after": left,
             "parameters_before": report.parameters_before, "parameters_after": report.parameters_after,
+            "macs_before": report.size_before.macs, "macs_after": report.size_after.macs,
+            "budget": None if report.plan is None else report.plan.record(), "milliseconds": took,
             "layers": layers, "forced": [list(unit) for unit in report.forced],
             "zeroed": {name: gone.tolist() for name, gone in report.zeroed.items()},
             "refit": None if report.refit is None else report.refit.record(),
@@ -85,13 +97,41 @@ def prune(
         })  # fmt: skip
         return 0
     rows = [
-        ["before", str(units), str(report.parameters_before), percent(before)],
-        ["after", str(left), str(report.parameters_after), percent(after)],
+        ["before", str(units), str(report.parameters_before), str(report.size_before.macs), percent(before)],
+        ["after", str(left), str(report.parameters_after), str(report.size_after.macs), percent(after)],
     ]
-    print_table(["", "units", "parameters", "accuracy"], rows)
+    print_table(["", "units", "parameters", WORDS["macs"], "accuracy"], rows)
     click.echo(f"accuracy on {test.source}")
+    if took is not None:
+        places = [(engine, batch) for engine, of in took["before"].items() for batch in of]
+        rows = [[name, *(f"{times[engine][batch]:.3f}" for engine, batch in places)] for name, times in took.items()]
+        print_table(["milliseconds", *(f"{engine}, {_images(batch)}" for engine, batch in places)], rows)
     click.echo(report.summary())
     click.echo(f"scores: {known.summary()}")
     if out is not None:
         click.echo(f"saved to {out}")
     return 0
+
+
+def _budget(rule: dict[str, Any]) -> Budget | None:
+    """The budget of the options, which are taken out of ``rule``; None where an amount or a threshold is given."""
+    fields = given({name: rule.pop(name) for name in (*LIMITS, "round_to", "least", "most", "levels", "solver")})
+    limited = any(name in fields for name in LIMITS)
+    if [rule["threshold"] is not None, rule["amount"] is not None, limited].count(True) != 1:
+        raise InputError("exactly one of --threshold, --amount and a budget (--macs, --parameters) is needed")
+    if not limited:
+        for name, value in fields.items():
+            raise InputError(f"{name}: got {value!r}, but only a budget (--macs, --parameters) has a use for it")
+        return None
+    return Budget(**fields)
+
+
+def _milliseconds(network: Any, module: Any) -> dict[str, Any]:
+    from oamip_model.pruning.rebuild import to_module
+    from oamip_model.pruning.timing import measure_milliseconds
+
+    return dict(measure_milliseconds({"before": to_module(network), "after": module}, network.input_shape))
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count} images"

@@ -20,6 +20,7 @@ from oamip_model.pruning.budgets.program import solve_budget
 from oamip_model.scoring.result import Scores
 from oamip_model.scoring.select import Amount, AnyScores, Scope, Selection, Threshold, check_scores
 from oamip_model.scoring.select import choose_units as choose_by_rule
+from oamip_model.scoring.select import prunable_units as prunable_units
 from oamip_model.solving.options import as_solver
 
 

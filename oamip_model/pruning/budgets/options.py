@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from oamip_model.checks import Checked, option, options
@@ -98,7 +97,7 @@ class Budget(Checked):
         given = getattr(self, name)
         if given is None:
             return None
-        return math.floor(given * whole + 1e-6) if given <= 1 else math.floor(given)
+        return int(given * whole + 1e-6) if given <= 1 else int(given)
 
     def bounds(self, layers: Mapping[str, int]) -> dict[str, tuple[int, int]]:
         """The least and most units of each layer, {name: (least, most)}.
@@ -155,6 +154,14 @@ class Plan:
         """The counts of a size that are above their limits, {count: by how much}."""
         over = {name: getattr(size, name) - limit for name, limit in self.limits.items()}
         return {name: by for name, by in over.items() if by > 0}
+
+    def record(self) -> dict[str, Any]:
+        """The plan in plain types, as --json prints it."""
+        return {
+            "limits": self.limits, "kept": self.kept, "before": asdict(self.before), "after": asdict(self.after),
+            "cost": self.cost, "bound": self.bound, "optimal": self.optimal, "measured": list(self.measured),
+            "solver": self.solver, "version": self.version, "seconds": self.seconds, "summary": self.summary(),
+        }  # fmt: skip
 
     def summary(self) -> str:
         """A sentence about the budget, how it was met, and what is proved."""

@@ -1,0 +1,96 @@
+"""Milliseconds that networks take on this machine, in torch and in onnxruntime."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from oamip_model.clock import tick
+from oamip_model.network.maps import Shape
+from oamip_model.pruning.mask import clean_copy, example_images, make_permanent
+from oamip_model.pruning.save import save_module
+
+BATCHES = (1, 64)
+"""Images at a time: one, as in a device that waits for it, and many."""
+_ROUNDS, _SECONDS = 30, 1.0
+"""Calls of each module at least three, at most so many, within about so many seconds a batch size."""
+Milliseconds = dict[str, dict[int, float]]
+
+
+def measure_milliseconds(
+    modules: Mapping[str, nn.Module], input_shape: Shape, batches: Sequence[int] = BATCHES
+) -> dict[str, Milliseconds]:
+    """Median milliseconds of a batch, {name: {engine: {images at a time: milliseconds}}}.
+
+    The engines are "torch", with the threads that it has, and "onnxruntime" on one CPU, where that is installed. Calls
+    of all modules take turns, so that a machine that gets slower treats them alike. Masks are made permanent first.
+
+    Examples
+    --------
+    >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    >>> measure_milliseconds({"dense": module}, (4,), batches=(1,))["dense"]["torch"][1] > 0
+    True
+    """
+    found: dict[str, Milliseconds] = {name: {} for name in modules}
+    for engine, calls in (("torch", _torch_calls(modules)), ("onnxruntime", _onnx_calls(modules, input_shape))):
+        for batch in batches:
+            images = example_images(input_shape, count=batch)
+            for name, seconds in _medians(calls, images).items():
+                found[name].setdefault(engine, {})[batch] = 1000 * seconds
+    return found
+
+
+def _medians(calls: Mapping[str, Callable[[torch.Tensor], object]], images: torch.Tensor) -> dict[str, float]:
+    taken: dict[str, list[float]] = {name: [] for name in calls}
+    for call in calls.values():
+        call(images)  # the first call allocates and compiles
+    began = time.perf_counter()
+    for number in range(_ROUNDS):
+        tick("measuring milliseconds")
+        if number >= 3 and time.perf_counter() - began > _SECONDS * len(calls):
+            break
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call(images)
+            taken[name].append(time.perf_counter() - start)
+    return {name: float(np.median(seconds)) for name, seconds in taken.items()}
+
+
+def _torch_calls(modules: Mapping[str, nn.Module]) -> dict[str, Callable[[torch.Tensor], object]]:
+    def caller(module: nn.Module) -> Callable[[torch.Tensor], object]:
+        plain = make_permanent(clean_copy(module)).eval()
+
+        def call(images: torch.Tensor) -> object:
+            with torch.inference_mode():
+                return plain(images)
+
+        return call
+
+    return {name: caller(module) for name, module in modules.items()}
+
+
+def _onnx_calls(modules: Mapping[str, nn.Module], shape: Shape) -> dict[str, Callable[[torch.Tensor], object]]:
+    """Calls of the modules in onnxruntime, none where that is not installed."""
+    try:
+        import onnxruntime
+    except ImportError:
+        return {}
+
+    def caller(path: Path) -> Callable[[torch.Tensor], object]:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+        name = session.get_inputs()[0].name
+        return lambda images: session.run(None, {name: images.numpy()})
+
+    with tempfile.TemporaryDirectory() as folder:
+        return {
+            name: caller(save_module(module, Path(folder) / f"{number}.onnx", shape))
+            for number, (name, module) in enumerate(modules.items())
+        }
