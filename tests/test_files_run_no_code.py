@@ -20,7 +20,11 @@ PLACES = {
     # What the parent process wrote a moment before into a folder of its own, which nobody else may enter.
     "joblib.load": {"oamip_model/solving/workers/parallel.py"},
     # A line as it was just written, and not one of a file.
-    "json.loads": {"oamip_model/records.py", "oamip_model/scoring/store.py"},
+    # So are those that a script damages on purpose, or reads of commands that it ran itself.
+    "json.loads": {
+        "oamip_model/records.py", "oamip_model/scoring/store.py", "benchmarks/oamip_benchmarks/measures/kills.py",
+        "benchmarks/oamip_benchmarks/mutations.py",
+    },
     # Whose parts were all checked by name.
     "torch.export.load": {"oamip_model/network/readers/torch/pt2_archive.py"},
     "torch.jit.load": set(), "json.load": set(), "torch.package": set(),

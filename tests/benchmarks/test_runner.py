@@ -82,8 +82,9 @@ def test_a_wrong_optimum_is_found_out(misbehaved):
     lie, truth = found["lies"], found["highs"]
     # The point itself is a solution of the program, and the claim that none is better is withdrawn.
     assert lie["check"]["passed"]
-    assert lie["status"] == "feasible"
+    # What the solver left open is settled by this package, to the optimum that the honest solver finds.
     assert lie["bound"] is None or lie["bound"] <= truth["objective"] + 1e-6
+    assert lie["status"] == "feasible" or lie["objective"] == pytest.approx(truth["objective"], rel=1e-4)
     claimed = replace_status(lie, "optimal") | {"objective": truth["objective"] + 1, "bound": truth["objective"] + 1}
     again = check_run(folder, [claimed, truth])
     assert [(a["solver"], b["solver"]) for a, b in again.disagreements] == [("lies", "highs")]

@@ -119,7 +119,6 @@ def test_a_link_in_the_place_of_a_lock_is_refused_and_its_goal_kept(
     folder: Path, data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "thesis.tex").write_text("whole")
-    (folder / ".lock").unlink()
     (folder / ".lock").symlink_to(tmp_path / "thesis.tex")
     assert run([*STUDY, "--data", data, "--out", str(folder)]) == 2
     assert ".lock is a link" in capsys.readouterr().err

@@ -69,7 +69,7 @@ def test_wrapped_modules_are_what_they_wrap(wrap: Callable[[nn.Module], nn.Modul
     module = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)).eval()
     network, wrapped = om.read_network(module), wrap(module).eval()
     assert om.read_network(wrapped).fingerprint == network.fingerprint
-    smaller = om.prune(wrapped, {"0": [0.0, 1.0, 1.0]}, threshold=0.5, input_shape=(4,))
+    smaller = om.prune(wrapped, {"0": [0.0, 1.0, 1.0]}, threshold=0.5, network=om.read_network(wrapped, (4,)))
     assert isinstance(smaller, nn.Sequential)
     for suffix in (".onnx", ".pt2"):
         found = om.read_network(om.save_module(wrapped, tmp_path / f"net{suffix}", (4,)))

@@ -302,9 +302,6 @@ def test_bad_arguments_are_refused_in_one_line(module_of: Any, tmp_path: Path) -
     training = copy.deepcopy(module).train()
     bad: list[tuple[Any, dict[str, Any], str]] = [
         (module, {"mode": "zero"}, "mode: got 'zero'"),
-        (module, {"input_shape": (7,)}, "7"),
-        (module, {"input_shape": (7,), "network": network}, "input_shape: got"),
-        (training, {"input_shape": shape}, "training mode"),
         (training, {"network": network}, "training mode"),
         (other[0], {"network": network}, "not this module's"),
         (module_of("conv")[0], {"network": network}, "does not take its images"),

@@ -62,7 +62,7 @@ def test_scores_are_saved_with_their_errors(tmp_path):
     scores = om.score(network, loader, method=om.Elimination(amount=0.5, swaps=3))
     again = om.load_scores(scores.save(tmp_path / "scores.json"))
     assert again.options["errors"] == scores.options["errors"]
-    assert again.options["swaps"] == 3
+    assert again.method.swaps == 3
     assert again.images == 60
 
 

@@ -22,6 +22,8 @@ from torch import nn
 import oamip_model as om
 from oamip_model.scoring.asked import as_objects
 
+pytestmark = pytest.mark.xdist_group("many solves")  # what its fixtures make takes long
+
 TWENTY: dict[str, Any] = {"strategy": "batches", "batch_size": 1, "loss": "hinge", "scores": "binary", "jobs": 2}
 LAYERS: dict[str, Any] = {"strategy": "forward", "weight": 2.0}
 """Ten layers, each scored twice, one after the other: nineteen programs, since the last layer's does not change."""
@@ -119,11 +121,11 @@ def test_a_cluster_survives_a_killed_worker(problem: Any, tmp_path: Path, monkey
 RUN = """
 import json, pickle, sys
 import oamip_model as om
+from oamip_model.scoring.asked import as_objects
 
-pytestmark = pytest.mark.xdist_group("many solves")  # what its fixtures make takes long
 with open(sys.argv[1], "rb") as file:
     problem = pickle.load(file)
-om.score(*problem, **json.loads(sys.argv[2]), solver="logging", store=sys.argv[3])
+om.score(*problem, **as_objects(**json.loads(sys.argv[2]), solver="logging", store=sys.argv[3]))
 """
 
 

@@ -154,7 +154,7 @@ def test_the_published_gate_has_one_cell(tiny):
 @pytest.mark.parametrize(
     ("options", "culprit"),
     [
-        ({"gates": ["guess"]}, "gates: got ['guess']"),
+        ({"gates": ["guess"]}, r"gates: got \['guess'\]"),
         ({"gates": "switch"}, "gates: got 'switch', accepted are different ones"),
         ({"relaxations": ["hull", "hull"]}, "relaxations: got"),
         ({"bounds": []}, "bounds: got"),

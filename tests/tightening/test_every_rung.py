@@ -21,7 +21,8 @@ def test_no_score_vector_leaves_the_bounds_of_any_rung(random_problem, kind):
     p = replace(p, images=p.images[:1], labels=p.labels[:1])
     # Solves that stop early have to be as sound as those that do not.
     limits = {"mip": {"solve_limit": 0.02}}
-    rungs = [compute_bounds(p.network, p.images, method, **limits.get(method, {})) for method in BOUND_METHODS]
+    methods = [om.Tightening(name, **limits.get(name, {})) for name in BOUND_METHODS]
+    rungs = [compute_bounds(p.network, p.images, method) for method in methods]
     interval = interval_bounds(p.network, p.images)
     binary = list(p.all_binary())
     inside = [pick.uniform(size=p.units) for _ in range(20)]

@@ -149,11 +149,17 @@ def test_hardly_any_time_leaves_lp_bounds(problem_of):
         ({"epsilon": 0.1}, "bounds: lp holds for every score of a network without a box"),
         ({"validity": "trained network"}, "bounds: lp holds for every score"),
         ({"solve_limit": 0.0}, "solve_limit: got 0.0"),
-        ({"method": "lp", "solve_limit": 1.0}, "solve_limit: got 1.0, but the method lp has no use for it"),
+        ({"method": "lp", "solve_limit": 1.0}, "solve_limit: got 1.0, but method lp has no use for it"),
         ({"solver": "pyomo:appsi_highs"}, "solver: pyomo:appsi_highs"),
     ],
 )
 def test_bad_options_are_named(problem_of, options, culprit):
     p = problem_of("deep", 1)
+    given = {"method": "mip"} | options
+    costs = {name: given.pop(name) for name in ("method", "solve_limit", "solver") if name in given}
+
+    def bounds():
+        return compute_bounds(p.network, p.images, om.Tightening(**costs), **given)
+
     with pytest.raises(om.InputError, match=f"^{culprit}[^\n]*$"):
-        compute_bounds(p.network, p.images, **({"method": "mip"} | options))
+        bounds()

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from oamip_benchmarks.experiments.cells import PUBLISHED_WEIGHT, Cell, published_rule
 from oamip_benchmarks.experiments.studies.pruning import prune_cell, reference_cell
 from oamip_benchmarks.experiments.study import Asked, Study, data_of, settings
@@ -29,6 +27,8 @@ def _of_network(asked: Asked, network: str) -> list[Cell]:
     known = [setting.plain() for setting in settings(asked, network)]
     train = data_of(asked, asked.data)[0]
     classes = train.classes
+    import numpy as np  # here, so that the command line's help need not load it
+
     rarest = int(np.bincount(train.labels, minlength=classes).min())
     if asked.per_class > rarest:
         raise InputError(f"per_class: got {asked.per_class}, a class of {train.source} has {rarest} images")
