@@ -13,8 +13,8 @@ from oamip_model.checks import from_record, spec_of, to_record
 from oamip_model.scoring.methods import METHODS
 
 CLASSES: tuple[type[Any], ...] = (
-    *METHODS.values(), om.Formulation, om.TreeSearch, om.Exchanges, om.LevelMethod, om.Solver, om.Run, om.Tightening, om.Budget,
-    om.study.Grid, om.study.Objective,
+    *METHODS.values(), om.Formulation, om.TreeSearch, om.Exchanges, om.LevelMethod, om.Solver, om.Run, om.Tightening,
+    om.Budget, om.study.Grid, om.study.Objective,
 )  # fmt: skip
 BY_NAME = {cls.__name__: cls for cls in CLASSES}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from pruning.conftest import NETWORKS, build, conv
 from torch import nn
 
 import oamip_model as om
+from oamip_model.checks import from_record, to_record
 from oamip_model.network.counting.choices import count_choices
 from oamip_model.pruning import Budgeted, choose_units
 from oamip_model.pruning.budgets.blocks import removal_steps
@@ -228,3 +230,22 @@ def test_a_budget_goes_with_no_other_rule():
         choose_units(draw(network, 0), network, amount=om.Budget(macs=0.5), threshold=0.5)
     with pytest.raises(om.InputError, match=r"^scope: got 'global', but a budget is of the whole network already"):
         choose_units(draw(network, 0), network, amount=om.Budget(macs=0.5), scope="global")
+
+
+def test_the_surrogate_makes_the_product_of_shares_large_and_gives_no_layer_up():
+    masks = [np.array(mask, dtype=bool) for mask in ([1, 1, 1], [0, 1, 1], [0, 0, 1])]
+    costs = _cost(np.array([0.1, 0.3, 0.6]), masks, None)
+    assert np.exp(-costs).tolist() == pytest.approx([1.0, 0.9, 0.6])
+    assert np.exp(-_cost(np.zeros(3), masks, None)).tolist() == pytest.approx([1.0, 2 / 3, 1 / 3])
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64)).eval()
+    network = om.read_network(module, (64,))
+    equal = {group.name: np.ones(64) for group in network.groups}
+    plan = choose_units(equal, network, amount=om.Budget(macs=0.5)).plan
+    assert min(plan.kept.values()) > 16
+
+
+def test_a_budget_with_limits_by_layer_comes_back_from_its_record():
+    budget = om.Budget(macs=0.5, least={"a": 3}, most=7, solver=om.Solver("cbc", time_limit=5))
+    record = json.loads(json.dumps(to_record(budget)))
+    assert from_record(record, {"Budget": om.Budget, "Solver": om.Solver}) == budget
