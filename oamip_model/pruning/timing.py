@@ -26,10 +26,11 @@ Milliseconds = dict[str, dict[int, float]]
 def measure_milliseconds(
     modules: Mapping[str, nn.Module], input_shape: Shape, batches: Sequence[int] = BATCHES
 ) -> dict[str, Milliseconds]:
-    """Median milliseconds of a batch, {name: {engine: {images at a time: milliseconds}}}.
+    """Median milliseconds of a batch by module, engine and number of images.
 
-    The engines are "torch", with the threads that it has, and "onnxruntime" on one CPU, where that is installed. Calls
-    of all modules take turns, so that a machine that gets slower treats them alike. Masks are made permanent first.
+    They are {name: {engine: {images at a time: milliseconds}}}. The engines are "torch", with the threads that it has,
+    and "onnxruntime" on one CPU, where that is installed. Calls of all modules take turns, so that a machine that gets
+    slower treats them alike. Masks are made permanent first.
 
     Examples
     --------
