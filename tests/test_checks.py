@@ -14,13 +14,14 @@ from oamip_model.scoring.methods import METHODS
 
 CLASSES: tuple[type[Any], ...] = (
     *METHODS.values(), om.Formulation, om.TreeSearch, om.Exchanges, om.LevelMethod, om.Solver, om.Run, om.Tightening,
-    om.study.Grid, om.study.Objective,
+    om.Budget, om.study.Grid, om.study.Objective,
 )  # fmt: skip
 BY_NAME = {cls.__name__: cls for cls in CLASSES}
 
 
 def made(cls: type[Any], **given: Any) -> Any:
-    return cls(**({"amount": 0.5} if cls is om.Elimination else {}) | given)
+    needed = {om.Elimination: {"amount": 0.5}, om.Budget: {"macs": 0.5}}
+    return cls(**needed.get(cls, {}) | given)
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)

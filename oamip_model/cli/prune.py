@@ -10,7 +10,7 @@ import click
 from oamip_model.cli.numbers import SHARE_OR_NONE, Count, Threshold, UnitsByLayer
 from oamip_model.cli.objects import given, object_options
 from oamip_model.cli.options import Verb, check_out, data_options, json_option, network_options
-from oamip_model.cli.output import percent, print_json, print_table
+from oamip_model.cli.output import UNPROVED, percent, print_json, print_table
 from oamip_model.errors import InputError
 from oamip_model.pruning.budgets.options import LIMITS, WORDS, Budget
 from oamip_model.refit.options import LEVELS
@@ -75,6 +75,7 @@ def prune(
     if out is not None:
         om.save_module(module, out, plain.input_shape)
     took = _milliseconds(plain, module) if timed else None
+    code = 0 if report.plan is None or report.plan.optimal else UNPROVED
     assert report.size_before is not None
     assert report.size_after is not None
 
@@ -95,7 +96,7 @@ def prune(
             "refit": None if report.refit is None else report.refit.record(),
             "summary": report.summary(), "scores": known.summary(), "proved": known.proved,
         })  # fmt: skip
-        return 0
+        return code
     rows = [
         ["before", str(units), str(report.parameters_before), str(report.size_before.macs), percent(before)],
         ["after", str(left), str(report.parameters_after), str(report.size_after.macs), percent(after)],
@@ -110,7 +111,7 @@ def prune(
     click.echo(f"scores: {known.summary()}")
     if out is not None:
         click.echo(f"saved to {out}")
-    return 0
+    return code
 
 
 def _budget(rule: dict[str, Any]) -> Budget | None:

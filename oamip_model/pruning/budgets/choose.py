@@ -158,4 +158,4 @@ def _cost(score: Array, masks: list[NDArray[np.bool_]], errors: Array | None) ->
         return np.array([errors[int(mask.sum()) - 1] for mask in masks])
     weight = np.maximum(score, 0.0)
     weight = weight if weight.sum() > 0 else np.ones(len(score))
-    return np.array([weight[~mask].sum() / weight.sum() for mask in masks])
+    return np.array([-np.log(weight[mask].sum() / weight.sum()) for mask in masks])

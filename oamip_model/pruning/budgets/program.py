@@ -96,6 +96,8 @@ def solve_budget(costs: Sequence[Array], limits: Sequence[tuple[Count, int]], so
     for _ in range(_TRIES):
         tick("the budget's program")
         found = solve_once(backend, arrays, solver.options(solver.gap(DEFAULT_GAP)))
+        if found.interrupted:
+            raise KeyboardInterrupt("interrupted while the budget's program was solved, nothing was saved")
         if found.x is None:
             reason = found.message or found.status.value
             raise SolverError(f"budget: {found.solver} found no plan ({reason})")
