@@ -128,4 +128,5 @@ def assembled(layout: Layout) -> Relaxation:
 
 def widened(matrix: sp.csr_array, width: int) -> sp.csr_array:
     """The matrix with empty columns after its own, ``width`` in all."""
-    return sp.csr_array((matrix.data, matrix.indices, matrix.indptr), shape=(matrix.shape[0], width))
+    parts = matrix.data.copy(), matrix.indices.copy(), matrix.indptr.copy()  # what sorts one leaves the other alone
+    return sp.csr_array(parts, shape=(matrix.shape[0], width))

@@ -114,3 +114,23 @@ def test_a_proof_that_there_is_no_point_is_checked():
     assert found.status == "infeasible"
     assert found.ray is None or found.certified
     session.close()
+
+
+@pytest.mark.parametrize("solver", ["highs", "cbc", "scip"])
+def test_the_program_and_the_one_that_is_handed_over_share_no_places(solver):
+    pytest.importorskip({"highs": "highspy", "cbc": "pulp", "scip": "pyscipopt"}[solver])
+    # Columns of a row in falling order, which scipy sorts in place when it likes.
+    matrix = sp.csr_array((np.array([3.0, 1.0, 2.0, 5.0]), np.array([2, 0, 1, 0]), np.array([0, 2, 4])), shape=(2, 3))
+    arrays = Arrays(
+        matrix, cost=np.array([-1.0, -2.0, -1.0]), lower=np.zeros(3), upper=np.full(3, 4.0),
+        row_lower=np.array([-np.inf, 0.0]), row_upper=np.array([3.0, 9.0]), integral=np.array([True, False, True]),
+    )  # fmt: skip
+    before = matrix.toarray()
+    session = open_session(get_backend(solver), arrays, Options())
+    matrix.sort_indices()
+    found = session.solve()
+    session.close()
+    assert found.status == "optimal"
+    np.testing.assert_array_equal(matrix.toarray(), before)
+    assert found.objective == pytest.approx(-9.0)
+    assert arrays.violation(found.x) <= 1e-6

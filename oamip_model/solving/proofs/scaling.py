@@ -102,8 +102,10 @@ class Scale:
         value /= np.repeat(sizes, counts)
         lower, upper = lower / sizes, upper / sizes
         small = np.flatnonzero(np.abs(value) < DROPPED)
+        # The indices are copied: whoever sorts the scaled rows in place must not reorder those of the program.
+        places = column.copy(), matrix.indptr.copy()
         if not len(small):
-            return sp.csr_array((value, column, matrix.indptr), shape=matrix.shape), lower, upper, sizes
+            return sp.csr_array((value, *places), shape=matrix.shape), lower, upper, sizes
         least, most = (side[column[small]] / self.units[column[small]] for side in (self.low, self.high))
         bounded = np.isfinite(least) & np.isfinite(most)
         gone = small[bounded]
@@ -112,7 +114,7 @@ class Scale:
         lower = lower - np.bincount(row, ends.max(axis=0), len(lower))
         upper = upper - np.bincount(row, ends.min(axis=0), len(upper))
         value[gone] = 0.0
-        scaled = sp.csr_array((value, column.copy(), matrix.indptr.copy()), shape=matrix.shape)
+        scaled = sp.csr_array((value, *places), shape=matrix.shape)
         scaled.eliminate_zeros()
         return scaled, lower, upper, sizes
 
