@@ -233,7 +233,9 @@ def _fields_of(kind: Any) -> tuple[dict[str, Any], frozenset[str]]:
     """Types of an object's fields by name, and the names of those that must be there."""
     hints = get_type_hints(kind, include_extras=True)
     if is_typeddict(kind):
-        return {name: _without_required(hint) for name, hint in hints.items()}, frozenset(kind.__required_keys__)
+        # In a file with postponed annotations the class itself does not know which of its keys are marked as required.
+        marked = {name for name, hint in hints.items() if get_origin(hint) is Required}
+        return {name: _without_required(hint) for name, hint in hints.items()}, kind.__required_keys__ | marked
     fields = [entry for entry in dataclasses.fields(kind) if entry.init]
     none = dataclasses.MISSING
     needed = frozenset(entry.name for entry in fields if entry.default is none and entry.default_factory is none)

@@ -138,3 +138,13 @@ def test_lines_are_read_up_to_the_one_that_a_kill_cut(tmp_path: Path) -> None:
     path.write_bytes(b'{"key": "a"}\n\n')
     with pytest.raises(InputError, match="it: line 2 of"):
         read_lines(path, "it", first)
+
+
+def test_a_required_key_of_an_open_record_may_not_be_missing() -> None:
+    class Row(TypedDict, total=False):
+        key: Required[str]
+        nodes: int
+
+    assert checked(Annotated[Row, OPEN], {"key": "a", "else": 1}, "run: rows") == {"key": "a"}
+    with pytest.raises(InputError, match=r"run: rows.*key"):
+        checked(Annotated[Row, OPEN], {"nodes": 3}, "run: rows")

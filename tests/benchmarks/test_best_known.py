@@ -37,7 +37,13 @@ def taken(tmp_path):
 
 def made(name, solver, status, objective, bound, seconds=1.0, seed=0, bounds="interval", **more):
     solve = Solve(name, bounds, "big-m", solver, "1.2", seed, 1, 60.0, 1e-4, 4096)
-    row = solve.row() | {"status": status, "objective": objective, "bound": bound, "wall_seconds": seconds}
+    row = solve.row() | {
+        "status": status,
+        "objective": objective,
+        "bound": bound,
+        "wall_seconds": seconds,
+        "message": "",
+    }
     return row | {"check": None if objective is None else {"passed": True}} | more
 
 
