@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -184,24 +185,40 @@ CASES = [
 
 @pytest.fixture
 def refused(
-    call: Callable[..., Any], files: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[list[str], str], None]:
+    call: Callable[..., Any],
+    files: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Callable[[list[str], str], None]]:
     """Asserts that a command is refused, in an empty folder, before anything that takes long is begun."""
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)
 
-    def begun(*_: Any, **__: Any) -> None:
-        raise AssertionError("work began before all that was given was checked")
+    # A module that is first imported in this test keeps what it finds, so what stands in works again afterwards.
+    over: list[bool] = []
 
-    monkeypatch.setattr("oamip_model.training.loop.train", begun)
+    def guard(where: Any, name: str) -> None:
+        original = getattr(where, name)
+
+        def begun(*given: Any, **options: Any) -> Any:
+            assert over, "work began before all that was given was checked"
+            return original(*given, **options)
+
+        monkeypatch.setattr(where, name, begun, raising=False)
+
     for name in ("train", "train_greedy", "save_module"):
-        monkeypatch.setattr(om, name, begun, raising=False)
+        guard(om, name)
     for name in ("open_session", "solve_once"):
-        monkeypatch.setattr(registry, name, begun)
-    monkeypatch.setattr("oamip_benchmarks.bench.runner.run_one", begun)
-    monkeypatch.setattr("oamip_benchmarks.bench.files.export.build_program", begun)
-    monkeypatch.setattr("oamip_benchmarks.bench.watch.run_plan", begun)
+        guard(registry, name)
+    places: tuple[str, ...] = ("oamip_model.training.loop.train", "oamip_benchmarks.bench.runner.run_one")
+    for place in (
+        *places,
+        "oamip_benchmarks.bench.files.export.build_program",
+        "oamip_benchmarks.bench.watch.run_plan",
+    ):
+        module, _, name = place.rpartition(".")
+        guard(importlib.import_module(module), name)
 
     def check(command: list[str], told: str) -> None:
         given = [word.format(**vars(files)) if word.startswith("{") else word for word in command]
@@ -214,7 +231,8 @@ def refused(
         assert list(work.iterdir()) == []
         assert before == {path: Path(path).read_bytes() for path in vars(files).values()}
 
-    return check
+    yield check
+    over.append(True)
 
 
 @pytest.mark.parametrize(("command", "told"), CASES, ids=[" ".join(c).replace("--data {data}", "") for c, _ in CASES])
