@@ -6,7 +6,7 @@ It is a short list of layers, and the units that may be scored.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
@@ -189,16 +189,25 @@ class Network:
         passed: from the number of a scored layer, its pre-activations a and their scores s to what the layer passes on,
         max(0, a) * s if not given.
         """
+        return [output for _, output in self.layer_values(images, scores, passed)]
+
+    def layer_values(
+        self,
+        images: ArrayLike,
+        scores: dict[str, NDArray[np.float64]] | None = None,
+        passed: Callable[[int, Array, Array], Array] | None = None,
+    ) -> Iterator[tuple[Array, Array]]:
+        """Pre-activation and output of each layer in turn, as in :meth:`activations`."""
         x = self.check_images(images)
         outputs: list[Array] = []
         for k, layer in enumerate(self.layers):
             a = layer.pre_activation([x if term.source == IMAGE else outputs[term.source] for term in layer.terms])
             if scores is None or layer.group is None:
                 outputs.append(layer.activate(a))
-                continue
-            s = scores[self.groups[layer.group].name][layer.units].reshape(layer.shape)
-            outputs.append(layer.activate(a) * s if passed is None else passed(k, a, s))
-        return outputs
+            else:
+                s = scores[self.groups[layer.group].name][layer.units].reshape(layer.shape)
+                outputs.append(layer.activate(a) * s if passed is None else passed(k, a, s))
+            yield a, outputs[-1]
 
 
 def _by(shape: Shape) -> str:
