@@ -77,15 +77,19 @@ def only_writer(path: Path, option: str) -> Iterator[None]:
     Raises InputError where another process has it. A file that is made here and stays empty goes at the end.
     """
     with check_writable(path, option).open("ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(f"{option}: another run is writing to {path}") from None
+        _take(file.fileno(), path, option)
         try:
             yield
         finally:
             if path.exists() and path.stat().st_size == 0:
                 path.unlink()
+
+
+def _take(handle: int, path: Path, option: str) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise InputError(f"{option}: another run is writing to {path}") from None
 
 
 @contextmanager
@@ -121,10 +125,7 @@ def alone(path: Path, option: str) -> Iterator[None]:
     lock = path / ".lock" if path.is_dir() else path.with_name(f".{path.name}.lock")
     while True:
         with lock_file(lock, option) as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise InputError(f"{option}: another run is writing to {path}") from None
+            _take(handle, path, option)
             # Whoever had it may have removed it between the two calls.
             if not lock.exists() or not os.path.samestat(os.fstat(handle), lock.stat()):
                 continue

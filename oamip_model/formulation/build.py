@@ -67,8 +67,8 @@ def instance_data(
         raise InputError(f"bounds: the gate {gate.name} is defined by interval bounds, got {bounds.method}")
     scale_from = interval_bounds(network, x, validity="every score", epsilon=epsilon)
     layout = arrange(network, x, bounds, scale_from, gate)
-    if groups_of(settings.relaxation or "big-m") > 1:
-        layout.parts = partition(layout, groups_of(settings.relaxation or "big-m"))
+    if groups_of(settings.relaxation) > 1:
+        layout.parts = partition(layout, groups_of(settings.relaxation))
     sizes = {group.name: group.size for group in network.groups}
     images_, classes = range(len(x)), range(network.classes)
     data: dict[str, Any] = {

@@ -42,8 +42,8 @@ def abstract_model(formulation: Formulation | None = None) -> pyo.AbstractModel:
     >>> model.s.is_indexed(), model.is_constructed()
     (True, False)
     """
-    asked = (formulation or Formulation()).settled()
-    gate, relaxation, scores, relaxed = asked.gate, asked.relaxation or "big-m", asked.scores, asked.relaxed
+    asked = formulation or Formulation()
+    gate, relaxation, scores, relaxed = asked.gate, asked.relaxation, asked.scores, asked.relaxed
     loss, sparsity = asked.loss, asked.sparsity
     m = pyo.AbstractModel(name="oamip")
     m.gate, m.loss_kind, m.sparsity_kind = gate, loss, sparsity
