@@ -176,7 +176,8 @@ def test_imports_are_light(module, absent):
 def test_solving_loads_no_torch():
     # A program is built and solved from plain arrays: workers that solve need no torch.
     code = (
-        "import sys, oamip_model.formulation.build, oamip_model.solving.solve, oamip_model.solving.replay; "
+        "import sys, oamip_model.formulation.build, oamip_model.solving.solve, oamip_model.solving.replay, "
+        "oamip_model.scoring.joint.whole; "
         "print('torch' in sys.modules)"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
