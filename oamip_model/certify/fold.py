@@ -14,9 +14,8 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from oamip_model.network.maps import Array, ChannelwiseMap
+from oamip_model.network.maps import Array, TrainedMap
 from oamip_model.network.types import IMAGE, Layer, Network, Term
-from oamip_model.refit.channels import channel_groups, full_weight, with_full_weight
 from oamip_model.refit.slim import slim_network
 
 Indices = NDArray[np.int64]
@@ -77,11 +76,12 @@ def _folded(network: Network, k: int, always: Indices) -> tuple[Network, Indices
     readers = [(r, t) for r, other in enumerate(network.layers) for t, term in enumerate(other.terms)
                if term.source == k]  # fmt: skip
     nothing = np.zeros(0, dtype=np.int64)
-    if any(not _weighted(term) for term in layer.terms) or not readers:
+    makers = [_weighted(term) for term in layer.terms]
+    reading = {(r, t): _weighted(network.layers[r].terms[t]) for r, t in readers}
+    if not readers or layer.pool is not None or None in (*makers, *reading.values()):
         return network, nothing
-    if any(not _weighted(network.layers[r].terms[t]) for r, t in readers) or layer.pool is not None:
-        return network, nothing
-    rows = np.concatenate([full_weight(term.map).reshape(layer.pre_shape[0], -1) for term in layer.terms], axis=1)
+    weights = [map.full_weight.reshape(layer.pre_shape[0], -1) for map in makers if map is not None]
+    rows = np.concatenate(weights, axis=1)
     basis, others, share = _combinations(rows[always])
     basis, others = always[basis], always[others]
     shift = layer.bias[others] - share @ layer.bias[basis]
@@ -94,7 +94,9 @@ def _folded(network: Network, k: int, always: Indices) -> tuple[Network, Indices
     others, share, shift = others[done], share[done], shift[done]
     for r, t in readers:
         term, bias = layers[r].terms[t], layers[r].bias
-        weight = full_weight(term.map)
+        reader = _weighted(term)
+        assert reader is not None
+        weight = reader.full_weight
         by_unit = weight.reshape(len(weight), layer.pre_shape[0], -1).copy()
         for u, unit in enumerate(others.tolist()):
             if shift[u] != 0:
@@ -103,17 +105,16 @@ def _folded(network: Network, k: int, always: Indices) -> tuple[Network, Indices
                 bias = bias + shift[u] * at_unit
             by_unit[:, basis] += share[u][None, :, None] * by_unit[:, [unit]]
             by_unit[:, unit] = 0.0
-        map = with_full_weight(term.map, by_unit.reshape(weight.shape))
+        map = reader.with_full_weight(by_unit.reshape(weight.shape))
         terms = tuple(replace(one, map=map) if n == t else one for n, one in enumerate(layers[r].terms))
         layers[r] = replace(layers[r], terms=terms, bias=bias)
     return replace(network, layers=tuple(layers)), others
 
 
-def _weighted(term: Term) -> bool:
-    """Whether a term has a weight of its own without groups."""
-    if isinstance(term.map, ChannelwiseMap):
-        return False
-    return bool(channel_groups(term.map)[1].max(initial=0) == 0)
+def _weighted(term: Term) -> TrainedMap | None:
+    """The map of a term that has a weight of its own without groups, None for others."""
+    trained = term.map.trained
+    return trained if trained is not None and trained.blocks == 1 else None
 
 
 def _combinations(rows: Array) -> tuple[Indices, Indices, Array]:

@@ -18,7 +18,6 @@ from oamip_model.cli.output import INTERRUPTED
 from oamip_model.cli.prune import prune
 from oamip_model.cli.score import score
 from oamip_model.cli.solvers import solvers
-from oamip_model.cli.tightness import tightness
 from oamip_model.errors import OamipError
 from oamip_model.scratch import sweep
 
@@ -66,7 +65,7 @@ def oamip() -> None:
     """
 
 
-for verb in (solvers, score, bounds, baseline, prune, compress, check_certificate, tightness, demo):
+for verb in (solvers, score, bounds, baseline, prune, compress, check_certificate, demo):
     oamip.add_command(verb)
 
 
