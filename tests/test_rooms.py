@@ -19,7 +19,7 @@ HOUSE = Path(next(iter(oamip_model.__path__)))
 ROOMS = [
     "errors", "kinds", "checks", "clock", "read", "records", "scratch", "files", "arrays", "lazy", "registry",
     "network", "data", "training", "bounds", "formulation", "solving", "tightening", "torchnet", "refit", "scoring",
-    "pruning", "page", "cli",
+    "pruning", "certify", "page", "cli",
 ]  # fmt: skip
 # Rooms whose place is beside, and which therefore may not be imported by these.
 APART = {"network": {"data", "training"}, "bounds": {"data", "training"}, "formulation": {"training"},
