@@ -19,7 +19,7 @@ HOUSE = Path(next(iter(oamip_model.__path__)))
 ROOMS = [
     "errors", "kinds", "checks", "clock", "read", "records", "scratch", "files", "arrays", "lazy", "network", "data",
     "training", "bounds", "formulation", "solving", "tightening", "torchnet", "refit", "scoring", "pruning", "page",
-    "study", "demo", "cli",
+    "cli",
 ]  # fmt: skip
 # Rooms whose place is beside, and which therefore may not be imported by these.
 APART = {"network": {"data", "training"}, "bounds": {"data", "training"}, "formulation": {"training"},
@@ -146,7 +146,9 @@ def test_nothing_imports_backends_or_benchmarks():
         for node in ast.walk(ast.parse(text)):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            assert not any(n.split(".")[0] in ("oamip_backends", "oamip_benchmarks") for n in names), source
+            assert not any(
+                n.split(".")[0] in ("oamip_backends", "oamip_benchmarks", "oamip_examples") for n in names
+            ), source
 
 
 @pytest.mark.parametrize(
