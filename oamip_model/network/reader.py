@@ -13,9 +13,9 @@ import numpy as np
 
 from oamip_model.errors import InputError
 from oamip_model.network.fold import fold
-from oamip_model.network.graph import batched
 from oamip_model.network.groups import assign_groups
 from oamip_model.network.maps import Shape
+from oamip_model.network.maps.units import batched
 from oamip_model.network.readers.judge import Source, check_replay
 from oamip_model.network.types import Network
 
