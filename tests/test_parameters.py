@@ -52,7 +52,9 @@ def parameters(thing: Any) -> list[str]:
     if isinstance(thing, property):
         return []
     if inspect.isclass(thing):
-        return [one.name for one in fields(thing) if one.init] if is_dataclass(thing) else []
+        if is_dataclass(thing):
+            return [one.name for one in fields(thing) if one.init]
+        thing = vars(thing).get("__init__", lambda self: None)  # errors take what every error takes
     every = inspect.signature(thing).parameters.values()
     stars = {inspect.Parameter.VAR_KEYWORD: "**", inspect.Parameter.VAR_POSITIONAL: "*"}
     return [stars.get(one.kind, "") + one.name for one in every if one.name != "self"]

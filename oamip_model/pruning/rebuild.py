@@ -145,7 +145,8 @@ def to_module(network: Network) -> RebuiltNetwork:
     It is equal to the network within rounding. It is made of nn.Linear, nn.Conv2d, nn.ReLU and pooling
     modules, named after the modules or ONNX nodes that the weights came from. Batch norm is folded in.
     A scale of channels that could not be folded is an nn.BatchNorm with mean 0, variance 1 and eps 0.
-    Average pooling that no torch module computes is a :class:`~oamip_model.torchnet.maps.average_pool.SeparableAverage`.
+    Average pooling that no torch module computes is a
+    :class:`~oamip_model.torchnet.maps.average_pool.SeparableAverage`.
     A weight that several layers share is one parameter of several modules.
 
     Parameters
