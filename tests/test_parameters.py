@@ -54,7 +54,9 @@ def parameters(thing: Any) -> list[str]:
     if inspect.isclass(thing):
         if is_dataclass(thing):
             return [one.name for one in fields(thing) if one.init]
-        thing = vars(thing).get("__init__", lambda self: None)  # errors take what every error takes
+        thing = thing.__init__
+        if not thing.__module__.startswith("oamip"):  # errors take what every error takes, and protocols nothing
+            return []
     every = inspect.signature(thing).parameters.values()
     stars = {inspect.Parameter.VAR_KEYWORD: "**", inspect.Parameter.VAR_POSITIONAL: "*"}
     return [stars.get(one.kind, "") + one.name for one in every if one.name != "self"]
