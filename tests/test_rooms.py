@@ -19,7 +19,7 @@ HOUSE = Path(next(iter(oamip_model.__path__)))
 ROOMS = [
     "errors", "kinds", "checks", "clock", "read", "records", "scratch", "files", "arrays", "lazy", "registry",
     "network", "data", "training", "bounds", "formulation", "solving", "tightening", "torchnet", "refit", "scoring",
-    "pruning", "page", "cli",
+    "pruning", "certify", "page", "cli",
 ]  # fmt: skip
 # Rooms whose place is beside, and which therefore may not be imported by these.
 APART = {"network": {"data", "training"}, "bounds": {"data", "training"}, "formulation": {"training"},
@@ -216,7 +216,8 @@ def test_imports_are_light(module, absent):
 def test_solving_loads_no_torch():
     # A program is built and solved from plain arrays: workers that solve need no torch.
     code = (
-        "import sys, oamip_model.formulation.build, oamip_model.solving.solve, oamip_model.solving.replay; "
+        "import sys, oamip_model.formulation.build, oamip_model.solving.solve, oamip_model.solving.replay, "
+        "oamip_model.scoring.joint.whole; "
         "print('torch' in sys.modules)"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
