@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING
 from oamip_model.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from oamip_model import study as study
     from oamip_model.bounds import Bounds as Bounds
     from oamip_model.bounds import Cutoff as Cutoff
     from oamip_model.bounds import load_bounds as load_bounds
+    from oamip_model.certify import Box as Box
+    from oamip_model.certify import check_certificate as check_certificate
+    from oamip_model.certify import compress as compress
+    from oamip_model.certify import load_certificate as load_certificate
     from oamip_model.data import Dataset as Dataset
     from oamip_model.data import choose_images as choose_images
     from oamip_model.data import load_dataset as load_dataset
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from oamip_model.formulation import build_instance as build_instance
     from oamip_model.network import Network as Network
     from oamip_model.network import read_network as read_network
+    from oamip_model.pruning import ScoreImportance as ScoreImportance
     from oamip_model.pruning import baseline_scores as baseline_scores
     from oamip_model.pruning import choose_units as choose_units
     from oamip_model.pruning import critical_scores as critical_scores
@@ -72,12 +76,13 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Bounds": "bounds", "Cutoff": "bounds", "load_bounds": "bounds",
+    "Box": "certify", "check_certificate": "certify", "compress": "certify", "load_certificate": "certify",
     "Dataset": "data", "choose_images": "data", "load_dataset": "data",
     "CheckError": "errors", "InputError": "errors", "OamipError": "errors", "SolverError": "errors",
     "SolverMissingError": "errors",
     "Formulation": "formulation", "abstract_model": "formulation", "build_instance": "formulation",
     "Network": "network", "read_network": "network",
-    "baseline_scores": "pruning", "choose_units": "pruning", "critical_scores": "pruning",
+    "ScoreImportance": "pruning", "baseline_scores": "pruning", "choose_units": "pruning", "critical_scores": "pruning",
     "fine_tune": "pruning", "prune": "pruning",
     "prune_while_training": "pruning", "prune_with_report": "pruning", "retrain": "pruning", "save_module": "pruning",
     "to_module": "pruning", "Budget": "pruning.budgets.options",
@@ -96,4 +101,4 @@ _HOMES = {
 }  # fmt: skip
 
 __version__ = "0.2.0"
-__getattr__, __dir__ = lazy_names(__name__, _HOMES, packages=("study",))
+__getattr__, __dir__ = lazy_names(__name__, _HOMES, {"study": "oamip_benchmarks.tightness"})

@@ -14,24 +14,10 @@ import numpy as np
 
 from oamip_model.clock import tick
 from oamip_model.errors import InputError
-from oamip_model.network.absorb import Shifted, absorbed, shifted
 from oamip_model.network.graph import Affine, Graph, Node, Value
-from oamip_model.network.maps import (
-    Array,
-    AveragePool,
-    ChannelScale,
-    ChannelwiseMap,
-    Conv2d,
-    Dense,
-    Identity,
-    LinearMap,
-    MaxPool,
-    Shape,
-    ZeroPad,
-)
+from oamip_model.network.maps import Array, Identity, MaxPool, Padding, Shape, Shifted, ZeroPad
 from oamip_model.network.types import IMAGE, Activation, Layer, Term
 
-Padding = tuple[int, int, int, int]
 _NO_BORDER: Padding = (0, 0, 0, 0)
 
 
@@ -117,11 +103,12 @@ class _Folder:
         if isinstance(operator, MaxPool):
             return self.max_pool(node, operator, x)
         assert isinstance(operator, Affine)
-        if isinstance(operator.map, ZeroPad) and operator.bias is None and len(x.shape) == 3:
+        border = operator.map.border
+        if border is not None and operator.bias is None and len(x.shape) == 3:
             x = x if isinstance(x, _Stored) or x.shape == x.pre_shape else self.store(x)
-            return replace(x, border=_sum(x.border, operator.map.padding))
-        if isinstance(operator.map, Conv2d) and x.border != _NO_BORDER:
-            padded = replace(operator.map, padding=_sum(operator.map.padding, x.border))
+            return replace(x, border=_sum(x.border, border))
+        padded = None if x.border == _NO_BORDER else operator.map.bordered(x.border)
+        if padded is not None:
             return self.affine(node, replace(operator, map=padded), replace(x, border=_NO_BORDER))
         return self.affine(node, operator, self.plain(node.name, x))
 
@@ -129,25 +116,25 @@ class _Folder:
         bias = np.zeros(node.shape[0]) if affine.bias is None else affine.bias
         if isinstance(x, _Pending):
             if x.shape == x.pre_shape:
-                if isinstance(affine.map, Identity):
+                if affine.map.passes_on:
                     return replace(x, bias=x.bias + bias)
-                if isinstance(affine.map, ChannelScale) and len(x.terms) == 1:
-                    scaled = _scaled(x.terms[0].map, affine.map.scale)
-                    if scaled is not None:
-                        term = replace(x.terms[0], map=scaled)
-                        return replace(x, terms=(term,), bias=x.bias * affine.map.scale + bias)
+                factors = affine.map.factors(len(x.bias))
+                scaled = None if factors is None or len(x.terms) > 1 else x.terms[0].map.scaled(factors)
+                if factors is not None and scaled is not None:
+                    term = replace(x.terms[0], map=scaled)
+                    return replace(x, terms=(term,), bias=x.bias * factors + bias)
             before = self.behind_activation(x)
             if before is not None:
-                found = absorbed(affine.map, before, x.shape)
+                found = affine.map.absorbing(before, x.shape)
                 if found is not None:
                     term = Term(found[0], x.terms[0].source, x.shape, affine.owner)
                     return _Pending(affine.owner or node.name, (term,), found[1] + bias, node.shape, node.shape)
-                if isinstance(affine.map, AveragePool) and _averages(affine.map) and x.shape == x.pre_shape:
+                if affine.map.keeps_constants and x.shape == x.pre_shape:
                     read = _Stored(x.terms[0].source, x.pre_shape)
                     pooled = self.store(self.affine(node, replace(affine, bias=None), read))
                     return replace(self.again(x, pooled), bias=before.shift + bias)
             if x.shape == x.pre_shape and len(x.terms) == 1 and not x.bias.any():
-                both = _over_both_axes(x.terms[0].map, affine.map)
+                both = affine.map.after(x.terms[0].map)
                 if both is not None:
                     name = affine.owner or node.name
                     return _Pending(name, (replace(x.terms[0], map=both),), bias, node.shape, node.shape)
@@ -159,7 +146,8 @@ class _Folder:
         """What a batch norm, or an added constant, behind a ReLU or a pooling of ReLUs does to its units."""
         if len(x.terms) != 1 or x.terms[0].source == IMAGE or not _is_positive(self.layers, x.terms[0].source):
             return None
-        return shifted(x.terms[0].map, x.bias, x.pre_shape) if x.terms[0].input_shape == x.pre_shape else None
+        factors = x.terms[0].map.factors(len(x.bias)) if x.terms[0].input_shape == x.pre_shape else None
+        return None if factors is None else Shifted(factors, x.bias, x.pre_shape)
 
     @staticmethod
     def again(x: _Pending, read: _Stored) -> _Pending:
@@ -191,7 +179,7 @@ class _Folder:
         a, b = (x if isinstance(x, _Pending) else self.passing(node.name, x) for x in (a, b))
         if a.pre_shape != b.pre_shape:
             # One side is a stored tensor, which can be read in any shape.
-            if all(isinstance(term.map, Identity) for term in a.terms) and not a.bias.any():
+            if all(term.map.passes_on for term in a.terms) and not a.bias.any():
                 a = replace(a, bias=np.zeros(b.pre_shape[0]), pre_shape=b.pre_shape)
             else:
                 b = replace(b, bias=np.zeros(a.pre_shape[0]), pre_shape=a.pre_shape)
@@ -230,10 +218,8 @@ class _Folder:
 def _rounded(layer: Layer) -> Layer:
     terms = []
     for term in layer.terms:
-        if isinstance(term.map, Dense | Conv2d):
-            term = replace(term, map=replace(term.map, weight=_single(term.map.weight)))
-        elif isinstance(term.map, ChannelScale):
-            term = replace(term, map=ChannelScale(_single(term.map.scale)))
+        if term.map.weights is not None:
+            term = replace(term, map=term.map.with_weights(_single(term.map.weights)))
         terms.append(term)
     return replace(layer, terms=tuple(terms), bias=_single(layer.bias))
 
@@ -249,44 +235,13 @@ def _sum(a: Padding, b: Padding) -> Padding:
     return (a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3])
 
 
-def _scaled(map: LinearMap, scale: Array) -> LinearMap | None:
-    """The map with each channel of its output scaled, None where it has no weights that carry it."""
-    if isinstance(map, Dense | Conv2d):
-        return replace(map, weight=map.weight * scale.reshape((-1,) + (1,) * (map.weight.ndim - 1)))
-    return ChannelScale(map.scale * scale) if isinstance(map, ChannelScale) else None
-
-
-def _over_both_axes(first: LinearMap, second: LinearMap) -> AveragePool | None:
-    """Averages over one axis, and then over the other, as one map; None for any other two maps."""
-    if not isinstance(first, AveragePool) or not isinstance(second, AveragePool):
-        return None
-    if _is_identity(first.columns) and _is_identity(second.rows):
-        return AveragePool(first.rows, second.columns)
-    if _is_identity(first.rows) and _is_identity(second.columns):
-        return AveragePool(second.rows, first.columns)
-    return None
-
-
-def _is_identity(matrix: Array) -> bool:
-    return np.array_equal(matrix, np.eye(*matrix.shape))
-
-
-def _averages(pool: AveragePool) -> bool:
-    """Whether each window's weights sum to one, so that a constant stays what it is."""
-    return all(np.allclose(axis.sum(axis=1), 1.0, rtol=0.0, atol=1e-12) for axis in (pool.rows, pool.columns))
-
-
 def _is_positive(layers: list[Layer], source: int) -> bool:
     """Whether a layer's outputs are never below 0: a ReLU, or pooled ReLUs."""
     layer = layers[source]
     if layer.activation == "relu":
         return True
     return not layer.bias.any() and all(
-        isinstance(term.map, ChannelwiseMap)
-        and not isinstance(term.map, ChannelScale)
-        and term.source != IMAGE
-        and _is_positive(layers, term.source)
-        for term in layer.terms
+        term.map.keeps_sign and term.source != IMAGE and _is_positive(layers, term.source) for term in layer.terms
     )
 
 

@@ -42,6 +42,7 @@ def assert_same_function(module: nn.Module, network: Network, keep: dict[str, np
     np.testing.assert_allclose(logits(module, images), want, atol=1e-5 * max(1, np.abs(want).max()))
 
 
+@pytest.mark.thinned(20)
 @pytest.mark.parametrize(("method", "amount"), [("random", 0.3), ("weight-norm", 0.6)])
 def test_removed_masked_and_replayed_logits_are_equal(case: Case, network_of: Any, method: Any, amount: float) -> None:
     name, module, _ = case

@@ -36,6 +36,7 @@ def test_points_of_the_sound_gates_are_feasible(random_problem, kind, seed, gate
     np.testing.assert_allclose(x[compiled.columns(instance.t)], LOSSES[loss](logits, p.labels), atol=1e-9)
 
 
+@pytest.mark.thinned(24)
 @pytest.mark.parametrize("relaxed", [False, True])
 @pytest.mark.parametrize("epsilon", [1e-5, 0.2])
 @pytest.mark.parametrize("seed", range(3))

@@ -75,6 +75,7 @@ def test_scores_up_to_the_cutoff_stay_within(random_problem, kind, seed, loss, r
             assert_within(bounds, before, after)
 
 
+@pytest.mark.thinned(12)
 @pytest.mark.parametrize("gate", ["subtractive", "switch"])
 @pytest.mark.parametrize(("loss", "rule"), [("cross-entropy", "mean"), ("hinge", "published")])
 def test_the_optimum_up_to_the_cutoff_is_that_of_trying_every_score(problem_of, kind, gate, loss, rule):

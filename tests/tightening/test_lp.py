@@ -98,6 +98,7 @@ def test_any_duals_certify_a_lower_bound_and_the_right_ones_the_optimum(seed, no
         assert value == pytest.approx(solution.objective, abs=1e-6)
 
 
+@pytest.mark.thinned(12)
 @pytest.mark.parametrize("gate", ["subtractive", "switch"])
 @pytest.mark.parametrize("method", ["crown", "lp"])
 def test_tightening_changes_no_integer_optimum(problem_of, kind, gate, method):
@@ -118,6 +119,7 @@ def test_tightening_changes_no_integer_optimum(problem_of, kind, gate, method):
     assert found.objective == pytest.approx(best, rel=1e-6, abs=1e-6)
 
 
+@pytest.mark.thinned(10)
 @pytest.mark.parametrize("seed", range(3))
 def test_tightening_changes_no_optimum_over_continuous_scores(problem_of, kind, seed):
     """M stays, so that the program over continuous scores of the gate ``subtractive`` is the same problem."""

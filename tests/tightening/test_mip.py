@@ -95,6 +95,7 @@ def test_the_relaxation_of_the_integer_program_is_that_of_lp(random_problem, kin
         assert found[0] == pytest.approx(found[1], abs=1e-6)
 
 
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("gate", ["subtractive", "switch"])
 @pytest.mark.parametrize("kind", ["deep", "residual", "relu-pool", "tied-to-image"])
 def test_tightening_changes_no_integer_optimum(problem_of, kind, gate):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from oamip_model.formulation.registry import Registry
+from oamip_model.registry import Registry
 
 if TYPE_CHECKING:
     from oamip_model.formulation.gates.base import Gate
@@ -25,6 +25,7 @@ GATES: Registry[Gate] = Registry(
         "switch": f"{_HERE}.switch:Switch",
     },
     f"{_HERE}.base:Gate",
+    __name__,
 )
 _OF_SCORES = {"continuous": "subtractive", "binary": "switch"}
 LOWEST = "subtractive"
@@ -73,6 +74,19 @@ def is_sound(name: str) -> bool:
 def register_gate(gate: Gate | type[Gate]) -> Gate:
     """Make a gate known under its name, in this process and in its workers.
 
-    Raises InputError for an object that is no gate, or a name that another one has.
+    Parameters
+    ----------
+    gate : Gate or class of it
+        An object, or a class that is made without arguments.
+
+    Returns
+    -------
+    Gate or class of it
+        What was given, so that the function is a decorator too.
+
+    Raises
+    ------
+    InputError
+        For an object that is no gate, or a name that another one has.
     """
     return GATES.register(gate)

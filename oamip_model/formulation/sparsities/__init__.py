@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from oamip_model.formulation.registry import Registry
+from oamip_model.registry import Registry
 
 if TYPE_CHECKING:
     from oamip_model.formulation.sparsities.base import Sparsity
@@ -25,6 +25,7 @@ SPARSITIES: Registry[Sparsity] = Registry(
         "parameters": f"{_HERE}.parameters:Parameters",
     },
     f"{_HERE}.base:Sparsity",
+    __name__,
 )
 
 
@@ -49,6 +50,19 @@ def sparsity_names() -> tuple[str, ...]:
 def register_sparsity(sparsity: Sparsity | type[Sparsity]) -> Sparsity:
     """Make a sparsity known under its name, in this process and in its workers.
 
-    Raises InputError for an object that is no sparsity, or a name that another one has.
+    Parameters
+    ----------
+    sparsity : Sparsity or class of it
+        An object, or a class that is made without arguments.
+
+    Returns
+    -------
+    Sparsity or class of it
+        What was given, so that the function is a decorator too.
+
+    Raises
+    ------
+    InputError
+        For an object that is no sparsity, or a name that another one has.
     """
     return SPARSITIES.register(sparsity)

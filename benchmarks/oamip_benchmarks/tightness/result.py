@@ -1,0 +1,164 @@
+"""The rows of a study, the best objective of each program, and files of both."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from oamip_benchmarks.tightness.measure import Row
+from oamip_model.errors import InputError
+from oamip_model.files import replacing, replacing_table
+
+
+@dataclass(frozen=True)
+class Tightness:
+    """The rows of a study, in the order of its cells.
+
+    ``print(found)`` is a table of them.
+
+    Parameters
+    ----------
+    rows : tuple of Row
+        The rows that are finished.
+    best : mapping of tuple to float
+        The least objective that is known of each program, by (network, gate), from the heuristic and
+        from all its rows.
+    planned : int
+        How many rows there are when all are finished.
+    found : int
+        How many of the rows came from the store.
+    source : str
+        Where the images came from.
+    interrupted : bool, default False
+        Whether Ctrl-C ended the study.
+    """
+
+    rows: tuple[Row, ...]
+    best: Mapping[tuple[str, str], float]
+    planned: int
+    found: int
+    source: str
+    interrupted: bool = False
+
+    def gap(self, row: Row, bound: float | None) -> float | None:
+        """The gap of a bound of a row's program, at least 0, or None if unknown.
+
+        Parameters
+        ----------
+        row : Row
+            A row of this study.
+        bound : float or None
+            A dual bound of its program.
+
+        Returns
+        -------
+        float or None
+            (best - bound) / max(abs(best), 1e-10), at least 0.
+        """
+        best = self.best.get((row.network, row.gate))
+        if best is None or bound is None:
+            return None
+        return max((best - bound) / max(abs(best), 1e-10), 0.0)
+
+    def records(self) -> list[dict[str, Any]]:
+        """One dictionary for each row, with its gaps by the best objective known.
+
+        Returns
+        -------
+        list of dict
+            The row's fields, and best, root_gap, cut_gap and preprocessing_seconds.
+        """
+        return [
+            asdict(row) | {
+                "best": self.best.get((row.network, row.gate)), "root_gap": self.gap(row, row.root_bound),
+                "cut_gap": self.gap(row, row.cut_bound), "preprocessing_seconds": row.preprocessing,
+            }
+            for row in self.rows
+        ]  # fmt: skip
+
+    def save_csv(self, path: str | Path) -> None:
+        """Write the records as CSV, whole or not at all.
+
+        A value that is not known is an empty field.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file.
+
+        Raises
+        ------
+        InputError
+            Where there are no records, or the file cannot be written.
+        """
+        records = self._records()
+        with replacing_table(path) as file:
+            writer = csv.DictWriter(file, list(records[0]))
+            writer.writeheader()
+            writer.writerows(records)
+
+    def save_parquet(self, path: str | Path) -> None:
+        """Write the records as Parquet, whole or not at all.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file.
+
+        Raises
+        ------
+        InputError
+            Where there are no records, pyarrow is missing, or the file cannot be written.
+        """
+        records = self._records()
+        check_pyarrow()
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        schema = pa.schema([(name, _kind(name, pa)) for name in records[0]])
+        with replacing(path) as temporary:
+            pq.write_table(pa.Table.from_pylist(records, schema=schema), temporary)
+
+    def plot(self, path: str | Path) -> None:
+        """Draw the gap against the seconds of preprocessing into a picture.
+
+        Parameters
+        ----------
+        path : str or Path
+            The picture, whose suffix says its format.
+
+        Raises
+        ------
+        InputError
+            Where there are no rows, or the file cannot be written.
+        """
+        self._records()
+        from oamip_benchmarks.tightness.figure import draw
+
+        draw(self.rows, self.gap, Path(path))
+
+    def _records(self) -> list[dict[str, Any]]:
+        if not self.rows:
+            raise InputError("study: no row is finished, there is nothing to write")
+        return self.records()
+
+
+_WORDS = ("network", "gate", "scores", "relaxation", "bounds", "root_status", "status")
+_COUNTS = ("images", "off", "on", "unstable", "binaries", "rows", "columns", "nonzeros", "cuts", "nodes")
+
+
+def _kind(name: str, pa: Any) -> Any:
+    if name in _WORDS:
+        return pa.string()
+    return pa.int64() if name in _COUNTS else pa.float64()
+
+
+def check_pyarrow() -> None:
+    """Raise InputError, saying what to install, where pyarrow is missing."""
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError:
+        raise InputError("parquet: needs pyarrow: pip install 'oamip_model[parquet]'") from None

@@ -1,0 +1,148 @@
+"""Objects by their names, from here, from other packages and from programs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from oamip_model.errors import InputError
+
+T = TypeVar("T")
+Extensions: TypeAlias = tuple[tuple[str, str, tuple[Any, ...]], ...]
+"""Of each registry its home, its entry-point group, and what was registered in it."""
+
+_REGISTRIES: dict[str, Registry[Any]] = {}
+"""Those that were made so far, by entry-point group."""
+_NAME = re.compile(r"[a-z][a-z0-9-]*")
+
+
+class Registry(Generic[T]):
+    """The objects of one kind, such as all gates, each under its name.
+
+    option: what a user calls the kind; group: the entry-point group in which packages offer such objects; own: where
+    those of this package are, "module:class" by name; base: "module:class" of what every one must be an instance of;
+    home: the module that makes the registry. Nothing is imported before an object is asked for.
+    """
+
+    def __init__(self, option: str, group: str, own: Mapping[str, str], base: str, home: str) -> None:
+        self.option, self.group, self.own, self.base, self.home = option, group, own, base, home
+        _REGISTRIES[group] = self
+        self._known: dict[str, T] = {}
+        self._registered: dict[str, T] = {}
+
+    def names(self) -> tuple[str, ...]:
+        """All names: this package's, then registered ones, then other packages'."""
+        return tuple(dict.fromkeys([*self.own, *self._registered, *sorted(self._offered())]))
+
+    def check(self, name: Any) -> None:
+        """Raise InputError unless this is the name of an object."""
+        if isinstance(name, str) and (name in self.own or name in self._registered):
+            return
+        names = self.names()
+        if name not in names:
+            raise InputError(f"{self.option}: got {name!r}, accepted are {', '.join(names)}")
+
+    def named(self, name: str) -> T:
+        """The object of that name.
+
+        Raises InputError for a name that nobody offers, or an object that is unfit.
+        """
+        if name in self._known:
+            return self._known[name]
+        self.check(name)
+        if name in self.own:
+            module, _, entry = self.own[name].partition(":")
+            found = getattr(import_module(module), entry)
+        else:
+            found = self._load(self._offered()[name])
+        self._known[name] = self._fit(found, name)
+        return self._known[name]
+
+    def register(self, thing: T | type[T]) -> T:
+        """Make an object known under its attribute ``name``, here and in workers.
+
+        A class stands for an object of it.
+
+        The same class may be registered again. Raises InputError for a name that another object has, or an object that
+        is unfit.
+        """
+        made = self._fit(thing, None)
+        name = str(getattr(made, "name", ""))
+        other = self._registered.get(name)
+        same = other is not None and (type(other).__module__, type(other).__qualname__) == (
+            type(made).__module__, type(made).__qualname__,
+        )  # fmt: skip
+        if not same and name in self.names():
+            raise InputError(f"{self.option}: there is one named {name} already, give yours another name")
+        self._registered[name] = self._known[name] = made
+        return made
+
+    def registered(self) -> tuple[T, ...]:
+        """The objects that :meth:`register` was given.
+
+        Processes that work for this one need them too.
+        """
+        return tuple(self._registered.values())
+
+    def _fit(self, thing: Any, wanted: str | None) -> T:
+        """The object, or an object of the class, which is one of this kind and has the name that is wanted."""
+        module, _, entry = self.base.partition(":")
+        base: type[T] = getattr(import_module(module), entry)
+        try:
+            made = thing() if isinstance(thing, type) else thing
+        except Exception as error:  # a class of somebody else's may fail in any way
+            raise InputError(f"{self.option}: {thing.__name__} cannot be made ({_told(error)})") from error
+        shown = f"got an object of type {type(made).__name__}" if wanted is None else f"{wanted} is no such object"
+        if not isinstance(made, base):
+            raise InputError(f"{self.option}: {shown}, accepted are subclasses of {base.__module__}.{base.__name__}")
+        name = getattr(made, "name", None)
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise InputError(
+                f"{self.option}: the name of {type(made).__name__} is {name!r}, accepted are such as my-own"
+            )
+        if wanted is not None and name != wanted:
+            raise InputError(f"{self.option}: what a package offers as {wanted} has the name {name}")
+        return made
+
+    def _offered(self) -> dict[str, EntryPoint]:
+        """What installed packages offer, by name."""
+        found: dict[str, EntryPoint] = {}
+        for entry in entry_points(group=self.group):
+            other = found.setdefault(entry.name, entry)
+            # An editable install beside a built one lists the same entry point twice, so equal values count once.
+            if other.value != entry.value:
+                raise InputError(
+                    f"{self.option}: two packages offer one named {entry.name}, {other.value} and {entry.value}: "
+                    "uninstall one"
+                )
+        return found
+
+    def _load(self, entry: EntryPoint) -> Any:
+        try:
+            return entry.load()
+        except Exception as error:  # as above
+            package = entry.dist.name if entry.dist is not None else "an unknown package"
+            raise InputError(
+                f"{self.option}: {entry.value} of {package} cannot be imported ({_told(error)})"
+            ) from error
+
+
+def extensions() -> Extensions:
+    """What was registered in this process, for others to :func:`adopt`."""
+    parts = ((known.home, group, known.registered()) for group, known in _REGISTRIES.items())
+    return tuple((home, group, things) for home, group, things in parts if things)
+
+
+def adopt(found: Extensions) -> None:
+    """Register what :func:`extensions` gave in another process."""
+    for home, group, things in found:
+        import_module(home)
+        for thing in things:
+            _REGISTRIES[group].register(thing)
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
