@@ -23,6 +23,8 @@ class Refit:
     "outgoing" then trains the weights of all layers but the first to it.
     ridge: price of a change of weights in the least squares, as a share of the mean square of the inputs.
     rows: images and positions for each column of a layer's inputs; convolutions take that many positions at random.
+    relu_passes: over the images for each layer with a ReLU, in which errors that the ReLU does not pass on no longer
+    count; 0 for plain least squares.
     tolerance: gap, in nats a image, at which the output layer's convex program is solved.
     passes: over the images at most, by "outgoing"; learning_rate: of its first pass; held_out: share of the images that
     decide which of its passes are kept.
@@ -33,7 +35,8 @@ class Refit:
 
     level: str = "least-squares"
     ridge: float = 1e-4
-    rows: int = 20
+    rows: int = 50
+    relu_passes: int = 10
     tolerance: float = 1e-4
     passes: int = 20
     learning_rate: float = 1e-3
@@ -49,7 +52,7 @@ class Refit:
             if not _is_number(value) or not 0 < value <= most:
                 accepted = "a number above 0" + (f" and up to {most:g}" if math.isfinite(most) else "")
                 raise InputError(f"{name}: got {value!r}, accepted is {accepted}")
-        for name, least in (("rows", 1), ("passes", 1), ("seed", 0)):
+        for name, least in (("rows", 1), ("relu_passes", 0), ("passes", 1), ("seed", 0)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise InputError(f"{name}: got {value!r}, accepted is a whole number from {least}")
