@@ -25,6 +25,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["build", "tutorials/*.py", "tutorials/*.ipynb", "tutorials/sg_execution_times.rst"]
+smartquotes = False  # flags keep their two dashes, and text in code its quotes
 nitpicky = False  # types of torch, numpy and pyomo have no inventory without a network
 
 # Pages are read on the hosting of the repository too, so they are plain Markdown with HTML anchors.
@@ -117,6 +118,12 @@ def _read(app: Any, docname: str, source: list[str]) -> None:
         source[0] = re.sub(r"```mermaid\n(.*?)```\n", _picture, text, flags=re.DOTALL)
 
 
+def _cite(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+    """Let a docstring's citations of the mathematics be links."""
+    lines[:] = [re.sub(r"mathematics:([\w-]+)", r":ref:`\1 <\1>`", line) for line in lines]
+
+
 def setup(app: Any) -> None:
-    """Let Sphinx read the pages' HTML anchors."""
+    """Let Sphinx read the pages' HTML anchors, and link what docstrings cite."""
+    app.connect("autodoc-process-docstring", _cite)
     app.connect("source-read", _read)
