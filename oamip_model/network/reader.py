@@ -26,18 +26,31 @@ if TYPE_CHECKING:
 def read_network(source: torch.nn.Module | str | Path, input_shape: Sequence[int] | None = None) -> Network:
     """The trained network as plain data.
 
-    It is read from a torch module, an exported program (.pt2) or an .onnx file.
-
-    Accepted are dense and 2-d convolutional layers, batch norm, ReLU, max and average pooling, padding with
-    zeros, reshapes and residual additions. Before it is handed on, the result is replayed against its source on random
+    It is read from a torch module, an exported program (.pt2) or an .onnx file. Accepted are dense and
+    2-d convolutional layers, batch norm, ReLU, max and average pooling, padding with zeros, reshapes
+    and residual additions. Before it is handed on, the result is replayed against its source on random
     images.
 
-    source: a module in eval mode, which is left as it is, or the path of a .pt2 or .onnx file
-    input_shape: shape of one image, such as (1, 28, 28); needed for modules that do not begin with a Linear layer;
-        files carry it with them
+    Parameters
+    ----------
+    source : torch.nn.Module, str or Path
+        A module in eval mode, which is left as it is, or the path of a .pt2 or .onnx file.
+    input_shape : sequence of int, optional
+        Shape of one image, such as (1, 28, 28). It is needed for modules that do not begin with a
+        Linear layer; files carry it with them.
 
-    Raises InputError for a layer that is not accepted (naming it), a module in training mode, weights that are not
-    finite, a missing or unreadable file, a wrong input shape; CheckError where the replay differs by more than 1e-5.
+    Returns
+    -------
+    Network
+        The network, in double precision, with batch norm folded in.
+
+    Raises
+    ------
+    InputError
+        For a layer that is not accepted, which it names, a module in training mode, weights that are
+        not finite, a missing or unreadable file, or a wrong input shape.
+    CheckError
+        Where the replay differs by more than 1e-5.
 
     Examples
     --------
