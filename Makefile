@@ -7,6 +7,7 @@
 # PYTHON=...   the Python that .venv is made from
 # TORCH=...    the torch to install, as pip takes it
 # WORKERS=...   processes of make test
+# DRAWS=all     runs every instance of the tests that are thinned, see tests/thinned.py
 
 PYTHON ?= python3
 VENV := .venv
@@ -29,11 +30,12 @@ demo: $(VENV)/.for-demo
 
 # One process a core, four at most, each with one thread of its own: WORKERS=0 runs the tests in one process.
 WORKERS ?= auto
+DRAWS ?=
 test: $(VENV)/.for-test
 	$(RUN)ruff check .
 	$(RUN)ruff format --check .
 	$(RUN)mypy --strict
-	OMP_NUM_THREADS=1 $(RUN)python -m pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadgroup
+	OMP_NUM_THREADS=1 OAMIP_DRAWS=$(DRAWS) $(RUN)python -m pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadgroup
 
 # Every warning is an error: a link that leads nowhere, a tutorial that fails, a name that is not there.
 docs: $(VENV)/.for-docs

@@ -12,6 +12,7 @@ import click
 import oamip_model
 from oamip_model.cli.baseline import baseline
 from oamip_model.cli.bounds import bounds
+from oamip_model.cli.certificates.compress import check_certificate, compress
 from oamip_model.cli.demo import demo
 from oamip_model.cli.output import INTERRUPTED
 from oamip_model.cli.prune import prune
@@ -64,7 +65,7 @@ def oamip() -> None:
     """
 
 
-for verb in (solvers, score, bounds, baseline, prune, demo):
+for verb in (solvers, score, bounds, baseline, prune, compress, check_certificate, demo):
     oamip.add_command(verb)
 
 

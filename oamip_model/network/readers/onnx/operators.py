@@ -14,6 +14,7 @@ from oamip_model.network.graph import Graph, Value, batch_norm
 from oamip_model.network.maps import Array, AveragePool, Conv2d, Dense, MaxPool, Shape
 from oamip_model.network.maps.windows import averaging, is_averaging, window_count
 from oamip_model.network.readers.onnx.call import Call, Constant
+from oamip_model.network.readers.operators import Operators
 
 
 def emit(graph: Graph, call: Call) -> Value:
@@ -21,10 +22,21 @@ def emit(graph: Graph, call: Call) -> Value:
 
     Raises InputError where the operator, or the way it is used, is not accepted.
     """
-    if call.operator not in _OPERATORS:
+    read = OPERATORS.find(call.operator)
+    if read is None:
         quantised = any(part in call.operator for part in ("Quantize", "QLinear", "Integer"))
         raise call.error("is quantised" if quantised else "is not supported")
-    return _OPERATORS[call.operator](graph, call)
+    return read(graph, call)
+
+
+def register_onnx_operator(name: str, read: Callable[[Graph, Call], Value]) -> None:
+    """Read the ONNX operator of this name by a function.
+
+    The function appends nodes to the graph and returns the value that the call gives, or raises ``call.error(reason)``.
+    A package offers one in the entry-point group ``oamip_model.onnx_operators``. Raises InputError for an operator that
+    is read already.
+    """
+    OPERATORS.register(name, read)
 
 
 @dataclass(frozen=True)
@@ -275,3 +287,4 @@ _OPERATORS: dict[str, Callable[[Graph, Call], Value]] = {
     "Cast": _cast,
     "Identity": _same,
 }
+OPERATORS: Operators[Call] = Operators("ONNX operator", "oamip_model.onnx_operators", _OPERATORS)

@@ -15,6 +15,7 @@ from oamip_model.errors import InputError
 from oamip_model.network.graph import Graph, Value, batch_norm, refuse
 from oamip_model.network.maps import Array, AveragePool, Conv2d, Dense, MaxPool, Shape
 from oamip_model.network.maps.windows import adaptive_averaging, averaging, is_averaging, same_padding, window_count
+from oamip_model.network.readers.operators import Operators
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Call:
 
 def is_accepted(operator: str) -> bool:
     """Whether there is a function for the operator."""
-    return operator in _OPERATORS
+    return OPERATORS.find(operator) is not None
 
 
 def emit(graph: Graph, call: Call) -> Value:
@@ -81,7 +82,20 @@ def emit(graph: Graph, call: Call) -> Value:
 
     Raises InputError where the way it is used is not accepted.
     """
-    return _OPERATORS[call.operator](graph, call)
+    read = OPERATORS.find(call.operator)
+    if read is None:
+        raise call.error()
+    return read(graph, call)
+
+
+def register_torch_operator(name: str, read: Callable[[Graph, Call], Value]) -> None:
+    """Read torch's operator of this name, such as ``cumsum``, by a function.
+
+    The function appends nodes to the graph and returns the value that the call gives, or raises ``call.error(reason)``.
+    A package offers one in the entry-point group ``oamip_model.torch_operators``. Raises InputError for an operator
+    that is read already.
+    """
+    OPERATORS.register(name, read)
 
 
 def _pair(given: int | Sequence[int]) -> tuple[int, int]:
@@ -243,3 +257,4 @@ _OPERATORS: dict[str, Callable[[Graph, Call], Value]] = {
     **dict.fromkeys(("dropout", "dropout_", "feature_dropout", "alpha_dropout", "feature_alpha_dropout"), _dropout),
     **dict.fromkeys(("alias", "detach", "detach_", "clone", "contiguous", "to", "_to_copy", "lift_fresh_copy"), _same),
 }
+OPERATORS: Operators[Call] = Operators("operator of torch", "oamip_model.torch_operators", _OPERATORS)
