@@ -31,7 +31,7 @@ class Page(HTMLParser):
 
 def broken(folder: Path) -> list[str]:
     """One line for each link that leads nowhere."""
-    pages = {path: Page(path) for path in sorted(folder.rglob("*.html"))}
+    pages = {path: Page(path) for path in sorted(folder.rglob("*.html")) if "_static" not in path.parts}
     found = []
     for path, page in pages.items():
         for target in page.targets:
@@ -50,5 +50,5 @@ def broken(folder: Path) -> list[str]:
 if __name__ == "__main__":
     folder = Path(sys.argv[1]).resolve()
     lines = broken(folder)
-    print("\n".join(lines) or f"every link of {len(list(folder.rglob('*.html')))} pages leads somewhere")
+    print("\n".join(lines) or "every link leads somewhere")
     sys.exit(bool(lines))

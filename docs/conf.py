@@ -25,6 +25,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["build", "tutorials/*.py", "tutorials/*.ipynb", "tutorials/sg_execution_times.rst"]
+smartquotes = False  # flags keep their two dashes, and text in code its quotes
 nitpicky = False  # types of torch, numpy and pyomo have no inventory without a network
 
 # Pages are read on the hosting of the repository too, so they are plain Markdown with HTML anchors.
@@ -32,6 +33,7 @@ myst_enable_extensions = ["attrs_inline", "colon_fence"]
 myst_heading_anchors = 4
 suppress_warnings = ["config.cache"]
 
+templates_path = ["_templates"]
 autosummary_generate = True
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
@@ -84,6 +86,15 @@ def _anchors(text: str) -> str:
     return re.sub(r"\]\([\w./-]*mathematics\.md#([\w-]+)\)", resolved, text)
 
 
+def _picture(found: re.Match[str]) -> str:
+    """A flowchart of subgraphs in a row, each a chain of names, as boxes that need no script to be drawn."""
+    boxes = []
+    for title, chain in re.findall(r"subgraph \w+ \[(.+?)\]\n(.*?)\n\s*end", found[1], flags=re.DOTALL):
+        names = "<i>→</i>".join(f"<code>{name}</code>" for name in re.findall(r"\w+", chain))
+        boxes.append(f"<div><b>{title}</b><p>{names}</p></div>")
+    return '<div class="flowchart">' + '<i class="step">↓</i>'.join(boxes) + "</div>\n"
+
+
 TOP = {"project/readme": "README.md", "project/contributing": "CONTRIBUTING.md", "project/changelog": "CHANGELOG.md"}
 """Pages that are files at the top of the repository, where links are written from."""
 PLACES = {**{name: f"/{page}.md" for page, name in TOP.items()}, "docs/": "/"}
@@ -103,9 +114,16 @@ def _read(app: Any, docname: str, source: list[str]) -> None:
     if docname in TOP:
         source[0] = (HERE.parent / TOP[docname]).read_text(encoding="utf-8")
     if app.env.doc2path(docname, base=False).suffix == ".md":
-        source[0] = _placed(_anchors(source[0]), docname in TOP).replace("```mermaid", "```text")
+        text = _placed(_anchors(source[0]), docname in TOP)
+        source[0] = re.sub(r"```mermaid\n(.*?)```\n", _picture, text, flags=re.DOTALL)
+
+
+def _cite(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+    """Let a docstring's citations of the mathematics be links."""
+    lines[:] = [re.sub(r"mathematics[:]([\w-]+)", r":ref:`\1 <\1>`", line) for line in lines]
 
 
 def setup(app: Any) -> None:
-    """Let Sphinx read the pages' HTML anchors."""
+    """Let Sphinx read the pages' HTML anchors, and link what docstrings cite."""
+    app.connect("autodoc-process-docstring", _cite)
     app.connect("source-read", _read)

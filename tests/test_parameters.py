@@ -54,8 +54,9 @@ def parameters(thing: Any) -> list[str]:
     if inspect.isclass(thing):
         if is_dataclass(thing):
             return [one.name for one in fields(thing) if one.init]
+        # Errors take what every error takes, and protocols nothing.
         thing = thing.__init__
-        if not thing.__module__.startswith("oamip"):  # errors take what every error takes, and protocols nothing
+        if not inspect.isfunction(thing) or not thing.__module__.startswith("oamip"):
             return []
     every = inspect.signature(thing).parameters.values()
     stars = {inspect.Parameter.VAR_KEYWORD: "**", inspect.Parameter.VAR_POSITIONAL: "*"}

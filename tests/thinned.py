@@ -16,6 +16,11 @@ from typing import Any
 ALL = os.environ.get("OAMIP_DRAWS") == "all"
 
 
+def examples(few: int, many: int) -> int:
+    """How many random instances a test draws: a few, or many where all are asked for."""
+    return many if ALL else few
+
+
 def spread(cases: Sequence[dict[str, Any]], count: int) -> list[int]:
     """Indices of ``count`` cases, or of more, in which every value occurs, and as many pairs of values as greed finds.
 

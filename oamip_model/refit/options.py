@@ -26,9 +26,12 @@ class Refit:
         network's softmax. "outgoing" then trains the weights of all layers but the first to it.
     ridge : float, default 1e-4
         Price of a change of weights in the least squares, as a share of the mean square of the inputs.
-    rows : int, default 20
+    rows : int, default 50
         Images and positions for each column of a layer's inputs. Convolutions take that many positions
         at random.
+    relu_passes : int, default 10
+        Passes over the images for each layer with a ReLU, in which errors that the ReLU does not pass
+        on no longer count. 0 is plain least squares.
     tolerance : float, default 1e-4
         Gap, in nats an image, at which the output layer's convex program is solved.
     passes : int, default 20
@@ -50,7 +53,8 @@ class Refit:
 
     level: str = "least-squares"
     ridge: float = 1e-4
-    rows: int = 20
+    rows: int = 50
+    relu_passes: int = 10
     tolerance: float = 1e-4
     passes: int = 20
     learning_rate: float = 1e-3
@@ -66,7 +70,7 @@ class Refit:
             if not _is_number(value) or not 0 < value <= most:
                 accepted = "a number above 0" + (f" and up to {most:g}" if math.isfinite(most) else "")
                 raise InputError(f"{name}: got {value!r}, accepted is {accepted}")
-        for name, least in (("rows", 1), ("passes", 1), ("seed", 0)):
+        for name, least in (("rows", 1), ("relu_passes", 0), ("passes", 1), ("seed", 0)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise InputError(f"{name}: got {value!r}, accepted is a whole number from {least}")

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from replays import KINDS, assert_within, gates, passes
+from thinned import examples
 
 import oamip_model as om
 from oamip_model.bounds import crown_bounds, interval_bounds
@@ -19,7 +20,7 @@ from oamip_model.solving.registry import get_backend
 from oamip_model.tightening import compute_bounds, lp, lp_bounds
 
 SEEDS = st.integers(0, 100_000)
-run = settings(deadline=None, derandomize=True, max_examples=40)
+run = settings(deadline=None, derandomize=True, max_examples=examples(16, 40))
 
 
 @run
