@@ -15,7 +15,7 @@ from torch import Tensor
 
 from oamip_model.clock import Deadline, finishing, seconds_left, within
 from oamip_model.network.maps import Array
-from oamip_model.scoring.layerwise.convex import ConvexResult, minimise_convex
+from oamip_model.scoring.layerwise.convex import ConvexResult, ConvexSolve, minimise_convex
 from oamip_model.scoring.layerwise.heads.base import Head
 from oamip_model.scoring.layerwise.heads.columns import Oracle, is_affine_after, rest_columns
 from oamip_model.scoring.layerwise.plan import LayerOutcome
@@ -151,11 +151,11 @@ def _program(
     """The convex program of one layer at one weight."""
     plan = task.plan
     price, offset = task.price()
-    return minimise_convex(
-        columns, price, weight, offset=offset, solver=plan.solver, binary=plan.binary, tolerance=plan.tolerance,
-        time_limit=seconds_left(), tangents=tangents, seed=plan.seed, level=plan.level,
+    how = ConvexSolve(
+        solver=plan.solver, tolerance=plan.tolerance, time_limit=seconds_left(), level=plan.level, seed=plan.seed,
         progress=None if progress is None else lambda line: progress(f"weight {weight:g}, {line}"),
     )  # fmt: skip
+    return minimise_convex(columns, price, weight, how, offset=offset, binary=plan.binary, tangents=tangents)
 
 
 def _check(task: LayerTask, columns: Oracle, at: Array) -> ReplayCheck:
