@@ -21,6 +21,7 @@ from oamip_model.cli.output import (
     print_json,
     print_table,
     progress_bar,
+    say,
     signs_of_life,
 )
 from oamip_model.clock import Deadline, seconds_left, within
@@ -205,7 +206,7 @@ def print_scores(result: Scores) -> None:
         for name, s in result.by_layer.items()
     ]
     print_table(["layer", "units", "mean", "min", "max", f"below {_LOW:g}"], rows)
-    click.echo(result.summary())
+    say(result.summary())
 
 
 def record(result: Scores) -> dict[str, Any]:
