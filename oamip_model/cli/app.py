@@ -14,6 +14,7 @@ from oamip_model.cli.baseline import baseline
 from oamip_model.cli.bounds import bounds
 from oamip_model.cli.certificates.compress import check_certificate, compress
 from oamip_model.cli.certificates.distance import distance
+from oamip_model.cli.certificates.proof import check_proof
 from oamip_model.cli.demo import demo
 from oamip_model.cli.output import INTERRUPTED, say
 from oamip_model.cli.prune import prune
@@ -79,7 +80,7 @@ def oamip() -> None:
     """
 
 
-for verb in (solvers, score, bounds, baseline, prune, compress, check_certificate, distance, demo):
+for verb in (solvers, score, bounds, baseline, prune, compress, check_certificate, distance, check_proof, demo):
     oamip.add_command(verb)
 
 
