@@ -13,6 +13,7 @@ import oamip_model
 from oamip_model.cli.baseline import baseline
 from oamip_model.cli.bounds import bounds
 from oamip_model.cli.certificates.compress import check_certificate, compress
+from oamip_model.cli.certificates.distance import distance
 from oamip_model.cli.demo import demo
 from oamip_model.cli.output import INTERRUPTED, say
 from oamip_model.cli.prune import prune
@@ -78,7 +79,7 @@ def oamip() -> None:
     """
 
 
-for verb in (solvers, score, bounds, baseline, prune, compress, check_certificate, demo):
+for verb in (solvers, score, bounds, baseline, prune, compress, check_certificate, distance, demo):
     oamip.add_command(verb)
 
 
