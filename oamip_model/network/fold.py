@@ -14,18 +14,27 @@ import numpy as np
 
 from oamip_model.clock import tick
 from oamip_model.errors import InputError
-from oamip_model.network.absorb import Shifted, absorbed, shifted
-from oamip_model.network.graph import Affine, Graph, Node, Value
+from oamip_model.network.absorb import (
+    Shifted,
+    absorbed,
+    averages,
+    is_positive,
+    over_both_axes,
+    rearranged,
+    rounded,
+    scaled,
+    shifted,
+)
+from oamip_model.network.graph import Affine, Graph, Joined, Node, Value
 from oamip_model.network.maps import (
     Array,
     AveragePool,
     ChannelScale,
-    ChannelwiseMap,
     Conv2d,
     Dense,
     Identity,
-    LinearMap,
     MaxPool,
+    Rearrange,
     Shape,
     ZeroPad,
 )
@@ -33,6 +42,7 @@ from oamip_model.network.types import IMAGE, Activation, Layer, Term
 
 Padding = tuple[int, int, int, int]
 _NO_BORDER: Padding = (0, 0, 0, 0)
+_CHEAP = (Identity, ChannelScale, Rearrange)
 
 
 @dataclass(frozen=True)
@@ -90,6 +100,7 @@ class _Folder:
         self.graph = graph
         self.layers: list[Layer] = []
         self.names: set[str] = set()
+        self.made: dict[int, tuple[_Pending, _Stored]] = {}
 
     def run(self) -> tuple[Layer, ...]:
         live = _reaching(self.graph)
@@ -100,11 +111,12 @@ class _Folder:
             node = self.graph.nodes[value]
             tick(f"reading layer {node.name}")
             result = self.visit(node, [values[source] for source in node.inputs])
-            values[value] = result if uses[value] == 1 else self.store(result)
+            # What several operators read may still become part of each of them, where that costs nothing.
+            values[value] = result if uses[value] == 1 or _is_cheap(result) else self.store(result)
         self.store(self.plain(node.name, values[self.graph.output]) if live else values[self.graph.output])
         if not self.layers:
             raise InputError("network: the output is the image itself, there is no layer in between")
-        return tuple(map(_rounded, self.layers) if self.graph.single else self.layers)
+        return tuple(map(rounded, self.layers) if self.graph.single else self.layers)
 
     def visit(self, node: Node, inputs: list[_Tensor]) -> _Tensor:
         x, operator = inputs[0], node.operator
@@ -112,6 +124,8 @@ class _Folder:
             return replace(self.plain(node.name, x), shape=node.shape)
         if operator == "add":
             return self.add(node, *(self.plain(node.name, x) for x in inputs))
+        if isinstance(operator, Joined):
+            return self.join(node, operator, [self.store(self.plain(node.name, x)) for x in inputs])
         if operator == "relu":
             return self.store(x if isinstance(x, _Pending) else self.passing(node.name, x), "relu")
         if isinstance(operator, MaxPool):
@@ -132,34 +146,53 @@ class _Folder:
                 if isinstance(affine.map, Identity):
                     return replace(x, bias=x.bias + bias)
                 if isinstance(affine.map, ChannelScale) and len(x.terms) == 1:
-                    scaled = _scaled(x.terms[0].map, affine.map.scale)
-                    if scaled is not None:
-                        term = replace(x.terms[0], map=scaled)
+                    both = scaled(x.terms[0].map, affine.map.scale)
+                    if both is not None:
+                        term = replace(x.terms[0], map=both)
                         return replace(x, terms=(term,), bias=x.bias * affine.map.scale + bias)
-            before = self.behind_activation(x)
+            name = affine.owner or node.name
+            if len(x.terms) == 1 and isinstance(affine.map, Dense) and isinstance(x.terms[0].map, Rearrange):
+                before = Shifted(np.ones(len(x.bias)), x.bias, x.pre_shape)
+                weight, added = absorbed(affine.map, before, x.shape) or (affine.map, bias)
+                term = rearranged(weight, x.terms[0], affine.owner)
+                return _Pending(name, (term,), added + bias, node.shape, node.shape)
+            before = self.shifted(x)
             if before is not None:
                 found = absorbed(affine.map, before, x.shape)
                 if found is not None:
                     term = Term(found[0], x.terms[0].source, x.shape, affine.owner)
-                    return _Pending(affine.owner or node.name, (term,), found[1] + bias, node.shape, node.shape)
-                if isinstance(affine.map, AveragePool) and _averages(affine.map) and x.shape == x.pre_shape:
+                    return _Pending(name, (term,), found[1] + bias, node.shape, node.shape)
+                if (
+                    self.is_positive(x)
+                    and isinstance(affine.map, AveragePool)
+                    and averages(affine.map)
+                    and x.shape == x.pre_shape
+                ):
                     read = _Stored(x.terms[0].source, x.pre_shape)
                     pooled = self.store(self.affine(node, replace(affine, bias=None), read))
                     return replace(self.again(x, pooled), bias=before.shift + bias)
             if x.shape == x.pre_shape and len(x.terms) == 1 and not x.bias.any():
-                both = _over_both_axes(x.terms[0].map, affine.map)
-                if both is not None:
-                    name = affine.owner or node.name
-                    return _Pending(name, (replace(x.terms[0], map=both),), bias, node.shape, node.shape)
+                averaged = over_both_axes(x.terms[0].map, affine.map)
+                if averaged is not None:
+                    return _Pending(name, (replace(x.terms[0], map=averaged),), bias, node.shape, node.shape)
         source = self.store(x)
         term = Term(affine.map, source.source, source.shape, affine.owner)
         return _Pending(affine.owner or node.name, (term,), bias, node.shape, node.shape)
 
-    def behind_activation(self, x: _Pending) -> Shifted | None:
-        """What a batch norm, or an added constant, behind a ReLU or a pooling of ReLUs does to its units."""
-        if len(x.terms) != 1 or x.terms[0].source == IMAGE or not _is_positive(self.layers, x.terms[0].source):
+    def shifted(self, x: _Pending) -> Shifted | None:
+        """What a batch norm, or an added constant, does to each channel of a stored tensor."""
+        if len(x.terms) != 1 or x.terms[0].input_shape != x.pre_shape:
             return None
-        return shifted(x.terms[0].map, x.bias, x.pre_shape) if x.terms[0].input_shape == x.pre_shape else None
+        return shifted(x.terms[0].map, x.bias, x.pre_shape)
+
+    def is_positive(self, x: _Pending) -> bool:
+        """Whether the one tensor that ``x`` reads is a ReLU's, or a pooling of ReLUs."""
+        return x.terms[0].source != IMAGE and is_positive(self.layers, x.terms[0].source)
+
+    def join(self, node: Node, joined: Joined, inputs: list[_Stored]) -> _Pending:
+        """Tensors side by side, as a sum of their places."""
+        terms = tuple(Term(map, x.source, x.shape) for map, x in zip(joined.maps, inputs, strict=True))
+        return _Pending(node.name, terms, np.zeros(node.shape[0]), node.shape, node.shape)
 
     @staticmethod
     def again(x: _Pending, read: _Stored) -> _Pending:
@@ -169,15 +202,15 @@ class _Folder:
 
     def max_pool(self, node: Node, pool: MaxPool, x: _Tensor) -> _Tensor:
         if isinstance(x, _Pending) and x.shape == x.pre_shape and x.border == _NO_BORDER:
-            before = self.behind_activation(x)
-            if before is not None and (before.scale >= 0).all():
+            before = self.shifted(x)
+            if before is not None and self.is_positive(x) and (before.scale >= 0).all():
                 read = _Stored(x.terms[0].source, x.pre_shape)
                 return self.again(x, self.pooled(node.name, pool, read))
         if x.border != _NO_BORDER:
             stored = self.store(x)
             padded = replace(pool, padding=_sum(pool.padding, stored.border))
             inside = (padded.windows((1, *stored.shape[1:])) >= 0).any(axis=1).all()
-            if inside and stored.source != IMAGE and _is_positive(self.layers, stored.source):
+            if inside and stored.source != IMAGE and is_positive(self.layers, stored.source):
                 return self.pooled(node.name, padded, replace(stored, border=_NO_BORDER))
             x = self.plain(node.name, stored)
         return self.pooled(node.name, pool, self.store(x))
@@ -217,6 +250,8 @@ class _Folder:
         """Make ``x`` a layer, unless it is one; its border, which a ReLU leaves as it is, stays around it."""
         if isinstance(x, _Stored):
             return x
+        if activation == "none" and id(x) in self.made:
+            return self.made[id(x)][1]
         name, count = x.name, 1
         while name in self.names:
             count += 1
@@ -224,70 +259,19 @@ class _Folder:
         self.names.add(name)
         layer = Layer(name, x.terms, x.bias, x.pre_shape, activation, pool)
         self.layers.append(layer)
-        return _Stored(len(self.layers) - 1, layer.shape if pool is not None else x.shape, x.border)
+        stored = _Stored(len(self.layers) - 1, layer.shape if pool is not None else x.shape, x.border)
+        if activation == "none":
+            self.made[id(x)] = (x, stored)
+        return stored
 
 
-def _rounded(layer: Layer) -> Layer:
-    terms = []
-    for term in layer.terms:
-        if isinstance(term.map, Dense | Conv2d):
-            term = replace(term, map=replace(term.map, weight=_single(term.map.weight)))
-        elif isinstance(term.map, ChannelScale):
-            term = replace(term, map=ChannelScale(_single(term.map.scale)))
-        terms.append(term)
-    return replace(layer, terms=tuple(terms), bias=_single(layer.bias))
-
-
-def _single(values: Array) -> Array:
-    """Rounds numbers to single precision, except those that it does not hold."""
-    with np.errstate(over="ignore", under="ignore"):
-        rounded = values.astype(np.float32).astype(np.float64)
-    return np.where(np.isfinite(rounded) & ((rounded != 0) | (values == 0)), rounded, values)
+def _is_cheap(x: _Tensor) -> bool:
+    """Whether a tensor is a scale, a shift or a rearrangement of a stored one."""
+    return isinstance(x, _Pending) and len(x.terms) == 1 and isinstance(x.terms[0].map, _CHEAP)
 
 
 def _sum(a: Padding, b: Padding) -> Padding:
     return (a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3])
-
-
-def _scaled(map: LinearMap, scale: Array) -> LinearMap | None:
-    """The map with each channel of its output scaled, None where it has no weights that carry it."""
-    if isinstance(map, Dense | Conv2d):
-        return replace(map, weight=map.weight * scale.reshape((-1,) + (1,) * (map.weight.ndim - 1)))
-    return ChannelScale(map.scale * scale) if isinstance(map, ChannelScale) else None
-
-
-def _over_both_axes(first: LinearMap, second: LinearMap) -> AveragePool | None:
-    """Averages over one axis, and then over the other, as one map; None for any other two maps."""
-    if not isinstance(first, AveragePool) or not isinstance(second, AveragePool):
-        return None
-    if _is_identity(first.columns) and _is_identity(second.rows):
-        return AveragePool(first.rows, second.columns)
-    if _is_identity(first.rows) and _is_identity(second.columns):
-        return AveragePool(second.rows, first.columns)
-    return None
-
-
-def _is_identity(matrix: Array) -> bool:
-    return np.array_equal(matrix, np.eye(*matrix.shape))
-
-
-def _averages(pool: AveragePool) -> bool:
-    """Whether each window's weights sum to one, so that a constant stays what it is."""
-    return all(np.allclose(axis.sum(axis=1), 1.0, rtol=0.0, atol=1e-12) for axis in (pool.rows, pool.columns))
-
-
-def _is_positive(layers: list[Layer], source: int) -> bool:
-    """Whether a layer's outputs are never below 0: a ReLU, or pooled ReLUs."""
-    layer = layers[source]
-    if layer.activation == "relu":
-        return True
-    return not layer.bias.any() and all(
-        isinstance(term.map, ChannelwiseMap)
-        and not isinstance(term.map, ChannelScale)
-        and term.source != IMAGE
-        and _is_positive(layers, term.source)
-        for term in layer.terms
-    )
 
 
 def _reaching(graph: Graph) -> list[Value]:

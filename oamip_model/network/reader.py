@@ -13,7 +13,6 @@ import numpy as np
 
 from oamip_model.errors import InputError
 from oamip_model.network.fold import fold
-from oamip_model.network.graph import batched
 from oamip_model.network.groups import assign_groups
 from oamip_model.network.maps import Shape
 from oamip_model.network.readers.judge import Source, check_replay
@@ -23,7 +22,9 @@ if TYPE_CHECKING:
     import torch
 
 
-def read_network(source: torch.nn.Module | str | Path, input_shape: Sequence[int] | None = None) -> Network:
+def read_network(
+    source: torch.nn.Module | str | Path, input_shape: Sequence[int] | None = None, *, output: str | None = None
+) -> Network:
     """The trained network as plain data.
 
     It is read from a torch module, an exported program (.pt2) or an .onnx file.
@@ -54,18 +55,18 @@ def read_network(source: torch.nn.Module | str | Path, input_shape: Sequence[int
         if path.suffix == ".pt2":
             from oamip_model.network.readers.torch.source import read_pt2
 
-            found = read_pt2(path, shape)
+            found = read_pt2(path, shape, output)
         elif path.suffix == ".onnx":
             from oamip_model.network.readers.onnx.source import read_onnx
 
-            found = read_onnx(path, shape)
+            found = read_onnx(path, shape, output)
         else:
             raise InputError(f"network: {path} is a {path.suffix or 'nameless'} file; accepted are .pt2 and .onnx")
         name = str(path)
     else:
         from oamip_model.network.readers.torch.source import read_module
 
-        found = read_module(source, shape)
+        found = read_module(source, shape, output)
         name = type(source).__name__
     return _checked(found, name)
 
@@ -87,10 +88,7 @@ def check_shape(input_shape: Sequence[int]) -> Shape:
 def _checked(source: Source, name: str) -> Network:
     """The network of a source's graph, replayed against the source."""
     graph = source.graph
-    output = graph.shape(graph.output)
-    if len(output) == 0 or max(output) != int(np.prod(output)):
-        raise InputError(f"network: its output has shape {batched(output)}; accepted is one vector of logits per image")
     layers, groups = assign_groups(fold(graph))
-    network = Network(graph.input_shape, layers, groups, name)
+    network = Network(graph.input_shape, layers, groups, name, source.notes)
     check_replay(network, source)
     return network

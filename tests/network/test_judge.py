@@ -75,8 +75,12 @@ def test_a_constant_added_along_an_axis_before_opset_7(judged: str, tmp_path: Pa
         (helper.make_node("Dropout", ["h"], ["y"]), 6, "is active"),
         (helper.make_node("BatchNormalization", ["h", "b", "b", "b", "one"], ["y"]), 6, "is in training mode"),
         (helper.make_node("BatchNormalization", ["h", "b", "b", "b", "one"], ["y"], spatial=0), 7, "spatial=0"),
-        (helper.make_node("Add", ["h", "two"], ["y"]), 13, r"a constant of shape \(2, 3\) to \(n, 3\): its first axis"),
-        (helper.make_node("Gemm", ["x", "w", "two"], ["y"]), 13, r"a constant of shape \(2, 3\) to \(n, 3\)"),
+        (
+            helper.make_node("Add", ["h", "two"], ["y"]),
+            13,
+            r"constant of shape \(2, 3\) with \(n, 3\): its first axis",
+        ),
+        (helper.make_node("Gemm", ["x", "w", "two"], ["y"]), 13, r"a constant of shape \(2, 3\) with \(n, 3\)"),
     ],
 )
 def test_what_is_not_one_function_of_one_image_is_refused(

@@ -10,6 +10,7 @@ from oamip_model.network.maps.conv2d import Conv2d
 from oamip_model.network.maps.dense import Dense
 from oamip_model.network.maps.identity import Identity
 from oamip_model.network.maps.max_pool import MaxPool
+from oamip_model.network.maps.rearrange import Rearrange
 from oamip_model.network.maps.zero_pad import ZeroPad
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Identity",
     "LinearMap",
     "MaxPool",
+    "Rearrange",
     "Shape",
     "ZeroPad",
 ]
