@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from oamip_model.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from oamip_model import study as study
     from oamip_model.bounds import Bounds as Bounds
     from oamip_model.bounds import Cutoff as Cutoff
     from oamip_model.bounds import load_bounds as load_bounds
@@ -96,4 +95,4 @@ _HOMES = {
 }  # fmt: skip
 
 __version__ = "0.2.0"
-__getattr__, __dir__ = lazy_names(__name__, _HOMES, packages=("study",))
+__getattr__, __dir__ = lazy_names(__name__, _HOMES, {"study": "oamip_benchmarks.tightness"})

@@ -6,25 +6,26 @@ Light commands stay light in this way.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 
 def lazy_names(
-    package: str, homes: Mapping[str, str], packages: Sequence[str] = ()
+    package: str, homes: Mapping[str, str], packages: Mapping[str, str] | None = None
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """The ``__getattr__`` and ``__dir__`` of a package with lazy names.
 
     Its public names live in its submodules: {name: submodule}.
 
-    packages: submodules that are public names themselves.
+    packages: names of whole packages, which may live elsewhere: {name: package}.
     """
+    whole = packages or {}
 
     def load(name: str) -> Any:
-        if name in packages:
-            return importlib.import_module(f"{package}.{name}")
+        if name in whole:
+            return importlib.import_module(whole[name])
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         return getattr(importlib.import_module(f"{package}.{homes[name]}"), name)
 
-    return load, lambda: sorted((*homes, *packages))
+    return load, lambda: sorted((*homes, *whole))

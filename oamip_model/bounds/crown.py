@@ -6,6 +6,7 @@ The bounds hold for every score (mathematics:bounds-3).
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -16,10 +17,10 @@ from oamip_model.bounds.interval import OUTWARD, affine_interval, interval_bound
 from oamip_model.bounds.linear import Linear, affine_of, box_range, output_of
 from oamip_model.bounds.relax import Functions, affine_functions, max_functions, relu_functions
 from oamip_model.bounds.report import layer_report
-from oamip_model.bounds.substitution import collect, selection, transposed
+from oamip_model.bounds.substitution import collect, selection
 from oamip_model.bounds.types import Bounds, Validity
 from oamip_model.clock import Deadline, TimeIsUp, within
-from oamip_model.network.maps import Array, Dense, Identity
+from oamip_model.network.maps import Array, Ids
 from oamip_model.network.types import IMAGE, Layer, Network, Term
 
 _ENTRIES = 4_000_000
@@ -86,8 +87,8 @@ class _Crown:
         self.out_lower: list[Array] = []
         self.out_upper: list[Array] = []
         # The matrices of the layer that is being bounded, by term: every part of its pre-activations reads them.
-        self.matrices: dict[int, sp.csr_array] = {}
-        self.back = [[transposed(term) for term in layer.terms] for layer in network.layers]
+        self.rows: list[Callable[[Ids], Array]] = []
+        self.back = [[t.map.transposed(t.input_shape) for t in layer.terms] for layer in network.layers]
 
     def run(self) -> Bounds:
         reports = list(self.base.reports)
@@ -130,7 +131,7 @@ class _Crown:
     def bound(self, k: int, layer: Layer) -> None:
         """Bounds of layer k, and the functions around its outputs."""
         n = len(self.images)
-        self.matrices = {}
+        self.rows = [term.map.matrix_rows(term.input_shape) for term in layer.terms]
         base_low, base_high = self.base.lower[k], self.base.upper[k]
         ins = [self.inputs(term) for term in layer.terms]
         low, high = (side.reshape(n, -1) for side in affine_interval(layer, ins))
@@ -229,7 +230,7 @@ class _Crown:
         waiting: dict[int, Array] = {}
         for number, term in enumerate(self.network.layers[k].terms):
             if term.source != IMAGE or self.base.epsilon > 0:
-                collect(waiting, term.source, sign * self.rows(number, term, both))
+                collect(waiting, term.source, sign * self.rows[number](both))
         for j in range(k - 1, -1, -1):
             if j not in waiting:
                 continue
@@ -259,14 +260,6 @@ class _Crown:
             value = value - self.base.epsilon * np.abs(waiting[IMAGE]).sum(axis=1)
         return np.asarray(value - OUTWARD * (error + np.abs(value)), dtype=np.float64)
 
-    def rows(self, number: int, term: Term, rows: NDArray[np.int64]) -> Array:
-        """Rows of the matrix of a term of the layer that is being bounded, (rows, inputs)."""
-        if isinstance(term.map, Dense):
-            return np.asarray(term.map.weight[rows])
-        if number not in self.matrices:
-            self.matrices[number] = term.map.matrix(term.input_shape)
-        return np.asarray(self.matrices[number][rows].toarray())
-
     def size(self, j: int, image: int) -> Array:
         """The sum of magnitudes behind each output of layer j, (outputs,), which bounds the rounding there."""
         pool = self.network.layers[j].pool
@@ -293,4 +286,4 @@ def gains(network: Network, k: int) -> bool:
 
 
 def _copies(layer: Layer) -> bool:
-    return len(layer.terms) == 1 and isinstance(layer.terms[0].map, Identity) and not layer.bias.any()
+    return len(layer.terms) == 1 and layer.terms[0].map.passes_on and not layer.bias.any()

@@ -17,7 +17,6 @@ from oamip_model.cli.output import INTERRUPTED
 from oamip_model.cli.prune import prune
 from oamip_model.cli.score import score
 from oamip_model.cli.solvers import solvers
-from oamip_model.cli.tightness import tightness
 from oamip_model.errors import OamipError
 from oamip_model.scratch import sweep
 
@@ -65,7 +64,7 @@ def oamip() -> None:
     """
 
 
-for verb in (solvers, score, bounds, baseline, prune, tightness, demo):
+for verb in (solvers, score, bounds, baseline, prune, demo):
     oamip.add_command(verb)
 
 

@@ -14,35 +14,11 @@ import numpy as np
 
 from oamip_model.clock import tick
 from oamip_model.errors import InputError
-from oamip_model.network.absorb import (
-    Shifted,
-    absorbed,
-    averages,
-    is_positive,
-    over_both_axes,
-    rearranged,
-    rounded,
-    scaled,
-    shifted,
-)
 from oamip_model.network.graph import Affine, Graph, Joined, Node, Value
-from oamip_model.network.maps import (
-    Array,
-    AveragePool,
-    ChannelScale,
-    Conv2d,
-    Dense,
-    Identity,
-    MaxPool,
-    Rearrange,
-    Shape,
-    ZeroPad,
-)
+from oamip_model.network.maps import Array, Identity, MaxPool, Padding, Rearrange, Shape, Shifted, ZeroPad
 from oamip_model.network.types import IMAGE, Activation, Layer, Term
 
-Padding = tuple[int, int, int, int]
 _NO_BORDER: Padding = (0, 0, 0, 0)
-_CHEAP = (Identity, ChannelScale, Rearrange)
 
 
 @dataclass(frozen=True)
@@ -116,7 +92,7 @@ class _Folder:
         self.store(self.plain(node.name, values[self.graph.output]) if live else values[self.graph.output])
         if not self.layers:
             raise InputError("network: the output is the image itself, there is no layer in between")
-        return tuple(map(rounded, self.layers) if self.graph.single else self.layers)
+        return tuple(map(_rounded, self.layers) if self.graph.single else self.layers)
 
     def visit(self, node: Node, inputs: list[_Tensor]) -> _Tensor:
         x, operator = inputs[0], node.operator
@@ -131,63 +107,58 @@ class _Folder:
         if isinstance(operator, MaxPool):
             return self.max_pool(node, operator, x)
         assert isinstance(operator, Affine)
-        if isinstance(operator.map, ZeroPad) and operator.bias is None and len(x.shape) == 3:
+        border = operator.map.border
+        if border is not None and operator.bias is None and len(x.shape) == 3:
             x = x if isinstance(x, _Stored) or x.shape == x.pre_shape else self.store(x)
-            return replace(x, border=_sum(x.border, operator.map.padding))
-        if isinstance(operator.map, Conv2d) and x.border != _NO_BORDER:
-            padded = replace(operator.map, padding=_sum(operator.map.padding, x.border))
+            return replace(x, border=_sum(x.border, border))
+        padded = None if x.border == _NO_BORDER else operator.map.bordered(x.border)
+        if padded is not None:
             return self.affine(node, replace(operator, map=padded), replace(x, border=_NO_BORDER))
         return self.affine(node, operator, self.plain(node.name, x))
 
     def affine(self, node: Node, affine: Affine, x: _Tensor) -> _Pending:
         bias = np.zeros(node.shape[0]) if affine.bias is None else affine.bias
+        name = affine.owner or node.name
         if isinstance(x, _Pending):
             if x.shape == x.pre_shape:
-                if isinstance(affine.map, Identity):
+                if affine.map.passes_on:
                     return replace(x, bias=x.bias + bias)
-                if isinstance(affine.map, ChannelScale) and len(x.terms) == 1:
-                    both = scaled(x.terms[0].map, affine.map.scale)
-                    if both is not None:
-                        term = replace(x.terms[0], map=both)
-                        return replace(x, terms=(term,), bias=x.bias * affine.map.scale + bias)
-            name = affine.owner or node.name
-            if len(x.terms) == 1 and isinstance(affine.map, Dense) and isinstance(x.terms[0].map, Rearrange):
-                before = Shifted(np.ones(len(x.bias)), x.bias, x.pre_shape)
-                weight, added = absorbed(affine.map, before, x.shape) or (affine.map, bias)
-                term = rearranged(weight, x.terms[0], affine.owner)
-                return _Pending(name, (term,), added + bias, node.shape, node.shape)
+                factors = affine.map.factors(len(x.bias))
+                scaled = None if factors is None or len(x.terms) > 1 else x.terms[0].map.scaled(factors)
+                if factors is not None and scaled is not None:
+                    term = replace(x.terms[0], map=scaled)
+                    return replace(x, terms=(term,), bias=x.bias * factors + bias)
             before = self.shifted(x)
-            if before is not None:
-                found = absorbed(affine.map, before, x.shape)
-                if found is not None:
-                    term = Term(found[0], x.terms[0].source, x.shape, affine.owner)
-                    return _Pending(name, (term,), found[1] + bias, node.shape, node.shape)
-                if (
-                    self.is_positive(x)
-                    and isinstance(affine.map, AveragePool)
-                    and averages(affine.map)
-                    and x.shape == x.pre_shape
-                ):
-                    read = _Stored(x.terms[0].source, x.pre_shape)
-                    pooled = self.store(self.affine(node, replace(affine, bias=None), read))
-                    return replace(self.again(x, pooled), bias=before.shift + bias)
-            if x.shape == x.pre_shape and len(x.terms) == 1 and not x.bias.any():
-                averaged = over_both_axes(x.terms[0].map, affine.map)
-                if averaged is not None:
-                    return _Pending(name, (replace(x.terms[0], map=averaged),), bias, node.shape, node.shape)
+            found = None if before is None else affine.map.absorbing(before, x.shape)
+            if found is not None:
+                term = Term(found[0], x.terms[0].source, x.shape, affine.owner)
+                return _Pending(name, (term,), found[1] + bias, node.shape, node.shape)
+            if before is not None and affine.map.keeps_constants and x.shape == x.pre_shape and self.is_positive(x):
+                read = _Stored(x.terms[0].source, x.pre_shape)
+                pooled = self.store(self.affine(node, replace(affine, bias=None), read))
+                return replace(self.again(x, pooled), bias=before.shift + bias)
+            if (x.shape == x.pre_shape or len(x.shape) == 1) and len(x.terms) == 1 and not x.bias.any():
+                (first,) = x.terms
+                both = affine.map.after(first.map)
+                if both is not None:
+                    fits = both.misfit(first.input_shape) is None
+                    read_as = first.input_shape if fits else (int(np.prod(first.input_shape)),)
+                    term = Term(both, first.source, read_as, affine.owner)
+                    return _Pending(name, (term,), bias, node.shape, node.shape)
         source = self.store(x)
         term = Term(affine.map, source.source, source.shape, affine.owner)
-        return _Pending(affine.owner or node.name, (term,), bias, node.shape, node.shape)
+        return _Pending(name, (term,), bias, node.shape, node.shape)
 
     def shifted(self, x: _Pending) -> Shifted | None:
         """What a batch norm, or an added constant, does to each channel of a stored tensor."""
         if len(x.terms) != 1 or x.terms[0].input_shape != x.pre_shape:
             return None
-        return shifted(x.terms[0].map, x.bias, x.pre_shape)
+        factors = x.terms[0].map.factors(len(x.bias))
+        return None if factors is None else Shifted(factors, x.bias, x.pre_shape)
 
     def is_positive(self, x: _Pending) -> bool:
         """Whether the one tensor that ``x`` reads is a ReLU's, or a pooling of ReLUs."""
-        return x.terms[0].source != IMAGE and is_positive(self.layers, x.terms[0].source)
+        return x.terms[0].source != IMAGE and _is_positive(self.layers, x.terms[0].source)
 
     def join(self, node: Node, joined: Joined, inputs: list[_Stored]) -> _Pending:
         """Tensors side by side, as a sum of their places."""
@@ -210,7 +181,7 @@ class _Folder:
             stored = self.store(x)
             padded = replace(pool, padding=_sum(pool.padding, stored.border))
             inside = (padded.windows((1, *stored.shape[1:])) >= 0).any(axis=1).all()
-            if inside and stored.source != IMAGE and is_positive(self.layers, stored.source):
+            if inside and stored.source != IMAGE and _is_positive(self.layers, stored.source):
                 return self.pooled(node.name, padded, replace(stored, border=_NO_BORDER))
             x = self.plain(node.name, stored)
         return self.pooled(node.name, pool, self.store(x))
@@ -224,7 +195,7 @@ class _Folder:
         a, b = (x if isinstance(x, _Pending) else self.passing(node.name, x) for x in (a, b))
         if a.pre_shape != b.pre_shape:
             # One side is a stored tensor, which can be read in any shape.
-            if all(isinstance(term.map, Identity) for term in a.terms) and not a.bias.any():
+            if all(term.map.passes_on for term in a.terms) and not a.bias.any():
                 a = replace(a, bias=np.zeros(b.pre_shape[0]), pre_shape=b.pre_shape)
             else:
                 b = replace(b, bias=np.zeros(a.pre_shape[0]), pre_shape=a.pre_shape)
@@ -267,11 +238,40 @@ class _Folder:
 
 def _is_cheap(x: _Tensor) -> bool:
     """Whether a tensor is a scale, a shift or a rearrangement of a stored one."""
-    return isinstance(x, _Pending) and len(x.terms) == 1 and isinstance(x.terms[0].map, _CHEAP)
+    if not isinstance(x, _Pending) or len(x.terms) != 1:
+        return False
+    map = x.terms[0].map
+    return isinstance(map, Rearrange) or map.factors(len(x.bias)) is not None
+
+
+def _rounded(layer: Layer) -> Layer:
+    terms = []
+    for term in layer.terms:
+        if term.map.weights is not None:
+            term = replace(term, map=term.map.with_weights(_single(term.map.weights)))
+        terms.append(term)
+    return replace(layer, terms=tuple(terms), bias=_single(layer.bias))
+
+
+def _single(values: Array) -> Array:
+    """Rounds numbers to single precision, except those that it does not hold."""
+    with np.errstate(over="ignore", under="ignore"):
+        rounded = values.astype(np.float32).astype(np.float64)
+    return np.where(np.isfinite(rounded) & ((rounded != 0) | (values == 0)), rounded, values)
 
 
 def _sum(a: Padding, b: Padding) -> Padding:
     return (a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3])
+
+
+def _is_positive(layers: list[Layer], source: int) -> bool:
+    """Whether a layer's outputs are never below 0: a ReLU, or pooled ReLUs."""
+    layer = layers[source]
+    if layer.activation == "relu":
+        return True
+    return not layer.bias.any() and all(
+        term.map.keeps_sign and term.source != IMAGE and _is_positive(layers, term.source) for term in layer.terms
+    )
 
 
 def _reaching(graph: Graph) -> list[Value]:

@@ -14,16 +14,15 @@ import numpy as np
 from oamip_model.errors import InputError
 from oamip_model.network.maps import (
     Array,
-    AveragePool,
     ChannelScale,
-    Conv2d,
-    Dense,
     LinearMap,
     MaxPool,
+    Padding,
     Rearrange,
     Shape,
     ZeroPad,
 )
+from oamip_model.network.maps.units import batched, not_space
 from oamip_model.network.types import IMAGE
 
 Value: TypeAlias = int
@@ -148,32 +147,24 @@ class Graph:
 
     def _space(self, name: str, kind: str, x: Value) -> Shape:
         shape = self.shape(x)
-        if len(shape) != 3:
-            raise refuse(
-                name, kind, f"reads tensors of shape (n, channels, height, width) here, and got {batched(shape)}"
-            )
+        misfit = not_space(shape)
+        if misfit is not None:
+            raise refuse(name, kind, misfit)
         return shape
 
     def affine(self, name: str, x: Value, map: LinearMap, bias: Array | None = None, owner: str = "") -> Value:
         """``map`` applied to x, plus a bias per channel."""
         shape = self.shape(x)
-        kind = type(map).__name__
-        for part, values in (("weight", _weights(map)), ("bias", bias)):
+        weight = map.weights
+        for part, values in (("weight", weight), ("bias", bias)):
             if values is not None and not np.isfinite(values).all():
                 raise InputError(f"layer {owner or name}: its {part} has a value that is NaN or infinite")
-        if isinstance(map, Dense) and (len(shape) != 1 or shape[0] != map.weight.shape[1]):
-            raise refuse(name, "Linear", f"reads (n, {map.weight.shape[1]}) here, and got {batched(shape)}")
-        if isinstance(map, Conv2d | AveragePool):
-            shape = self._space(name, kind, x)
-        if isinstance(map, Conv2d) and map.weight.shape[1] * map.groups != shape[0]:
-            raise InputError(
-                f"layer {name}: reads {map.weight.shape[1] * map.groups} channels, and got {batched(shape)}"
-            )
-        if isinstance(map, ChannelScale) and len(map.scale) != shape[0]:
-            raise InputError(f"layer {name}: scales {len(map.scale)} channels, and got {batched(shape)}")
-        weight = _weights(map)
+        misfit = map.misfit(shape)
+        if misfit is not None:
+            raise refuse(name, map.called, misfit)
         if owner and weight is not None and not np.array_equal(self.weights.setdefault(owner, weight), weight):
-            raise refuse(name, kind, f"uses the weights of {owner} in another form than an earlier layer does")
+            reason = f"uses the weights of {owner} in another form than an earlier layer does"
+            raise refuse(name, map.called, reason)
         output = map.output_shape(shape)
         if bias is not None and bias.shape != output[:1]:
             raise InputError(f"layer {name}: its bias has shape {bias.shape}, its output {output[0]} channels")
@@ -183,7 +174,7 @@ class Graph:
         """Tensors joined to one, by the place that each number of it comes from."""
         return self._append(name, Joined(maps), parts, maps[0].index.shape)
 
-    def border(self, name: str, x: Value, padding: tuple[int, int, int, int], value: float) -> Value:
+    def border(self, name: str, x: Value, padding: Padding, value: float) -> Value:
         """The tensor within a padding below every number, for max pooling."""
         return self._append(name, Border(padding, value), (x,), ZeroPad(padding).output_shape(self.shape(x)))
 
@@ -229,18 +220,3 @@ def batch_norm(
         # In single precision, as ONNX files keep it, so that a module and its file fold to the same weights.
         scale = (1.0 if weight is None else weight) / np.sqrt(variance + float(np.float32(eps)))
         return ChannelScale(scale), (0.0 if bias is None else bias) - mean * scale
-
-
-def _weights(map: LinearMap) -> Array | None:
-    if isinstance(map, Dense | Conv2d):
-        return map.weight
-    return map.scale if isinstance(map, ChannelScale) else None
-
-
-def batched(shape: Shape) -> str:
-    """How the shape of a batch of images is written in messages.
-
-    >>> batched((3, 8, 8))
-    '(n, 3, 8, 8)'
-    """
-    return f"({', '.join(['n', *map(str, shape)])})"

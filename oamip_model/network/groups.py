@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from oamip_model.network.maps import ChannelScale, ChannelwiseMap, Conv2d, Identity
+from oamip_model.network.maps import Cells, Ids
+from oamip_model.network.maps.units import NOTHING
 from oamip_model.network.savings import saved_parameters
 from oamip_model.network.types import IMAGE, Layer, ScoreGroup, Term
 
-Ids = NDArray[np.int64]
 _FIXED = 0
 """The unit of what cannot be removed: the image, and everything tied to it."""
 
@@ -56,12 +56,6 @@ class _Units:
     outputs: list[Ids]
     producers: dict[str, Ids]
     readers: dict[str, Ids]
-
-
-def is_depthwise(term: Term) -> bool:
-    """Whether the term is a convolution with one filter for each channel."""
-    map = term.map
-    return isinstance(map, Conv2d) and 1 < map.groups == map.weight.shape[0] == term.input_shape[0]
 
 
 def assign_groups(layers: tuple[Layer, ...]) -> tuple[tuple[Layer, ...], tuple[ScoreGroup, ...]]:
@@ -110,27 +104,29 @@ def assign_groups(layers: tuple[Layer, ...]) -> tuple[tuple[Layer, ...], tuple[S
 def _trace(layers: tuple[Layer, ...]) -> _Units:
     units = _Units(_Ties(), [], {}, {})
     for layer in layers:
-        ids: Ids | None = None
+        ids: Ids = np.full(int(np.prod(layer.pre_shape)), NOTHING)
         for term in layer.terms:
             source = np.zeros(int(np.prod(term.input_shape)), np.int64) if term.source == IMAGE else None
             made = _units_of(term, layer, units.outputs[term.source] if source is None else source, units)
-            if ids is not None:
-                units.ties.tie(ids, made)
-            ids = made
-        assert ids is not None
+            both = (ids != NOTHING) & (made != NOTHING)
+            units.ties.tie(ids[both], made[both])
+            ids = np.where(made == NOTHING, ids, made)
+        # What reads nothing is a constant.
+        ids = np.where(ids == NOTHING, _FIXED, ids)
         if layer.pool is not None:
-            ids = _pooled(ids, layer.pre_shape[0], int(np.prod(layer.pool.output)), units.ties)
+            ids = _carried(ids, Cells.by_channel(layer.pre_shape[0], len(ids), layer.size), units.ties)
         units.outputs.append(ids)
     return units
 
 
 def _units_of(term: Term, layer: Layer, source: Ids, units: _Units) -> Ids:
     """Units of a term's output, flat."""
-    if isinstance(term.map, Identity | ChannelScale):
-        return source
-    if isinstance(term.map, ChannelwiseMap):
-        channels, *space = term.map.output_shape(term.input_shape)
-        return _pooled(source, channels, int(np.prod(space)), units.ties)
+    cells, trained = term.map.cells(term.input_shape), term.map.trained
+    if trained is None:
+        if cells is None:
+            units.ties.tie(source, np.zeros_like(source))
+            return np.zeros(int(np.prod(layer.pre_shape)), np.int64)
+        return _carried(source, cells, units.ties)
     channels = layer.pre_shape[0]
     if term.name not in units.producers:
         units.producers[term.name] = units.ties.fresh(channels)
@@ -140,19 +136,18 @@ def _units_of(term: Term, layer: Layer, source: Ids, units: _Units) -> Ids:
         by_channel = source.reshape(term.input_shape[0], -1)
         units.ties.tie(by_channel, np.broadcast_to(units.readers[term.name][:, None], by_channel.shape))
     made = units.producers[term.name]
-    if is_depthwise(term):
+    if trained.is_depthwise:
         by_channel = source.reshape(channels, -1)
         units.ties.tie(by_channel, np.broadcast_to(made[:, None], by_channel.shape))
     return np.repeat(made, int(np.prod(layer.pre_shape[1:])))
 
 
-def _pooled(ids: Ids, channels: int, positions: int, ties: _Ties) -> Ids:
-    """Units after pooling each channel. A channel of several units becomes one that cannot be removed."""
-    by_channel = ids.reshape(channels, -1)
-    first = by_channel[:, 0]
-    for channel in np.flatnonzero((by_channel != first[:, None]).any(axis=1)):
-        ties.tie(by_channel[channel], np.zeros(by_channel.shape[1], np.int64))
-    return np.repeat(first, positions)
+def _carried(ids: Ids, cells: Cells, ties: _Ties) -> Ids:
+    """Units of outputs that read one cell each. A cell of several units becomes one that cannot be removed."""
+    mixed = ids[cells.mixed(ids)]
+    if len(mixed):
+        ties.tie(mixed, np.zeros_like(mixed))
+    return cells.carried(ids, NOTHING)
 
 
 def _read_without_gate(layers: tuple[Layer, ...], outputs: list[Ids], gates: set[int]) -> set[int]:
@@ -167,24 +162,16 @@ def _read_without_gate(layers: tuple[Layer, ...], outputs: list[Ids], gates: set
                 zero = np.zeros_like(zero)
                 continue
             reads = zeroed[term.source]
-            if isinstance(term.map, Identity | ChannelScale):
-                zero = zero & reads
-            elif isinstance(term.map, ChannelwiseMap) or is_depthwise(term):
-                by_channel = _every(reads, term.input_shape[0])
-                zero = zero & np.repeat(by_channel, len(zero) // len(by_channel))
+            cells, trained = term.map.cells(term.input_shape), term.map.trained
+            if cells is not None and (trained is None or trained.is_depthwise):
+                zero = zero & cells.every(reads)
             else:
                 blocked.update(outputs[term.source][~reads].tolist())
                 zero = np.zeros_like(zero)
         if layer.pool is not None:
-            by_channel = _every(zero, layer.pre_shape[0])
-            zero = np.repeat(by_channel, layer.size // len(by_channel))
+            zero = Cells.by_channel(layer.pre_shape[0], len(zero), layer.size).every(zero)
         zeroed.append(np.ones_like(zero) if index in gates else zero)
     return blocked
-
-
-def _every(flags: NDArray[np.bool_], channels: int) -> NDArray[np.bool_]:
-    """Whether all flags of a channel are set, (channels,)."""
-    return np.asarray(flags.reshape(channels, -1).all(axis=1))
 
 
 def _components(outputs: list[Ids], gates: set[int]) -> list[list[int]]:
@@ -220,5 +207,5 @@ def _in_order(ids: Ids) -> Ids:
 
 def _kernel(layers: tuple[Layer, ...], name: str) -> int:
     """Kernel height times width of the producer called ``name``, 1 for a dense map."""
-    weight = next(t.map.weight for layer in layers for t in layer.terms if t.name == name and hasattr(t.map, "weight"))
-    return int(np.prod(weight.shape[2:]))
+    maps = (term.map.trained for layer in layers for term in layer.terms if term.name == name)
+    return next(trained.kernel for trained in maps if trained is not None)

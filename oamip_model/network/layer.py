@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oamip_model.clock import tick
-from oamip_model.network.maps import Array, ChannelScale, Conv2d, Dense, LinearMap, MaxPool, Shape
+from oamip_model.network.maps import Array, LinearMap, MaxPool, Shape
 
 Activation: TypeAlias = Literal["none", "relu", "max"]
 IMAGE = -1
@@ -36,19 +36,17 @@ class Term:
     @property
     def parameters(self) -> int:
         """Number of weights, those of a scale of channels included."""
-        if isinstance(self.map, ChannelScale):
-            return int(self.map.scale.size)
-        return int(self.map.weight.size) if isinstance(self.map, Dense | Conv2d) else 0
+        return self.map.parameters
 
     @property
     def positions(self) -> int:
         """How often one image uses each weight, at least once."""
-        return int(np.prod(self.map.output_shape(self.input_shape)[1:]))
+        return self.map.positions(self.input_shape)
 
     @property
     def macs(self) -> int:
         """Multiply-accumulates of one image (mathematics:budget-1)."""
-        return self.parameters * self.positions if self.parameters else 0
+        return self.map.multiplications(self.input_shape)
 
 
 @dataclass(frozen=True)

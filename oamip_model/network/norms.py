@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from oamip_model.network.maps import Array, ChannelScale, Conv2d, Dense, LinearMap
-from oamip_model.network.types import Network, ScoreGroup
+from oamip_model.network.maps import Array, Cells, TrainedMap
+from oamip_model.network.types import Layer, Network, ScoreGroup, Term
 
 
 def unit_norms(network: Network) -> dict[str, Array]:
@@ -28,52 +26,56 @@ def _incoming(network: Network, group: ScoreGroup) -> Array:
     for layer in network.layers:
         for term in layer.terms:
             if term.name in group.producers:
-                rows = _rows(term.map)
-                if rows is not None and rows.size == group.size:
-                    total += rows
+                weights = term.map.weights
+                if weights is not None and len(weights) == group.size:
+                    total += np.square(weights).reshape(group.size, -1).sum(axis=1)
     return total
-
-
-def _rows(mapping: LinearMap) -> Array | None:
-    if isinstance(mapping, Dense | Conv2d):
-        return np.asarray(np.square(mapping.weight).reshape(len(mapping.weight), -1).sum(axis=1))
-    return np.asarray(np.square(mapping.scale)) if isinstance(mapping, ChannelScale) else None
 
 
 def _outgoing(network: Network, group: ScoreGroup) -> Array:
     """Squared norm of the columns that read the group's units, (units,)."""
     total = np.zeros(group.size)
-    # For each layer that passes the units on: the unit of each of its channels, and the scale put on it so far.
+    # For each layer that passes the units on: the unit of each of its entries (-1: none), and the scale put on it.
     carriers: dict[int, tuple[NDArray[np.int64], Array]] = {}
     for index, layer in enumerate(network.layers):
         if index in group.layers and layer.units is not None:
-            units = layer.units.reshape(layer.shape[0], -1)[:, 0]
-            carriers[index] = (units, np.ones(len(units)))
+            carriers[index] = (layer.units, np.ones(layer.size))
         for term in layer.terms:
             if term.source not in carriers:
                 continue
-            units, scale = (_spread(values, term.input_shape[0]) for values in carriers[term.source])
-            depthwise = isinstance(term.map, Conv2d) and term.name in group.producers and term.map.groups > 1
-            if isinstance(term.map, Dense | Conv2d) and not depthwise:
-                np.add.at(total, units, _columns(term.map) * np.square(scale))
+            units, scale = carriers[term.source]
+            trained = term.map.trained
+            if trained is not None and not (trained.blocks > 1 and term.name in group.producers):
+                units = units.reshape(term.input_shape[0], -1)[:, 0]
+                scale = scale.reshape(term.input_shape[0], -1)[:, 0]
+                at = units >= 0
+                np.add.at(total, units[at], (_columns(trained) * np.square(scale))[at])
             elif index not in group.layers:
-                factor = term.map.scale if isinstance(term.map, ChannelScale) else 1.0
-                units, scale = (_spread(values, layer.shape[0]) for values in (units, scale * factor))
-                carriers[index] = (units, scale)
+                found = _carried(term, layer, units, scale)
+                if found is not None:
+                    known, new = carriers.get(index, found), found[0] >= 0
+                    carriers[index] = (np.where(new, found[0], known[0]), np.where(new, found[1], known[1]))
     return total
 
 
-def _spread(values: NDArray[Any], channels: int) -> NDArray[Any]:
-    """Values per channel for the channels of a reshaped tensor: flattening gives every position its channel's value."""
-    if len(values) == channels:
-        return values
-    return np.repeat(values, channels // len(values)) if channels > len(values) else values[:: len(values) // channels]
+def _carried(
+    term: Term, layer: Layer, units: NDArray[np.int64], scale: Array
+) -> tuple[NDArray[np.int64], Array] | None:
+    """The unit of each entry of a layer that a term makes of these, and its scale; None where it mixes them."""
+    cells = term.map.cells(term.input_shape)
+    if cells is None:
+        return None
+    units, scale = cells.carried(units, -1), cells.carried(scale, 0.0)
+    factors = term.map.factors(term.input_shape[0])
+    if factors is not None:
+        scale = scale * np.repeat(factors, len(scale) // len(factors))
+    if layer.pool is not None:
+        pooled = Cells.by_channel(layer.pre_shape[0], len(units), layer.size)
+        units, scale = pooled.carried(units, -1), pooled.carried(scale, 0.0)
+    return units, scale
 
 
-def _columns(mapping: Dense | Conv2d) -> Array:
+def _columns(map: TrainedMap) -> Array:
     """Squared norm of the weights on each input channel, (inputs,)."""
-    squares = np.square(mapping.weight)
-    if isinstance(mapping, Dense):
-        return np.asarray(squares.sum(axis=0))
-    groups, inputs = mapping.groups, mapping.weight.shape[1]
-    return np.asarray(squares.reshape(groups, -1, inputs, squares[0, 0].size).sum(axis=(1, 3)).reshape(-1))
+    squares = np.square(map.weight).reshape(map.blocks, -1, map.weight.shape[1], map.kernel)
+    return np.asarray(squares.sum(axis=(1, 3)).reshape(-1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from oamip_model.network.maps import Array, ChannelScale, Conv2d, Dense
+from oamip_model.network.maps import Array
 from oamip_model.network.types import IMAGE, Layer
 
 Ids = NDArray[np.int64]
@@ -26,24 +26,25 @@ def saved_parameters(layers: tuple[Layer, ...], outputs: list[Ids], producers: d
         if layer.bias.any():
             np.add.at(saved, unit_of_channel[unit_of_channel >= 0], 1)
         for term in layer.terms:
-            if isinstance(term.map, ChannelScale):
-                np.add.at(saved, unit_of_channel[unit_of_channel >= 0], 1)
-            if not isinstance(term.map, Dense | Conv2d) or term.name in counted:
+            trained = term.map.trained
+            if trained is None and term.map.weights is not None:
+                np.add.at(saved, unit_of_channel[unit_of_channel >= 0], term.map.parameters // len(unit_of_channel))
+            if trained is None or term.name in counted:
                 continue
             counted.add(term.name)
-            weight = term.map.weight
+            weight = trained.weight
             made = producers[term.name]
             np.add.at(saved, made, weight[0].size)
             if term.source == IMAGE:
                 continue
             read = _one_unit_per_channel(outputs[term.source], term.input_shape[0])
-            groups = term.map.groups if isinstance(term.map, Conv2d) else 1
+            groups = trained.blocks
             rows = weight.shape[0] // groups
-            columns = np.full(len(read), rows * int(np.prod(weight.shape[2:])), np.float64)
+            columns = np.full(len(read), rows * trained.kernel, np.float64)
             # What leaves with the unit's own rows (a depthwise filter) has been counted.
             own = made.reshape(groups, rows)
             group_of_channel = np.arange(len(read)) // (len(read) // groups)
-            columns -= (own[group_of_channel] == read[:, None]).sum(axis=1) * int(np.prod(weight.shape[2:]))
+            columns -= (own[group_of_channel] == read[:, None]).sum(axis=1) * trained.kernel
             np.add.at(saved, read[read >= 0], columns[read >= 0])
     return saved[order]
 

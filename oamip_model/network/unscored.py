@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 
 from oamip_model.network.layer import IMAGE, Layer
-from oamip_model.network.maps import ChannelwiseMap
 
 
 def why_unscored(layers: tuple[Layer, ...]) -> str:
@@ -27,7 +26,7 @@ def why_unscored(layers: tuple[Layer, ...]) -> str:
     uses = Counter(term.name for layer in layers for term in layer.terms if term.name)
     reasons = [f"layer {name} is used {'twice' if n == 2 else f'{n} times'}" for name, n in uses.items() if n > 1]
     for layer in layers:
-        passed = [t for t in layer.terms if isinstance(t.map, ChannelwiseMap) and t.source != IMAGE]
+        passed = [t for t in layer.terms if t.map.trained is None and t.source != IMAGE]
         if len(passed) == len(layer.terms) and layer.bias.any() and layer.activation != "relu":
             reasons.append(f"layer {layer.name} adds a constant")
     return f"; here {' and '.join(reasons)}" if reasons else ""

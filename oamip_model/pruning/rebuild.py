@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from oamip_model.network.maps import Array, AveragePool, ChannelScale, Conv2d, Dense, LinearMap, Shape, ZeroPad
-from oamip_model.network.maps.windows import same_padding
+from oamip_model.network.maps import Array, Shape
 from oamip_model.network.types import IMAGE, Layer, Network, Term
-from oamip_model.pruning.pools import average_pool_module, max_pool_module
+from oamip_model.torchnet.maps import torch_map
+from oamip_model.torchnet.maps.channel_scale import scale_module
+from oamip_model.torchnet.max_pool import max_pool_module
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,13 @@ class RebuiltNetwork(nn.Module):
         for number, term in enumerate(layer.terms):
             source = network.input_shape if term.source == IMAGE else network.layers[term.source].shape
             names = []
-            if isinstance(term.map, Conv2d) and _lopsided(term.map) and not _same(term.map):
-                names.append(self._place(f"pad_{index}_{number}", _border(term.map.padding)))
-            module = _map_module(term.map, bias, term.input_shape)
+            kind = torch_map(term.map)
+            before, module = kind.before(term.map), kind.module(term.map, bias, term.input_shape)
+            if before is not None:
+                names.append(self._place(f"pad_{index}_{number}", before))
             if module is not None:
-                weighted = isinstance(term.map, Dense | Conv2d | ChannelScale)
                 names.append(self._place(term.name or f"{layer.name}_{number}", module))
-                if weighted:
+                if term.map.weights is not None:
                     self._share_weight(network, term, module)
                     self.paths[index, number] = names[-1]
                     bias = None
@@ -66,7 +67,7 @@ class RebuiltNetwork(nn.Module):
             )
         after = []
         if bias is not None:  # no map to carry it
-            shift = _scale_module(np.ones(len(bias)), bias, layer.pre_shape)
+            shift = scale_module(np.ones(len(bias)), bias, layer.pre_shape)
             after.append(self._place(f"bias_{index}", shift))
         if layer.pool is not None:
             positive = all(
@@ -145,8 +146,9 @@ def to_module(network: Network) -> RebuiltNetwork:
 
     It is made of nn.Linear, nn.Conv2d, nn.ReLU and pooling modules, named after the modules (or ONNX nodes) that the
     weights came from. Batch norm is folded in; a scale of channels that could not be folded is an nn.BatchNorm with
-    mean 0, variance 1 and eps 0. Average pooling that no torch module computes is a :class:`~.pools.SeparableAverage`.
-    A weight that several layers share is one parameter of several modules.
+    mean 0, variance 1 and eps 0. Average pooling that no torch module computes is a
+    :class:`~oamip_model.torchnet.maps.average_pool.SeparableAverage`. A weight that several layers share is one
+    parameter of several modules.
 
     Examples
     --------
@@ -157,58 +159,6 @@ def to_module(network: Network) -> RebuiltNetwork:
     """
     module = RebuiltNetwork(network)
     return module.eval()
-
-
-def _border(padding: tuple[int, int, int, int]) -> nn.Module:
-    top, left, bottom, right = padding
-    return nn.ZeroPad2d((left, right, top, bottom))
-
-
-def _lopsided(map: Conv2d) -> bool:
-    top, left, bottom, right = map.padding
-    return top != bottom or left != right
-
-
-def _same(map: Conv2d) -> bool:
-    """Whether the padding is uneven in just the way of torch's padding="same"."""
-    rows, columns = (same_padding(map.weight.shape[2 + axis], map.dilation[axis]) for axis in (0, 1))
-    even = (rows[0], columns[0], rows[1], columns[1])
-    return _lopsided(map) and map.stride == (1, 1) and map.padding == even
-
-
-def _map_module(map: LinearMap, bias: Array | None, shape: Shape) -> nn.Module | None:
-    """The module of a linear map, with the bias if it can carry one; None for the identity."""
-    module: nn.Module
-    if isinstance(map, Dense):
-        outputs, inputs = map.weight.shape
-        module = nn.Linear(inputs, outputs, bias=bias is not None)
-    elif isinstance(map, Conv2d):
-        channels = (map.weight.shape[1] * map.groups, map.weight.shape[0])
-        kernel = (map.weight.shape[2], map.weight.shape[3])
-        padding: str | tuple[int, int] = (0, 0) if _lopsided(map) else map.padding[:2]
-        padding = "same" if _same(map) else padding
-        module = nn.Conv2d(*channels, kernel, map.stride, padding, map.dilation, map.groups, bias=bias is not None)
-    elif isinstance(map, ChannelScale):
-        return _scale_module(map.scale, np.zeros(len(map.scale)) if bias is None else bias, shape)
-    elif isinstance(map, ZeroPad):
-        return _border(map.padding)
-    else:
-        return average_pool_module(map) if isinstance(map, AveragePool) else None
-    with torch.no_grad():
-        module.weight.copy_(torch.tensor(map.weight))
-        if bias is not None:
-            assert module.bias is not None
-            module.bias.copy_(torch.tensor(bias))
-    return module
-
-
-def _scale_module(scale: Array, bias: Array, shape: Shape) -> nn.Module:
-    kind = nn.BatchNorm2d if len(shape) == 3 else nn.BatchNorm1d
-    module = kind(len(scale), eps=0.0)
-    with torch.no_grad():
-        module.weight.copy_(torch.tensor(scale))
-        module.bias.copy_(torch.tensor(bias))
-    return module
 
 
 def _reshaping(have: Shape, want: Shape) -> Shape | None:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.utils import prune as torch_prune
 
-from oamip_model.network.maps import Array, Conv2d, Dense
+from oamip_model.network.maps import Array
 from oamip_model.network.types import Layer, Network
 from oamip_model.pruning.mask import Norm, NotWiredError, batch_norms, clean_copy
 
@@ -35,11 +35,12 @@ def _put_layer(module: nn.Module, norms: dict[str, list[str]], old: Layer, new: 
     for first, second in zip(old.terms, new.terms, strict=True):
         if second.map is first.map:
             continue
-        assert isinstance(second.map, Dense | Conv2d)
+        trained = second.map.trained
+        assert trained is not None
         part = _part(module, second.name)
-        norm = _norm(module, norms.get(second.name, []), len(second.map.weight))
-        scale = np.ones(len(second.map.weight)) if norm is None else _scale(norm)
-        weight = second.map.weight / scale.reshape((-1,) + (1,) * (second.map.weight.ndim - 1))
+        norm = _norm(module, norms.get(second.name, []), len(trained.weight))
+        scale = np.ones(len(trained.weight)) if norm is None else _scale(norm)
+        weight = trained.weight / scale.reshape((-1,) + (1,) * (trained.weight.ndim - 1))
         if part.weight.shape != weight.shape:
             raise NotWiredError(f"module {second.name} has weights of shape {tuple(part.weight.shape)}")
         _set(part, "weight", weight)

@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oamip_model.clock import TimeIsUp
-from oamip_model.network.maps import ChannelwiseMap, Conv2d, Dense
 from oamip_model.network.norms import unit_norms
 from oamip_model.network.types import IMAGE, Layer, Network, Term
 from oamip_model.refit.least_squares import refit_layer
 from oamip_model.refit.moments import Design, System, moments
 from oamip_model.refit.options import Refit
-from oamip_model.refit.slim import slim_network
+from oamip_model.refit.slim import in_blocks, slim_network
 from oamip_model.refit.stream import ImageStream
 from oamip_model.refit.sweep import Eliminated, eliminate
 from oamip_model.refit.walk import Walk
@@ -121,7 +120,7 @@ def _readers(network: Network, owners: list[Owners]) -> dict[int, list[int]]:
     for r, layer in enumerate(network.layers):
         design = Design(whole, r)
         for g in range(len(network.groups)):
-            own = any(isinstance(t.map, Conv2d) and t.map.groups > 1 for t in layer.terms) and layer.group == g
+            own = in_blocks(layer) and layer.group == g
             if not own and any(_reads(network, owners, r, number, g) for number in design.terms):
                 found.setdefault(g, []).append(r)
     return found
@@ -134,7 +133,7 @@ def _terms(network: Network, k: int) -> int:
 def _reads(network: Network, owners: list[Owners], k: int, number: int, g: int) -> bool:
     """Whether a term's weights read a unit of the group."""
     term = network.layers[k].terms[number]
-    if term.source == IMAGE or not isinstance(term.map, Dense | Conv2d):
+    if term.source == IMAGE or term.map.trained is None:
         return False
     return bool((_read_units(term, owners[term.source], g) >= 0).any())
 
@@ -161,9 +160,12 @@ def _passed_on(layer: Layer, owners: list[Owners]) -> Owners:
     for term in layer.terms:
         if term.source == IMAGE:
             continue
-        passes = isinstance(term.map, ChannelwiseMap)
-        passes = passes or (isinstance(term.map, Conv2d) and 1 < term.map.groups == len(term.map.weight))
-        if passes:
-            first = owners[term.source].reshape(term.input_shape[0], -1, 2)[:, 0]
+        cells, trained = term.map.cells(term.input_shape), term.map.trained
+        if cells is not None and (trained is None or trained.is_depthwise):
+            read = owners[term.source]
+            found = np.stack([cells.carried(read[:, column], -1) for column in (0, 1)], axis=1)
+            if layer.pool is None:
+                return found
+            first = found.reshape(layer.pre_shape[0], -1, 2)[:, 0]
             return np.repeat(first, layer.size // len(first), axis=0)
     return nothing

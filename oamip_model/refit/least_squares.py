@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from oamip_model.refit.channels import full_weight, with_full_weight
 from oamip_model.refit.moments import Design, System, moments
 from oamip_model.refit.options import Refit
 from oamip_model.refit.walk import Walk
@@ -71,9 +70,10 @@ def refit_layer(walk: Walk, design: Design, systems: Iterable[System], ridge: fl
     maps = {}
     weights = (design.weights(walk) + change).T.cpu().numpy()
     for index, number in enumerate(design.terms):
-        map = layer.terms[number].map
+        trained = layer.terms[number].map.trained
+        assert trained is not None
         part = weights[:, design.starts[index] : design.starts[index + 1]]
-        maps[number] = with_full_weight(map, part.reshape(full_weight(map).shape))
+        maps[number] = trained.with_full_weight(part.reshape(trained.full_weight.shape))
     walk.refit(design.k, maps, bias)
     scale = scale if scale > 0 else 1.0
     return LayerFit(

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from oamip_model.clock import tick
-from oamip_model.network.maps import Conv2d, Dense, Shape
-from oamip_model.refit.channels import Indices, channel_groups, full_weight
+from oamip_model.network.maps import Ids, Shape, TrainedMap
+from oamip_model.network.types import Layer
 from oamip_model.refit.slim import Slim, frozen_terms
 from oamip_model.refit.walk import Inputs, Walk
+from oamip_model.torchnet.maps import torch_map
 
 _CHUNK = 2**25
 """Numbers (in double precision: 256 MiB) of inputs that are multiplied at a time."""
@@ -36,8 +36,8 @@ class System:
     (m,), tt (m,): sums of products.
     """
 
-    outputs: Indices
-    columns: Indices
+    outputs: Ids
+    columns: Ids
     weight: Tensor
     count: int
     x: Tensor
@@ -75,18 +75,17 @@ class Design:
         frozen = frozen_terms(slim.full)
         fit: dict[bool, list[int]] = {False: [], True: []}
         for number, term in enumerate(layer.terms):
-            if (k, number) in frozen or not isinstance(term.map, Dense | Conv2d):
+            trained, whole = term.map.trained, full.terms[number].map.trained
+            if (k, number) in frozen or trained is None or whole is None or not torch_map(trained).fits:
                 continue
-            whole = full.terms[number].map
-            assert isinstance(whole, Dense | Conv2d)
-            gated = slim.gates and isinstance(whole, Conv2d) and whole.groups > 1
-            if len(term.map.weight) == layer.pre_shape[0] and not gated:
-                fit[isinstance(term.map, Conv2d)].append(number)
+            gated = slim.gates and whole.blocks > 1
+            if len(trained.weight) == layer.pre_shape[0] and not gated:
+                fit[trained.has_kernel].append(number)
         self.conv = bool(fit[True])
         self.terms = fit[self.conv]
         self.shape: Shape = layer.pre_shape
         self.positions = int(np.prod(layer.pre_shape[1:])) if self.conv else 1
-        sizes = [int(full_weight(layer.terms[n].map)[0].size) for n in self.terms]
+        sizes = [_trained(layer, n).inputs * _trained(layer, n).kernel for n in self.terms]
         self.starts = np.cumsum([0, *sizes])
         self.systems = self._systems()
 
@@ -103,19 +102,19 @@ class Design:
         """
         found = [np.zeros((0, 2), np.int64)]
         for number in self.terms:
-            weight = full_weight(self.slim.network.layers[self.k].terms[number].map)
-            channel = np.repeat(self.slim.columns[self.k, number], int(np.prod(weight.shape[2:])))
+            kernel = _trained(self.slim.network.layers[self.k], number).kernel
+            channel = np.repeat(self.slim.columns[self.k, number], kernel)
             found.append(np.stack([np.full(len(channel), number), channel], axis=1))
         return np.concatenate(found)
 
-    def _systems(self) -> list[tuple[Indices, Indices]]:
+    def _systems(self) -> list[tuple[Ids, Ids]]:
         """Outputs and columns that depend on each other: all, or those of each group of a convolution."""
         rows, columns = [], []
         for number in self.terms:
-            made, read = channel_groups(self.slim.full.layers[self.k].terms[number].map)
+            made, read = _trained(self.slim.full.layers[self.k], number).channel_blocks
             rows.append(made[self.slim.rows[self.k, number]])
-            weight = full_weight(self.slim.network.layers[self.k].terms[number].map)
-            columns.append(np.repeat(read[self.slim.columns[self.k, number]], int(np.prod(weight.shape[2:]))))
+            kernel = _trained(self.slim.network.layers[self.k], number).kernel
+            columns.append(np.repeat(read[self.slim.columns[self.k, number]], kernel))
         if not rows:
             return []
         kinds, at = np.unique(np.stack(rows), axis=1, return_inverse=True)
@@ -128,7 +127,7 @@ class Design:
     def weights(self, walk: Walk) -> Tensor:
         """The weights as they are, (columns, outputs), in double precision."""
         layer = walk.current.layers[self.k]
-        parts = [full_weight(layer.terms[n].map).reshape(self.shape[0], -1).T for n in self.terms]
+        parts = [_trained(layer, n).full_weight.reshape(self.shape[0], -1).T for n in self.terms]
         return torch.as_tensor(np.concatenate(parts), dtype=torch.float64, device=walk.cut.device)
 
     def read(self, inputs: list[Tensor], at: Tensor | None) -> Tensor:
@@ -141,11 +140,7 @@ class Design:
         for number in self.terms:
             term, x = layer.terms[number], inputs[number]
             x = x.reshape(len(x), *term.input_shape)
-            if isinstance(term.map, Conv2d):
-                assert at is not None
-                parts.append(patches(term.map, x, at, self.shape[2]))
-            else:
-                parts.append(x[:, None])
+            parts.append(torch_map(term.map).columns(term.map, x, at, self.shape))
         return torch.cat(parts, dim=2).double()
 
     def at_positions(self, pre: Tensor, at: Tensor | None) -> Tensor:
@@ -155,18 +150,11 @@ class Design:
         return pre.flatten(2)[:, :, at].transpose(1, 2).double()
 
 
-def patches(map: Conv2d, x: Tensor, at: Tensor, width: int) -> Tensor:
-    """What a convolution reads at flat positions: (n, positions, columns).
-
-    Positions are those of its output, which has this width.
-    """
-    top, left, bottom, right = map.padding
-    padded = F.pad(x, (left, right, top, bottom)) if any(map.padding) else x
-    kernel = [torch.arange(size, device=x.device) for size in map.weight.shape[2:]]
-    rows = (at // width * map.stride[0])[:, None] + kernel[0] * map.dilation[0]
-    columns = (at % width * map.stride[1])[:, None] + kernel[1] * map.dilation[1]
-    taken = padded[:, :, rows[:, :, None], columns[:, None, :]]
-    return taken.permute(0, 2, 1, 3, 4).reshape(len(x), len(at), -1)
+def _trained(layer: Layer, number: int) -> TrainedMap:
+    """The map of a term that is refitted."""
+    map = layer.terms[number].map.trained
+    assert map is not None
+    return map
 
 
 def moments(design: Design, walk: Walk, batches: Iterable[Inputs], count: int, *, rows: int, seed: int) -> list[System]:
@@ -203,7 +191,7 @@ def _chunks(count: int, each: int) -> Iterator[slice]:
         yield slice(start, start + size)
 
 
-def _empty(design: Design, walk: Walk, outputs: Indices, columns: Indices) -> System:
+def _empty(design: Design, walk: Walk, outputs: Ids, columns: Ids) -> System:
     device = walk.cut.device
     p, m = len(columns), len(outputs)
 

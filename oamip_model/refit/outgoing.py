@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from oamip_model.network.maps import Array, Conv2d, Dense
+from oamip_model.network.maps import Array
 from oamip_model.network.types import Network
 from oamip_model.refit import walk as walks
 from oamip_model.refit.options import Refit
-from oamip_model.refit.slim import frozen_terms
+from oamip_model.refit.slim import frozen_terms, in_blocks
 from oamip_model.refit.walk import Walk
 from oamip_model.torchnet.layers import TorchLayers
 
@@ -127,10 +127,10 @@ def _free_arrays(walk: Walk) -> list[Array]:
     frozen = frozen_terms(walk.slim.full)
     found: list[Array] = []
     for k, layer in enumerate(walk.current.layers):
-        weighted = [n for n, term in enumerate(layer.terms) if isinstance(term.map, Dense | Conv2d)]
+        weighted = [n for n, term in enumerate(layer.terms) if term.map.trained is not None]
         if not weighted or any((k, n) in frozen for n in weighted):
             continue
-        if walk.slim.gates and any(isinstance(t.map, Conv2d) and t.map.groups > 1 for t in layer.terms):
+        if walk.slim.gates and in_blocks(layer):
             continue
         if any(_weight(walk.current, k, n).shape[0] != len(layer.bias) for n in weighted):
             continue
@@ -140,18 +140,15 @@ def _free_arrays(walk: Walk) -> list[Array]:
 
 
 def _weight(network: Network, k: int, number: int) -> Array:
-    map = network.layers[k].terms[number].map
-    assert isinstance(map, Dense | Conv2d)
-    return map.weight
+    trained = network.layers[k].terms[number].map.trained
+    assert trained is not None
+    return trained.weight
 
 
 def _put(walk: Walk, arrays: list[Array], values: list[Tensor]) -> None:
     new = {id(a): v.double().cpu().numpy() for a, v in zip(arrays, values, strict=True)}
     for k, layer in enumerate(walk.current.layers):
         if id(layer.bias) in new:
-            maps = {
-                n: replace(term.map, weight=new[id(term.map.weight)])
-                for n, term in enumerate(layer.terms)
-                if isinstance(term.map, Dense | Conv2d)
-            }
+            trained = {n: term.map.trained for n, term in enumerate(layer.terms)}
+            maps = {n: map.with_weights(new[id(map.weight)]) for n, map in trained.items() if map is not None}
             walk.refit(k, maps, new[id(layer.bias)])

@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from oamip_model.errors import InputError
-from oamip_model.network.maps import Array, Dense
+from oamip_model.network.maps import Array
 from oamip_model.refit.moments import Design
 from oamip_model.refit.options import Refit
 from oamip_model.refit.slim import Slim
@@ -110,7 +110,7 @@ def _put(walk: Walk, design: Design, last: int, change: Tensor, mean: Tensor, si
     maps = {}
     for index, number in enumerate(design.terms):
         part = weights[design.starts[index] : design.starts[index + 1]].T.cpu().numpy()
-        map = layer.terms[number].map
-        assert isinstance(map, Dense)
-        maps[number] = Dense(map.weight + part)
+        trained = layer.terms[number].map.trained
+        assert trained is not None
+        maps[number] = trained.with_weights(trained.weight + part)
     walk.refit(last, maps, bias)

@@ -12,11 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from oamip_model.network.maps import Array, ChannelScale, ChannelwiseMap, Conv2d, Dense, LinearMap
-from oamip_model.network.types import IMAGE, Layer, Network, Term
-from oamip_model.refit.channels import Indices, channel_groups, full_weight, grouped, ungrouped, with_full_weight
-
-Flags = NDArray[np.bool_]
+from oamip_model.network.maps import Array, Flags, Ids, LinearMap
+from oamip_model.network.maps.units import by_channel
+from oamip_model.network.types import IMAGE, Layer, Network
 
 
 class _NotUniformError(Exception):
@@ -38,9 +36,9 @@ class Slim:
     full: Network
     network: Network
     gates: dict[int, Array]
-    stays: tuple[Indices, ...]
-    rows: dict[tuple[int, int], Indices]
-    columns: dict[tuple[int, int], Indices]
+    stays: tuple[Ids, ...]
+    rows: dict[tuple[int, int], Ids]
+    columns: dict[tuple[int, int], Ids]
 
     def widen(self, changed: Network) -> Network:
         """The full network with the weights of ``changed``.
@@ -72,7 +70,8 @@ class Slim:
             return False
         if self.gates:
             return _gated_before(self.full, layer, term, self.gates)
-        return len(self.columns[layer, term]) < _inputs(self.full.layers[layer].terms[term].map)
+        trained = self.full.layers[layer].terms[term].map.trained
+        return trained is not None and len(self.columns[layer, term]) < trained.inputs
 
 
 def slim_network(network: Network, keep: Mapping[str, NDArray[np.bool_]]) -> Slim:
@@ -111,30 +110,32 @@ def frozen_terms(network: Network) -> set[tuple[int, int]]:
         sources = [term.source != IMAGE and behind[term.source] for term in layer.terms]
         behind.append(layer.activation != "none" or any(sources))
         for number, term in enumerate(layer.terms):
-            weighted = isinstance(term.map, Dense | Conv2d)
-            if not weighted or not sources[number] or (term.name and names[term.name] > 1):
+            if term.map.trained is None or not sources[number] or (term.name and names[term.name] > 1):
                 found.add((k, number))
     return found
 
 
-def _inputs(map: LinearMap) -> int:
-    assert isinstance(map, Dense | Conv2d)
-    return int(map.weight.shape[1]) * (map.groups if isinstance(map, Conv2d) else 1)
+def in_blocks(layer: Layer) -> bool:
+    """Whether one of the layer's maps has its channels in several blocks."""
+    return any(map is not None and map.blocks > 1 for map in (term.map.trained for term in layer.terms))
 
 
-def _widened(full: LinearMap, slim: LinearMap, rows: Indices, columns: Indices) -> LinearMap:
-    weight = full_weight(full).copy()
+def _widened(full: LinearMap, slim: LinearMap, rows: Ids, columns: Ids) -> LinearMap:
+    whole, part = full.trained, slim.trained
+    assert whole is not None
+    assert part is not None
+    weight = whole.full_weight.copy()
     weight[rows] = 0.0
-    weight[np.ix_(rows, columns)] = full_weight(slim)
-    return with_full_weight(full, weight)
+    weight[np.ix_(rows, columns)] = part.full_weight
+    return whole.with_full_weight(weight)
 
 
 def _by_channel(flags: Flags, channels: int) -> Flags:
     """Flags of activations by channel; raises where a channel's activations differ."""
-    rows = flags.reshape(channels, -1)
-    if (rows != rows[:, :1]).any():
+    found = by_channel(flags, channels)
+    if found is None:
         raise _NotUniformError
-    return rows[:, 0]
+    return found
 
 
 def _spread(flags: Flags, size: int) -> Flags:
@@ -156,18 +157,7 @@ def _gone(network: Network, masks: Mapping[int, Flags]) -> list[Flags]:
                 gone[k] = gone[k] | _constant_zero(layer, gone)
         for k in range(len(layers) - 2, -1, -1):
             gone[k] = gone[k] | _unread(network, k, gone)
-    for k, layer in enumerate(layers):
-        for term in layer.terms:
-            if term.source != IMAGE and isinstance(term.map, ChannelwiseMap):
-                _check_passed_on(layer, term, layers[term.source], gone[term.source], gone[k])
     return gone
-
-
-def _check_passed_on(layer: Layer, term: Term, source: Layer, read: Flags, made: Flags) -> None:
-    given = _by_channel(_spread(read, source.size), term.input_shape[0])
-    wanted = _by_channel(_spread(made, int(np.prod(layer.pre_shape))), term.input_shape[0])
-    if (given != wanted).any():
-        raise _NotUniformError
 
 
 def _constant_zero(layer: Layer, gone: list[Flags]) -> Flags:
@@ -177,15 +167,10 @@ def _constant_zero(layer: Layer, gone: list[Flags]) -> Flags:
     for term in layer.terms:
         if term.source == IMAGE:
             return np.zeros(layer.pre_shape[0], dtype=bool)
-        reads = gone[term.source]
-        flat = _spread(reads, int(np.prod(term.input_shape)))
-        if isinstance(term.map, Conv2d) and term.map.groups > 1:
-            by_group = np.asarray(_channels_of(flat, term.input_shape[0]).reshape(term.map.groups, -1).all(axis=1))
-            zero = zero & _spread(by_group, size)
-        elif isinstance(term.map, ChannelwiseMap):
-            zero = zero & _spread(_channels_of(flat, term.input_shape[0]), size)
-        else:
+        cells = term.map.cells(term.input_shape)
+        if cells is None:
             return np.zeros(layer.pre_shape[0], dtype=bool)
+        zero = zero & cells.every(_spread(gone[term.source], int(np.prod(term.input_shape))))
     return _channels_of(zero, layer.pre_shape[0])
 
 
@@ -203,22 +188,16 @@ def _unread(network: Network, k: int, gone: list[Flags]) -> Flags:
         for term in other.terms:
             if term.source != k:
                 continue
-            if isinstance(term.map, ChannelwiseMap):
-                flat = _spread(gone[reader], int(np.prod(other.pre_shape)))
-                passed = _channels_of(flat, term.input_shape[0])
-                free = free & _spread(passed, layer.size)
-            elif isinstance(term.map, Conv2d) and term.map.groups > 1:
-                rows = _channels_of(_spread(gone[reader], int(np.prod(other.pre_shape))), len(term.map.weight))
-                by_group = np.asarray(rows.reshape(term.map.groups, -1).all(axis=1))
-                free = free & _spread(by_group, layer.size)
-            else:
+            cells = term.map.cells(term.input_shape)
+            if cells is None:
                 return np.zeros(layer.pre_shape[0], dtype=bool)
+            free = free & cells.read_by(_spread(gone[reader], int(np.prod(other.pre_shape))))
     return _channels_of(free, layer.pre_shape[0])
 
 
 def _slim(network: Network, gone: list[Flags]) -> Slim:
-    rows: dict[tuple[int, int], Indices] = {}
-    columns: dict[tuple[int, int], Indices] = {}
+    rows: dict[tuple[int, int], Ids] = {}
+    columns: dict[tuple[int, int], Ids] = {}
     layers = []
     for k, layer in enumerate(network.layers):
         left = np.flatnonzero(~gone[k])
@@ -228,10 +207,12 @@ def _slim(network: Network, gone: list[Flags]) -> Slim:
             if term.source != IMAGE:
                 reads = ~_spread(gone[term.source], network.layers[term.source].size)
             makes = _spread(~gone[k], int(np.prod(layer.pre_shape)))
-            cut, place = _cut_term(term, reads, makes)
-            if place is not None:
-                rows[k, number], columns[k, number] = place
-            terms.append(cut)
+            cut = term.map.cut(term.input_shape, reads, makes)
+            if cut is None:
+                raise _NotUniformError
+            if cut.rows is not None and cut.columns is not None:
+                rows[k, number], columns[k, number] = cut.rows, cut.columns
+            terms.append(replace(term, map=cut.map, input_shape=cut.shape))
         bias = layer.bias if len(left) == len(layer.bias) else layer.bias[left]
         layers.append(
             Layer(
@@ -241,39 +222,6 @@ def _slim(network: Network, gone: list[Flags]) -> Slim:
     smaller = Network(network.input_shape, tuple(layers), (), network.source)
     stays = tuple(np.flatnonzero(~flags) for flags in gone)
     return Slim(network, smaller, {}, stays, rows, columns)
-
-
-def _cut_term(term: Term, reads: Flags, makes: Flags) -> tuple[Term, tuple[Indices, Indices] | None]:
-    """The term for what is left of its inputs and outputs (flat flags), and its weight's rows and columns."""
-    map = term.map
-    if isinstance(map, Dense):
-        place = (np.flatnonzero(makes), np.flatnonzero(reads))
-        if not reads.all() or not makes.all():
-            map = Dense(np.ascontiguousarray(map.weight[np.ix_(*place)]))
-        return replace(term, map=map, input_shape=(len(place[1]),)), place
-    channels = np.flatnonzero(_by_channel(reads, term.input_shape[0]))
-    shape = (len(channels), *term.input_shape[1:])
-    if isinstance(map, Conv2d):
-        rows = np.flatnonzero(_by_channel(makes, len(map.weight)))
-        if not reads.all() or not makes.all():
-            map = _cut_convolution(map, rows, channels)
-        return replace(term, map=map, input_shape=shape), (rows, channels)
-    if isinstance(map, ChannelScale) and len(channels) < len(map.scale):
-        map = ChannelScale(map.scale[channels])
-    return replace(term, map=map, input_shape=shape), None
-
-
-def _cut_convolution(map: Conv2d, rows: Indices, columns: Indices) -> Conv2d:
-    """The convolution from and to these channels, with groups where equal ones are left."""
-    weight = ungrouped(map)[np.ix_(rows, columns)]
-    of_rows, of_columns = channel_groups(map)
-    made = np.bincount(of_rows[rows], minlength=map.groups)
-    read = np.bincount(of_columns[columns], minlength=map.groups)
-    used = made > 0
-    even = len(set(made[used])) == 1 and len(set(read[used])) == 1 and not read[~used].any() and read[used].all()
-    if not even:
-        return replace(map, weight=np.ascontiguousarray(weight), groups=1)
-    return replace(map, weight=grouped(weight, int(used.sum())), groups=int(used.sum()))
 
 
 def _gated_before(network: Network, layer: int, term: int, gates: Mapping[int, Array]) -> bool:
@@ -292,5 +240,6 @@ def _gated_before(network: Network, layer: int, term: int, gates: Mapping[int, A
 
 def _passed_on(layer: Layer) -> Iterator[int]:
     for term in layer.terms:
-        if not isinstance(term.map, Dense | Conv2d) or (isinstance(term.map, Conv2d) and term.map.groups > 1):
+        trained = term.map.trained
+        if trained is None or trained.blocks > 1:
             yield term.source

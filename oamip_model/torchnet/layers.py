@@ -15,8 +15,10 @@ from torch.nn import functional as F
 
 from oamip_model.clock import tick
 from oamip_model.errors import InputError
-from oamip_model.network.maps import Array, AveragePool, ChannelScale, Conv2d, Dense, LinearMap, MaxPool, ZeroPad
+from oamip_model.network.maps import Array, LinearMap
 from oamip_model.network.types import IMAGE, Layer, Network
+from oamip_model.torchnet.maps import torch_map
+from oamip_model.torchnet.max_pool import maximum
 from oamip_model.training.loop import torch_device
 
 
@@ -137,27 +139,13 @@ class TorchLayers:
 
     def apply(self, map: LinearMap, x: Tensor) -> Tensor:
         """A linear map on (n, *shape)."""
-        if isinstance(map, Dense):
-            return F.linear(x, self.tensor(map.weight))
-        if isinstance(map, Conv2d):
-            top, left, bottom, right = map.padding
-            padded = F.pad(x, (left, right, top, bottom)) if any(map.padding) else x
-            weight = self.tensor(map.weight)
-            return F.conv2d(padded, weight, None, map.stride, 0, map.dilation, map.groups)
-        if isinstance(map, ChannelScale):
-            return x * self.tensor(map.scale).reshape((1, -1) + (1,) * (x.ndim - 2))
-        if isinstance(map, AveragePool):
-            return self.tensor(map.rows) @ x @ self.tensor(map.columns).T
-        if isinstance(map, ZeroPad):
-            top, left, bottom, right = map.padding
-            return F.pad(x, (left, right, top, bottom))
-        return x
+        return torch_map(map).forward(map, x, self.tensor)
 
     def activate(self, layer: Layer, a: Tensor) -> Tensor:
         """The layer's activation on (n, *pre_shape)."""
         if layer.activation == "relu":
             return F.relu(a)
-        return a if layer.pool is None else _maximum(layer.pool, a)
+        return a if layer.pool is None else maximum(layer.pool, a)
 
     def batches(self, images: Array, size: int) -> Iterator[tuple[slice, Tensor]]:
         """The images (n, *input_shape) in parts of ``size``, on the device."""
@@ -188,16 +176,6 @@ class TorchLayers:
         A gradient needs the outputs of all layers.
         """
         return max(1, min(2000, budget // sum(layer.size for layer in self.network.layers)))
-
-
-def _maximum(pool: MaxPool, a: Tensor) -> Tensor:
-    top, left, _, _ = pool.padding
-    height = (pool.output[0] - 1) * pool.stride[0] + pool.dilation[0] * (pool.kernel[0] - 1) + 1
-    width = (pool.output[1] - 1) * pool.stride[1] + pool.dilation[1] * (pool.kernel[1] - 1) + 1
-    # The windows say how far the padding reaches: a ceiling adds to it, a floor may leave part of the image out.
-    pads = (left, max(0, width - left - a.shape[3]), top, max(0, height - top - a.shape[2]))
-    padded = F.pad(a, pads, value=float("-inf"))[:, :, :height, :width]
-    return F.max_pool2d(padded, pool.kernel, pool.stride, 0, pool.dilation)
 
 
 def spread_by_unit(units: NDArray[np.int64], count: int) -> NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 import pytest
 
 import oamip_model as om
-from oamip_model.demo import run as demo
+
+demo = importlib.import_module("oamip_examples.01_demo")
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +44,6 @@ def test_what_it_leaves(call: Any, tmp_path: Path) -> None:
 def test_without_matplotlib(call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    monkeypatch.delitem(sys.modules, "oamip_model.demo.picture", raising=False)
     outcome = call("demo", "--out", tmp_path)
     assert outcome.code == 0, outcome
     assert "no picture: matplotlib is missing, install it with" in outcome.out

@@ -9,8 +9,9 @@ from importlib.metadata import EntryPoint, EntryPoints
 import pytest
 
 import oamip_model as om
+from oamip_model import registry
 from oamip_model.cli.app import run
-from oamip_model.formulation import Linear, Loss, Switch, registry
+from oamip_model.formulation import Linear, Loss, Switch
 from oamip_model.formulation.gates import GATES, gate_named, gate_names, is_sound, register_gate
 from oamip_model.formulation.losses import LOSSES, loss_named, register_loss
 from oamip_model.formulation.sparsities import SPARSITIES, sparsity_named

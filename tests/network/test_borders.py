@@ -18,7 +18,7 @@ from torch.nn import functional
 
 import oamip_model as om
 from oamip_model.network.maps import AveragePool, Conv2d, Identity, ZeroPad
-from oamip_model.pruning.pools import SeparableAverage
+from oamip_model.torchnet.maps.average_pool import SeparableAverage
 
 SHAPE = (1, 6, 6)
 BORDERS = [(1, 0, 2, 1), (0, 1, 0, 1), (2, 2, 2, 2)]

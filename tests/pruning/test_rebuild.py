@@ -15,7 +15,8 @@ from oamip_model.network.maps import AveragePool, ChannelScale, Conv2d, Dense, I
 from oamip_model.network.types import IMAGE, Layer, Network, Term
 from oamip_model.pruning import to_module
 from oamip_model.pruning.check import expected_logits
-from oamip_model.pruning.pools import SeparableAverage, average_pool_module, max_pool_module
+from oamip_model.torchnet.maps.average_pool import SeparableAverage, average_pool_module
+from oamip_model.torchnet.max_pool import max_pool_module
 
 Case = tuple[str, nn.Module, tuple[int, ...]]
 

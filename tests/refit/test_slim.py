@@ -14,7 +14,6 @@ from torch import nn
 import oamip_model as om
 from oamip_model.network.types import Network
 from oamip_model.refit import slim as slim_module
-from oamip_model.refit.channels import channel_groups, full_weight, with_full_weight
 from oamip_model.refit.slim import frozen_terms, slim_network
 
 KINDS = sorted(NETWORKS)
@@ -50,11 +49,11 @@ def test_widened_weights_are_those_of_the_smaller_network(kind):
         for number, term in enumerate(layer.terms):
             if (k, number) not in frozen:
                 # Only the entries that the map has: a convolution with groups has none between them.
-                weight = full_weight(term.map)
-                made, read = channel_groups(network.layers[k].terms[number].map)
+                weight = term.map.full_weight
+                made, read = network.layers[k].terms[number].map.channel_blocks
                 allowed = made[slim.rows[k, number]][:, None] == read[slim.columns[k, number]]
                 noise = pick.normal(size=weight.shape) * allowed.reshape(allowed.shape + (1,) * (weight.ndim - 2))
-                term = replace(term, map=with_full_weight(term.map, weight + noise))
+                term = replace(term, map=term.map.with_full_weight(weight + noise))
             terms.append(term)
         layers.append(replace(layer, terms=tuple(terms)))
     changed = replace(slim.network, layers=tuple(layers))

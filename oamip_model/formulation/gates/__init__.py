@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from oamip_model.formulation.registry import Registry
+from oamip_model.registry import Registry
 
 if TYPE_CHECKING:
     from oamip_model.formulation.gates.base import Gate
@@ -25,6 +25,7 @@ GATES: Registry[Gate] = Registry(
         "switch": f"{_HERE}.switch:Switch",
     },
     f"{_HERE}.base:Gate",
+    __name__,
 )
 _OF_SCORES = {"continuous": "subtractive", "binary": "switch"}
 LOWEST = "subtractive"

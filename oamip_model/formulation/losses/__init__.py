@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from oamip_model.formulation.registry import Registry
+from oamip_model.registry import Registry
 
 if TYPE_CHECKING:
     from oamip_model.formulation.losses.base import Loss
@@ -25,6 +25,7 @@ LOSSES: Registry[Loss] = Registry(
         "margin": f"{_HERE}.margin:Margin",
     },
     f"{_HERE}.base:Loss",
+    __name__,
 )
 
 

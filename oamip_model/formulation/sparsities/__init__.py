@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from oamip_model.formulation.registry import Registry
+from oamip_model.registry import Registry
 
 if TYPE_CHECKING:
     from oamip_model.formulation.sparsities.base import Sparsity
@@ -25,6 +25,7 @@ SPARSITIES: Registry[Sparsity] = Registry(
         "parameters": f"{_HERE}.parameters:Parameters",
     },
     f"{_HERE}.base:Sparsity",
+    __name__,
 )
 
 

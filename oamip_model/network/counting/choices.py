@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from oamip_model.network.counting.owners import FREE, Ids, Owners, unit_owners
 from oamip_model.network.counting.size import Size, first_uses
-from oamip_model.network.maps import ChannelScale, Conv2d, Dense
 from oamip_model.network.types import Network, Term
 
 Table = NDArray[np.int64]
@@ -87,7 +86,7 @@ def count_choices(network: Network, kept: Kept) -> Counts:
     for k, layer in enumerate(network.layers):
         rows = owners.made[k]
         for term in layer.terms:
-            if isinstance(term.map, Dense | Conv2d | ChannelScale):
+            if term.map.weights is not None:
                 _add_term(counts, term, rows, owners, masks, id(term) in first)
         if layer.biases:
             _add_biases(counts.parameters, rows, layer.bias != 0, owners, masks)
@@ -98,17 +97,15 @@ def _add_term(
     counts: Counts, term: Term, rows: Ids, owners: Owners, masks: list[NDArray[np.bool_]], first: bool
 ) -> None:
     """Add a map's weights, and as many multiply-accumulates at each of its positions."""
-    if isinstance(term.map, ChannelScale) or (isinstance(term.map, Conv2d) and term.map.weight.shape[1] == 1):
-        # One weight or filter for each channel that is made, however many are read.
-        kernel = 1 if isinstance(term.map, ChannelScale) else int(np.prod(term.map.weight.shape[1:]))
-        made = _split(rows, owners, masks)
-        read: dict[int, Table] = {FREE: np.ones(1, np.int64)}
-        shares = 1
+    trained, made = term.map.trained, _split(rows, owners, masks)
+    # One weight or filter for each channel that is made, however many are read.
+    read: dict[int, Table] = {FREE: np.ones(1, np.int64)}
+    if trained is None:
+        kernel, shares = term.map.parameters // len(rows), 1
+    elif trained.blocks > 1 and trained.weight.shape[1] == 1:
+        kernel, shares = trained.kernel, 1
     else:
-        assert isinstance(term.map, Dense | Conv2d)
-        kernel = int(np.prod(term.map.weight.shape[2:]))
-        made, read = _split(rows, owners, masks), _split(owners.columns(term), owners, masks)
-        shares = term.map.groups if isinstance(term.map, Conv2d) else 1
+        kernel, shares, read = trained.kernel, trained.blocks, _split(owners.columns(term), owners, masks)
     for a, of_rows in made.items():
         for b, of_columns in read.items():
             table = np.multiply.outer(of_rows, of_columns) * kernel // shares

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from oamip_model.network.maps import ChannelScale, ChannelwiseMap, Conv2d, Dense, Identity
 from oamip_model.network.types import IMAGE, Network, Term
 
 Ids = NDArray[np.int64]
@@ -29,12 +28,10 @@ class Owners:
     made: tuple[Ids, ...]
 
     def columns(self, term: Term) -> Ids:
-        """The unit of each input of a dense map, or input channel of another."""
+        """The unit of each channel that a term reads."""
         if term.source == IMAGE:
-            count = int(np.prod(term.input_shape)) if isinstance(term.map, Dense) else term.input_shape[0]
-            return np.full(count, FREE)
-        flat = self.outputs[term.source]
-        return flat if isinstance(term.map, Dense) else by_channel(flat, term.input_shape[0])
+            return np.full(term.input_shape[0], FREE)
+        return by_channel(self.outputs[term.source], term.input_shape[0])
 
 
 def by_channel(flat: Ids, channels: int) -> Ids:
@@ -73,17 +70,13 @@ def unit_owners(network: Network) -> Owners:
 
 def _made(term: Term, size: int, outputs: list[Ids], of_name: dict[str, int], starts: Ids) -> Ids:
     """The unit of each entry that a term adds to its layer's pre-activation, flat."""
-    if isinstance(term.map, Dense | Conv2d):
+    if term.map.trained is not None:
         if term.name not in of_name:
             return np.full(size, FREE)
         group = of_name[term.name]
         units = np.arange(starts[group], starts[group + 1])
         return np.repeat(units, size // len(units))
-    if term.source == IMAGE:
+    cells = term.map.cells(term.input_shape)
+    if term.source == IMAGE or cells is None:
         return np.full(size, FREE)
-    read = outputs[term.source]
-    if isinstance(term.map, Identity | ChannelScale):
-        return read
-    assert isinstance(term.map, ChannelwiseMap)
-    channels = by_channel(read, term.input_shape[0])
-    return np.repeat(channels, size // len(channels))
+    return np.asarray(cells.alike(outputs[term.source], FREE, FREE))

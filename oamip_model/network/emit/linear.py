@@ -13,9 +13,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from oamip_model.errors import InputError
 from oamip_model.network.emit.moves import numbers_of, permuted, rearrange
-from oamip_model.network.graph import MOST, Graph, Value, batched, refuse
+from oamip_model.network.graph import MOST, Graph, Value, refuse
 from oamip_model.network.maps import Array, AveragePool, Conv2d, Dense, MaxPool
-from oamip_model.network.maps.rearrange import NOTHING
+from oamip_model.network.maps.units import NOTHING, batched
 
 Pads = Sequence[tuple[int, int]]
 
@@ -34,10 +34,10 @@ def dense(graph: Graph, name: str, x: Value, weight: Array, axis: int = -1, owne
         return graph.reshape(name, value, left)
     # At each place of the other axes the same weights: a convolution whose channels are the axis.
     order = [axis, *(n for n in range(len(shape)) if n != axis)]
-    turned = graph.reshape(name, permuted(graph, name, x, order), (inputs, rest, 1))
+    turned = graph.reshape(name, permuted(graph, f"{name}.moved", x, order), (inputs, rest, 1))
     value = graph.affine(name, turned, Conv2d(weight.reshape(outputs, inputs, 1, 1)), owner=owner)
     value = graph.reshape(name, value, tuple(left[n] for n in order))
-    return permuted(graph, name, value, np.argsort(order).tolist())
+    return permuted(graph, f"{name}.moved", value, np.argsort(order).tolist())
 
 
 def convolution(
@@ -75,7 +75,7 @@ def convolution(
     places = view.shape[1:4]
     columns = view.transpose(0, 4, 5, 6, 1, 2, 3).reshape(shape[0] * math.prod(kernel), math.prod(places), 1)
     map = Conv2d(weight.reshape(*weight.shape[:1], -1, 1, 1), groups=groups)
-    value = graph.affine(name, rearrange(graph, name, x, columns), map, bias, owner)
+    value = graph.affine(name, rearrange(graph, f"{name}.windows", x, columns), map, bias, owner)
     return graph.reshape(name, value, (weight.shape[0], *places))
 
 
@@ -104,14 +104,14 @@ def transposed_convolution(
         ends = (d * (k - 1) - before, d * (k - 1) - after + extra)
         around.append((max(ends[0], 0), max(ends[1], 0)))
         cut.append((max(-ends[0], 0), max(-ends[1], 0)))
-    spaced = rearrange(graph, name, x, apart)
+    spaced = rearrange(graph, f"{name}.spaced", x, apart)
     ones = [1] * len(kernel)
     value = convolution(
         graph, name, spaced, np.ascontiguousarray(turned), bias, (ones, around, dilations), groups, owner
     )
     if any(any(ends) for ends in cut):
         inside = tuple(slice(a, n - b) for (a, b), n in zip(cut, graph.shape(value)[1:], strict=True))
-        value = rearrange(graph, name, value, numbers_of(graph, value)[(slice(None), *inside)])
+        value = rearrange(graph, f"{name}.cut", value, numbers_of(graph, value)[(slice(None), *inside)])
     return value
 
 
@@ -154,7 +154,7 @@ def reduced(graph: Graph, name: str, x: Value, axes: set[int], keep: bool, mean:
     else:
         order = [n for n in range(len(shape)) if n not in axes] + sorted(axes)
         count = math.prod(shape[axis] for axis in axes)
-        turned = graph.reshape(name, permuted(graph, name, x, order), (math.prod(shape) // count, 1, count))
+        turned = graph.reshape(name, permuted(graph, f"{name}.moved", x, order), (math.prod(shape) // count, 1, count))
         value = along_space(graph, name, turned, [np.ones((1, 1)), np.full((1, count), 1.0 / count if mean else 1.0)])
     left = tuple(1 if axis in axes else n for axis, n in enumerate(shape) if keep or axis not in axes)
     return graph.reshape(name, value, left)

@@ -11,18 +11,19 @@ from collections.abc import Sequence
 import numpy as np
 
 from oamip_model.errors import InputError
-from oamip_model.network.graph import LOWEST, Affine, Graph, Joined, Value, batched, refuse
+from oamip_model.network.graph import LOWEST, Affine, Graph, Joined, Value, refuse
 from oamip_model.network.maps import Identity, Rearrange, Shape, ZeroPad
-from oamip_model.network.maps.rearrange import NOTHING, Index, composed, places_of, uses_each_once
+from oamip_model.network.maps.rearrange import composed, places_of, uses_each_once
+from oamip_model.network.maps.units import NOTHING, Ids, batched
 from oamip_model.network.types import IMAGE
 
 
-def base(graph: Graph, x: Value) -> tuple[Value, Index | None]:
+def base(graph: Graph, x: Value) -> tuple[Value, Ids | None]:
     """The tensor behind the moves that made ``x``, and where its numbers went.
 
     The index is flat, and None where nothing moved. A reshape moves nothing.
     """
-    index: Index | None = None
+    index: Ids | None = None
     while x != IMAGE:
         node = graph.nodes[x]
         if isinstance(node.operator, Affine) and isinstance(node.operator.map, Rearrange):
@@ -34,7 +35,7 @@ def base(graph: Graph, x: Value) -> tuple[Value, Index | None]:
     return x, index
 
 
-def numbers_of(graph: Graph, x: Value) -> Index:
+def numbers_of(graph: Graph, x: Value) -> Ids:
     """The flat places of a tensor's numbers, in its shape.
 
     What an operator makes of it is the index of a move.
@@ -43,7 +44,7 @@ def numbers_of(graph: Graph, x: Value) -> Index:
     return np.arange(math.prod(shape)).reshape(shape)
 
 
-def rearrange(graph: Graph, name: str, x: Value, index: Index) -> Value:
+def rearrange(graph: Graph, name: str, x: Value, index: Ids) -> Value:
     """The numbers of ``x`` at the places that an index of the result's shape says.
 
     Examples
@@ -58,7 +59,7 @@ def rearrange(graph: Graph, name: str, x: Value, index: Index) -> Value:
     size = math.prod(graph.shape(y))
     if whole.size == size and np.array_equal(whole.ravel(), np.arange(size)):
         return graph.reshape(name, y, whole.shape)
-    return graph.affine(name, y, Rearrange(np.ascontiguousarray(whole, dtype=np.int64)))
+    return graph.affine(name, y, Rearrange(np.ascontiguousarray(whole, dtype=np.int64), size))
 
 
 def permuted(graph: Graph, name: str, x: Value, axes: Sequence[int]) -> Value:
@@ -83,7 +84,7 @@ def joined(graph: Graph, name: str, parts: Sequence[Value], axis: int) -> Value:
     return join(graph, name, parts, maps)
 
 
-def join(graph: Graph, name: str, parts: Sequence[Value], maps: Sequence[Index]) -> Value:
+def join(graph: Graph, name: str, parts: Sequence[Value], maps: Sequence[Ids]) -> Value:
     """One tensor whose numbers come from several, by an index into each.
 
     At each place all indices but one are :data:`NOTHING`.
@@ -99,17 +100,18 @@ def join(graph: Graph, name: str, parts: Sequence[Value], maps: Sequence[Index])
         else:
             sources.append(y)
             indices.append(whole)
-    kept: dict[Value, Index] = {}
+    kept: dict[Value, Ids] = {}
     for source, index in zip(sources, indices, strict=True):
         # A tensor that comes twice is one term: at each place one of its indices says something.
         kept[source] = index if source not in kept else np.maximum(kept[source], index)
     if len(kept) == 1:
         ((source, index),) = kept.items()
         return rearrange(graph, name, source, index)
-    return graph.join(name, tuple(kept), tuple(Rearrange(np.ascontiguousarray(i)) for i in kept.values()))
+    maps_ = (Rearrange(np.ascontiguousarray(index), math.prod(graph.shape(x))) for x, index in kept.items())
+    return graph.join(name, tuple(kept), tuple(maps_))
 
 
-def commuting(graph: Graph, x: Value) -> tuple[Value, Index] | None:
+def commuting(graph: Graph, x: Value) -> tuple[Value, Ids] | None:
     """The tensor behind a move that uses each of its numbers once, and the index; else None.
 
     What is done to each number alone can be done before the move.
@@ -120,7 +122,7 @@ def commuting(graph: Graph, x: Value) -> tuple[Value, Index] | None:
     return y, index
 
 
-def parts_of(graph: Graph, x: Value) -> tuple[tuple[Value, ...], tuple[Index, ...], Shape] | None:
+def parts_of(graph: Graph, x: Value) -> tuple[tuple[Value, ...], tuple[Ids, ...], Shape] | None:
     """The tensors that ``x`` joins, the flat place in ``x`` of each of their numbers, and the shape of the whole.
 
     It is None where ``x`` joins none, or leaves out some of their numbers.

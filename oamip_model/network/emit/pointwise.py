@@ -21,9 +21,10 @@ from oamip_model.network.emit.moves import (
     rearrange,
     rejoined,
 )
-from oamip_model.network.graph import LOWEST, Graph, Value, batched, refuse
+from oamip_model.network.graph import LOWEST, Graph, Value, refuse
 from oamip_model.network.maps import Array, ChannelScale, Identity, Shape
-from oamip_model.network.maps.rearrange import NOTHING, places_of
+from oamip_model.network.maps.rearrange import places_of
+from oamip_model.network.maps.units import NOTHING, batched
 
 
 def scaled(

@@ -2,23 +2,52 @@
 
 Tensors are numpy arrays of shape (n, *shape), n images at once. Flattening is row-major, as in torch, so reshaping
 a tensor never changes its flat vector.
+
+A map is a frozen dataclass. Its forward pass in torch and its module are in :mod:`oamip_model.torchnet.maps`, under
+the same ``name``. Nothing else asks which map it has.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TypeAlias
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
-Array: TypeAlias = NDArray[np.float64]
-Shape: TypeAlias = tuple[int, ...]
+from oamip_model.network.maps.units import Array, Cells, Flags, Ids, Shape, Shifted, by_channel, merged, parted
+
+__all__ = ["Array", "Cut", "Ids", "LinearMap", "Padding", "Shape", "TrainedMap"]
+
+Padding = tuple[int, int, int, int]
+"""(top, left, bottom, right)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """What is left of a map where some of its inputs and outputs are gone.
+
+    map: the smaller map; shape: that of one image's input; rows, columns: the output and input channels that are left,
+    of a map with rows of weights.
+    """
+
+    map: LinearMap
+    shape: Shape
+    rows: Ids | None = None
+    columns: Ids | None = None
 
 
 class LinearMap(ABC):
-    """A linear map from tensors of one shape to tensors of another, without bias."""
+    """A linear map from tensors of one shape to tensors of another, without bias.
+
+    The first four methods and a ``name`` are needed. The defaults of the others are right for a map without weights,
+    but units that go through it carry no scores, and nothing is folded.
+    """
+
+    name: ClassVar[str]
+    """Under which its forward pass in torch is registered."""
 
     @abstractmethod
     def output_shape(self, shape: Shape) -> Shape:
@@ -39,9 +68,230 @@ class LinearMap(ABC):
         With it radius_out = magnitude(radius_in).
         """
 
+    def misfit(self, shape: Shape) -> str | None:
+        """Why tensors of this shape cannot be read, or None where they can.
 
-class ChannelwiseMap(LinearMap):
-    """A linear map without trained rows.
+        It comes behind the layer's name, such as "reads (n, 3) here".
+        """
+        return None
 
-    Each channel of the output is made from the channel at its place alone.
+    def transposed(self, shape: Shape) -> Callable[[Array], Array]:
+        """The map from coefficients of outputs to those of inputs.
+
+        They have the shapes (rows, outputs) and (rows, inputs).
+        """
+        matrix: list[sp.csr_array] = []
+
+        def back(c: Array) -> Array:
+            if not matrix:
+                matrix.append(sp.csr_array(self.matrix(shape).T))
+            return np.ascontiguousarray((matrix[0] @ c.T).T)
+
+        return back
+
+    def matrix_rows(self, shape: Shape) -> Callable[[Ids], Array]:
+        """The map from numbers of outputs to their rows of the matrix, (rows, inputs)."""
+        matrix: list[sp.csr_array] = []
+
+        def taken(rows: Ids) -> Array:
+            if not matrix:
+                matrix.append(self.matrix(shape))
+            return np.asarray(matrix[0][rows].toarray())
+
+        return taken
+
+    @property
+    def called(self) -> str:
+        """What it is in messages."""
+        return type(self).__name__
+
+    @property
+    def weights(self) -> Array | None:
+        """What was trained of it, by output channel; None where nothing was."""
+        return None
+
+    def with_weights(self, weights: Array) -> LinearMap:
+        """The map with these :attr:`weights` in the place of its own."""
+        raise TypeError(f"{type(self).__name__} has no weights")
+
+    @property
+    def trained(self) -> TrainedMap | None:
+        """The map itself where its output channels are units of its own; else None."""
+        return None
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights."""
+        return 0 if self.weights is None else int(self.weights.size)
+
+    def positions(self, shape: Shape) -> int:
+        """How often one image uses each weight."""
+        return int(np.prod(self.output_shape(shape)[1:]))
+
+    def multiplications(self, shape: Shape) -> int:
+        """Multiply-accumulates of one image (mathematics:budget-1)."""
+        return self.parameters * self.positions(shape) if self.parameters else 0
+
+    def cells(self, shape: Shape) -> Cells | None:
+        """What each output reads, where it is a part of the input; else None.
+
+        In a map without rows of weights, an output belongs to the unit that it reads, if it is one.
+        """
+        return None
+
+    def cut(self, shape: Shape, reads: Flags, makes: Flags) -> Cut | None:
+        """The map from the inputs that are left to the outputs that are left.
+
+        reads, makes: their flags in the flat tensors. None where the map cannot be taken apart in this way.
+        """
+        return Cut(self, shape) if reads.all() and makes.all() else None
+
+    # What a reader folds (mathematics:model-6).
+
+    @property
+    def passes_on(self) -> bool:
+        """Whether it gives what it reads, unchanged."""
+        return False
+
+    @property
+    def keeps_sign(self) -> bool:
+        """Whether it gives no number below 0 where it reads none."""
+        return False
+
+    @property
+    def keeps_constants(self) -> bool:
+        """Whether a channel that is a constant is the same constant in the output."""
+        return False
+
+    @property
+    def border(self) -> Padding | None:
+        """The zeros that it puts around each channel, where that is all that it does."""
+        return None
+
+    def bordered(self, padding: Padding) -> LinearMap | None:
+        """The map of a tensor with these zeros around it, as one map of the tensor."""
+        return None
+
+    def factors(self, channels: int) -> Array | None:
+        """The factor on each channel where that is all that it does, else None."""
+        return None
+
+    def scaled(self, factors: Array) -> LinearMap | None:
+        """The map with each channel of its output times a factor.
+
+        None where it has no weights that carry it.
+        """
+        if self.weights is None:
+            return None
+        return self.with_weights(self.weights * factors.reshape((-1,) + (1,) * (self.weights.ndim - 1)))
+
+    def after(self, first: LinearMap) -> LinearMap | None:
+        """Another map and then this one, as one map; None where there is none."""
+        return None
+
+    def absorbing(self, before: Shifted, read: Shape) -> tuple[LinearMap, Array] | None:
+        """The map and bias of a tensor that this map reads scaled and shifted.
+
+        read: the shape in which this map reads it. None where no bias for each channel does it.
+        """
+        return None
+
+
+@dataclass(frozen=True)
+class TrainedMap(LinearMap):
+    """A linear map with rows of weights, whose output channels are units of their own.
+
+    ``weight`` is (outputs, inputs of one block, ...), of channels; behind them stands the kernel, where there is one.
     """
+
+    weight: Array
+
+    @property
+    def weights(self) -> Array | None:
+        """See :class:`LinearMap`."""
+        return self.weight
+
+    def with_weights(self, weights: Array) -> LinearMap:
+        """See :class:`LinearMap`."""
+        return replace(self, weight=weights)
+
+    @property
+    def trained(self) -> TrainedMap | None:
+        """See :class:`LinearMap`."""
+        return self
+
+    @property
+    def blocks(self) -> int:
+        """Number of equal blocks of channels. An output reads its own block alone."""
+        return 1
+
+    def in_blocks(self, weight: Array, blocks: int) -> LinearMap:
+        """The map with this weight, of so many blocks."""
+        if blocks != 1:
+            raise TypeError(f"{type(self).__name__} has no blocks")
+        return replace(self, weight=weight)
+
+    @property
+    def is_depthwise(self) -> bool:
+        """Whether each of several filters reads the channel at its place alone."""
+        return 1 < self.blocks == len(self.weight) and self.inputs == self.blocks
+
+    @property
+    def inputs(self) -> int:
+        """Number of input channels."""
+        return int(self.weight.shape[1]) * self.blocks
+
+    @property
+    def kernel(self) -> int:
+        """Weights of an output channel on an input channel."""
+        return int(np.prod(self.weight.shape[2:]))
+
+    @property
+    def has_kernel(self) -> bool:
+        """Whether it reads channels of many numbers, at many positions."""
+        return self.weight.ndim > 2
+
+    @property
+    def channel_blocks(self) -> tuple[Ids, Ids]:
+        """The block of each output and of each input channel."""
+        outputs, inputs = len(self.weight), self.inputs
+        return np.arange(outputs) // (outputs // self.blocks), np.arange(inputs) // (inputs // self.blocks)
+
+    @property
+    def full_weight(self) -> Array:
+        """The weight as if there were one block, (outputs, inputs, ...)."""
+        return self.weight if self.blocks == 1 else merged(self.weight, self.blocks)
+
+    def with_full_weight(self, weight: Array, blocks: int | None = None) -> LinearMap:
+        """The map whose :attr:`full_weight` is this one, of so many blocks.
+
+        Entries between different blocks are dropped.
+        """
+        count = self.blocks if blocks is None else blocks
+        return self.in_blocks(weight if count == 1 else parted(weight, count), count)
+
+    def cells(self, shape: Shape) -> Cells | None:
+        """See :class:`LinearMap`; one cell for each block."""
+        if self.blocks == 1:
+            return None
+        return Cells.by_channel(self.blocks, int(np.prod(shape)), int(np.prod(self.output_shape(shape))))
+
+    def cut(self, shape: Shape, reads: Flags, makes: Flags) -> Cut | None:
+        """See :class:`LinearMap`. Where no equal blocks are left there is one."""
+        read, made = by_channel(reads, shape[0]), by_channel(makes, len(self.weight))
+        if read is None or made is None:
+            return None
+        rows, columns = np.flatnonzero(made), np.flatnonzero(read)
+        map: LinearMap = self
+        if not reads.all() or not makes.all():
+            weight = np.ascontiguousarray(self.full_weight[np.ix_(rows, columns)])
+            map = self.with_full_weight(weight, self._blocks_left(rows, columns))
+        return Cut(map, (len(columns), *shape[1:]), rows, columns)
+
+    def _blocks_left(self, rows: Ids, columns: Ids) -> int:
+        of_rows, of_columns = self.channel_blocks
+        made = np.bincount(of_rows[rows], minlength=self.blocks)
+        read = np.bincount(of_columns[columns], minlength=self.blocks)
+        used = made > 0
+        even = len(set(made[used])) == 1 and len(set(read[used])) == 1 and not read[~used].any() and read[used].all()
+        return int(used.sum()) if even else 1

@@ -6,13 +6,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.lib.stride_tricks import sliding_window_view
 
 from oamip_model.clock import expect, tick
-from oamip_model.network.maps.base import Array, LinearMap, Shape
+from oamip_model.network.maps.base import Array, LinearMap, Padding, Shape, TrainedMap
+from oamip_model.network.maps.units import Shifted, batched, not_space
 
 _WINDOWS = 2**26
 """Numbers (512 MiB) that the windows of a convolution take at once, unless one image takes more."""
@@ -21,7 +23,7 @@ _ENTRY_SECONDS = 5e-8
 
 
 @dataclass(frozen=True)
-class Conv2d(LinearMap):
+class Conv2d(TrainedMap):
     """Two-dimensional convolution as torch defines it.
 
     ``weight`` is (out, in / groups, kernel height, kernel width).
@@ -29,11 +31,23 @@ class Conv2d(LinearMap):
     ``padding`` is (top, left, bottom, right), of zeros.
     """
 
-    weight: Array
     stride: tuple[int, int] = (1, 1)
-    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    padding: Padding = (0, 0, 0, 0)
     dilation: tuple[int, int] = (1, 1)
     groups: int = 1
+    name: ClassVar[str] = "conv2d"
+
+    def misfit(self, shape: Shape) -> str | None:
+        if len(shape) == 3 and shape[0] != self.inputs:
+            return f"reads {self.inputs} channels, and got {batched(shape)}"
+        return not_space(shape)
+
+    @property
+    def blocks(self) -> int:
+        return self.groups
+
+    def in_blocks(self, weight: Array, blocks: int) -> LinearMap:
+        return replace(self, weight=weight, groups=blocks)
 
     def _windows(self, x: Array) -> Array:
         """View of the padded input as (n, channels, out height, out width, kernel height, kernel width)."""
@@ -97,3 +111,17 @@ class Conv2d(LinearMap):
 
     def magnitude(self) -> LinearMap:
         return replace(self, weight=np.abs(self.weight))
+
+    def bordered(self, padding: Padding) -> LinearMap | None:
+        top, left, bottom, right = (mine + more for mine, more in zip(self.padding, padding, strict=True))
+        return replace(self, padding=(top, left, bottom, right))
+
+    def absorbing(self, before: Shifted, read: Shape) -> tuple[LinearMap, Array] | None:
+        # At the zeros around a padded convolution nothing is shifted.
+        if read != before.shape or (any(self.padding) and before.shift.any()):
+            return None
+        outputs, inputs = len(self.weight) // self.groups, self.weight.shape[1]
+        kernels = self.weight.reshape(self.groups, outputs, inputs, *self.weight.shape[2:])
+        scale = before.scale.reshape(self.groups, 1, inputs, 1, 1)
+        bias = np.einsum("goihw,gi->go", kernels, before.shift.reshape(self.groups, inputs)).reshape(-1)
+        return replace(self, weight=(kernels * scale).reshape(self.weight.shape)), bias

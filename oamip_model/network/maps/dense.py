@@ -5,22 +5,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import scipy.sparse as sp
 
-from oamip_model.network.maps.base import Array, LinearMap, Shape
+from oamip_model.network.maps.base import Array, Ids, LinearMap, Shape, TrainedMap
+from oamip_model.network.maps.rearrange import Rearrange, places_of, uses_each_once
+from oamip_model.network.maps.units import Shifted, batched
 
 
 @dataclass(frozen=True)
-class Dense(LinearMap):
+class Dense(TrainedMap):
     """A fully connected map of one flat vector per image.
 
     ``weight`` is (out, in).
     """
 
-    weight: Array
+    name: ClassVar[str] = "dense"
+
+    @property
+    def called(self) -> str:
+        return "Linear"
+
+    def misfit(self, shape: Shape) -> str | None:
+        inputs = self.weight.shape[1]
+        return None if shape == (inputs,) else f"reads (n, {inputs}) here, and got {batched(shape)}"
 
     def output_shape(self, shape: Shape) -> Shape:
         return (self.weight.shape[0],)
@@ -39,3 +51,26 @@ class Dense(LinearMap):
 
     def magnitude(self) -> LinearMap:
         return Dense(np.abs(self.weight))
+
+    def transposed(self, shape: Shape) -> Callable[[Array], Array]:
+        return lambda c: c @ self.weight
+
+    def matrix_rows(self, shape: Shape) -> Callable[[Ids], Array]:
+        return lambda rows: np.asarray(self.weight[rows])
+
+    def absorbing(self, before: Shifted, read: Shape) -> tuple[LinearMap, Array] | None:
+        # A flattened channel has the scale and the shift of the channel at each of its places.
+        places = int(np.prod(before.shape[1:]))
+        scale, shift = (np.repeat(values, places) for values in (before.scale, before.shift))
+        return Dense(self.weight * scale), self.weight @ shift
+
+    def after(self, first: LinearMap) -> LinearMap | None:
+        """Return the map of what another rearranges."""
+        if not isinstance(first, Rearrange):
+            return None
+        index = first.index.ravel()
+        if uses_each_once(index, first.size):
+            return Dense(np.ascontiguousarray(self.weight[:, places_of(index, first.size)]))
+        weight = np.zeros((first.size, len(self.weight)))
+        np.add.at(weight, index[index >= 0], self.weight.T[index >= 0])
+        return Dense(np.ascontiguousarray(weight.T))

@@ -6,18 +6,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import scipy.sparse as sp
 
-from oamip_model.network.maps.base import Array, ChannelwiseMap, LinearMap, Shape
+from oamip_model.network.maps.base import Array, LinearMap, Padding, Shape
+from oamip_model.network.maps.channelwise import ChannelwiseMap
 
 
 @dataclass(frozen=True)
 class ZeroPad(ChannelwiseMap):
     """Puts zeros around each channel; ``padding`` is (top, left, bottom, right)."""
 
-    padding: tuple[int, int, int, int]
+    padding: Padding
+    name: ClassVar[str] = "zero-pad"
 
     def output_shape(self, shape: Shape) -> Shape:
         top, left, bottom, right = self.padding
@@ -35,3 +38,11 @@ class ZeroPad(ChannelwiseMap):
 
     def magnitude(self) -> LinearMap:
         return self
+
+    @property
+    def keeps_sign(self) -> bool:
+        return True
+
+    @property
+    def border(self) -> Padding | None:
+        return self.padding

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from oamip_model.network.maps import Array, ChannelScale, Conv2d, Dense
+from oamip_model.network.maps import Array
 from oamip_model.network.types import Network
 
 
@@ -21,10 +21,9 @@ def incoming_weights(network: Network) -> dict[str, Array]:
         rows = []
         for layer in network.layers:
             for term in layer.terms:
-                if term.name in group.producers and isinstance(term.map, Dense | Conv2d | ChannelScale):
-                    weight = term.map.scale if isinstance(term.map, ChannelScale) else term.map.weight
-                    if len(weight) == group.size:
-                        rows.append(weight.reshape(group.size, -1))
+                weights = term.map.weights
+                if term.name in group.producers and weights is not None and len(weights) == group.size:
+                    rows.append(weights.reshape(group.size, -1))
         found[group.name] = np.concatenate(rows, axis=1)
     return found
 

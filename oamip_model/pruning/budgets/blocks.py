@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oamip_model.network.counting.owners import FREE, Ids, unit_owners
-from oamip_model.network.groups import is_depthwise
-from oamip_model.network.maps import Array, Conv2d
+from oamip_model.network.maps import Array
 from oamip_model.network.types import IMAGE, Network
 from oamip_model.scoring.select import removal_order
 
@@ -52,15 +51,16 @@ def _blocks(network: Network) -> list[_Blocks]:
     found = [_Blocks() for _ in network.groups]
     for k, layer in enumerate(network.layers):
         for term in layer.terms:
-            if not isinstance(term.map, Conv2d) or term.map.groups == 1 or is_depthwise(term):
+            trained = term.map.trained
+            if trained is None or trained.blocks == 1 or trained.is_depthwise:
                 continue
             # Torch-Pruning takes one output a group for a depthwise convolution, which this is not.
-            whole = term.map.groups == len(term.map.weight)
+            whole = trained.blocks == len(trained.weight)
             for ids, kind in ((owners.made[k], "made"), (owners.columns(term), "read")):
                 if kind == "read" and term.source == IMAGE:
                     continue
                 for g in np.unique(np.searchsorted(owners.starts, ids[ids != FREE], side="right") - 1):
-                    getattr(found[g], kind).add(term.map.groups)
+                    getattr(found[g], kind).add(trained.blocks)
                     found[g].whole |= whole
     return found
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from oamip_model.clock import tick
-from oamip_model.network.maps import Array, Conv2d, Dense
+from oamip_model.network.maps import Array
 from oamip_model.network.types import Network
 from oamip_model.scoring.layer_options import Exchanges
 from oamip_model.scoring.layerwise.losses import summed_loss
@@ -75,11 +75,7 @@ def affordable_images(network: Network, count: int, options: Exchanges | None = 
 def _work_behind(network: Network) -> NDArray[np.int64]:
     """Multiplications for one image in the layers behind each layer, (layers,)."""
     work = [
-        sum(
-            term.map.weight.size * int(np.prod(layer.pre_shape[1:]))
-            for term in layer.terms
-            if isinstance(term.map, Dense | Conv2d)
-        )
+        sum(term.map.multiplications(term.input_shape) for term in layer.terms if term.map.trained is not None)
         for layer in network.layers
     ]
     return np.asarray(np.cumsum(work[::-1])[::-1] - work, dtype=np.int64)

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from oamip_model.formulation import extensions as formulation
+from oamip_model import registry
 from oamip_model.solving.protocol import Backend
 from oamip_model.solving.registry import register_backend, registered_backends
 
-Extensions: TypeAlias = tuple[tuple[tuple[Any, ...], ...], tuple[Callable[[], Backend], ...]]
+Extensions: TypeAlias = tuple[registry.Extensions, tuple[Callable[[], Backend], ...]]
 
 
 def extensions() -> Extensions:
-    """The gates, losses, sparsities and solvers that were registered in this process."""
-    return formulation.extensions(), registered_backends()
+    """What was registered in this process: solvers, and what :mod:`oamip_model.registry` holds."""
+    return registry.extensions(), registered_backends()
 
 
 def adopt(found: Extensions) -> None:
     """Register what :func:`extensions` gave in another process."""
     parts, backends = found
-    formulation.adopt(parts)
+    registry.adopt(parts)
     for make in backends:
         register_backend(make)

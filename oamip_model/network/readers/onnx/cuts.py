@@ -57,7 +57,7 @@ def choose_output(model: onnx.ModelProto, where: str, output: str | None) -> Non
     names = [entry.name for entry in model.graph.output]
     if output is None and len(names) != 1:
         shown = ", ".join(names[:10])
-        raise InputError(f"{where} gives {len(names)} outputs ({shown}); pass output, the name of the one that is read")
+        raise InputError(f"{where} gives {len(names)} outputs ({shown}); accepted is one, named by output")
     if output is not None and output not in names:
         raise InputError(f"output: got {output!r}, but the outputs of {where.removeprefix('network: ')} are {names}")
     kept = next(entry for entry in model.graph.output if output in (None, entry.name))

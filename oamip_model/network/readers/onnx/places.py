@@ -49,8 +49,6 @@ def _reshape(graph: Graph, call: Call) -> Value:
         new = [old[axis] if n == 0 and not keep_zero and axis < len(old) else n for axis, n in enumerate(given)]
     elif call.operator == "Squeeze":
         squeezed = call.integers(1, "axes")
-        if squeezed is None and call.batch is not None:
-            raise call.error("names no axes, which could drop the batch")
         axes = {axis % len(old) for axis in (squeezed if squeezed is not None else np.flatnonzero(np.equal(old, 1)))}
         new = [n for axis, n in enumerate(old) if axis not in axes]
         if call.batch is not None and 0 in axes:

@@ -138,7 +138,7 @@ def _resize(graph: Graph, call: Call) -> Value:
         raise call.error("removes aliasing")
     rounding = "floor" if old else str(call.attributes.get("nearest_mode", "round_prefer_floor"))
     x = call.image(graph)
-    full = (1, *graph.shape(x))
+    full = (call.batch or 1, *graph.shape(x))
     scales, sizes = _changes(call, old)
     axes = [axis % len(full) for axis in call.attributes.get("axes", range(len(full)))]
     if call.attributes.get("keep_aspect_ratio_policy", "stretch") != "stretch" or len(scales or sizes or []) != len(

@@ -167,9 +167,7 @@ class _Reader:
         names = output_names(self.program)
         if self.output is None and len(names) != 1:
             shown = ", ".join(names[:10])
-            raise InputError(
-                f"network: it gives {len(names)} outputs ({shown}); pass output, the name of the one that is read"
-            )
+            raise InputError(f"network: it gives {len(names)} outputs ({shown}); accepted is one, named by output")
         if self.output is not None and self.output not in names:
             raise InputError(f"output: got {self.output!r}, but the outputs of the network are {names}")
         result = results[0 if self.output is None else names.index(self.output)]

@@ -7,9 +7,6 @@ passes them on through a ReLU that carries the scores. Their pre-activation is a
 (mathematics:model-2), and whatever takes a network and images (bounds, instances, solves, replays) takes a tail.
 """
 
-# The methods of every map are documented once, in LinearMap.
-# ruff: noqa: D102
-
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -17,35 +14,14 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from oamip_model.errors import InputError
-from oamip_model.network.maps import Array, ChannelScale, Conv2d, Dense, Identity, LinearMap, Shape
+from oamip_model.network.maps import Array, ChannelScale, Identity, Part, Shape
 from oamip_model.network.types import IMAGE, Layer, Network, ScoreGroup, Term
 
 Masks: TypeAlias = Mapping[int, NDArray[np.float64]]
 """Which units of other score groups stay (1) or are cut (0), (units,) by group index; missing: all stay."""
-
-
-@dataclass(frozen=True)
-class Part(LinearMap):
-    """Entries ``start`` to ``start + size`` of a flat tensor."""
-
-    start: int
-    size: int
-
-    def output_shape(self, shape: Shape) -> Shape:
-        return (self.size,)
-
-    def apply(self, x: Array) -> Array:
-        return x[:, self.start : self.start + self.size]
-
-    def matrix(self, shape: Shape) -> sp.csr_array:
-        return sp.eye_array(self.size, int(np.prod(shape)), k=self.start, format="csr")
-
-    def magnitude(self) -> LinearMap:
-        return self
 
 
 @dataclass(frozen=True)
@@ -170,14 +146,14 @@ def _cut(
     stays = np.asarray(mask, dtype=np.float64)[layer.units]
     cut = []
     for number, term in enumerate(terms):
-        map = term.map
-        if isinstance(map, Dense | Conv2d):
-            by_filter = stays.reshape(len(map.weight), -1)[:, 0]
-            weight = map.weight * by_filter.reshape((-1,) + (1,) * (map.weight.ndim - 1))
-            cut.append(replace(term, map=replace(map, weight=weight)))
+        trained = term.map.trained
+        if trained is not None:
+            scaled = trained.scaled(stays.reshape(len(trained.weight), -1)[:, 0])
+            assert scaled is not None
+            cut.append(replace(term, map=scaled))
             continue
         scale = ChannelScale(stays.reshape(term.input_shape[0], -1)[:, 0])
-        if isinstance(map, Identity):
+        if term.map.passes_on:
             cut.append(replace(term, map=scale))
             continue
         before = replace(term, map=scale)

@@ -6,11 +6,16 @@ import re
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from oamip_model.errors import InputError
 
 T = TypeVar("T")
+Extensions: TypeAlias = tuple[tuple[str, str, tuple[Any, ...]], ...]
+"""Of each registry its home, its entry-point group, and what was registered in it."""
+
+_REGISTRIES: dict[str, Registry[Any]] = {}
+"""Those that were made so far, by entry-point group."""
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
 
 
@@ -18,12 +23,13 @@ class Registry(Generic[T]):
     """The objects of one kind, such as all gates, each under its name.
 
     option: what a user calls the kind; group: the entry-point group in which packages offer such objects; own: where
-    those of this package are, "module:class" by name; base: "module:class" of what every one must be an instance of.
-    Nothing is imported before an object is asked for.
+    those of this package are, "module:class" by name; base: "module:class" of what every one must be an instance of;
+    home: the module that makes the registry. Nothing is imported before an object is asked for.
     """
 
-    def __init__(self, option: str, group: str, own: Mapping[str, str], base: str) -> None:
-        self.option, self.group, self.own, self.base = option, group, own, base
+    def __init__(self, option: str, group: str, own: Mapping[str, str], base: str, home: str) -> None:
+        self.option, self.group, self.own, self.base, self.home = option, group, own, base, home
+        _REGISTRIES[group] = self
         self._known: dict[str, T] = {}
         self._registered: dict[str, T] = {}
 
@@ -122,6 +128,20 @@ class Registry(Generic[T]):
             raise InputError(
                 f"{self.option}: {entry.value} of {package} cannot be imported ({_told(error)})"
             ) from error
+
+
+def extensions() -> Extensions:
+    """What was registered in this process, for others to :func:`adopt`."""
+    parts = ((known.home, group, known.registered()) for group, known in _REGISTRIES.items())
+    return tuple((home, group, things) for home, group, things in parts if things)
+
+
+def adopt(found: Extensions) -> None:
+    """Register what :func:`extensions` gave in another process."""
+    for home, group, things in found:
+        import_module(home)
+        for thing in things:
+            _REGISTRIES[group].register(thing)
 
 
 def _told(error: Exception) -> str:

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from oamip_benchmarks.tightness.measure import Row
 from oamip_model.errors import InputError
 from oamip_model.files import replacing, replacing_table
-from oamip_model.study.measure import Row
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,10 @@ class Tightness:
     def plot(self, path: str | Path) -> None:
         """Draw the gap against the seconds of preprocessing into a picture.
 
-        See :func:`oamip_model.study.figure.draw`.
+        See :func:`oamip_benchmarks.tightness.figure.draw`.
         """
         self._records()
-        from oamip_model.study.figure import draw
+        from oamip_benchmarks.tightness.figure import draw
 
         draw(self.rows, self.gap, Path(path))
 

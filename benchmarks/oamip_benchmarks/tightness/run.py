@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypedDict
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from oamip_benchmarks.tightness.cells import Cell, Grid, Objective, cells_of
+from oamip_benchmarks.tightness.measure import Effort, Row, measure
+from oamip_benchmarks.tightness.result import Tightness
 from oamip_model.bounds import Bounds, Cutoff, fingerprint_images
 from oamip_model.checks import check_used
 from oamip_model.data import Dataset, check_labels
@@ -25,9 +28,6 @@ from oamip_model.scoring.run import as_network
 from oamip_model.scoring.store import RunStore, key_of
 from oamip_model.solving.options import Run, Solver, as_solver
 from oamip_model.solving.registry import get_backend
-from oamip_model.study.cells import Cell, Grid, Objective, cells_of
-from oamip_model.study.measure import Effort, Row, measure
-from oamip_model.study.result import Tightness
 from oamip_model.tightening import compute_bounds
 from oamip_model.tightening.methods import Tightening
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from oamip_benchmarks.tightness.cells import Cell
 from oamip_model.bounds import Bounds
 from oamip_model.formulation import Formulation, build_instance
 from oamip_model.formulation.gates import gate_named
@@ -21,7 +22,6 @@ from oamip_model.network.types import Network
 from oamip_model.records import Number
 from oamip_model.solving import InstanceSolution, compile_arrays, solve_instance
 from oamip_model.solving.options import Solver
-from oamip_model.study.cells import Cell
 
 
 @dataclass(frozen=True)

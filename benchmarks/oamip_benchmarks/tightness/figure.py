@@ -12,11 +12,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from oamip_benchmarks.tightness.cells import STUDIED_BOUNDS
+from oamip_benchmarks.tightness.measure import Row
 from oamip_model.files import replacing
 from oamip_model.formulation.relaxations import RELAXATIONS
 from oamip_model.page import COLOURS, plain
-from oamip_model.study.cells import STUDIED_BOUNDS
-from oamip_model.study.measure import Row
 
 _MARKERS = dict(zip(RELAXATIONS, "osD^vP", strict=True))
 _SHADES = dict(zip(STUDIED_BOUNDS, COLOURS, strict=False))

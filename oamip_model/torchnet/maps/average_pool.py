@@ -1,18 +1,33 @@
-"""Pooling layers as ordinary torch modules.
+"""Averages over space in torch."""
 
-They are found again from what the network stores of them.
-"""
+# The methods of every map are documented once, in TorchMap.
+# ruff: noqa: D102
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from oamip_model.network.maps import Array, AveragePool, MaxPool, Shape
+from oamip_model.network.maps import Array, AveragePool, Shape
 from oamip_model.network.maps.windows import adaptive_averaging, averaging, window_count
+from oamip_model.torchnet.maps.base import TorchMap
+
+
+class TorchAveragePool(TorchMap[AveragePool]):
+    """An average pooling of torch's, where one does it."""
+
+    name: ClassVar[str] = "average-pool"
+
+    def forward(self, map: AveragePool, x: Tensor, tensor: Callable[[Array], Tensor]) -> Tensor:
+        return tensor(map.rows) @ x @ tensor(map.columns).T
+
+    def module(self, map: AveragePool, bias: Array | None, shape: Shape) -> nn.Module | None:
+        return average_pool_module(map)
 
 
 class SeparableAverage(nn.Module):
@@ -72,34 +87,3 @@ def _window(matrix: Array, ceil: bool, count_padding: bool) -> tuple[int, int, i
             if np.allclose(averaging(length, kernel, stride, pads, ceil, count_padding), matrix, atol=1e-12):
                 return kernel, stride, padding
     return None
-
-
-def max_pool_module(pool: MaxPool, shape: Shape, positive: bool = False) -> nn.Module:
-    """A module that computes the max pooling of images of this shape.
-
-    It is a MaxPool2d, behind a padding where it needs one.
-
-    positive: no number of the images is below 0, so that a padding with zeros never holds the maximum alone.
-
-    Examples
-    --------
-    >>> max_pool_module(MaxPool((2, 2), (2, 2), (0, 0, 0, 0), (1, 1), (3, 3)), (8, 5, 5)).ceil_mode
-    True
-    """
-    top, left = pool.padding[:2]
-    fits = 2 * top <= pool.kernel[0] and 2 * left <= pool.kernel[1]
-    for ceil in (False, True):
-        counts = tuple(
-            window_count(length, pool.kernel[axis], pool.stride[axis], (pad, pad), pool.dilation[axis], ceil)
-            for axis, (length, pad) in enumerate(((shape[1], top), (shape[2], left)))
-        )
-        if fits and counts == pool.output:
-            return nn.MaxPool2d(pool.kernel, pool.stride, (top, left), pool.dilation, ceil_mode=ceil)
-    # Padding at the far end up to where the last window ends; what no window reads, the pooling leaves out itself.
-    far = [
-        max(0, (pool.output[axis] - 1) * pool.stride[axis] + pool.dilation[axis] * (pool.kernel[axis] - 1) + 1 - size)
-        for axis, size in enumerate((shape[1] + top, shape[2] + left))
-    ]
-    around = (left, far[1], top, far[0])
-    padding = nn.ZeroPad2d(around) if positive else nn.ConstantPad2d(around, torch.finfo(torch.float32).min)
-    return nn.Sequential(padding, nn.MaxPool2d(pool.kernel, pool.stride, 0, pool.dilation))

@@ -7,11 +7,11 @@ import sys
 from dataclasses import replace
 
 import pytest
+from oamip_benchmarks.tightness import run as study_run
+from oamip_benchmarks.tightness.cells import cells_of
 
 import oamip_model as om
 from oamip_model.checks import by_class
-from oamip_model.study import run as study_run
-from oamip_model.study.cells import cells_of
 
 QUICK = {"heuristic_limit": 0.3}
 
@@ -133,7 +133,7 @@ def test_a_picture_needs_rows_and_matplotlib(tiny, tmp_path):
 
 
 def test_parquet_says_what_it_needs(monkeypatch):
-    from oamip_model.study.result import check_pyarrow
+    from oamip_benchmarks.tightness.result import check_pyarrow
 
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(om.InputError, match=r"^parquet: needs pyarrow"):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from oamip_benchmarks.tightness.cells import Grid, Objective, cells_of
 from oamip_model.checks import by_class
 from oamip_model.cli.numbers import Count, Whole
 from oamip_model.cli.objects import given, object_options
@@ -17,10 +18,9 @@ from oamip_model.cli.options import Verb, check_out, data_options, json_option, 
 from oamip_model.cli.output import INTERRUPTED, note, number, print_json, print_table, progress_bar
 from oamip_model.errors import InputError
 from oamip_model.solving.options import Run, Solver
-from oamip_model.study.cells import Grid, Objective, cells_of
 
 if TYPE_CHECKING:
-    from oamip_model.study import Row, Tightness
+    from oamip_benchmarks.tightness import Row, Tightness
 
 
 GROUPS: tuple[tuple[str, tuple[type[Any], ...]], ...] = (
@@ -78,9 +78,9 @@ def tightness(
     cells_of(names, grid)
 
     import oamip_model as om
+    from oamip_benchmarks.tightness.result import check_pyarrow
     from oamip_model.data import check_labels
     from oamip_model.page import check_matplotlib
-    from oamip_model.study.result import check_pyarrow
 
     if parquet is not None:
         check_pyarrow()
