@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from oamip_model.formulation import build_instance as build_instance
     from oamip_model.network import Network as Network
     from oamip_model.network import read_network as read_network
+    from oamip_model.pruning import ScoreImportance as ScoreImportance
     from oamip_model.pruning import baseline_scores as baseline_scores
     from oamip_model.pruning import choose_units as choose_units
     from oamip_model.pruning import critical_scores as critical_scores
@@ -76,7 +77,7 @@ _HOMES = {
     "SolverMissingError": "errors",
     "Formulation": "formulation", "abstract_model": "formulation", "build_instance": "formulation",
     "Network": "network", "read_network": "network",
-    "baseline_scores": "pruning", "choose_units": "pruning", "critical_scores": "pruning",
+    "ScoreImportance": "pruning", "baseline_scores": "pruning", "choose_units": "pruning", "critical_scores": "pruning",
     "fine_tune": "pruning", "prune": "pruning",
     "prune_while_training": "pruning", "prune_with_report": "pruning", "retrain": "pruning", "save_module": "pruning",
     "to_module": "pruning", "Budget": "pruning.budgets.options",

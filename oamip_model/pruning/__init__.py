@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from oamip_model.pruning.cut import prune_with_report as prune_with_report
     from oamip_model.pruning.gradual import GradualPruning as GradualPruning
     from oamip_model.pruning.gradual import prune_while_training as prune_while_training
+    from oamip_model.pruning.importance import ScoreImportance as ScoreImportance
     from oamip_model.pruning.masked_training import Keep as Keep
     from oamip_model.pruning.masked_training import fine_tune as fine_tune
     from oamip_model.pruning.masked_training import retrain as retrain
@@ -39,7 +40,7 @@ _HOMES = {
     "prune_while_training": "gradual", "Keep": "masked_training", "fine_tune": "masked_training",
     "retrain": "masked_training", "to_module": "rebuild", "PruneReport": "report", "save_module": "save",
     "measure_milliseconds": "timing", "Selection": "budgets.choose", "prunable_units": "budgets.choose",
-    "unit_norms": "budgets.choose",
+    "unit_norms": "budgets.choose", "ScoreImportance": "importance",
 }  # fmt: skip
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

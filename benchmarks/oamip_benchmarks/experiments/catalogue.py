@@ -5,9 +5,11 @@ from __future__ import annotations
 from oamip_benchmarks.experiments.studies import (
     accuracy_curve,
     classes,
+    fine_tuned,
     images,
     initialisation,
     pruning,
+    refit,
     snip,
     transfer,
     weight,
@@ -27,5 +29,7 @@ STUDIES: dict[str, Study] = {
         while_training.STUDY,
         snip.STUDY,
         transfer.STUDY,
+        refit.STUDY,
+        fine_tuned.STUDY,
     )
 }

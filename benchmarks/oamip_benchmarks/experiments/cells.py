@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import oamip_model
+from oamip_model.errors import InputError
 
 Plain: TypeAlias = dict[str, Any]
 """A dictionary of what JSON can hold."""
@@ -17,6 +18,10 @@ SCORED = ("decoupled", "forward", "published")
 """Methods that solve programs."""
 METHODS = (*SCORED, "critical", *BASELINES)
 """Ways to score units, in the order of tables. critical: those of "decoupled" turned round."""
+ELIMINATION = "elimination"
+"""A way to score units for the refit that follows."""
+LEVELS = ("removal", "least-squares", "output", "outgoing")
+"""What is done to the weights that are left: nothing, or a level of :class:`oamip_model.Refit`."""
 PUBLISHED_WEIGHT, PUBLISHED_IMAGES = 5.0, 10
 
 
@@ -75,6 +80,10 @@ def score_rule(method: str, amount: float, images: int | None, scope: str = "lay
     """
     if method in ("decoupled", "forward"):
         return {"method": "oamip", "images": images, "score": {"strategy": method} | share_choice(amount, scope)}
+    if method == ELIMINATION:
+        if scope != "layer":
+            raise InputError("scope: got global, the method elimination takes a share of each layer")
+        return {"method": "oamip", "images": images, "score": {"strategy": ELIMINATION, "amount": amount}}
     if method == "critical":
         return {"method": "critical", "of": score_rule("decoupled", amount, images, scope)}
     if method == "published":

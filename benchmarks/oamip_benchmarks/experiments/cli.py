@@ -9,7 +9,8 @@ from typing import Any, get_args
 import click
 
 from oamip_benchmarks.experiments.catalogue import STUDIES
-from oamip_benchmarks.experiments.cells import METHODS
+from oamip_benchmarks.experiments.cells import ELIMINATION, LEVELS, METHODS
+from oamip_benchmarks.experiments.importances import IMPORTANCES
 from oamip_benchmarks.experiments.study import Asked, Study
 from oamip_model.cli.numbers import SHARE, Count, Number, Whole
 from oamip_model.cli.options import DATA, Interrupted, Verb, check_out, json_option
@@ -26,10 +27,10 @@ class _Method(click.Choice[str]):
 
 
 Option = Callable[[Callable[..., Any]], Callable[..., Any]]
-_METHOD = _Method(METHODS)
+_METHOD = _Method((*METHODS, ELIMINATION))
 # field of Asked: flag, type, whether it is repeated, and what it is.
 _OPTIONS: dict[str, tuple[str, Any, bool, str]] = {
-    "methods": ("--method", _METHOD, True, "Ways of scoring: " + ", ".join(METHODS) + "."),
+    "methods": ("--method", _METHOD, True, "Ways of scoring: " + ", ".join((*METHODS, ELIMINATION)) + "."),
     "shares": ("--share", SHARE, True, "Share of each layer's units that goes."),
     "scopes": (
         "--scope",
@@ -45,6 +46,10 @@ _OPTIONS: dict[str, tuple[str, Any, bool, str]] = {
     "every": ("--every", Whole(), False, "Epochs between two prunings."),
     "target": ("--to", str, False, "The data set that is trained on, after scoring on --data."),
     "per_class": ("--per-class", Whole(), False, "Images of each class."),
+    "levels": ("--level", click.Choice(LEVELS), True, "What is done to the weights that are left."),
+    "refit_images": ("--refit-images", Count(), False, "How many training images the refit sees, without labels."),
+    "tunes": ("--tune", Whole(0), True, "Epochs of fine-tuning; 0: none."),
+    "importances": ("--importance", click.Choice(tuple(IMPORTANCES)), True, "Importances of Torch-Pruning."),
     "keep": ("--keep", SHARE, False, "Share of all units that stays."),
 }
 

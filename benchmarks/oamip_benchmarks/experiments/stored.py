@@ -104,6 +104,7 @@ class _Result(TypedDict, total=False):
     seconds_training: _Seconds
     seconds_pruning: _Seconds
     seconds_tuning: _Seconds
+    seconds_refit: _Seconds
 
 
 class _Kept(TypedDict):

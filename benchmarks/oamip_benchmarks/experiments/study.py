@@ -28,7 +28,9 @@ class Asked:
     other, in the study of them; shares: of the units that go, of each layer or of all together by scopes; tune: epochs
     of fine-tuning; tuned: methods whose networks are fine-tuned; weights: of the loss; every: epochs between two
     prunings; target: the data set that is trained on after scoring on ``data``; keep: share of all units that stays;
-    per_class: images of each class
+    per_class: images of each class; levels: of the refit, "removal" for none; refit_images: how many training images
+    the refit sees, None for all; tunes: epochs of fine-tuning, each in a line of its own; importances: those of
+    Torch-Pruning that are compared
     """
 
     networks: tuple[str, ...]
@@ -51,6 +53,10 @@ class Asked:
     target: str = ""
     keep: float = 0.0
     per_class: int = 0
+    levels: tuple[str, ...] = ()
+    refit_images: int | None = None
+    tunes: tuple[int, ...] = ()
+    importances: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,7 @@ def settings(asked: Asked, network: str, data: str | None = None) -> list[Settin
     images = asked.training_images
     if images is not None and images > train.count:
         raise InputError(f"training_images: got {images}, there are {train.count} of {train.source}")
-    for count in (asked.images, *asked.counts):
+    for count in (asked.images, asked.refit_images, *asked.counts):
         if count is not None and count > (images or train.count):
             raise InputError(f"images: got {count}, {images or train.count} are trained on of {train.source}")
     recipe = published_recipe(network, source, asked.epochs)

@@ -14,6 +14,7 @@ import numpy as np
 
 import oamip_model as om
 from oamip_benchmarks.experiments.cells import Plain
+from oamip_benchmarks.experiments.importances import cut_by
 from oamip_benchmarks.experiments.measures import known, measured
 from oamip_benchmarks.experiments.scorers import make_scores
 from oamip_benchmarks.experiments.workshop import Workshop
@@ -59,6 +60,50 @@ def prune(shop: Workshop, options: Plain) -> Plain:
         row = found["confusion"][options["rule"]["only"]]
         found["class_accuracy"] = row[options["rule"]["only"]] / max(1, sum(row))
     return found | seconds | known(scores)
+
+
+def refit(shop: Workshop, options: Plain) -> Plain:
+    """The trained network cut as in :func:`prune`, with the weights that are left refitted to it, then fine-tuned.
+
+    "level": one of :data:`.cells.LEVELS`; "refit_images": how many training images the refit sees, without labels.
+    """
+    setting = options["setting"]
+    trained = shop.trained(setting)
+    train, test = shop.data(setting)
+    scores, scoring = shop.scores(setting, options["rule"])
+    selection = om.choose_units(scores, trained.network, **options["choice"])
+    started = time.perf_counter()
+    if options["level"] == "removal":
+        module = pruned_to(trained.module, selection, test.images, "remove", trained.network)
+    else:
+        count = options["refit_images"]
+        images = train if count is None else om.choose_images(train, n=count, seed=setting["seed"])
+        shop.tell(f"refitting ({options['level']})")
+        how = om.Refit(level=options["level"], seed=setting["seed"])
+        module = om.prune(trained.module, selection, network=trained.network, refit=how, images=images.images)
+    seconds = {"seconds": scoring, "seconds_refit": time.perf_counter() - started, "seconds_tuning": 0.0}
+    if options["tune"]:
+        module, seconds["seconds_tuning"] = _tuned(shop, module, train, setting, options["tune"])
+    return measured(module, test, trained.module, selection.keep) | seconds | known(scores)
+
+
+def torch_pruning(shop: Workshop, options: Plain) -> Plain:
+    """The trained network cut by Torch-Pruning with an importance of its own, then fine-tuned.
+
+    "importance": one of :data:`.importances.IMPORTANCES`; "share": of each group that it removes.
+    """
+    setting = options["setting"]
+    trained = shop.trained(setting)
+    train, test = shop.data(setting)
+    started = time.perf_counter()
+    module = cut_by(options["importance"], trained.module, options["share"], train, setting["seed"])
+    seconds = {"seconds": time.perf_counter() - started, "seconds_tuning": 0.0}
+    left = {group.name: len(module.get_submodule(group.producers[0]).weight) for group in trained.network.groups}
+    # Which units are left is not known, only how many, and no more is asked of the masks.
+    keep = {group.name: np.arange(group.size) < left[group.name] for group in trained.network.groups}
+    if options["tune"]:
+        module, seconds["seconds_tuning"] = _tuned(shop, module, train, setting, options["tune"])
+    return measured(module, test, trained.module, keep) | seconds
 
 
 def change(shop: Workshop, options: Plain) -> Plain:
@@ -131,7 +176,8 @@ def gradual(shop: Workshop, options: Plain) -> Plain:
     return measured(found.module, test, initial, found.choices[-1][1]) | spent
 
 
-WORKS: dict[str, Work] = {work.__name__: work for work in (reference, prune, change, retrain, gradual)}
+_WORKS = (reference, prune, refit, torch_pruning, change, retrain, gradual)
+WORKS: dict[str, Work] = {work.__name__: work for work in _WORKS}
 
 
 def run_cell(shop: Workshop, work: str, options: Plain) -> Plain:

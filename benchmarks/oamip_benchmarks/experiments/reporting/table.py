@@ -18,6 +18,7 @@ HEADINGS = {
     "accuracy": "accuracy, %", "class_accuracy": "accuracy on the class, %", "agreement": "agreement, %",
     "units": "units gone, %", "parameters": "parameters gone, %", "difference": "score difference",
     "seconds": "seconds to score", "seconds_training": "seconds to train", "seconds_tuning": "seconds to tune",
+    "seconds_refit": "seconds to refit",
 }  # fmt: skip
 
 

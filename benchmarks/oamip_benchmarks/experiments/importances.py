@@ -1,0 +1,54 @@
+"""Cuts by Torch-Pruning with importances of its own, which masks of this package are compared with."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from oamip_model.data import Dataset
+
+IMPORTANCES: dict[str, str] = {
+    "tp-magnitude": "GroupMagnitudeImportance",
+    "tp-taylor": "GroupTaylorImportance",
+    "tp-hessian": "GroupHessianImportance",
+    "tp-lamp": "LAMPImportance",
+}
+"""Names in tables, and the classes of ``torch_pruning.importance`` with their defaults."""
+_GRADIENT_IMAGES = 500
+
+
+def cut_by(importance: str, module: nn.Module, share: float, train: Dataset, seed: int) -> nn.Module:
+    """A copy of a module that Torch-Pruning cut by one of IMPORTANCES: the same share of each of its groups.
+
+    The layer of the logits stays whole. Importances that need gradients get those of the cross-entropy of up to 500
+    images, as many of each class.
+    """
+    import torch
+    import torch_pruning
+
+    import oamip_model as om
+
+    cut = copy.deepcopy(module).eval()
+    measure: Callable[..., Any] = getattr(torch_pruning.importance, IMPORTANCES[importance])()
+    chosen = om.choose_images(train, n=min(_GRADIENT_IMAGES, train.count), seed=seed)
+    images = torch.as_tensor(chosen.images, dtype=next(cut.parameters()).dtype)
+    labels = torch.as_tensor(chosen.labels)
+    logits = [part for part in cut.modules() if isinstance(part, torch.nn.Linear)][-1]
+    pruner = torch_pruning.BasePruner(cut, images[:1], measure, pruning_ratio=share, ignored_layers=[logits])
+    if importance == "tp-taylor":
+        torch.nn.functional.cross_entropy(cut(images), labels).backward()
+    elif importance == "tp-hessian":  # squares of the gradients of single images
+        measure.zero_grad()
+        for image, label in zip(
+            images.split(1), labels.split(1), strict=True
+        ):  # gradients of single images are squared
+            cut.zero_grad()
+            torch.nn.functional.cross_entropy(cut(image), label).backward()
+            measure.accumulate_grad(cut)
+    pruner.step()
+    cut.zero_grad(set_to_none=True)
+    return cut
