@@ -32,8 +32,8 @@ MOST = 2**28
 """Numbers of the largest tensor that one image may have, far above those of the largest networks that are solved."""
 
 ACCEPTED = (
-    "Linear, Conv2d, BatchNorm1d and BatchNorm2d, ReLU, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, mean over space, "
-    "ZeroPad2d, Flatten/reshape, Dropout and Identity in eval mode, and addition"
+    "dense and convolutional layers, batch norm, averages, sums and constant factors, whatever moves numbers (such as "
+    "transposes, slices, concatenation, padding), ReLU, max pooling, and LeakyReLU, PReLU, ReLU6, clamp, abs, max and min"
 )
 
 

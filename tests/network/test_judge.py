@@ -106,7 +106,7 @@ class Shifts(nn.Module):
 
 
 def test_a_parameter_with_a_batch_axis_is_refused() -> None:
-    with pytest.raises(om.InputError, match=r"\(2, 12\) to \(n, 12\): its first axis is that of the batch") as error:
+    with pytest.raises(om.InputError, match=r"\(2, 12\) with \(n, 12\): its first axis is that of the batch") as error:
         om.read_network(Shifts().eval(), (12,))
     one_line(error)
 
