@@ -33,7 +33,7 @@ MOST = 2**28
 
 ACCEPTED = (
     "dense and convolutional layers, batch norm, averages, sums and constant factors, whatever moves numbers (such as "
-    "transposes, slices, concatenation, padding), ReLU, max pooling, and LeakyReLU, PReLU, ReLU6, clamp, abs, max and min"
+    "transposes, slices, concatenation, padding), ReLU, max pooling, LeakyReLU, PReLU, ReLU6, clamp, abs, max and min"
 )
 
 

@@ -67,7 +67,7 @@ def convolution(
     span = [d * (k - 1) + 1 for k, d in zip(kernel, dilations, strict=True)]
     if any(n < s for n, s in zip(numbers.shape[1:], span, strict=True)):
         raise InputError(f"layer {name}: a window of {tuple(span)} does not fit into {batched(shape)}")
-    view = sliding_window_view(numbers, span, axis=(1, 2, 3))  # type: ignore[call-overload]
+    view = sliding_window_view(numbers, span, axis=(1, 2, 3))
     (a, b, c), (p, q, r) = strides, dilations
     view = view[:, ::a, ::b, ::c, ::p, ::q, ::r]
     if view.size > MOST:

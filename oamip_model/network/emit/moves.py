@@ -89,7 +89,8 @@ def join(graph: Graph, name: str, parts: Sequence[Value], maps: Sequence[Ids]) -
 
     At each place all indices but one are :data:`NOTHING`.
     """
-    sources, indices = [], []
+    sources: list[Value] = []
+    indices: list[Ids] = []
     for part, index in zip(parts, maps, strict=True):
         y, inner = base(graph, part)
         whole = index if inner is None else composed(inner, index)

@@ -24,7 +24,7 @@ from oamip_model.network.emit.moves import (
 from oamip_model.network.graph import LOWEST, Graph, Value, refuse
 from oamip_model.network.maps import Array, ChannelScale, Identity, Shape
 from oamip_model.network.maps.rearrange import places_of
-from oamip_model.network.maps.units import NOTHING, batched
+from oamip_model.network.maps.units import NOTHING, Ids, batched
 
 
 def scaled(
@@ -46,36 +46,38 @@ def scaled(
     if scale is None and shift is None:
         return x
     shape = graph.shape(x)
-    factors, added = (None if v is None else np.broadcast_to(v, shape).ravel() for v in (scale, shift))
+    numbers = [None if v is None else np.broadcast_to(v, shape).ravel() for v in (scale, shift)]
     inner = commuting(graph, x)
-    if inner is not None and (added is None or inner[1].size == math.prod(graph.shape(inner[0]))):
-        y, index = inner
-        places = places_of(index, math.prod(graph.shape(y)))
-        factors, added = (None if v is None else v[places].reshape(graph.shape(y)) for v in (factors, added))
-        return rearrange(graph, name, scaled(graph, name, y, factors, added, owner), index.reshape(shape))
+    if inner is not None and (shift is None or inner[1].size == math.prod(graph.shape(inner[0]))):
+        moved, index = inner
+        own = _taken(numbers, places_of(index, math.prod(graph.shape(moved))), graph.shape(moved))
+        return rearrange(graph, name, scaled(graph, name, moved, own[0], own[1], owner), index.reshape(shape))
     sides = parts_of(graph, x)
     if sides is not None:
         made = []
-        for number, (part, at) in enumerate(zip(*sides[:2], strict=True)):
-            own = (None if v is None else v[at].reshape(graph.shape(part)) for v in (factors, added))
-            made.append(scaled(graph, name, part, *own, owner and f"{owner}.{number}"))
+        for number, (part, places) in enumerate(zip(sides[0], sides[1], strict=True)):
+            own = _taken(numbers, places, graph.shape(part))
+            made.append(scaled(graph, name, part, own[0], own[1], owner and f"{owner}.{number}"))
         return rejoined(graph, name, x, made)
-    y, index = base(graph, x)
-    at = x if index is not None else y
+    y, behind = base(graph, x)
+    at = x if behind is not None else y
     for read in (graph.shape(at), (math.prod(shape),)):
-        if not read:
-            continue
-        per = [None if v is None else _by_channel(v, read) for v in (factors, added)]
-        if all(v is None or found is not None for v, found in zip((factors, added), per, strict=True)):
+        per = [None if v is None else _by_channel(v, read) for v in numbers]
+        if read and all(v is None or found is not None for v, found in zip(numbers, per, strict=True)):
             map = Identity() if per[0] is None else ChannelScale(per[0])
             value = graph.affine(name, graph.reshape(name, at, read), map, per[1], owner)
             return graph.reshape(name, value, shape)
     raise AssertionError("unreachable: in a flat tensor each number is a channel")
 
 
+def _taken(numbers: Sequence[Array | None], places: Ids, shape: Shape) -> list[Array | None]:
+    """Factors and shifts at the places of another tensor's numbers, in its shape."""
+    return [None if v is None else v[places].reshape(shape) for v in numbers]
+
+
 def _by_channel(values: Array, shape: Shape) -> Array | None:
     """One number for each channel, None where they differ within one."""
-    table = values.reshape(shape[0], -1)
+    table = values.reshape(shape[0] if shape else 1, -1)
     return table[:, 0].copy() if (table == table[:, :1]).all() else None
 
 
@@ -88,9 +90,9 @@ def relu(graph: Graph, name: str, x: Value) -> Value:
     sides = parts_of(graph, x)
     if sides is not None:
         return rejoined(graph, name, x, [relu(graph, name, part) for part in sides[0]])
-    y, index = base(graph, x)
+    y, behind = base(graph, x)
     # In the shape of what made it: there the first axis is that of its units.
-    return graph.relu(name, x) if index is not None else graph.reshape(name, graph.relu(name, y), graph.shape(x))
+    return graph.relu(name, x) if behind is not None else graph.reshape(name, graph.relu(name, y), graph.shape(x))
 
 
 def added(graph: Graph, name: str, a: Value, b: Value) -> Value:

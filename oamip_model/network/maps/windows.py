@@ -103,11 +103,9 @@ def resizing(length: int, output: int, scale: float, mode: str, places: str, rou
     weights = _no_weights(output, length)
     rows = np.arange(output)
     if mode == "nearest":
-        take = {
-            "floor": np.floor, "ceil": np.ceil,
-            "round_prefer_floor": lambda v: np.ceil(v - 0.5), "round_prefer_ceil": lambda v: np.floor(v + 0.5),
-        }[rounding]  # fmt: skip
-        weights[rows, np.clip(take(at), 0, length - 1).astype(int)] = 1.0
+        half = {"round_prefer_floor": -0.5, "round_prefer_ceil": 0.5}.get(rounding, 0.0)
+        found = np.ceil(at + half) if rounding in ("ceil", "round_prefer_floor") else np.floor(at + half)
+        weights[rows, np.clip(found, 0, length - 1).astype(int)] = 1.0
         return weights
     at = np.clip(at, 0, length - 1)
     first = np.minimum(np.floor(at).astype(int), max(length - 2, 0))

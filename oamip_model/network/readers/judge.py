@@ -56,18 +56,18 @@ class Ending:
     def of_logits(self, logits: Array) -> Array:
         """The logarithm of what the source makes of logits (n, classes)."""
         if self.kind == "Sigmoid":
-            return np.maximum(-np.logaddexp(0.0, -logits), _SMALLEST)
+            return np.asarray(np.maximum(-np.logaddexp(0.0, -logits), _SMALLEST))
         x = logits.reshape(len(logits), *self.shape)
         x = x - x.max(axis=self.axis, keepdims=True)
         x = x - np.log(np.exp(x).sum(axis=self.axis, keepdims=True))
-        return np.maximum(x.reshape(len(x), -1), _SMALLEST)
+        return np.asarray(np.maximum(x.reshape(len(x), -1), _SMALLEST))
 
     def of_source(self, found: Array) -> Array:
         """The logarithm of what the source gives."""
         if self.kind == "LogSoftmax":
-            return np.maximum(found, _SMALLEST)
+            return np.asarray(np.maximum(found, _SMALLEST))
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.maximum(np.log(found), _SMALLEST)
+            return np.asarray(np.maximum(np.log(found), _SMALLEST))
 
 
 _SMALLEST = -60.0

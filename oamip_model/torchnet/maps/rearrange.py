@@ -42,5 +42,5 @@ class Rearranged(nn.Module):
         """The rearranged tensors, (n, *shape)."""
         found = torch.index_select(x.flatten(1), 1, self.get_buffer("places"))
         if self.used is not None:
-            found = found * self.used
+            found = found * self.get_buffer("used")
         return found.reshape(x.shape[0], *self.shape)

@@ -181,9 +181,10 @@ class _Reader:
         for node in self.program.graph.nodes:
             if node.op == "call_function" and node in live and not is_size(node):
                 self._visit(node)
-        if not isinstance(self.values.get(result), int):
+        value = self.values.get(result)
+        if not isinstance(value, int):
             raise InputError("network: its output does not depend on its input")
-        self.graph.output = self.values[result]
+        self.graph.output = value
         return self.graph, ending
 
     def _visit(self, node: torch.fx.Node) -> None:

@@ -105,7 +105,9 @@ def _forward_of(module: torch.nn.Module, input_shape: Shape, place: int) -> Call
         run(np.zeros((2, *input_shape)))
     except (RuntimeError, TypeError):
         parameter = next(module.parameters(), None)
-        return _forward(module, place, *([] if parameter is None else [parameter.dtype, parameter.device]))
+        if parameter is None:
+            return _forward(module, place)
+        return _forward(module, place, parameter.dtype, parameter.device)
     return run
 
 
