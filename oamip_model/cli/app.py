@@ -13,6 +13,7 @@ import oamip_model
 from oamip_model.cli.baseline import baseline
 from oamip_model.cli.bounds import bounds
 from oamip_model.cli.demo import demo
+from oamip_model.cli.info import info
 from oamip_model.cli.output import INTERRUPTED
 from oamip_model.cli.prune import prune
 from oamip_model.cli.score import score
@@ -64,7 +65,7 @@ def oamip() -> None:
     """
 
 
-for verb in (solvers, score, bounds, baseline, prune, demo):
+for verb in (info, solvers, score, bounds, baseline, prune, demo):
     oamip.add_command(verb)
 
 

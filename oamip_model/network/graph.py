@@ -78,7 +78,10 @@ class Border:
 
 @dataclass(frozen=True)
 class Joined:
-    """Several tensors in one: the sum of maps of each, of which at most one is not 0 at each place."""
+    """Several tensors in one, the sum of a map of each.
+
+    At each place at most one of them is not 0.
+    """
 
     maps: tuple[Rearrange, ...]
 

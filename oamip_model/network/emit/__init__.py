@@ -1,1 +1,1 @@
-"""What both readers make of operators: nodes of the operator graph for whole families of them."""
+"""What both readers make of whole families of operators."""

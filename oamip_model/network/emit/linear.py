@@ -83,7 +83,9 @@ def transposed_convolution(
     graph: Graph, name: str, x: Value, weight: Array, bias: Array | None, window: tuple[Sequence[int], Pads,
     Sequence[int]], groups: int = 1, owner: str = "", more: Sequence[int] = (),
 ) -> Value:  # fmt: skip
-    """A transposed convolution, as a convolution with zeros between the numbers of its input.
+    """A transposed convolution, as a convolution of what is spaced out.
+
+    There are zeros between the numbers of its input.
 
     ``weight`` is (in, out / groups, *kernel); ``more`` is the output padding, by axis.
     """
@@ -116,9 +118,9 @@ def transposed_convolution(
 
 
 def along_space(graph: Graph, name: str, x: Value, matrices: Sequence[Array]) -> Value:
-    """A matrix (outputs, inputs) along each axis behind the channels, the same for all channels.
+    """A matrix (outputs, inputs) along each axis behind the channels.
 
-    They are averages, or a change of size.
+    It is the same for all channels: averages, or a change of size.
     """
     shape = graph.shape(x)
     if len(shape) != len(matrices) + 1 or any(m.shape[1] != n for m, n in zip(matrices, shape[1:], strict=True)):

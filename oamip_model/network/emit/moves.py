@@ -1,4 +1,6 @@
-"""Operators that only move numbers: transposes, slices, gatherings, borders and concatenations.
+"""Operators that only move numbers.
+
+They are transposes, slices, gatherings, borders and concatenations.
 
 Moves in a row become one, and those that undo each other vanish.
 """
@@ -113,7 +115,9 @@ def join(graph: Graph, name: str, parts: Sequence[Value], maps: Sequence[Ids]) -
 
 
 def commuting(graph: Graph, x: Value) -> tuple[Value, Ids] | None:
-    """The tensor behind a move that uses each of its numbers once, and the index; else None.
+    """The tensor behind a move that uses each of its numbers once, and the index.
+
+    It is None behind any other operator.
 
     What is done to each number alone can be done before the move.
     """
@@ -124,9 +128,9 @@ def commuting(graph: Graph, x: Value) -> tuple[Value, Ids] | None:
 
 
 def parts_of(graph: Graph, x: Value) -> tuple[tuple[Value, ...], tuple[Ids, ...], Shape] | None:
-    """The tensors that ``x`` joins, the flat place in ``x`` of each of their numbers, and the shape of the whole.
+    """The tensors that ``x`` joins, and the places in it of their numbers.
 
-    It is None where ``x`` joins none, or leaves out some of their numbers.
+    The shape of the whole is the third. It is None where ``x`` joins none, or leaves out some of their numbers.
     """
     y, index = base(graph, x)
     if y == IMAGE or index is not None:
@@ -153,7 +157,9 @@ def rejoined(graph: Graph, name: str, x: Value, parts: Sequence[Value]) -> Value
 
 
 def padded(graph: Graph, name: str, kind: str, x: Value, pads: Sequence[tuple[int, int]], value: float = 0.0) -> Value:
-    """Each image's tensor within a border of one value; a negative padding cuts it off.
+    """Each image's tensor within a border of one value.
+
+    A negative padding cuts it off.
 
     ``pads`` are (before, after) of each of its axes. Below every number is for max pooling alone.
     """

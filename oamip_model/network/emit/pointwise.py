@@ -38,9 +38,9 @@ def scaled(
     >>> scaled(graph, "same", -1, np.ones(2), np.zeros(()))
     -1
     """
-    for part, values in (("weight", scale), ("bias", shift)):
+    for what, values in (("weight", scale), ("bias", shift)):
         if values is not None and not np.isfinite(values).all():
-            raise InputError(f"layer {owner or name}: its {part} has a value that is NaN or infinite")
+            raise InputError(f"layer {owner or name}: its {what} has a value that is NaN or infinite")
     scale = None if scale is None or (scale == 1).all() else scale
     shift = None if shift is None or not shift.any() else shift
     if scale is None and shift is None:
@@ -55,9 +55,9 @@ def scaled(
     sides = parts_of(graph, x)
     if sides is not None:
         made = []
-        for number, (part, places) in enumerate(zip(sides[0], sides[1], strict=True)):
-            own = _taken(numbers, places, graph.shape(part))
-            made.append(scaled(graph, name, part, own[0], own[1], owner and f"{owner}.{number}"))
+        for count, (side, places) in enumerate(zip(sides[0], sides[1], strict=True)):
+            own = _taken(numbers, places, graph.shape(side))
+            made.append(scaled(graph, name, side, own[0], own[1], owner and f"{owner}.{count}"))
         return rejoined(graph, name, x, made)
     y, behind = base(graph, x)
     at = x if behind is not None else y
@@ -136,7 +136,9 @@ def sided(graph: Graph, name: str, parts: Sequence[Value | Array], axis: int) ->
 
 
 def clipped(graph: Graph, name: str, x: Value, low: float | None, high: float | None) -> Value:
-    """``x`` from ``low`` to ``high``, by a ReLU at each end; None or infinity is no end.
+    """``x`` from ``low`` to ``high``, by a ReLU at each end.
+
+    None or infinity is no end.
 
     Examples
     --------
@@ -166,7 +168,10 @@ def clipped(graph: Graph, name: str, x: Value, low: float | None, high: float | 
 
 
 def leaky(graph: Graph, name: str, x: Value, slope: Array) -> Value:
-    """``x`` above 0 and ``slope * x`` below: a multiple of ``x`` and one of its positive part."""
+    """``x`` above 0 and ``slope * x`` below.
+
+    It is a multiple of ``x`` and one of its positive part.
+    """
     bent = scaled(graph, name, relu(graph, name, x), 1.0 - slope)
     return bent if not slope.any() else added(graph, name, bent, scaled(graph, name, x, slope))
 
@@ -178,7 +183,10 @@ def absolute(graph: Graph, name: str, x: Value) -> Value:
 
 
 def larger(graph: Graph, name: str, a: Value, b: Value | Array, largest: bool = True) -> Value:
-    """The larger (or smaller) of two tensors at each place: ``b + relu(a - b)``, or ``b - relu(b - a)``."""
+    """The larger (or smaller) of two tensors at each place.
+
+    It is ``b + relu(a - b)``, or ``b - relu(b - a)``.
+    """
     sign = np.asarray(1.0 if largest else -1.0)
     if isinstance(b, int):
         difference = added(graph, name, scaled(graph, name, a, sign), scaled(graph, name, b, -sign))

@@ -110,7 +110,7 @@ def uses_each_once(index: Ids, size: int) -> bool:
 
 
 def places_of(index: Ids, size: int) -> Ids:
-    """Where each number of a tensor goes by an index that uses each once, (size,).
+    """The place in the result of each number, by an index that uses each once.
 
     >>> places_of(np.array([1, -1, 0]), 2).tolist()
     [2, 0]

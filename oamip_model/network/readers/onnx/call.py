@@ -114,7 +114,10 @@ class Call:
         return {axis - 1 for axis in found}
 
     def broadcast(self, graph: Graph, constant: Constant) -> tuple[Value, Array]:
-        """The one input that depends on the image, and a constant, broadcast to one shape for each image."""
+        """The one input that depends on the image, and a constant.
+
+        Both are broadcast to one shape for each image.
+        """
         x = next(given for given in self.inputs if isinstance(given, int))
         values = np.asarray(constant.array, dtype=np.float64)
         return beside(graph, self.name, self.operator, x, values, self.batch is not None)

@@ -83,7 +83,7 @@ def leave_out_probabilities(model: onnx.ModelProto) -> tuple[str, ...]:
 
 
 def drop_unneeded(model: onnx.ModelProto) -> None:
-    """Take out the operators, weights and inputs of a model that its result does not depend on.
+    """Take out what the result of a model does not depend on.
 
     So nobody runs them.
     """

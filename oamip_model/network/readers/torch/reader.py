@@ -19,6 +19,7 @@ from oamip_model.network.maps import Array, Shape
 from oamip_model.network.readers.judge import Ending
 from oamip_model.network.readers.torch.call import Activations, Call, Weights
 from oamip_model.network.readers.torch.nodes import (
+    ending_of,
     first_line,
     is_in_place,
     is_size,
@@ -26,10 +27,10 @@ from oamip_model.network.readers.torch.nodes import (
     memory,
     needed,
     operator_of,
+    output_names,
     owner_of,
 )
 from oamip_model.network.readers.torch.operators import emit, is_accepted
-from oamip_model.network.readers.torch.outputs import ending_of, output_names
 from oamip_model.network.readers.torch.places import MOVING_VIEWS
 from oamip_model.network.readers.torch.quiet import quiet
 from oamip_model.network.types import IMAGE
@@ -79,7 +80,7 @@ def export_module(module: torch.nn.Module, input_shape: Shape) -> torch.export.E
 def read_exported(
     program: torch.export.ExportedProgram, hooked: Collection[str] = (), output: str | None = None
 ) -> tuple[Graph, Ending | None]:
-    """The operator graph of an exported program, and what it does to its logits at the end.
+    """The operator graph of an exported program, and its :class:`Ending`.
 
     ``hooked`` names the layers that have a hook, ``output`` the one of several outputs that is read.
 

@@ -14,8 +14,7 @@ import torch
 from oamip_model.errors import InputError
 from oamip_model.network.maps import Array, Shape
 from oamip_model.network.readers.judge import Ending, Judge, Source, left_out
-from oamip_model.network.readers.torch.nodes import first_line
-from oamip_model.network.readers.torch.outputs import leaf_of, output_names
+from oamip_model.network.readers.torch.nodes import first_line, leaf_of, output_names
 from oamip_model.network.readers.torch.plain import deep_copy, hooked, unwrapped
 from oamip_model.network.readers.torch.pt2_archive import load_program
 from oamip_model.network.readers.torch.quiet import quiet
