@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from oamip_model.errors import InputError
 from oamip_model.network.graph import LOWEST, Affine, Graph, Joined, Value, refuse
@@ -145,6 +146,19 @@ def parts_of(graph: Graph, x: Value) -> tuple[tuple[Value, ...], tuple[Ids, ...]
             return None
         places.append(places_of(map.index, size))
     return node.inputs, tuple(places), node.shape
+
+
+def support(graph: Graph, x: Value) -> NDArray[np.bool_] | None:
+    """Where a moved tensor has numbers of its source, flat; None where that is everywhere, or it is not moved."""
+    y, index = base(graph, x)
+    node = None if y == IMAGE else graph.nodes[y]
+    found: NDArray[np.bool_] | None = None
+    if node is not None and isinstance(node.operator, Joined):
+        found = np.any([map.index.ravel() >= 0 for map in node.operator.maps], axis=0)
+        found = found if index is None else (index >= 0) & found[np.maximum(index, 0)]
+    elif index is not None:
+        found = index >= 0
+    return None if found is None or found.all() else found
 
 
 def rejoined(graph: Graph, name: str, x: Value, parts: Sequence[Value]) -> Value:

@@ -20,6 +20,7 @@ from oamip_model.network.emit.moves import (
     parts_of,
     rearrange,
     rejoined,
+    support,
 )
 from oamip_model.network.graph import LOWEST, Graph, Value, refuse
 from oamip_model.network.maps import Array, ChannelScale, Identity, Shape
@@ -104,6 +105,10 @@ def added(graph: Graph, name: str, a: Value, b: Value) -> Value:
             name, "addition", f"adds tensors of shapes {batched(graph.shape(a))} and {batched(graph.shape(b))}"
         ) from None
     a, b = (spread(graph, name, x, shape) for x in (a, b))
+    here, there = support(graph, a), support(graph, b)
+    if here is not None and there is not None and not (here & there).any():
+        maps = [np.where(at.reshape(shape), numbers_of(graph, x), NOTHING) for x, at in ((a, here), (b, there))]
+        return join(graph, name, [a, b], maps)
     inner, other = commuting(graph, a), commuting(graph, b)
     if inner is not None and other is not None and np.array_equal(inner[1], other[1]):
         first, second = (graph.reshape(name, y, graph.shape(inner[0])) for y in (inner[0], other[0]))

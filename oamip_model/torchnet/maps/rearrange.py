@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from oamip_model.network.maps import Array, Rearrange, Shape
 from oamip_model.torchnet.maps.base import TorchMap
@@ -35,12 +37,12 @@ class Rearranged(nn.Module):
     def __init__(self, map: Rearrange) -> None:
         super().__init__()
         self.shape = map.index.shape
-        self.register_buffer("places", torch.as_tensor(map.places))
-        self.register_buffer("used", None if map.used is None else torch.tensor(map.used, dtype=torch.float32))
+        self.zeros = map.used is not None
+        # A 0 comes from behind the last number of the input.
+        places = np.where(map.index >= 0, map.index, map.size).ravel()
+        self.register_buffer("places", torch.as_tensor(places))
 
     def forward(self, x: Tensor) -> Tensor:
         """The rearranged tensors, (n, *shape)."""
-        found = torch.index_select(x.flatten(1), 1, self.get_buffer("places"))
-        if self.used is not None:
-            found = found * self.get_buffer("used")
-        return found.reshape(x.shape[0], *self.shape)
+        flat = functional.pad(x.flatten(1), (0, 1)) if self.zeros else x.flatten(1)
+        return torch.index_select(flat, 1, self.get_buffer("places")).reshape(x.shape[0], *self.shape)
