@@ -149,7 +149,10 @@ def parts_of(graph: Graph, x: Value) -> tuple[tuple[Value, ...], tuple[Ids, ...]
 
 
 def support(graph: Graph, x: Value) -> NDArray[np.bool_] | None:
-    """Where a moved tensor has numbers of its source, flat; None where that is everywhere, or it is not moved."""
+    """Where a moved tensor has numbers of its source, flat.
+
+    It is None where that is everywhere, or nothing was moved.
+    """
     y, index = base(graph, x)
     node = None if y == IMAGE else graph.nodes[y]
     found: NDArray[np.bool_] | None = None
