@@ -12,6 +12,8 @@ import click
 import oamip_model
 from oamip_model.cli.baseline import baseline
 from oamip_model.cli.bounds import bounds
+from oamip_model.cli.certificates.compress import check_certificate, compress
+from oamip_model.cli.certificates.distance import distance
 from oamip_model.cli.demo import demo
 from oamip_model.cli.info import info
 from oamip_model.cli.output import INTERRUPTED
@@ -65,7 +67,7 @@ def oamip() -> None:
     """
 
 
-for verb in (info, solvers, score, bounds, baseline, prune, demo):
+for verb in (info, solvers, score, bounds, baseline, prune, compress, check_certificate, distance, demo):
     oamip.add_command(verb)
 
 

@@ -24,7 +24,7 @@ from oamip_model.errors import InputError
 @data_options(split=None)
 @click.option("--images", "n", type=Count(), default="all", show_default=True,
               help="How many images, as many of each class; all: every image.")  # fmt: skip
-@click.option("--seed", type=SEED, default=0, show_default=True, help="Of random, and of the choice of images.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of random, and of the choice of images.")
 @click.option("--out", type=click.Path(path_type=Path), help="Save the scores to this .json file, for `oamip prune`.")
 @json_option
 def baseline(

@@ -43,7 +43,7 @@ _OF_THE_CUTOFF = ("loss", "weight", "margin", "sparsity")
               help="The objective of scores that are known, as `oamip score` prints it: bounds "
               "for scores no worse, with --method lp and mip. Of the program with --loss, --weight, --margin and "
               "--sparsity.")  # fmt: skip
-@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the choice of images.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the choice of images.")
 @click.option("--out", type=click.Path(path_type=Path), help="Save the bounds to this .npz file, for score --bounds.")
 @json_option
 def bounds(

@@ -38,18 +38,35 @@ def choose_images(
 ) -> Dataset:
     """A seeded choice of ``n`` images.
 
-    Its ``indices`` are the images' positions in what they were chosen from.
+    Parameters
+    ----------
+    images : Dataset or array
+        A :class:`Dataset` alone, or images (n, ...) with labels.
+    labels : array of int, optional
+        Labels (n,) of images that are given as an array.
+    n : int, default 10
+        Number of images that are chosen.
+    balanced : bool, default True
+        Take the same number from each class. Where n is not a multiple of the classes, classes drawn by
+        the seed give one more. The choice comes in rounds of one image a class, so any whole number of
+        rounds from the front is balanced too. With False each image has the same chance.
+    seed : int, default 0
+        Seed of the choice. A larger ``n`` with the same seed keeps the images of a smaller one.
+    correct_for : Network, torch module or callable, optional
+        A function from images to logits; only images that it classifies correctly are taken.
+    classes : int or sequence of int, optional
+        Choose from these classes, or from 0 to classes - 1; None takes every class of the dataset.
 
-    images, labels: a :class:`Dataset` alone, or images (n, ...) with labels (n,)
-    balanced: the same number from each class (where n is not a multiple of the classes, classes drawn by the seed give
-        one more), in rounds of one image a class, so that any whole number of rounds from the front is balanced too.
-        False: any images, each with the same chance
-    seed: a larger ``n`` with the same seed keeps the images of a smaller one
-    correct_for: a network, torch module or function from images to logits; take only what it classifies correctly
-    classes: choose from these classes, or from 0 to classes - 1; None takes every class of the dataset
+    Returns
+    -------
+    Dataset
+        The images, whose ``indices`` are their positions in what they were chosen from.
 
-    Raises InputError where a class has too few such images (naming it), ``n`` or ``seed`` is out of range, or images
-    and labels do not fit together.
+    Raises
+    ------
+    InputError
+        Where a class has too few such images, which it names, ``n`` or ``seed`` is out of range, or
+        images and labels do not fit together.
 
     Examples
     --------

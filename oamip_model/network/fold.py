@@ -15,7 +15,7 @@ import numpy as np
 from oamip_model.clock import tick
 from oamip_model.errors import InputError
 from oamip_model.network.graph import Affine, Graph, Joined, Node, Value
-from oamip_model.network.maps import Array, Identity, MaxPool, Padding, Rearrange, Shape, Shifted, ZeroPad
+from oamip_model.network.maps import Array, Identity, MaxPool, Padding, Shape, Shifted, ZeroPad
 from oamip_model.network.types import IMAGE, Activation, Layer, Term
 
 _NO_BORDER: Padding = (0, 0, 0, 0)
@@ -241,7 +241,7 @@ def _is_cheap(x: _Tensor) -> bool:
     if not isinstance(x, _Pending) or len(x.terms) != 1:
         return False
     map = x.terms[0].map
-    return isinstance(map, Rearrange) or map.factors(len(x.bias)) is not None
+    return map.moves is not None or map.factors(len(x.bias)) is not None
 
 
 def _rounded(layer: Layer) -> Layer:

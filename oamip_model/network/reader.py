@@ -28,19 +28,34 @@ def read_network(
 ) -> Network:
     """The trained network as plain data.
 
-    It is read from a torch module, an exported program (.pt2) or an .onnx file.
+    It is read from a torch module, an exported program (.pt2) or an .onnx file. Accepted is whatever is
+    linear with constant weights, ReLU, max pooling, and what ReLUs make up: LeakyReLU, PReLU, ReLU6,
+    clamp, abs, max and min. A softmax or sigmoid at the end is left out, as ``network.notes`` says.
+    Before it is handed on, the result is replayed against its source on random images.
 
-    Accepted is whatever is linear with constant weights, ReLU, max pooling, and what ReLUs make up: LeakyReLU, PReLU,
-    ReLU6, clamp, abs, max and min. A softmax or sigmoid at the end is left out, as ``network.notes`` says. Before it is
-    handed on, the result is replayed against its source on random images.
+    Parameters
+    ----------
+    source : torch.nn.Module, str or Path
+        A module in eval mode, which is left as it is, or the path of a .pt2 or .onnx file.
+    input_shape : sequence of int, optional
+        Shape of one image, such as (1, 28, 28). It is needed for modules that do not begin with a
+        Linear layer; files carry it with them.
+    output : str, optional
+        Which output is read, where the source has several: its name in an .onnx file, else its place
+        or key in what the module returns.
 
-    source: a module in eval mode, which is left as it is, or the path of a .pt2 or .onnx file
-    input_shape: shape of one image, such as (1, 28, 28); needed for modules that do not begin with a Linear layer;
-        files carry it with them
-    output: which output is read, where the source has several: its name in an .onnx file, else its place or key
+    Returns
+    -------
+    Network
+        The network, in double precision, with batch norm folded in.
 
-    Raises InputError for a layer that is not accepted (naming it), a module in training mode, weights that are not
-    finite, a missing or unreadable file, a wrong input shape; CheckError where the replay differs by more than 1e-5.
+    Raises
+    ------
+    InputError
+        For a layer that is not accepted, which it names, a module in training mode, weights that are
+        not finite, a missing or unreadable file, or a wrong input shape.
+    CheckError
+        Where the replay differs by more than 1e-5.
 
     Examples
     --------

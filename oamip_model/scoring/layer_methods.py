@@ -175,7 +175,9 @@ class Elimination(Method):
         default=20, kind=Whole(0, 1000, words="a number of pairs"), flag="--exchanges", key="exchanges",
         help="Pairs of a layer's units that are swapped at most.",
     )  # fmt: skip
-    seed: int = option(default=0, kind=Whole(0), flag="--seed", help="Of the positions that are drawn of convolutions.")
+    seed: int = option(
+        default=0, kind=Whole(0), flag="--seed", help="Seed of the positions that are drawn in convolutions."
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -48,17 +48,36 @@ def train(
 ) -> TrainingResult:
     """Train ``module`` in place to minimise the cross-entropy.
 
-    Returns the losses, accuracy and time of the training.
+    Units that torch.nn.utils.prune has masked (``om.prune`` with mode "mask") are exactly zero
+    throughout. Afterwards the module is in eval mode, on the device where it was.
 
-    images: (n, ...) as the module takes them; labels: (n,) from 0 to classes - 1
-    progress: called after each epoch with the number of epochs done and the epoch's loss
-    options: epochs, batch_size, learning_rate, optimizer, momentum, nesterov, weight_decay, schedule, augment,
-        early_stop, held_out, seed, device, threads: see :class:`~.recipe.Recipe`, which has their defaults;
-        ``**PUBLISHED["fashion-mnist"]`` are those of the paper
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The module.
+    images : array_like
+        Images (n, ...) as the module takes them.
+    labels : array_like of int
+        Labels (n,) from 0 to classes - 1.
+    progress : callable, optional
+        Called after each epoch with the number of epochs done and the epoch's loss.
+    **options
+        The settings epochs, batch_size, learning_rate, optimizer, momentum, nesterov, weight_decay,
+        schedule, augment, early_stop, held_out, seed, device and threads. The class
+        :class:`oamip_model.training.Recipe` has their defaults. ``**PUBLISHED["fashion-mnist"]`` are
+        those of the paper.
 
-    Units that torch.nn.utils.prune has masked (``om.prune`` with mode "mask") stay exactly zero. Afterwards the module
-    is in eval mode, on the device where it was. Raises InputError for anything out of range, and OamipError where the
-    loss is no longer a number; the module then has the weights from before.
+    Returns
+    -------
+    TrainingResult
+        Losses, accuracy and time of the training.
+
+    Raises
+    ------
+    InputError
+        For anything out of range.
+    OamipError
+        Where the loss is no longer a number; the module then has the weights from before.
 
     Examples
     --------

@@ -59,6 +59,7 @@ def test_every_example_runs(example, name, capsys):
     assert all("optimal" in line for line in lines)
 
 
+@pytest.mark.thinned(6)
 @pytest.mark.parametrize("name", ["steep", "square", "tight-square"])
 @pytest.mark.parametrize("kind", SOME)
 def test_the_optimum_of_an_own_gate_is_that_of_all_binary_scores(example, problem_of, kind, name):
@@ -85,6 +86,7 @@ def test_a_gate_with_the_rows_of_the_switch_has_its_relaxations_and_the_tree(pro
     assert found.objective == pytest.approx(best_of_all(p, cross_entropy, np.mean), rel=1e-5, abs=1e-6)
 
 
+@pytest.mark.thinned(10)
 @pytest.mark.parametrize("seed", range(3))
 def test_fractional_scores_of_an_own_gate_are_points_of_its_program(example, kind, random_problem, seed):
     example("own_gate")
@@ -135,6 +137,7 @@ def test_torch_and_numpy_agree_on_an_own_gate_and_loss(example, problem_of):
         assert float(s.grad[0, u]) == pytest.approx((cost(flat + step) - cost(flat - step)) / 2e-6, rel=1e-4, abs=1e-6)
 
 
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("kind", SOME)
 @pytest.mark.parametrize("gate", ["subtractive", "switch"])
 def test_the_optimum_of_an_own_loss_and_sparsity_is_that_of_all_binary_scores(example, problem_of, kind, gate):

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from one_line import one_line
 from onnx import TensorProto, helper, numpy_helper
+from thinned import examples
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -53,7 +54,7 @@ READERS = {
 }
 
 
-@settings(deadline=None, derandomize=True, max_examples=40)
+@settings(deadline=None, derandomize=True, max_examples=examples(15, 40))
 @given(st.sampled_from(sorted(READERS)), st.sampled_from(BORDERS), st.booleans(), st.integers(0, 99))
 def test_a_border_of_zeros_is_read_exactly(reader: str, border: tuple[int, ...], relu: bool, seed: int) -> None:
     made = [nn.Conv2d(1, 2, 3), *([nn.ReLU()] if relu else []), nn.ZeroPad2d(border), *READERS[reader]()]

@@ -53,6 +53,7 @@ def test_no_point_is_better_than_the_bound(seed: int, weight: float, projection:
         assert price @ point + weight * columns(point)[0] >= result.bound - 1e-9
 
 
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("solver", ["highs", "cbc"])
 def test_binary_scores_reach_the_best_of_all_subsets(seed: int, solver: str) -> None:
@@ -128,6 +129,7 @@ def test_a_master_that_fails_from_its_basis_is_solved_from_scratch() -> None:
         minimise_convex(columns, price, 5.0, solver=never)
 
 
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("solver", ["highs", "cbc"])
 @pytest.mark.parametrize("binary", [False, True])
 @pytest.mark.parametrize("seed", range(2))

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from replays import KINDS, assert_within, gates, passes
+from thinned import examples
 
 import oamip_model as om
 from oamip_model.bounds import crown_bounds, interval_bounds
@@ -19,7 +20,7 @@ from oamip_model.solving.registry import get_backend
 from oamip_model.tightening import compute_bounds, lp, lp_bounds
 
 SEEDS = st.integers(0, 100_000)
-run = settings(deadline=None, derandomize=True, max_examples=40)
+run = settings(deadline=None, derandomize=True, max_examples=examples(16, 40))
 
 
 @run
@@ -98,6 +99,7 @@ def test_any_duals_certify_a_lower_bound_and_the_right_ones_the_optimum(seed, no
         assert value == pytest.approx(solution.objective, abs=1e-6)
 
 
+@pytest.mark.thinned(12)
 @pytest.mark.parametrize("gate", ["subtractive", "switch"])
 @pytest.mark.parametrize("method", ["crown", "lp"])
 def test_tightening_changes_no_integer_optimum(problem_of, kind, gate, method):
@@ -118,6 +120,7 @@ def test_tightening_changes_no_integer_optimum(problem_of, kind, gate, method):
     assert found.objective == pytest.approx(best, rel=1e-6, abs=1e-6)
 
 
+@pytest.mark.thinned(10)
 @pytest.mark.parametrize("seed", range(3))
 def test_tightening_changes_no_optimum_over_continuous_scores(problem_of, kind, seed):
     """M stays, so that the program over continuous scores of the gate ``subtractive`` is the same problem."""

@@ -17,9 +17,23 @@ from oamip_model.files import replacing, replacing_table
 class Tightness:
     """The rows of a study, in the order of its cells.
 
-    rows: those that are finished; best: the least objective that is known of each program, by (network, gate), from the
-    heuristic and from all its rows; planned: how many rows there are when all are finished; found: how many of them
-    came from the store; source: of the images; interrupted: by Ctrl-C.
+    ``print(found)`` is a table of them.
+
+    Parameters
+    ----------
+    rows : tuple of Row
+        The rows that are finished.
+    best : mapping of tuple to float
+        The least objective that is known of each program, by (network, gate), from the heuristic and
+        from all its rows.
+    planned : int
+        How many rows there are when all are finished.
+    found : int
+        How many of the rows came from the store.
+    source : str
+        Where the images came from.
+    interrupted : bool, default False
+        Whether Ctrl-C ended the study.
     """
 
     rows: tuple[Row, ...]
@@ -32,7 +46,17 @@ class Tightness:
     def gap(self, row: Row, bound: float | None) -> float | None:
         """The gap of a bound of a row's program, at least 0, or None if unknown.
 
-        It is (best - bound) / max(|best|, 1e-10).
+        Parameters
+        ----------
+        row : Row
+            A row of this study.
+        bound : float or None
+            A dual bound of its program.
+
+        Returns
+        -------
+        float or None
+            (best - bound) / max(abs(best), 1e-10), at least 0.
         """
         best = self.best.get((row.network, row.gate))
         if best is None or bound is None:
@@ -42,7 +66,10 @@ class Tightness:
     def records(self) -> list[dict[str, Any]]:
         """One dictionary for each row, with its gaps by the best objective known.
 
-        It has the row's fields, and best, root_gap and cut_gap.
+        Returns
+        -------
+        list of dict
+            The row's fields, and best, root_gap, cut_gap and preprocessing_seconds.
         """
         return [
             asdict(row) | {
@@ -55,9 +82,17 @@ class Tightness:
     def save_csv(self, path: str | Path) -> None:
         """Write the records as CSV, whole or not at all.
 
-        What is not known is an empty field.
+        A value that is not known is an empty field.
 
-        Raises InputError where there are none, or the file cannot be written.
+        Parameters
+        ----------
+        path : str or Path
+            The file.
+
+        Raises
+        ------
+        InputError
+            Where there are no records, or the file cannot be written.
         """
         records = self._records()
         with replacing_table(path) as file:
@@ -68,7 +103,15 @@ class Tightness:
     def save_parquet(self, path: str | Path) -> None:
         """Write the records as Parquet, whole or not at all.
 
-        Raises InputError where there are none, pyarrow is missing, or the file cannot be written.
+        Parameters
+        ----------
+        path : str or Path
+            The file.
+
+        Raises
+        ------
+        InputError
+            Where there are no records, pyarrow is missing, or the file cannot be written.
         """
         records = self._records()
         check_pyarrow()
@@ -82,7 +125,15 @@ class Tightness:
     def plot(self, path: str | Path) -> None:
         """Draw the gap against the seconds of preprocessing into a picture.
 
-        See :func:`oamip_benchmarks.tightness.figure.draw`.
+        Parameters
+        ----------
+        path : str or Path
+            The picture, whose suffix says its format.
+
+        Raises
+        ------
+        InputError
+            Where there are no rows, or the file cannot be written.
         """
         self._records()
         from oamip_benchmarks.tightness.figure import draw

@@ -29,8 +29,9 @@ def base(graph: Graph, x: Value) -> tuple[Value, Ids | None]:
     index: Ids | None = None
     while x != IMAGE:
         node = graph.nodes[x]
-        if isinstance(node.operator, Affine) and isinstance(node.operator.map, Rearrange):
-            inner = node.operator.map.index.ravel()
+        moves = node.operator.map.moves if isinstance(node.operator, Affine) else None
+        if moves is not None:
+            inner = moves[0].ravel()
             index = inner if index is None else composed(inner, index)
         elif node.operator != "reshape":
             break

@@ -72,6 +72,10 @@ class Rearrange(LinearMap):
         return lambda c: c[:, places]
 
     @property
+    def moves(self) -> tuple[Ids, int] | None:
+        return self.index, self.size
+
+    @property
     def keeps_sign(self) -> bool:
         return True
 

@@ -90,9 +90,9 @@ class Scale:
         An entry below DROPPED is left out, and the row's bounds are moved outward by the range of what it stood for, so
         that no point is lost. It stays where its column has no bounds.
         """
-        column, filled = matrix.indices, np.flatnonzero(np.diff(matrix.indptr))
-        value = matrix.data * self.units[column]
-        starts, counts = matrix.indptr[filled], np.diff(matrix.indptr)
+        column, counts = matrix.indices, np.diff(matrix.indptr)
+        filled = np.flatnonzero(counts)
+        value, starts = matrix.data * self.units[column], matrix.indptr[filled]
         sizes, plain = np.zeros(matrix.shape[0]), np.zeros(matrix.shape[0], dtype=bool)
         if len(filled):
             sizes[filled] = np.maximum.reduceat(np.abs(value), starts)

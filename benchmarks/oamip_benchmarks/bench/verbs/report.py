@@ -70,8 +70,8 @@ def report(run: Path, out: Path | None, csv: Path | None, parquet: Path | None, 
 @click.command(cls=Verb)
 @click.argument("before", type=_FOLDER, metavar="BEFORE")
 @click.argument("after", type=_FOLDER, metavar="AFTER")
-@click.option("--draws", type=Whole(100, 10_000_000), default=10_000, show_default=True, help="Of the bootstrap.")
-@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the bootstrap.")
+@click.option("--draws", type=Whole(100, 10_000_000), default=10_000, show_default=True, help="Draws of the bootstrap.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the bootstrap.")
 @json_option
 def compare(before: Path, after: Path, draws: int, seed: int, as_json: bool) -> int:
     """Compare two runs pair by pair, by instance and seed: the ratio of their times, AFTER over BEFORE.

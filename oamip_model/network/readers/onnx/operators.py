@@ -19,6 +19,7 @@ from oamip_model.network.maps.windows import is_averaging
 from oamip_model.network.readers.onnx.call import Call, Constant
 from oamip_model.network.readers.onnx.places import PLACES
 from oamip_model.network.readers.onnx.spatial import SPATIAL
+from oamip_model.network.readers.operators import Emit, Operators
 
 
 def emit(graph: Graph, call: Call) -> list[Value]:
@@ -26,11 +27,22 @@ def emit(graph: Graph, call: Call) -> list[Value]:
 
     Raises InputError where the operator, or the way it is used, is not accepted.
     """
-    if call.operator not in _OPERATORS:
+    read = OPERATORS.find(call.operator)
+    if read is None:
         quantised = any(part in call.operator for part in ("Quantize", "QLinear", "Integer"))
         raise call.error("is quantised" if quantised else "is not supported")
-    found = _OPERATORS[call.operator](graph, call)
+    found = read(graph, call)
     return [found] if isinstance(found, int) else found
+
+
+def register_onnx_operator(name: str, read: Callable[[Graph, Call], Value]) -> None:
+    """Read the ONNX operator of this name by a function.
+
+    The function appends nodes to the graph and returns the value that the call gives, or raises ``call.error(reason)``.
+    A package offers one in the entry-point group ``oamip_model.onnx_operators``. Raises InputError for an operator that
+    is read already.
+    """
+    OPERATORS.register(name, read)
 
 
 def _gemm(graph: Graph, call: Call) -> Value:
@@ -218,7 +230,7 @@ def _cast(graph: Graph, call: Call) -> Value:
     return call.tensor(0)
 
 
-_OPERATORS: dict[str, Callable[[Graph, Call], Value | list[Value]]] = {
+_OPERATORS: dict[str, Emit[Call]] = {
     **SPATIAL,
     **PLACES,
     "Gemm": _gemm,
@@ -238,3 +250,4 @@ _OPERATORS: dict[str, Callable[[Graph, Call], Value | list[Value]]] = {
     "Cast": _cast,
     "Identity": lambda graph, call: call.tensor(0),
 }
+OPERATORS: Operators[Call] = Operators("ONNX operator", "oamip_model.onnx_operators", _OPERATORS)

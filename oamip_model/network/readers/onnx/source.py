@@ -21,7 +21,7 @@ from oamip_model.network.readers.onnx.runs import FLOATS, judges_of
 def read_onnx(path: Path, input_shape: Shape | None, output: str | None = None) -> Source:
     """The graph of an .onnx file, and the programs that run it.
 
-    The first axis of its input is that of the images, unless it is 1 for good, or there is none.
+    The first axis of its input is that of the images, unless operators drop it, or there is none.
 
     Raises InputError where the file cannot be read, has several inputs or an output of another name, leaves more than
     the batch open without ``input_shape``, or takes images of another shape.
@@ -90,7 +90,8 @@ def _readings(image: onnx.ValueInfoProto, path: Path, given: Shape | None) -> li
         return [(shape, shape, None)]
     batch, shape = sizes[0], _matched(sizes[1:], path, given)
     if batch == 1:
-        return [(shape, (1, *shape), None)]
+        # As a batch of one, or where some operator drops that axis, as one image.
+        return [(shape, (1, *shape), 1), (shape, (1, *shape), None)]
     readings: list[tuple[Shape, Shape, int | None]] = [(shape, (batch or 2, *shape), batch or 2)]
     if batch is None:
         # What leaves its batch open may still be made for a batch of one.

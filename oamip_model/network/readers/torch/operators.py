@@ -13,6 +13,7 @@ from oamip_model.network.emit.linear import along_space, dense, reduced
 from oamip_model.network.emit.pointwise import absolute, added, clipped, larger, leaky, relu, scaled
 from oamip_model.network.graph import Graph, Value, batch_norm
 from oamip_model.network.maps.windows import is_averaging
+from oamip_model.network.readers.operators import Emit, Operators
 from oamip_model.network.readers.torch.call import Activations, Call, Weights
 from oamip_model.network.readers.torch.places import PLACES
 from oamip_model.network.readers.torch.spatial import SPATIAL
@@ -20,7 +21,7 @@ from oamip_model.network.readers.torch.spatial import SPATIAL
 
 def is_accepted(operator: str) -> bool:
     """Whether there is a function for the operator."""
-    return operator in _OPERATORS
+    return OPERATORS.find(operator) is not None
 
 
 def emit(graph: Graph, call: Call) -> Value | list[Value]:
@@ -28,7 +29,20 @@ def emit(graph: Graph, call: Call) -> Value | list[Value]:
 
     Raises InputError where the way it is used is not accepted.
     """
-    return _OPERATORS[call.operator](graph, call)
+    read = OPERATORS.find(call.operator)
+    if read is None:
+        raise call.error()
+    return read(graph, call)
+
+
+def register_torch_operator(name: str, read: Callable[[Graph, Call], Value]) -> None:
+    """Read torch's operator of this name, such as ``cumsum``, by a function.
+
+    The function appends nodes to the graph and returns the value that the call gives, or raises ``call.error(reason)``.
+    A package offers one in the entry-point group ``oamip_model.torch_operators``. Raises InputError for an operator
+    that is read already.
+    """
+    OPERATORS.register(name, read)
 
 
 def _linear(graph: Graph, call: Call) -> Value:
@@ -158,7 +172,7 @@ def _same(graph: Graph, call: Call) -> Value:
     return call.tensor("self")
 
 
-_OPERATORS: dict[str, Callable[[Graph, Call], Value | list[Value]]] = {
+_OPERATORS: dict[str, Emit[Call]] = {
     **SPATIAL,
     **PLACES,
     "linear": _linear,
@@ -180,3 +194,4 @@ _OPERATORS: dict[str, Callable[[Graph, Call], Value | list[Value]]] = {
     **dict.fromkeys(("dropout", "dropout_", "feature_dropout", "alpha_dropout", "feature_alpha_dropout"), _dropout),
     **dict.fromkeys(("alias", "detach", "detach_", "clone", "contiguous", "to", "_to_copy", "lift_fresh_copy"), _same),
 }
+OPERATORS: Operators[Call] = Operators("operator of torch", "oamip_model.torch_operators", _OPERATORS)
