@@ -84,6 +84,7 @@ def score(
     split: Any,
     download: bool,
     input_shape: tuple[int, ...] | None,
+    output: str | None,
     n: int | str | None,
     correct_only: bool,
     strategy: str,
@@ -134,7 +135,7 @@ def score(
     with progress_bar("programs") as progress, signs_of_life(progress), within(total), ExitStack() as one_program:
         # Reading has as long as a program, and a single program has what it leaves.
         one_program.enter_context(within(Deadline(solver.time_limit)))
-        plain = om.read_network(network, input_shape)
+        plain = om.read_network(network, input_shape, output=output)
         source = om.load_dataset(data, split=split, download=download)
         plain.check_images(source.images[:1])
         check_labels(source.labels, plain.classes, where=source.source)
