@@ -49,7 +49,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], left: int
 
 
 def say(text: str) -> None:
-    """Print a sentence on standard output, broken between words where the terminal ends."""
+    """Print a sentence, broken between words where the terminal ends."""
     width = terminal_width()
     lines = text.split("\n") if width is None else [
         part for line in text.split("\n")
@@ -59,7 +59,10 @@ def say(text: str) -> None:
 
 
 def terminal_width() -> int | None:
-    """Columns of the terminal, or those that COLUMNS names; None where standard output is a file or a pipe."""
+    """Columns of the terminal, or those that COLUMNS names.
+
+    It is None where standard output is a file or a pipe.
+    """
     asked = os.environ.get("COLUMNS", "")
     if asked.isdecimal() and int(asked) > 0:
         return int(asked)

@@ -60,7 +60,10 @@ def text_table(
 
 
 def without(heads: Sequence[str], rows: Rows, less: Sequence[str], width: int) -> tuple[list[str], list[list[str]]]:
-    """Heads and rows without as many columns of ``less``, its last ones first, as is needed for a width."""
+    """Heads and rows without some columns, so that they fit a width.
+
+    Those of ``less`` are left out, the last of them first, as many as is needed.
+    """
     gone: set[str] = set()
     for name in (*reversed(less), ""):
         kept = [k for k, head in enumerate(heads) if head not in gone]
