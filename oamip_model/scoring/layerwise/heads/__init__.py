@@ -20,8 +20,8 @@ HEADS: Registry[Head] = Registry(
     {
         "pattern": f"{_HERE}.convex_heads:Pattern",
         "linear": f"{_HERE}.convex_heads:LinearClassifier",
-        "rest": f"{_HERE}.mixed_heads:Rest",
-        "auxiliary": f"{_HERE}.mixed_heads:Auxiliary",
+        "rest": f"{_HERE}.network_heads:Rest",
+        "auxiliary": f"{_HERE}.network_heads:Auxiliary",
     },
     f"{_HERE}.base:Head",
     __name__,
