@@ -15,7 +15,7 @@ from oamip_model.checks import by_class
 from oamip_model.cli.numbers import SEED, Count, Number
 from oamip_model.cli.objects import given, object_options
 from oamip_model.cli.options import Verb, check_out, data_options, json_option, network_options
-from oamip_model.cli.output import print_json, print_table
+from oamip_model.cli.output import print_json, print_table, say
 from oamip_model.errors import InputError
 from oamip_model.formulation.gates import gate_named
 from oamip_model.formulation.settings import Formulation, validity_of
@@ -113,9 +113,9 @@ def print_bounds(found: Bounds) -> None:
         for r in found.reports
     ]  # fmt: skip
     columns = ["layer", "method", "off", "on", "unstable", "decided here", "mean width", "seconds"]
-    print_table(columns, rows, left=2)
+    print_table(columns, rows, left=2, less=["seconds"])
     if found.cutoff is not None:
-        click.echo(f"for scores with an objective of at most {found.cutoff.objective:g} ({_program(found.cutoff)})")
+        say(f"for scores with an objective of at most {found.cutoff.objective:g} ({_program(found.cutoff)})")
 
 
 def _program(cutoff: Cutoff) -> str:
