@@ -1,4 +1,4 @@
-"""How large the tensors of an exported program are.
+"""Whether an exported program may be run: its operators, and how large its tensors are.
 
 It is run without numbers, before it is run with them.
 """
@@ -11,9 +11,35 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from oamip_model.network.graph import MOST, refuse, room_for
+from oamip_model.network.readers.torch.nodes import layer_of, operator_of
+from oamip_model.network.readers.torch.operators import is_accepted
 
+_OF_CONSTANTS = {
+    "_to_copy", "_weight_norm", "arange", "clamp_min", "clone", "contiguous", "copy", "detach", "detach_", "div",
+    "dot", "eye", "lift_fresh", "lift_fresh_copy", "linalg_vector_norm", "linspace", "matmul", "mv", "norm",
+    "norm_except_dim", "numpy_T", "ones", "ones_like", "outer", "pow", "rsqrt", "softmax", "split", "square",
+    "stack", "sum", "t", "transpose", "true_divide", "type_as", "vdot", "zeros", "zeros_like", "sym_size",
+    "_assert_scalar", "_assert_tensor_metadata", "feature_dropout", "alpha_dropout", "feature_alpha_dropout",
+}  # fmt: skip
+"""Operators that a program may hold beside accepted ones and torch's core: they work out weights or sizes."""
 _BATCH, _LARGEST_BATCH = 2, 1024
 """Images of a batch whose number is open, and of the largest one."""
+
+
+def check_operators(program: torch.export.ExportedProgram) -> None:
+    """Check that running a program from a file does arithmetic only.
+
+    Dead operators are included.
+
+    Raises InputError naming the first layer that is neither accepted nor such an operator.
+    """
+    for node in program.graph.nodes:
+        target = node.target
+        known = not isinstance(target, torch._ops.OpOverload) or (
+            torch.Tag.core in target.tags or is_accepted(operator_of(node)) or operator_of(node) in _OF_CONSTANTS
+        )
+        if node.op == "call_function" and not known:
+            raise refuse(*layer_of(node))
 
 
 def check_sizes(program: torch.export.ExportedProgram) -> None:

@@ -18,8 +18,8 @@ from oamip_model.network.readers.torch.nodes import first_line, leaf_of, output_
 from oamip_model.network.readers.torch.plain import deep_copy, hooked, unwrapped
 from oamip_model.network.readers.torch.pt2_archive import load_program
 from oamip_model.network.readers.torch.quiet import quiet
-from oamip_model.network.readers.torch.reader import check_operators, export_module, read_exported
-from oamip_model.network.readers.torch.sizes import check_sizes
+from oamip_model.network.readers.torch.reader import export_module, read_exported
+from oamip_model.network.readers.torch.sizes import check_operators, check_sizes
 
 
 def read_module(module: torch.nn.Module, input_shape: Shape | None, output: str | None = None) -> Source:
