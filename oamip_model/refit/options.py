@@ -26,8 +26,9 @@ class Refit:
     relu_passes: over the images for each layer with a ReLU, in which errors that the ReLU does not pass on no longer
     count; 0 for plain least squares.
     tolerance: gap, in nats a image, at which the output layer's convex program is solved.
-    passes: over the images at most, by "outgoing"; learning_rate: of its first pass; held_out: share of the images that
-    decide which of its passes are kept.
+    passes: over the images, by "outgoing"; learning_rate: of its steps at most; held_out: share of the images that
+    decide after which pass its weights are taken; varied: images of rows and columns are mirrored, shifted and mixed at
+    random there, and the trained network's answers are those to the images as changed.
     seed: of all random numbers. device: of torch, "cpu", "cuda" or "auto".
 
     Raises InputError for a value that is out of range.
@@ -41,6 +42,7 @@ class Refit:
     passes: int = 20
     learning_rate: float = 1e-3
     held_out: float = 0.1
+    varied: bool = True
     seed: int = 0
     device: str = "cpu"
 
@@ -52,6 +54,8 @@ class Refit:
             if not _is_number(value) or not 0 < value <= most:
                 accepted = "a number above 0" + (f" and up to {most:g}" if math.isfinite(most) else "")
                 raise InputError(f"{name}: got {value!r}, accepted is {accepted}")
+        if not isinstance(self.varied, bool):
+            raise InputError(f"varied: got {self.varied!r}, accepted are True and False")
         for name, least in (("rows", 1), ("relu_passes", 0), ("passes", 1), ("seed", 0)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
