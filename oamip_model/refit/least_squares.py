@@ -57,7 +57,10 @@ def refit_layer(walk: Walk, design: Design, systems: Iterable[System], ridge: fl
 
 
 def put_weights(walk: Walk, design: Design, weights: Tensor, bias: Tensor) -> None:
-    """Give a layer of the walk's network these weights, (columns, outputs), and constants, (outputs,)."""
+    """Give a layer of the walk's network these weights and constants.
+
+    They have the shapes (columns, outputs) and (outputs,).
+    """
     maps = {}
     layer, rows = walk.current.layers[design.k], weights.T.cpu().numpy()
     for index, number in enumerate(design.terms):
