@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from thinned import thin
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -215,6 +216,12 @@ def reweighted(problem: Problem, seed: int) -> Problem:
     images = pick.normal(size=problem.images.shape)
     labels = pick.integers(0, network.classes, len(images))
     return replace(problem, network=network, images=images, labels=labels)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the instances of thinned tests that need not be run each time."""
+    items[:], others = thin(items, config.args)
+    config.hook.pytest_deselected(items=others)
 
 
 @pytest.fixture(autouse=True)

@@ -18,20 +18,40 @@ class Refit:
 
     They are fitted to the trained network. No labels are used.
 
-    level: "least-squares" fits, from the first layer to the last, each layer that reads cut units to its
-    pre-activations in the trained network; "output" then fits the last layer to the trained network's softmax;
-    "outgoing" then trains the weights of all layers but the first to it.
-    ridge: price of a change of weights in the least squares, as a share of the mean square of the inputs.
-    rows: images and positions for each column of a layer's inputs; convolutions take that many positions at random.
-    relu_passes: over the images for each layer with a ReLU, in which errors that the ReLU does not pass on no longer
-    count; 0 for plain least squares.
-    tolerance: gap, in nats a image, at which the output layer's convex program is solved.
-    passes: over the images, by "outgoing"; learning_rate: of its steps at most; held_out: share of the images that
-    decide after which pass its weights are taken; varied: images of rows and columns are mirrored, shifted and mixed at
-    random there, and the trained network's answers are those to the images as changed.
-    seed: of all random numbers. device: of torch, "cpu", "cuda" or "auto".
+    Parameters
+    ----------
+    level : {"least-squares", "output", "outgoing"}, default "least-squares"
+        "least-squares" fits, from the first layer to the last, each layer that reads cut units to its
+        pre-activations in the trained network. "output" then fits the last layer to the trained
+        network's softmax. "outgoing" then trains the weights of all layers but the first to it.
+    ridge : float, default 1e-4
+        Price of a change of weights in the least squares, as a share of the mean square of the inputs.
+    rows : int, default 50
+        Images and positions for each column of a layer's inputs. Convolutions take that many positions
+        at random.
+    relu_passes : int, default 10
+        Steps for each layer with a ReLU, in which errors that the ReLU does not pass on no longer
+        count. 0 is plain least squares.
+    tolerance : float, default 1e-4
+        Gap, in nats an image, at which the output layer's convex program is solved.
+    passes : int, default 20
+        Passes over the images, by "outgoing".
+    learning_rate : float, default 1e-3
+        Highest learning rate of "outgoing".
+    held_out : float, default 0.1
+        Share of the images that decide after which pass the weights of "outgoing" are taken.
+    varied : bool, default True
+        Whether "outgoing" mirrors, shifts and mixes images of rows and columns at random. The trained
+        network's answers are those to the images as changed.
+    seed : int, default 0
+        Seed of all random numbers.
+    device : {"cpu", "cuda", "auto"}, default "cpu"
+        Device of torch.
 
-    Raises InputError for a value that is out of range.
+    Raises
+    ------
+    InputError
+        For a value that is out of range.
     """
 
     level: str = "least-squares"
@@ -62,7 +82,17 @@ class Refit:
                 raise InputError(f"{name}: got {value!r}, accepted is a whole number from {least}")
 
     def reaches(self, level: str) -> bool:
-        """Whether this level, one of LEVELS, is asked for.
+        """Whether this level is asked for.
+
+        Parameters
+        ----------
+        level : str
+            One of LEVELS.
+
+        Returns
+        -------
+        bool
+            True for the level of this refit, and for those before it.
 
         Examples
         --------

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from replays import KINDS, assert_within, gates, passes
+from thinned import examples
 
 import oamip_model as om
 from oamip_model.bounds import crown_bounds, interval_bounds
 
 SEEDS = st.integers(0, 100_000)
-run = settings(deadline=None, derandomize=True, max_examples=120)
+run = settings(deadline=None, derandomize=True, max_examples=examples(40, 120))
 
 
 @run

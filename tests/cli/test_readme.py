@@ -17,9 +17,11 @@ README = Path(__file__).parents[2] / "README.md"
 
 def test_python_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
-    # A tenth of each data set, so that the examples take seconds.
+    # A tenth of each data set, and a small network, so that the examples take seconds.
     whole = om.load_dataset
     monkeypatch.setattr(om, "load_dataset", lambda *given, **asked: whole(*given, **asked)[::10], raising=False)
+    made = om.make_network
+    monkeypatch.setattr(om, "make_network", lambda name: made({"fc3": "dense-30-20"}[name]), raising=False)
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
     assert len(blocks) == 2
     names: dict[str, object] = {}

@@ -51,6 +51,7 @@ def relu_program(program, seed, big):
     return program(cost, rows, -np.inf, upper, lower, high, integral)
 
 
+@pytest.mark.thinned(14)
 @pytest.mark.parametrize("block", range(4))
 def test_random_programs(backend, program, block):
     seen = set()

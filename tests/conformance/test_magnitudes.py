@@ -105,6 +105,7 @@ def wrong(arrays: Arrays, known: np.ndarray, found: Solution) -> str:
     return ""
 
 
+@pytest.mark.thinned(14)
 @pytest.mark.parametrize("make", [binary_program, layered_program])
 @pytest.mark.parametrize("relaxed", [False, True])
 def test_no_claim_is_refuted_at_any_magnitude(backend, program, make, relaxed):

@@ -59,6 +59,7 @@ def test_every_example_runs(example, name, capsys):
     assert all("optimal" in line for line in lines)
 
 
+@pytest.mark.thinned(6)
 @pytest.mark.parametrize("name", ["steep", "square", "tight-square"])
 @pytest.mark.parametrize("kind", SOME)
 def test_the_optimum_of_an_own_gate_is_that_of_all_binary_scores(example, problem_of, kind, name):
@@ -75,6 +76,13 @@ def test_the_optimum_of_an_own_gate_is_that_of_all_binary_scores(example, proble
     np.testing.assert_allclose(found.logits, gated_logits(p.network, p.images, scores, name), atol=1e-5)
 
 
+@pytest.mark.parametrize("gate", [Square, TightSquare])
+def test_a_gate_that_states_its_output_alone_has_it_in_torch_too(gate):
+    a, s = np.random.default_rng(0).normal(size=(2, 20))
+    found = gate().torch_output(torch.tensor(a, requires_grad=True), torch.tensor(s), torch.ones(20))
+    np.testing.assert_allclose(found.detach().numpy(), gate().output(a, s, np.ones(20)))
+
+
 @pytest.mark.parametrize("relaxation", ["partition-2", "hull"])
 def test_a_gate_with_the_rows_of_the_switch_has_its_relaxations_and_the_tree(problem_of, relaxation):
     register_gate(TightSquare)
@@ -85,6 +93,7 @@ def test_a_gate_with_the_rows_of_the_switch_has_its_relaxations_and_the_tree(pro
     assert found.objective == pytest.approx(best_of_all(p, cross_entropy, np.mean), rel=1e-5, abs=1e-6)
 
 
+@pytest.mark.thinned(10)
 @pytest.mark.parametrize("seed", range(3))
 def test_fractional_scores_of_an_own_gate_are_points_of_its_program(example, kind, random_problem, seed):
     example("own_gate")
@@ -135,6 +144,7 @@ def test_torch_and_numpy_agree_on_an_own_gate_and_loss(example, problem_of):
         assert float(s.grad[0, u]) == pytest.approx((cost(flat + step) - cost(flat - step)) / 2e-6, rel=1e-4, abs=1e-6)
 
 
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("kind", SOME)
 @pytest.mark.parametrize("gate", ["subtractive", "switch"])
 def test_the_optimum_of_an_own_loss_and_sparsity_is_that_of_all_binary_scores(example, problem_of, kind, gate):

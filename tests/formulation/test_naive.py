@@ -220,6 +220,7 @@ def assert_same(p, **options):
 WITHOUT_MAX_POOL = ["dense", "deep", "conv", "residual", "average-pool", "norm", "depthwise", "tied-to-image"]
 
 
+@pytest.mark.thinned(16)
 @pytest.mark.parametrize(("scores", "epsilon"), [("continuous", 1e-5), ("continuous", 0.2), ("binary", 0.2)])
 @pytest.mark.parametrize("kind", WITHOUT_MAX_POOL)
 @pytest.mark.parametrize("seed", range(2))
@@ -231,6 +232,7 @@ def test_published_relaxed_with_hinge(problem_of, kind, seed, scores, epsilon):
     )  # fmt: skip
 
 
+@pytest.mark.thinned(12)
 @pytest.mark.parametrize("epsilon", [1e-5, 0.1])
 @pytest.mark.parametrize("seed", range(2))
 def test_published_integer_with_hinge(problem_of, kind, seed, epsilon):
@@ -250,6 +252,7 @@ def test_published_with_cross_entropy(problem_of, kind, relaxed, epsilon):
     )  # fmt: skip
 
 
+@pytest.mark.thinned(10)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_subtractive_with_continuous_scores(problem_of, kind, seed):
     sparsity = ["mean", "published"][seed - 1]

@@ -71,6 +71,7 @@ def without_units(module: nn.Module, keep: list[np.ndarray]) -> nn.Module:
 CHAINS = ["dense", "deep", "conv", "relu-pool", "pool-relu", "average-pool"]
 
 
+@pytest.mark.thinned(12)
 @pytest.mark.parametrize("gate", ["subtractive", "switch"])
 @pytest.mark.parametrize("kind", CHAINS)
 @pytest.mark.parametrize("seed", range(3))
@@ -138,6 +139,7 @@ def test_without_weight_nothing_is_kept(random_problem, kind, seed, gate, loss):
     assert found.loss == pytest.approx(value.mean(), abs=1e-6)
 
 
+@pytest.mark.thinned(10)
 @pytest.mark.parametrize(("seed", "loss"), [(0, "hinge"), (1, "cross-entropy")])
 def test_no_scores_beat_the_optimum(kind, problem_of, loss, seed):
     p, pick = problem_of(kind, seed, 1), np.random.default_rng(seed)

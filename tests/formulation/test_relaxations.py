@@ -84,6 +84,7 @@ def test_forward_passes_break_no_row_and_no_cut(random_problem, kind, seed, gate
             assert (compiled.rows(rows) @ x <= rows.upper + 1e-9).all()
 
 
+@pytest.mark.thinned(14)
 @pytest.mark.parametrize("gate", GATES)
 @pytest.mark.parametrize("seed", range(2))
 def test_the_integer_optimum_is_that_of_all_binary_scores(problem_of, kind, gate, seed):
@@ -136,6 +137,7 @@ def test_some_relaxation_gains_at_every_step(problem_of):
     assert {"partition-1", "partition-2", "partition-4", "partition-8"} <= gained["switch"]
 
 
+@pytest.mark.thinned(25)
 @pytest.mark.parametrize("relaxation", TIGHTER)
 @pytest.mark.parametrize("gate", GATES)
 def test_scores_of_one_give_the_trained_network(problem_of, kind, gate, relaxation):
@@ -195,6 +197,7 @@ def disjunctive_optimum(gate, weight, bias, scale, cost):
     return found.fun
 
 
+@pytest.mark.thinned(12)
 @pytest.mark.parametrize("gate", GATES)
 @pytest.mark.parametrize("seed", range(12))
 def test_the_cuts_are_the_convex_hull_of_one_unit(gate, seed):

@@ -82,6 +82,7 @@ def relaxation(p, **options):
     return get_backend("highs").solve(arrays, Options()).objective
 
 
+@pytest.mark.thinned(12)
 @pytest.mark.parametrize("gate", ["subtractive", "switch"])
 @pytest.mark.parametrize(("seed", "loss"), [(0, "hinge"), (1, "cross-entropy")])
 def test_bounds_for_binary_scores(kind, problem_of, gate, seed, loss):
@@ -92,6 +93,7 @@ def test_bounds_for_binary_scores(kind, problem_of, gate, seed, loss):
     assert relaxation(p, bounds=bounds, **options) >= relaxation(p, **options) - 1e-6
 
 
+@pytest.mark.thinned(6)
 @pytest.mark.parametrize("kind", ["dense", "deep", "conv", "norm", "tied-to-image", "depthwise"])
 @pytest.mark.parametrize("seed", range(2))
 def test_bounds_for_every_score(problem_of, kind, seed):

@@ -66,6 +66,7 @@ def made(name: str) -> tuple[nn.Module, tuple[int, ...]]:
     return (grouped(), (1, 6, 6)) if name == "blocks" else build(name)
 
 
+@pytest.mark.thinned(29)
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("asked", [{"macs": 0.6}, {"parameters": 0.5}, {"macs": 0.7, "parameters": 0.6}])
 def test_what_is_promised_is_counted_in_the_network_that_comes_out(name, asked):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thinned import examples
 from torch import nn
 
 import oamip_model as om
@@ -59,7 +60,7 @@ def _train_norms(module: nn.Module) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-@settings(deadline=None, derandomize=True, max_examples=5)
+@settings(deadline=None, derandomize=True, max_examples=examples(3, 5))
 @given(family=_families())
 def test_any_module_its_files_and_what_is_pruned_from_them_are_one_network(
     family: tuple[nn.Module, tuple[int, ...]], tmp_path_factory: pytest.TempPathFactory

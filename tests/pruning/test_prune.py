@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thinned import examples
 from torch import nn
 
 from oamip_model import read_network
@@ -42,6 +43,7 @@ def assert_same_function(module: nn.Module, network: Network, keep: dict[str, np
     np.testing.assert_allclose(logits(module, images), want, atol=1e-5 * max(1, np.abs(want).max()))
 
 
+@pytest.mark.thinned(20)
 @pytest.mark.parametrize(("method", "amount"), [("random", 0.3), ("weight-norm", 0.6)])
 def test_removed_masked_and_replayed_logits_are_equal(case: Case, network_of: Any, method: Any, amount: float) -> None:
     name, module, _ = case
@@ -281,7 +283,7 @@ def test_input_shape_is_taken_from_the_scores_options(module_of: Any) -> None:
     assert count(prune(module, scores, amount=0.5)) < count(module)
 
 
-@settings(deadline=None, derandomize=True, max_examples=25)
+@settings(deadline=None, derandomize=True, max_examples=examples(10, 25))
 @given(name=st.sampled_from(["conv", "residual", "depthwise", "grouped", "nested"]), seed=st.integers(0, 10**6))
 def test_any_choice_of_units_can_be_removed(network_of: Any, module_of: Any, name: str, seed: int) -> None:
     (module, _), network = module_of(name), network_of(name)

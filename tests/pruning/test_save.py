@@ -26,6 +26,7 @@ def check_saved(module: nn.Module, path: Path, shape: tuple[int, ...]) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.thinned(20)
 @pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
 def test_pruned_modules_are_saved_and_read_back(case: Case, network_of: Any, tmp_path: Path, suffix: str) -> None:
     name, module, shape = case

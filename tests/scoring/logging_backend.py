@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 import pytest
 from oamip_backends.highs import Highs
 
-LOG, KILL = "OAMIP_TEST_LOG", "OAMIP_TEST_KILL"
+LOG = "OAMIP_TEST_LOG"
 
 
 class Logging(Highs):
-    """HiGHS; a line in $OAMIP_TEST_LOG for each session that is opened, and at line $OAMIP_TEST_KILL the end."""
+    """HiGHS; a line in $OAMIP_TEST_LOG for each session that is opened, and at a line that was named the end."""
 
     name: ClassVar[str] = "logging"
 
@@ -24,7 +24,8 @@ class Logging(Highs):
         log = Path(os.environ[LOG])
         with log.open("a") as file:
             file.write(f"{os.getpid()}\n")
-        if len(started(log)) == int(os.environ.get(KILL, "-1")):
+        end = log.with_name("end")
+        if end.exists() and len(started(log)) == int(end.read_text()):
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(0.05)
         return super().session(arrays, options)
@@ -37,6 +38,11 @@ class Logging(Highs):
 def started(log: Path) -> list[str]:
     """The processes in which programs were started, in order."""
     return log.read_text().split() if log.exists() else []
+
+
+def end_at(log: Path, line: int) -> None:
+    """Let the process end, killed, that writes this line of the log."""
+    log.with_name("end").write_text(str(line))
 
 
 def offer(folder: Path, patch: pytest.MonkeyPatch) -> Path:

@@ -108,6 +108,7 @@ def test_only_the_last_dense_layer_is_affine_after() -> None:
     assert not any(is_affine_after(TorchLayers(network), g) for g in range(len(network.groups)))
 
 
+@pytest.mark.thinned(8)
 @pytest.mark.parametrize("solver", ["highs", "cbc"])
 @pytest.mark.parametrize("kind", ["continuous", "binary"])
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ def loss_of(loss, logits, labels):
     return hinge(logits, labels, MARGIN).mean()
 
 
+@pytest.mark.thinned(12)
 @pytest.mark.parametrize("seed", range(3))
 def test_optimum_is_that_of_all_binary_scores(kind, problem_of, seed):
     p = problem_of(kind, seed, 2 if seed == 0 else 1)
@@ -56,6 +57,7 @@ def test_optimum_is_that_of_all_binary_scores(kind, problem_of, seed):
         assert found.objective == pytest.approx(cost, abs=1e-5)
 
 
+@pytest.mark.thinned(16)
 @pytest.mark.parametrize("gate", GATES)
 @pytest.mark.parametrize("seed", range(3))
 def test_margin_keeps_as_little_as_the_margin_allows(kind, problem_of, gate, seed):

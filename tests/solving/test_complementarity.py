@@ -36,6 +36,7 @@ def branched(pick, arrays, states, share):
     return lower, upper
 
 
+@pytest.mark.thinned(14)
 @pytest.mark.parametrize("settings", SETTINGS)
 def test_bounds_are_those_of_the_rows_with_states(kind, problem_of, settings):
     p = problem_of(kind, 3)

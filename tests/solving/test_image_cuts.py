@@ -58,6 +58,7 @@ def with_cuts(p, settings):
     return instance
 
 
+@pytest.mark.thinned(10)
 @pytest.mark.parametrize("case", CASES)
 def test_cuts_hold_for_all_scores_and_leave_the_optimum(kind, problem_of, case):
     gate, scores, loss, sparsity = case

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thinned import examples
 
 from oamip_model.formulation import cross_entropy, hinge
 from oamip_model.solving.compile import Compiled
@@ -15,7 +16,7 @@ from oamip_model.solving.replay import gated_logits
 LOSSES = {"hinge": lambda o, y: hinge(o, y, 1.0), "cross-entropy": cross_entropy}
 
 
-@settings(deadline=None, derandomize=True, max_examples=12)
+@settings(deadline=None, derandomize=True, max_examples=examples(6, 12))
 @given(
     seed=st.integers(0, 10_000), gate=st.sampled_from(["subtractive", "switch"]), relaxed=st.booleans(),
     loss=st.sampled_from(sorted(LOSSES)), sparsity=st.sampled_from(["published", "mean", "parameters"]),
@@ -36,6 +37,7 @@ def test_points_of_the_sound_gates_are_feasible(random_problem, kind, seed, gate
     np.testing.assert_allclose(x[compiled.columns(instance.t)], LOSSES[loss](logits, p.labels), atol=1e-9)
 
 
+@pytest.mark.thinned(24)
 @pytest.mark.parametrize("relaxed", [False, True])
 @pytest.mark.parametrize("epsilon", [1e-5, 0.2])
 @pytest.mark.parametrize("seed", range(3))

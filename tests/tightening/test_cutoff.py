@@ -7,6 +7,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from replays import KINDS, assert_within, gates, passes
+from thinned import examples
 
 import oamip_model as om
 from oamip_model.bounds import interval_bounds
@@ -43,7 +44,7 @@ def draws(p, pick, count, binary=False):
             yield flat, passes(p.network, p.images, gate)
 
 
-@settings(deadline=None, derandomize=True, max_examples=30, phases=[Phase.generate])
+@settings(deadline=None, derandomize=True, max_examples=examples(12, 30), phases=[Phase.generate])
 @given(
     kind=st.sampled_from(KINDS), seed=SEEDS, loss=st.sampled_from(["cross-entropy", "hinge", "margin"]),
     rule=st.sampled_from(["published", "mean", "parameters"]), rank=st.integers(0, 12),
@@ -75,6 +76,7 @@ def test_scores_up_to_the_cutoff_stay_within(random_problem, kind, seed, loss, r
             assert_within(bounds, before, after)
 
 
+@pytest.mark.thinned(12)
 @pytest.mark.parametrize("gate", ["subtractive", "switch"])
 @pytest.mark.parametrize(("loss", "rule"), [("cross-entropy", "mean"), ("hinge", "published")])
 def test_the_optimum_up_to_the_cutoff_is_that_of_trying_every_score(problem_of, kind, gate, loss, rule):

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from replays import KINDS, assert_within, gates, passes
+from thinned import examples
 
 import oamip_model as om
 from oamip_model.bounds import interval_bounds
@@ -20,7 +21,7 @@ from oamip_model.tightening import compute_bounds, mip, mip_bounds
 from oamip_model.tightening.mip import integer_program
 
 SEEDS = st.integers(0, 100_000)
-run = settings(deadline=None, derandomize=True, max_examples=12)
+run = settings(deadline=None, derandomize=True, max_examples=examples(6, 12))
 
 
 @run
@@ -95,6 +96,7 @@ def test_the_relaxation_of_the_integer_program_is_that_of_lp(random_problem, kin
         assert found[0] == pytest.approx(found[1], abs=1e-6)
 
 
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("gate", ["subtractive", "switch"])
 @pytest.mark.parametrize("kind", ["deep", "residual", "relu-pool", "tied-to-image"])
 def test_tightening_changes_no_integer_optimum(problem_of, kind, gate):

@@ -12,7 +12,6 @@ from oamip_model.bounds import Bounds
 from oamip_model.formulation import Formulation, build_instance
 from oamip_model.network.maps import Array
 from oamip_model.network.types import Network
-from oamip_model.scoring.joint.multipliers import ImageMinima, ascend
 from oamip_model.solving import solve_instance
 from oamip_model.solving.options import Solver
 from oamip_model.solving.registry import get_backend
@@ -65,6 +64,9 @@ class OneImage:
 
         See :func:`oamip_model.scoring.joint.multipliers.ascend`.
         """
+        # Here, so that programs without a search in torch do not load it.
+        from oamip_model.scoring.joint.multipliers import ImageMinima, ascend
+
         parts = [(self.images[k : k + 1], self.labels[k : k + 1]) for k in range(len(self.images))]
         seed = self.solver.seed or 0
         minima = [ImageMinima(self.network, x, y, self.settings, start, seed, time_limit) for x, y in parts]
