@@ -1,15 +1,14 @@
-"""Least squares of the layers that read cut units, from first to last."""
+"""Least squares of one layer, from its second moments."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from oamip_model.refit.moments import Design, Kind, System, moments
-from oamip_model.refit.options import Refit
+from oamip_model.refit.moments import Design, System
 from oamip_model.refit.walk import Walk
 
 
@@ -34,92 +33,6 @@ class LayerFit:
     residual: float
 
 
-def fit_layers(walk: Walk, options: Refit, progress: Callable[[LayerFit], None] | None = None) -> tuple[LayerFit, ...]:
-    """Refit, in the walk's network, each layer that reads cut units.
-
-    Returns how well each fits.
-    """
-    found = []
-    for k in range(len(walk.current.layers)):
-        design = Design(walk.slim, k)
-        if not design.readers:
-            continue
-        found.append(fit_layer(walk, design, options))
-        if progress is not None:
-            progress(found[-1])
-    return tuple(found)
-
-
-def fit_layer(walk: Walk, design: Design, options: Refit) -> LayerFit:
-    """Refit one layer of the walk's network, and return how well it fits.
-
-    Behind a layer with a ReLU, errors that the ReLU does not pass on do not count. That error is convex in the weights;
-    it is lowered in ``options.relu_passes`` accelerated steps, each of which minimises a quadratic bound of it
-    (mathematics:refit-6). The best weights of all passes are taken.
-    """
-
-    def summed(kind: Kind) -> list[System]:
-        count = walk.stream.count
-        return moments(
-            design, walk, walk.inputs(design.k), count, rows=options.rows, seed=options.seed, kind=kind
-        )  # fmt: skip
-
-    systems = summed(Kind())
-    start = _weights(walk, design)
-    fit = refit_layer(walk, design, systems, options.ridge)
-    if walk.current.layers[design.k].activation != "relu" or options.relu_passes == 0:
-        return fit
-    factors = [factor(system, options.ridge) for system in systems]
-    scale = sum(system.variance for system in systems) or 1.0
-    before = sum(float(system.counted.sum()) for system in systems)
-    latest = point = _weights(walk, design)
-    best, least, after, momentum = start, before, before, 1.0
-    for number in range(options.relu_passes + 1):
-        passed = summed(Kind(passed=True, squares=False))
-        price = sum(d * float((point[0] - start[0])[s.columns][:, s.outputs].square().sum())
-                    for s, (_, d) in zip(systems, factors, strict=True))  # fmt: skip
-        error = sum(float(system.counted.sum()) for system in passed)
-        if error + price < least:
-            least, after, best = error + price, error, point
-        if number == options.relu_passes:
-            break
-        found = _step(point, start, systems, passed, factors)
-        faster = (1 + (1 + 4 * momentum**2) ** 0.5) / 2
-        # The last step is taken as it is, so that the pass after it says how good it is.
-        beyond = (momentum - 1) / faster if number < options.relu_passes - 1 else 0.0
-        point = (found[0] + beyond * (found[0] - latest[0]), found[1] + beyond * (found[1] - latest[1]))
-        latest, momentum = found, faster
-        _put(walk, design, *point)
-    _put(walk, design, *best)
-    return replace(fit, before=before / scale, after=after / scale)
-
-
-Point = tuple[Tensor, Tensor]
-"""Weights (columns, outputs) and constants (outputs,) of a layer."""
-
-
-def _step(
-    point: Point, start: Point, systems: list[System], passed: list[System], factors: list[tuple[Tensor | None, float]]
-) -> Point:
-    """The minimum of the quadratic bound at a point of the error that is passed on."""
-    weights, constants = point[0].clone(), point[1].clone()
-    for system, errors, (factored, price) in zip(systems, passed, factors, strict=True):
-        mean, outputs = system.x / system.count, torch.as_tensor(system.outputs, device=weights.device)
-        place = (torch.as_tensor(system.columns, device=weights.device)[:, None], outputs)
-        moved = torch.zeros_like(errors.xe)
-        if factored is not None:
-            right = errors.xe - torch.outer(mean, errors.e) - price * (point[0] - start[0])[place]
-            moved = torch.cholesky_solve(right, factored)
-        weights[place] += moved
-        constants[outputs] += errors.e / errors.count - mean @ moved
-    return weights, constants
-
-
-def _weights(walk: Walk, design: Design) -> Point:
-    bias = walk.current.layers[design.k].bias
-    return design.weights(walk), torch.as_tensor(bias, dtype=torch.float64, device=walk.cut.device)
-
-
 def refit_layer(walk: Walk, design: Design, systems: Iterable[System], ridge: float) -> LayerFit:
     """Give a layer of the walk's network the weights that its moments say."""
     layer = walk.current.layers[design.k]
@@ -135,7 +48,7 @@ def refit_layer(walk: Walk, design: Design, systems: Iterable[System], ridge: fl
         before, after, scale = before + solved.before, after + solved.after, scale + system.variance
         left, right = left + solved.residual**2, right + solved.size**2
         rows = system.count
-    _put(walk, design, design.weights(walk) + change, torch.as_tensor(bias))
+    put_weights(walk, design, design.weights(walk) + change, torch.as_tensor(bias))
     scale = scale if scale > 0 else 1.0
     return LayerFit(
         layer.name, change.shape[0], change.shape[1], rows, before / scale, after / scale,
@@ -143,7 +56,11 @@ def refit_layer(walk: Walk, design: Design, systems: Iterable[System], ridge: fl
     )  # fmt: skip
 
 
-def _put(walk: Walk, design: Design, weights: Tensor, bias: Tensor) -> None:
+def put_weights(walk: Walk, design: Design, weights: Tensor, bias: Tensor) -> None:
+    """Give a layer of the walk's network these weights and constants.
+
+    They have the shapes (columns, outputs) and (outputs,).
+    """
     maps = {}
     layer, rows = walk.current.layers[design.k], weights.T.cpu().numpy()
     for index, number in enumerate(design.terms):

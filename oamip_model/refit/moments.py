@@ -24,6 +24,8 @@ _CHUNK = 2**25
 """Numbers (in double precision: 256 MiB) of inputs that are multiplied at a time."""
 _DRAWN = 50
 """Images that are read at the same positions."""
+_HELD = 2**28
+"""Numbers (in single precision: 1 GiB) of inputs that are held at most."""
 
 
 @dataclass
@@ -35,8 +37,7 @@ class System:
     outputs (m,): rows of the layer's weights; columns (p,): columns of the :class:`Design`; weight (p, m): as trained,
     for the columns that are left; count: rows; x (p,), e (m,), t (m,): sums of inputs, of what is missing (the trained
     network's pre-activation less that of the cut network) and of the trained pre-activation; xx (p, p), xe (p, m), ee
-    (m,), tt (m,): sums of products; counted (m,): the part of ee that a ReLU behind the layer passes on, all where
-    there is none; importance (m,): what a squared error of each output costs, None where it is not known.
+    (m,), tt (m,): sums of products; importance (m,): what a squared error of each output costs, None where unknown.
     """
 
     outputs: Ids
@@ -50,7 +51,6 @@ class System:
     xe: Tensor
     ee: Tensor
     tt: Tensor
-    counted: Tensor
     importance: Tensor | None = None
 
     @property
@@ -162,27 +162,29 @@ def _trained(layer: Layer, number: int) -> TrainedMap:
     return map
 
 
-@dataclass(frozen=True)
-class Kind:
-    """Which moments are summed.
+class Rows:
+    """Rows of a layer's least squares themselves, every n-th where not all fit.
 
-    passed: an error that no ReLU behind the layer passes on is no error (mathematics:refit-6); squares: those of the
-    inputs are summed too.
+    parts: inputs (r, p), trained pre-activations (r, m) and those of the cut network (r, m), in single precision.
     """
 
-    passed: bool = False
-    squares: bool = True
+    def __init__(self) -> None:
+        self.parts: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def add(self, x: Tensor, target: Tensor, given: Tensor, every: int) -> None:
+        """Take every n-th of these rows."""
+        self.parts.append((x[::every].float(), target[::every].float(), given[::every].float()))
 
 
 def moments(
-    design: Design, walk: Walk, batches: Iterable[Inputs], count: int, *, rows: int, seed: int, kind: Kind = Kind()
+    design: Design, walk: Walk, batches: Iterable[Inputs], count: int, *, rows: int, seed: int, held: Rows | None = None
 ) -> list[System]:
     """Second moments of a layer over batches of its inputs.
 
     There is one system for the outputs of each group of a convolution.
 
     count: images in the batches; rows: for each column, as far as images and positions give so many. Positions are
-    drawn anew for every few images.
+    drawn anew for every few images. held: takes the rows.
     """
     systems = [_empty(design, walk, *part) for part in design.systems]
     wanted = rows * max(len(columns) for _, columns in design.systems)
@@ -190,7 +192,8 @@ def moments(
     generator = torch.Generator().manual_seed(seed * 10_007 + design.k)
     full, layer = walk.trained.network.layers[design.k], walk.current.layers[design.k]
     stays = torch.as_tensor(walk.slim.stays[design.k], device=walk.cut.device)
-    relu, every = layer.activation == "relu", design.conv and each == design.positions
+    every = design.conv and each == design.positions
+    step = -(-count * each * int(design.starts[-1]) // _HELD)
     with torch.no_grad():
         for inputs in batches:
             trained = walk.trained.pre_activation(full, inputs.trained)[:, stays]
@@ -203,9 +206,9 @@ def moments(
                     at = (torch.arange(each) if every else drawn).to(cut.device)
                 x = design.read([value[part] for value in inputs.cut], at).flatten(0, 1)
                 target, given = (design.at_positions(value[part], at).flatten(0, 1) for value in (trained, cut))
-                missing = target - given
-                passed = torch.where(target > 0, missing, -given.relu()) if relu else missing
-                _add(systems, x, passed if kind.passed else missing, target, passed, kind.squares)
+                _add(systems, x, target - given, target)
+                if held is not None:
+                    held.add(x, target, given, step)
     return systems
 
 
@@ -225,24 +228,20 @@ def _empty(design: Design, walk: Walk, outputs: Ids, columns: Ids) -> System:
 
     weight = design.weights(walk)[columns][:, outputs]
     return System(
-        outputs, columns, weight, 0, zeros(p), zeros(m), zeros(m), zeros(p, p), zeros(p, m), zeros(m), zeros(m),
-        zeros(m),
-    )  # fmt: skip
+        outputs, columns, weight, 0, zeros(p), zeros(m), zeros(m), zeros(p, p), zeros(p, m), zeros(m), zeros(m)
+    )
 
 
-def _add(systems: list[System], x: Tensor, e: Tensor, t: Tensor, passed: Tensor, squares: bool) -> None:
+def _add(systems: list[System], x: Tensor, e: Tensor, t: Tensor) -> None:
     for system in systems:
-        xs, es, ts, ps = x, e, t, passed
+        xs, es, ts = x, e, t
         if len(systems) > 1:
-            xs = x[:, system.columns]
-            es, ts, ps = (value[:, system.outputs] for value in (e, t, passed))
+            xs, es, ts = x[:, system.columns], e[:, system.outputs], t[:, system.outputs]
         system.count += len(xs)
         system.x += xs.sum(0)
         system.e += es.sum(0)
         system.t += ts.sum(0)
-        if squares:
-            system.xx += xs.T @ xs
+        system.xx += xs.T @ xs
         system.xe += xs.T @ es
         system.ee += (es * es).sum(0)
         system.tt += (ts * ts).sum(0)
-        system.counted += (ps * ps).sum(0)

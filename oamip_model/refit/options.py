@@ -30,16 +30,19 @@ class Refit:
         Images and positions for each column of a layer's inputs. Convolutions take that many positions
         at random.
     relu_passes : int, default 10
-        Passes over the images for each layer with a ReLU, in which errors that the ReLU does not pass
-        on no longer count. 0 is plain least squares.
+        Steps for each layer with a ReLU, in which errors that the ReLU does not pass on no longer
+        count. 0 is plain least squares.
     tolerance : float, default 1e-4
         Gap, in nats an image, at which the output layer's convex program is solved.
     passes : int, default 20
-        Passes over the images at most, by "outgoing".
+        Passes over the images, by "outgoing".
     learning_rate : float, default 1e-3
-        Learning rate of the first pass.
+        Highest learning rate of "outgoing".
     held_out : float, default 0.1
-        Share of the images that decide which of the passes are kept.
+        Share of the images that decide after which pass the weights of "outgoing" are taken.
+    varied : bool, default True
+        Whether "outgoing" mirrors, shifts and mixes images of rows and columns at random. The trained
+        network's answers are those to the images as changed.
     seed : int, default 0
         Seed of all random numbers.
     device : {"cpu", "cuda", "auto"}, default "cpu"
@@ -59,6 +62,7 @@ class Refit:
     passes: int = 20
     learning_rate: float = 1e-3
     held_out: float = 0.1
+    varied: bool = True
     seed: int = 0
     device: str = "cpu"
 
@@ -70,6 +74,8 @@ class Refit:
             if not _is_number(value) or not 0 < value <= most:
                 accepted = "a number above 0" + (f" and up to {most:g}" if math.isfinite(most) else "")
                 raise InputError(f"{name}: got {value!r}, accepted is {accepted}")
+        if not isinstance(self.varied, bool):
+            raise InputError(f"varied: got {self.varied!r}, accepted are True and False")
         for name, least in (("rows", 1), ("relu_passes", 0), ("passes", 1), ("seed", 0)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:

@@ -21,18 +21,15 @@ from oamip_model.refit.walk import Walk
 from oamip_model.torchnet.layers import TorchLayers
 
 _BATCH = 100
-_SLOWER = 0.3
-"""Factor on the rate of learning after a pass that does not help."""
-_LEAST = 1e-2
-"""Share of the first rate of learning below which training ends."""
 
 
 @dataclass(frozen=True)
 class OutgoingFit:
     """How a training of the outgoing weights went.
 
-    images: that were trained on; held_out: that were not, and decided; passes: that were made; kept: of them; before,
-    after: mean divergence from the trained network's softmax on the images held out, in nats.
+    images: that were trained on; held_out: that were not, and decided; passes: that were made; kept: the number of the
+    best, 0 where none helped; before, after: mean divergence from the trained network's softmax on the images held
+    out, in nats.
     """
 
     images: int
@@ -48,52 +45,73 @@ def fit_outgoing(walk: Walk, options: Refit, progress: Callable[[str], None] | N
 
     First weights, and those of shared layers, do not change.
 
-    After each pass over the images in random order, by Adam, the divergence on the images held out is computed anew. A
-    pass that does not lower it is undone, and the next one learns at a lower rate (mathematics:refit-5).
+    Adam goes over the images in random order, with a rate that rises and falls once. After each pass the divergence on
+    the images held out is computed anew. The weights after the best pass are taken, or those before the first
+    (mathematics:refit-5).
     """
     images, target = _gathered(walk)
     generator = torch.Generator().manual_seed(options.seed)
     order = torch.randperm(len(images), generator=generator)
     count = max(1, min(len(images) - 1, round(options.held_out * len(images))))
     held, used = order[:count], order[count:]
+    varied = options.varied and images.ndim == 4
+    judged = (images[held.to(images.device)], target[held.to(images.device)])
+    if varied:
+        judged = _varied(walk, judged[0], generator)
     layers = TorchLayers(walk.current, str(walk.cut.device))
     arrays = _free_arrays(walk)
     weights = layers.trainable(arrays)
     gates = {g: torch.as_tensor(m, dtype=layers.dtype, device=layers.device) for g, m in walk.slim.gates.items()}
-    best = before = _divergence(layers, gates, images, target, held)
-    kept, made, slower = 0, 0, 1.0
+    best = before = _divergence(layers, gates, *judged)
+    kept, made = 0, 0
     state = [w.detach().clone() for w in weights]
     optimizer = torch.optim.Adam(weights, options.learning_rate)
+    steps = -(-len(used) // _BATCH)
     for number in range(options.passes):
-        falls = 0.5 * (1 + math.cos(math.pi * number / options.passes))
-        rate = options.learning_rate * slower * falls
-        if slower < _LEAST:
-            break
-        for entry in optimizer.param_groups:
-            entry["lr"] = rate
         made += 1
         shuffled = used[torch.randperm(len(used), generator=generator)]
-        for part in torch.split(shuffled, _BATCH):
+        for step, part in enumerate(torch.split(shuffled, _BATCH)):
+            done = (number + step / steps) / options.passes
+            # Adam's first steps are all of full length: they grow over the first tenth of the training.
+            rate = min(1.0, 10 * done + 1 / steps) * 0.5 * (1 + math.cos(math.pi * done))
+            for entry in optimizer.param_groups:
+                entry["lr"] = options.learning_rate * rate
             at = part.to(images.device)
-            logits = layers.output(images[at], gates).flatten(1)
-            loss = torch.nn.functional.cross_entropy(logits, target[at].to(logits.dtype))
+            seen, wanted = images[at], target[at]
+            if varied:
+                seen, wanted = _varied(walk, seen, generator)
+            logits = layers.output(seen, gates).flatten(1)
+            loss = torch.nn.functional.cross_entropy(logits, wanted.to(logits.dtype))
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-        found = _divergence(layers, gates, images, target, held)
+        found = _divergence(layers, gates, *judged)
         if progress is not None:
             progress(f"pass {made}: divergence {found:.4g} on images held out, best {best:.4g}")
         if found < best:
-            best, kept = found, kept + 1
+            best, kept = found, made
             state = [w.detach().clone() for w in weights]
-            continue
-        slower *= _SLOWER
-        with torch.no_grad():
-            for weight, known in zip(weights, state, strict=True):
-                weight.copy_(known)
-        optimizer = torch.optim.Adam(weights, options.learning_rate)
     _put(walk, arrays, state)
     return OutgoingFit(len(used), len(held), made, kept, before, best)
+
+
+@torch.no_grad()
+def _varied(walk: Walk, images: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Images (n, channels, height, width) changed at random, and the trained network's softmax of each.
+
+    Half of them are mirrored, all are shifted by up to an eighth of their size, and half are mixed with another one.
+    """
+    mirrored, mixed = (torch.rand(len(images), 1, 1, 1, generator=generator) < 0.5 for _ in range(2))
+    images = torch.where(mirrored.to(images.device), images.flip(3), images)
+    most = [size // 8 for size in images.shape[2:]]
+    down, right = (int(torch.randint(2 * reach + 1, (1,), generator=generator)) for reach in most)
+    padded = torch.nn.functional.pad(images, (most[1], most[1], most[0], most[0]), mode="replicate")
+    images = padded[:, :, down : down + images.shape[2], right : right + images.shape[3]]
+    share = torch.where(mixed, torch.rand(len(images), 1, 1, 1, generator=generator), 1.0).to(images)
+    other = images[torch.randperm(len(images), generator=generator).to(images.device)]
+    images = share * images + (1 - share) * other
+    found = [torch.softmax(walk.trained.output(x, {}).flatten(1).double(), dim=1) for x in torch.split(images, 500)]
+    return images, torch.cat(found)
 
 
 @torch.no_grad()
@@ -113,13 +131,12 @@ def _gathered(walk: Walk) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def _divergence(layers: TorchLayers, gates: dict[int, Tensor], images: Tensor, target: Tensor, which: Tensor) -> float:
+def _divergence(layers: TorchLayers, gates: dict[int, Tensor], images: Tensor, target: Tensor) -> float:
     total = 0.0
-    for part in torch.split(which, 500):
-        at = part.to(images.device)
-        log = torch.log_softmax(layers.output(images[at], gates).flatten(1).double(), dim=1)
-        total += float((target[at] * (torch.log(target[at].clamp_min(1e-300)) - log)).sum())
-    return total / len(which)
+    for x, wanted in zip(torch.split(images, 500), torch.split(target, 500), strict=True):
+        log = torch.log_softmax(layers.output(x, gates).flatten(1).double(), dim=1)
+        total += float((wanted * (torch.log(wanted.clamp_min(1e-300)) - log)).sum())
+    return total / len(images)
 
 
 def _free_arrays(walk: Walk) -> list[Array]:

@@ -94,7 +94,7 @@ class RefitReport:
         if self.outgoing is not None:
             proved = f"before the last level {proved}"
             unproved = (
-                f"the outgoing weights ({self.outgoing.kept} of {self.outgoing.passes} passes kept), or {unproved}"
+                f"the outgoing weights (those after pass {self.outgoing.kept} of {self.outgoing.passes}), or {unproved}"
             )
         text = f"refit from {self.images} images ({self.source}), {measure}: {', '.join(parts)}"
         return f"{text}; proved: {proved}; not proved: {unproved}"

@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from oamip_model.data.given import AnyImages
 from oamip_model.errors import InputError
 from oamip_model.network.types import Network
-from oamip_model.refit.least_squares import fit_layers
 from oamip_model.refit.options import AnyRefit, as_refit
 from oamip_model.refit.outgoing import fit_outgoing
 from oamip_model.refit.output import check_output, fit_output
+from oamip_model.refit.passed import fit_layers
 from oamip_model.refit.report import RefitReport, Stage
 from oamip_model.refit.slim import slim_network
 from oamip_model.refit.stream import ImageStream, image_stream

@@ -12,9 +12,10 @@ from refit_masks import masks
 
 import oamip_model as om
 from oamip_model.refit import walk as walk_module
-from oamip_model.refit.least_squares import fit_layers, refit_layer, solve
+from oamip_model.refit.least_squares import refit_layer, solve
 from oamip_model.refit.moments import Design, moments
 from oamip_model.refit.options import Refit
+from oamip_model.refit.passed import fit_layers
 from oamip_model.refit.slim import slim_network
 from oamip_model.refit.stream import image_stream
 from oamip_model.refit.walk import Walk

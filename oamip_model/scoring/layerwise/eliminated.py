@@ -37,8 +37,9 @@ def elimination_scores(
 
     No labels are used, and nothing is proved: backward elimination and swaps are heuristics. Units rank by when they
     went, those that stay above the others. ``options["errors"]`` holds, by layer, the squared error of the refitted
-    layers that read it with 1, 2, ... units, as shares of their targets' variances, before swaps; ``options["error"]``
-    that of the units that stay; both are None for a layer that no refit follows, whose units go by weight norms.
+    layers that read it with 1, 2, ... units, before swaps. It is weighed by what the answer depends on, in nats.
+    ``options["error"]`` has that of the units that stay. Both are None for a layer that no refit follows, whose units
+    go by weight norms.
 
     Where a deadline comes first, the layers that were not reached have scores of 1. Raises InputError where images do
     not fit; TimeIsUp where no layer was reached.
