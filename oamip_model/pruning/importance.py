@@ -1,4 +1,4 @@
-"""Scores as an importance of Torch-Pruning, so that its pruners rank units by them."""
+"""Scores as an importance of Torch-Pruning, by which its pruners rank units."""
 
 from __future__ import annotations
 

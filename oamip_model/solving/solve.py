@@ -5,11 +5,12 @@ Cross-entropy is approximated from outside, with a certified gap (mathematics:ga
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from oamip_model.formulation.program import Program
 from oamip_model.network.maps import Array
+from oamip_model.runs.events import Listener
 from oamip_model.solving.options import Solver, TreeSearch, as_search, as_solver
 from oamip_model.solving.protocol import DEFAULT_FEASIBILITY, Backend
 from oamip_model.solving.registry import get_backend
@@ -30,7 +31,7 @@ def solve_instance(
     start: Mapping[str, Array] | None = None,
     search: str | TreeSearch = "solver",
     image_program: ImageProgram | None = None,
-    progress: Callable[[str], None] | None = None,
+    progress: Listener | None = None,
     interrupted: bool = False,
 ) -> InstanceSolution:
     """The solution of an instance, within the tolerance of the solver.
@@ -46,7 +47,8 @@ def solve_instance(
     is "margin"); search: "solver", the solver's own tree, anew in each round, or "tree", one tree of ours over linear
     programs (:mod:`oamip_model.solving.treesearch`), in whose nodes tangents and cuts of the relaxation "hull" are
     added, for programs with integral columns; image_program: solves the program of one image alone, from which a large
-    "tree" of several images gets cuts; progress: called with a line after each round. Ctrl-C ends the solve and
+    "tree" of several images gets cuts; progress: called with an :class:`~oamip_model.runs.events.Event` after each
+    round and every few nodes. Ctrl-C ends the solve and
     gives back what is there; interrupted: it came already, and the start is what there is.
 
     Raises InputError for an option that is not valid, SolverMissingError where the solver cannot be used.

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from oamip_benchmarks.bench.environment import describe
 from oamip_benchmarks.experiments.cells import Cell, Plain
-from oamip_benchmarks.experiments.engine import Progress, make_folder, run_cells
+from oamip_benchmarks.experiments.engine import Progress, run_cells
 from oamip_benchmarks.experiments.reporting.table import Line, summarise, write_cells, write_table
 from oamip_benchmarks.experiments.scorers import check_images
 from oamip_benchmarks.experiments.stored import read_study
@@ -17,6 +16,8 @@ from oamip_benchmarks.experiments.study import Asked, Study
 from oamip_model.errors import InputError
 from oamip_model.files import check_writable, replacing
 from oamip_model.page import check_matplotlib
+from oamip_model.runs.environment import describe
+from oamip_model.runs.folders import make_folder
 
 SUFFIX = ".study.json"
 

@@ -18,6 +18,7 @@ import scipy.sparse as sp
 
 from oamip_model.errors import SolverError
 from oamip_model.network.maps import Array
+from oamip_model.runs.events import Event, Listener
 from oamip_model.scoring.layer_options import LevelMethod
 from oamip_model.scoring.layerwise.projection import Tangents, project, project_by_lp
 from oamip_model.solving.protocol import Arrays, Backend, Options, Status
@@ -74,7 +75,7 @@ def minimise_convex(
     tangents: Tangents | None = None,
     level: LevelMethod | None = None,
     seed: int = 0,
-    progress: Callable[[str], None] | None = None,
+    progress: Listener | None = None,
 ) -> ConvexResult:
     """The scores that minimise price @ s + weight * L(s).
 
@@ -117,7 +118,7 @@ class _Level:
         tolerance: float,
         time_limit: float | None,
         tangents: Tangents | None,
-        progress: Callable[[str], None] | None,
+        progress: Listener | None,
         offset: float,
     ) -> None:
         self.oracle, self.price, self.weight, self.backend = oracle, price, weight, backend
@@ -162,7 +163,12 @@ class _Level:
         elif self.time_limit is not None and time.monotonic() - self.began > self.time_limit:
             self.stopped = "time limit"
         if self.progress is not None:
-            self.progress(f"oracle call {self.calls}: objective {self.objective:.6g}, bound {self.bound:.6g}")
+            self.progress(
+                Event(
+                    kind="oracle call", number=self.calls, seconds=time.monotonic() - self.began,
+                    objective=self.objective, bound=self.bound,
+                )
+            )  # fmt: skip
         return bool(self.stopped)
 
     def master(self, binary: bool) -> Arrays:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from oamip_model.clock import Deadline, finishing, seconds_left, within
 from oamip_model.network.maps import Array
+from oamip_model.runs.events import in_lines
 from oamip_model.scoring.layerwise.convex import ConvexResult, minimise_convex
 from oamip_model.scoring.layerwise.heads.columns import (
     Oracle,
@@ -121,7 +122,7 @@ def _program(
     return minimise_convex(
         columns, price, weight, offset=offset, solver=plan.solver, binary=plan.binary, tolerance=plan.tolerance,
         time_limit=seconds_left(), tangents=tangents, seed=plan.seed, level=plan.level,
-        progress=None if progress is None else lambda line: progress(f"weight {weight:g}, {line}"),
+        progress=in_lines(progress, f"weight {weight:g}"),
     )  # fmt: skip
 
 
