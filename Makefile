@@ -1,5 +1,6 @@
 # make demo    installs into .venv and runs the demo; results go to demo/
 # make test    installs what the tests need, and runs linter, type checker, tests and doctests
+# make docs    runs the tutorials and builds the documentation, with its links checked; open docs/build/html/index.html
 # make bench   solves the benchmark's small instances, and prints how much longer that took than the last time
 # make clean   removes .venv and everything else that is made here
 #
@@ -21,7 +22,7 @@ CPU := +cpu
 endif
 TORCH ?= $(shell sed -n 's/^torch==/torch==/p' constraints.txt)$(CPU)
 
-.PHONY: demo test bench clean torch-requirement
+.PHONY: demo test docs bench clean torch-requirement
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.for-demo
@@ -35,6 +36,11 @@ test: $(VENV)/.for-test
 	$(RUN)ruff format --check .
 	$(RUN)mypy --strict
 	OMP_NUM_THREADS=1 OAMIP_DRAWS=$(DRAWS) $(RUN)python -m pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadgroup
+
+# Every warning is an error: a link that leads nowhere, a tutorial that fails, a name that is not there.
+docs: $(VENV)/.for-docs
+	$(RUN)python -m sphinx -W --keep-going -q -b html docs docs/build/html
+	$(RUN)python docs/check_links.py docs/build/html
 
 # Runs are kept in bench-watch/, which make clean leaves alone: they are what later ones are compared with.
 bench: $(VENV)/.for-bench
@@ -58,10 +64,14 @@ $(VENV)/.for-test: $(VENV)/.torch setup.cfg pyproject.toml
 	$(INSTALL) -e ".[dev,cbc,gurobi,scip,plot,dask,parquet]"
 	touch $@
 
+$(VENV)/.for-docs: $(VENV)/.torch setup.cfg pyproject.toml
+	$(INSTALL) -e ".[docs,cbc,plot]"
+	touch $@
+
 # What .ci/run installs, so that the rule for torch is written once.
 torch-requirement:
 	@echo "$(TORCH)"
 
 clean:
-	rm -rf $(VENV) build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist demo docs/build docs/tutorials docs/reference/generated *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find oamip_model backends benchmarks tests -name __pycache__ -prune -exec rm -rf {} +

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from oamip_model.bounds import Bounds as Bounds
     from oamip_model.bounds import Cutoff as Cutoff
     from oamip_model.bounds import load_bounds as load_bounds
+    from oamip_model.certify import Box as Box
+    from oamip_model.certify import check_certificate as check_certificate
+    from oamip_model.certify import compress as compress
+    from oamip_model.certify import distance as distance
+    from oamip_model.certify import load_certificate as load_certificate
     from oamip_model.data import Dataset as Dataset
     from oamip_model.data import choose_images as choose_images
     from oamip_model.data import load_dataset as load_dataset
@@ -72,6 +77,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Bounds": "bounds", "Cutoff": "bounds", "load_bounds": "bounds",
+    "Box": "certify", "check_certificate": "certify", "compress": "certify", "distance": "certify",
+    "load_certificate": "certify",
     "Dataset": "data", "choose_images": "data", "load_dataset": "data",
     "CheckError": "errors", "InputError": "errors", "OamipError": "errors", "SolverError": "errors",
     "SolverMissingError": "errors",

@@ -7,14 +7,17 @@ The command line, the docstrings and the records in results are made from the sa
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 from oamip_model.errors import InputError
-from oamip_model.kinds import Kind
+from oamip_model.kinds import Choice, Kind, Number, Whole
 
 T = TypeVar("T")
+_FLAG = re.compile(r"--([a-z][a-z-]*)")
 _TOLD = ("told", "fingerprint")
 """Attributes by which a record tells an object that it does not hold, such as bounds and networks."""
 
@@ -139,12 +142,23 @@ def options(cls: type[T]) -> type[T]:
     oamip_model.errors.InputError: steps: got 0, accepted is a whole number >= 1
     """
     made = dataclass(frozen=True, kw_only=True, repr=False)(cls)
-    lines = [made.__doc__ or "", "", "Parameters", "----------"]
-    for one in fields(made):  # type: ignore[arg-type]
-        spec = spec_of(one)
-        lines += [f"{one.name} : {one.type}, default {shown_default(one)}", f"    {spec.help}"]
-    made.__doc__ = "\n".join(lines)
+    made.__doc__ = _with_parameters(inspect.cleandoc(made.__doc__ or ""), fields(made))  # type: ignore[arg-type]
     return made
+
+
+def _with_parameters(docstring: str, every: Sequence[Field[Any]]) -> str:
+    """A docstring with a section of an options class's fields, before its examples."""
+    lines = ["Parameters", "----------"]
+    for one in every:
+        spec = spec_of(one)
+        # Help is written for the command line, whose flags are named after the fields.
+        said = _FLAG.sub(lambda found: f"``{found[1].replace('-', '_')}``", spec.help)
+        kind = str(one.type).replace("'", "")
+        default = f", default {shown_default(one)}" if one.default is not MISSING else ""
+        lines += [f"{one.name} : {kind}{_FLAG.sub(lambda found: found[1], default)}", f"    {said}"]
+        lines += [f"    Accepted {spec.kind.accepted}."] if isinstance(spec.kind, Number | Whole | Choice) else []
+    before, examples, after = docstring.partition("Examples\n--------\n")
+    return "\n".join([before.rstrip(), "", *lines, *(["", examples + after] if examples else [])])
 
 
 def shown_default(one: Field[Any]) -> str:

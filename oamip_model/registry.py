@@ -35,7 +35,7 @@ class Registry(Generic[T]):
 
     def names(self) -> tuple[str, ...]:
         """All names: this package's, then registered ones, then other packages'."""
-        return tuple(dict.fromkeys([*self.own, *self._registered, *sorted(self._offered())]))
+        return tuple(dict.fromkeys([*self.own, *self._registered, *sorted(offered(self.option, self.group))]))
 
     def check(self, name: Any) -> None:
         """Raise InputError unless this is the name of an object."""
@@ -57,7 +57,7 @@ class Registry(Generic[T]):
             module, _, entry = self.own[name].partition(":")
             found = getattr(import_module(module), entry)
         else:
-            found = self._load(self._offered()[name])
+            found = load(self.option, offered(self.option, self.group)[name])
         self._known[name] = self._fit(found, name)
         return self._known[name]
 
@@ -107,27 +107,30 @@ class Registry(Generic[T]):
             raise InputError(f"{self.option}: what a package offers as {wanted} has the name {name}")
         return made
 
-    def _offered(self) -> dict[str, EntryPoint]:
-        """What installed packages offer, by name."""
-        found: dict[str, EntryPoint] = {}
-        for entry in entry_points(group=self.group):
-            other = found.setdefault(entry.name, entry)
-            # An editable install beside a built one lists the same entry point twice, so equal values count once.
-            if other.value != entry.value:
-                raise InputError(
-                    f"{self.option}: two packages offer one named {entry.name}, {other.value} and {entry.value}: "
-                    "uninstall one"
-                )
-        return found
 
-    def _load(self, entry: EntryPoint) -> Any:
-        try:
-            return entry.load()
-        except Exception as error:  # as above
-            package = entry.dist.name if entry.dist is not None else "an unknown package"
+def offered(option: str, group: str) -> dict[str, EntryPoint]:
+    """What installed packages offer in an entry-point group, by name.
+
+    option: what messages call one of them. Raises InputError where two offer different things by one name.
+    """
+    found: dict[str, EntryPoint] = {}
+    for entry in entry_points(group=group):
+        other = found.setdefault(entry.name, entry)
+        # An editable install beside a built one lists the same entry point twice, so equal values count once.
+        if other.value != entry.value:
             raise InputError(
-                f"{self.option}: {entry.value} of {package} cannot be imported ({_told(error)})"
-            ) from error
+                f"{option}: two packages offer one named {entry.name}, {other.value} and {entry.value}: uninstall one"
+            )
+    return found
+
+
+def load(option: str, entry: EntryPoint) -> Any:
+    """What an entry point offers. Raises InputError where it cannot be imported."""
+    try:
+        return entry.load()
+    except Exception as error:  # a package of somebody else's may fail in any way
+        package = entry.dist.name if entry.dist is not None else "an unknown package"
+        raise InputError(f"{option}: {entry.value} of {package} cannot be imported ({_told(error)})") from error
 
 
 def extensions() -> Extensions:

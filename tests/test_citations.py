@@ -13,10 +13,19 @@ import oamip_model as om
 ROOT = Path(__file__).parents[1]
 MATHEMATICS = ROOT / "docs" / "explanation" / "mathematics.md"
 FOLDERS = ("oamip_model", "backends", "benchmarks", "tests", "examples", "docs")
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+MADE = tuple(ROOT / "docs" / name for name in ("build", "tutorials", "reference/generated"))
+"""Folders that `make docs` fills."""
 CITATION = re.compile(r"mathematics:([a-z]+(?:-[a-z]+)*-)(\d+)(?:\.\.(\d+))?")
 LABEL = re.compile(r'<a id="([^"]+)"></a>')
 GONE = "FORMULATION" + ".md", "REFIT" + ".md"
+
+
+def written(path: Path) -> bool:
+    """Whether a file is ours, and not made from others."""
+    return not any(path.is_relative_to(folder) for folder in MADE)
+
+
+PAGES = sorted(filter(written, [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]))
 
 
 def sources() -> list[Path]:
@@ -24,7 +33,7 @@ def sources() -> list[Path]:
     found = [p for p in ROOT.iterdir() if p.is_file() and not p.name.startswith(".")]
     for folder in FOLDERS:
         found += [p for p in (ROOT / folder).rglob("*") if p.suffix in (".py", ".md", ".toml", ".j2")]
-    return sorted(found)
+    return sorted(filter(written, found))
 
 
 def labels(page: Path) -> list[str]:

@@ -18,8 +18,8 @@ HOUSE = Path(next(iter(oamip_model.__path__)))
 # First to last: a room may import what stands before it. Data and training are beside the way that a network takes.
 ROOMS = [
     "errors", "kinds", "checks", "clock", "read", "records", "scratch", "files", "arrays", "lazy", "registry",
-    "network", "data", "training", "bounds", "formulation", "runs", "solving", "tightening", "torchnet", "refit",
-    "scoring", "pruning", "page", "cli",
+    "network", "proofcheck", "data", "training", "bounds", "formulation", "runs", "solving", "tightening", "torchnet",
+    "refit", "scoring", "pruning", "certify", "page", "cli",
 ]  # fmt: skip
 # Rooms whose place is beside, and which therefore may not be imported by these.
 APART = {"network": {"data", "training"}, "bounds": {"data", "training"}, "formulation": {"training"},
@@ -138,6 +138,46 @@ def test_every_package_is_installed_and_the_network_room_is_not_crowded():
     assert packages <= listed, f"setup.cfg does not list {sorted(packages - listed)}"
     for path in (HOUSE / "network").rglob("__init__.py"):
         assert len(list(path.parent.glob("*.py"))) <= 14, f"{path.parent.name} holds too many files at one level"
+
+
+def asks_for_a_map(path: Path, kinds: set[str]) -> bool:
+    """Whether a file asks which linear map it has: by isinstance, type() or a pattern."""
+    tree = ast.parse(path.read_text())
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("oamip_model.network"):
+            names |= {alias.asname or alias.name for alias in node.names if alias.name in kinds}
+
+    def named(node: ast.AST) -> bool:
+        return any(isinstance(part, ast.Name) and part.id in names for part in ast.walk(node))
+
+    def asks(node: ast.AST) -> bool:
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            return node.func.id in ("isinstance", "issubclass") and named(node.args[1])
+        if isinstance(node, ast.Compare):
+            return "type(" in ast.unparse(node) and named(node)
+        return isinstance(node, ast.MatchClass) and named(node.cls)
+
+    return any(asks(node) for node in ast.walk(tree))
+
+
+def test_at_most_three_files_ask_which_linear_map_they_have():
+    from oamip_model.network import maps
+
+    kinds = {name for name in dir(maps) if isinstance(getattr(maps, name), type)}
+    kinds = {name for name in kinds if issubclass(getattr(maps, name), maps.LinearMap)} - {"LinearMap"}
+    assert {"Dense", "Conv2d", "AveragePool", "ChannelScale", "TrainedMap"} <= kinds
+    asking = [str(path.relative_to(HOUSE)) for path in SOURCES if asks_for_a_map(path, kinds)]
+    assert len(asking) <= 3, f"{asking} ask for the type of a map, which owns its parts: give LinearMap a method"
+
+
+@pytest.mark.parametrize("line", ["isinstance(x, Dense)", "isinstance(x, (Dense, int))", "type(x) is Dense"])
+def test_a_file_that_asks_is_found(tmp_path, line):
+    path = tmp_path / "file.py"
+    path.write_text(f"from oamip_model.network.maps import Dense\n{line}\n")
+    assert asks_for_a_map(path, {"Dense"})
+    path.write_text("from oamip_model.network.maps import Dense\nDense(x)\n")
+    assert not asks_for_a_map(path, {"Dense"})
 
 
 def test_nothing_imports_backends_or_benchmarks():

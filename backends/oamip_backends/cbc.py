@@ -178,6 +178,7 @@ class _CbcRun(CheckedRun):
         y = np.zeros(len(kept))
         if len(duals) == kept.sum():
             y[kept] = duals
+        outcome.row_duals = self.arrays.sense * y / self._unit
         objective, outcome.bound = self._written.objective(outcome.x), dual_bound(self._written, y)
         short = self.arrays.sense * (objective - outcome.bound)
         if not short <= _PROVED * max(1.0, abs(objective)):

@@ -17,10 +17,28 @@ from oamip_model.errors import InputError
 class Cutoff:
     """The objective of scores that are known, and the program whose objective it is.
 
-    objective: weight * loss + sparsity of some scores; labels: of all images, in order; weight, loss, sparsity, margin:
-    as in :class:`oamip_model.formulation.Formulation`. Bounds that were found with a cutoff hold for every score whose
-    objective is no larger, in both sound gates, and fit no other program. Raises InputError for values that are no
-    numbers.
+    Bounds with a cutoff hold for every score whose objective is no larger, in both sound gates. They
+    fit no other program.
+
+    Parameters
+    ----------
+    objective : float
+        The objective, which is weight * loss + sparsity, of some scores.
+    labels : sequence of int
+        Labels of all images, in order.
+    weight : float, default 5.0
+        Weight of the loss, as in :class:`oamip_model.Formulation`.
+    loss : str, default "cross-entropy"
+        Name of the loss, as there.
+    sparsity : str, default "published"
+        Name of the sparsity, as there.
+    margin : float, default 1.0
+        Margin of the losses that have one, in logits.
+
+    Raises
+    ------
+    InputError
+        For a value that is no number.
 
     Examples
     --------
@@ -49,7 +67,23 @@ class Cutoff:
     def check_fit(self, labels: NDArray[np.int64], weight: float, loss: str, sparsity: str, margin: float) -> None:
         """Raise InputError unless the cutoff is one of the program with these choices.
 
-        The choices are labels, weight, loss, sparsity and margin.
+        Parameters
+        ----------
+        labels : array of int
+            Labels of the program's images, of shape (n,).
+        weight : float
+            Weight of the loss.
+        loss : str
+            Name of the loss.
+        sparsity : str
+            Name of the sparsity.
+        margin : float
+            Margin of the losses that have one, in logits.
+
+        Raises
+        ------
+        InputError
+            For the first choice that differs.
         """
         pairs: list[tuple[str, object, object]] = [("loss", self.loss, loss), ("sparsity", self.sparsity, sparsity)]
         if loss != "margin":

@@ -45,7 +45,20 @@ def load_bounds(path: str | Path) -> Bounds:
 
     Whether they fit a program is checked when they are used.
 
-    Raises InputError, naming the file, where there is none, or it does not hold bounds as they were saved.
+    Parameters
+    ----------
+    path : str or Path
+        The .npz file.
+
+    Returns
+    -------
+    Bounds
+        The bounds as they were saved.
+
+    Raises
+    ------
+    InputError
+        Where there is no such file, or it does not hold bounds as they were saved.
 
     Examples
     --------

@@ -30,14 +30,27 @@ def fingerprint_images(images: Array) -> str:
 class Bounds:
     """Lower and upper bounds of every pre-activation, for every image.
 
-    lower, upper: one array per layer, (n, pre-activations), of the layer's affine map before its activation
-    output_lower, output_upper: one array per layer, (n, activations), of what the layer passes on
-    method: how they were found; validity: "every score" holds whatever the scores in [0, 1] are, "trained network" only
-    where all scores are 1 (mathematics:bounds-1, mathematics:gate-pub-6); epsilon: half width of the box around each
-    pixel
-    network, images: fingerprints of what they were computed for
-    reports: what each method decided in each ReLU layer, in the order in which they ran
-    cutoff: where it is not None, they hold only for scores whose objective is no larger than it
+    A pre-activation is a value of a layer's affine map, before its activation.
+
+    Parameters
+    ----------
+    lower, upper : tuple of array
+        One array of shape (n, pre-activations) for each layer.
+    output_lower, output_upper : tuple of array
+        One array of shape (n, activations) for each layer, of the layer's output.
+    method : str
+        The method that computed them.
+    validity : {"every score", "trained network"}
+        The scores in [0, 1] for which they hold: all of them, or 1 for every unit only
+        (mathematics:bounds-1, mathematics:gate-pub-6).
+    epsilon : float
+        Half width of the box around each pixel.
+    network, images : str
+        Fingerprints of the network and the images that they belong to.
+    reports : tuple of LayerReport, default ()
+        What each method decided in each ReLU layer, in the order in which the methods ran.
+    cutoff : Cutoff, optional
+        Where it is given, they hold only for scores whose objective is no larger than it.
     """
 
     lower: tuple[Array, ...]
@@ -54,20 +67,36 @@ class Bounds:
 
     @property
     def told(self) -> str:
-        """How they were found, in a line."""
+        """The method that computed them, with its cutoff, in a line."""
         return self.method if self.cutoff is None else f"{self.method} up to {self.cutoff.objective!r}"
 
     def constant(self, layer: int) -> NDArray[np.bool_]:
         """Where a layer's pre-activation is one number, whatever the scores are.
 
-        The mask has the shape (n, pre-activations).
+        Parameters
+        ----------
+        layer : int
+            Number of the layer, from 0.
+
+        Returns
+        -------
+        array of bool
+            A mask of shape (n, pre-activations).
         """
         return np.asarray(self.lower[layer] == self.upper[layer])
 
     def stability(self, network: Network) -> dict[str, tuple[int, int, int]]:
         """Counts (always off, always on, unstable) of ReLUs, by layer name.
 
-        They count each ReLU layer's activations over all images.
+        Parameters
+        ----------
+        network : Network
+            The network that the bounds belong to.
+
+        Returns
+        -------
+        dict of str to tuple of int
+            The three counts of each ReLU layer's activations, over all images.
         """
         return {
             layer.name: (
@@ -80,9 +109,21 @@ class Bounds:
         }
 
     def of_image(self, number: int, image: Array) -> Bounds:
-        """The bounds of one of the images, (*input_shape), by its number.
+        """The bounds of one of the images, by its number.
 
         They are valid for it alone, as for all together.
+
+        Parameters
+        ----------
+        number : int
+            Position of the image among those of the bounds.
+        image : array
+            The image itself, of shape ``(*input_shape)``, whose fingerprint the result has.
+
+        Returns
+        -------
+        Bounds
+            Arrays with one row each.
         """
         all_four = (self.lower, self.upper, self.output_lower, self.output_upper)
         lower, upper, out_lower, out_upper = (tuple(a[number : number + 1] for a in arrays) for arrays in all_four)
@@ -94,7 +135,15 @@ class Bounds:
     def save(self, path: str | Path) -> None:
         """Write the bounds to an .npz file, which :func:`load_bounds` reads.
 
-        Raises InputError for another suffix, or a path that cannot be written.
+        Parameters
+        ----------
+        path : str or Path
+            A file that ends in .npz.
+
+        Raises
+        ------
+        InputError
+            For another suffix, or a path that cannot be written.
         """
         facts = {name: getattr(self, name) for name in ("method", "validity", "epsilon", "network", "images")}
         facts["reports"] = [asdict(report) for report in self.reports]
@@ -104,7 +153,21 @@ class Bounds:
     def check_fit(self, network: Network, images: Array, validity: Validity, epsilon: float) -> None:
         """Raise InputError unless the bounds belong to this network and these images.
 
-        They must also have this validity and this epsilon.
+        Parameters
+        ----------
+        network : Network
+            The network of the program.
+        images : array
+            The images of the program, of shape ``(n, *input_shape)``.
+        validity : {"every score", "trained network"}
+            What the program's gate needs.
+        epsilon : float
+            Half width of the box around the images.
+
+        Raises
+        ------
+        InputError
+            Where one of them is not what the bounds were computed for.
         """
         pairs = (
             ("network", self.network, network.fingerprint),

@@ -24,7 +24,7 @@ from oamip_model.errors import InputError
 @data_options(split=None)
 @click.option("--images", "n", type=Count(), default="all", show_default=True,
               help="How many images, as many of each class; all: every image.")  # fmt: skip
-@click.option("--seed", type=SEED, default=0, show_default=True, help="Of random, and of the choice of images.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of random, and of the choice of images.")
 @click.option("--out", type=click.Path(path_type=Path), help="Save the scores to this .json file, for `oamip prune`.")
 @json_option
 def baseline(
@@ -35,6 +35,7 @@ def baseline(
     split: Any,
     download: bool,
     input_shape: tuple[int, ...] | None,
+    output: str | None,
     n: int | str,
     seed: int,
     out: Path | None,
@@ -55,7 +56,7 @@ def baseline(
     from oamip_model.pruning.baselines.rules import WITH_IMAGES, Baseline
     from oamip_model.scoring.select import check_scores
 
-    plain = om.read_network(network, input_shape)
+    plain = om.read_network(network, input_shape, output=output)
     if scores is not None:
         known = om.load_scores(scores)
         check_scores(known, plain)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from operator import index
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from oamip_model.data.dataset import Array, Dataset, Labels, check_labels, check_pixels
+from oamip_model.data.given import AnyImages, as_dataset, is_array
 from oamip_model.errors import InputError
 
 
@@ -27,7 +28,7 @@ _CHUNK = 256
 
 
 def choose_images(
-    images: Dataset | ArrayLike,
+    images: AnyImages,
     labels: ArrayLike | None = None,
     n: int = 10,
     *,
@@ -38,18 +39,35 @@ def choose_images(
 ) -> Dataset:
     """A seeded choice of ``n`` images.
 
-    Its ``indices`` are the images' positions in what they were chosen from.
+    Parameters
+    ----------
+    images : Dataset, torch Dataset or DataLoader, or array
+        One of the first three alone, or images (n, ...) with labels.
+    labels : array of int, optional
+        Labels (n,) of images that are given as an array.
+    n : int, default 10
+        Number of images that are chosen.
+    balanced : bool, default True
+        Take the same number from each class. Where n is not a multiple of the classes, classes drawn by
+        the seed give one more. The choice comes in rounds of one image a class, so any whole number of
+        rounds from the front is balanced too. With False each image has the same chance.
+    seed : int, default 0
+        Seed of the choice. A larger ``n`` with the same seed keeps the images of a smaller one.
+    correct_for : Network, torch module or callable, optional
+        A function from images to logits; only images that it classifies correctly are taken.
+    classes : int or sequence of int, optional
+        Choose from these classes, or from 0 to classes - 1; None takes every class of the dataset.
 
-    images, labels: a :class:`Dataset` alone, or images (n, ...) with labels (n,)
-    balanced: the same number from each class (where n is not a multiple of the classes, classes drawn by the seed give
-        one more), in rounds of one image a class, so that any whole number of rounds from the front is balanced too.
-        False: any images, each with the same chance
-    seed: a larger ``n`` with the same seed keeps the images of a smaller one
-    correct_for: a network, torch module or function from images to logits; take only what it classifies correctly
-    classes: choose from these classes, or from 0 to classes - 1; None takes every class of the dataset
+    Returns
+    -------
+    Dataset
+        The images, whose ``indices`` are their positions in what they were chosen from.
 
-    Raises InputError where a class has too few such images (naming it), ``n`` or ``seed`` is out of range, or images
-    and labels do not fit together.
+    Raises
+    ------
+    InputError
+        Where a class has too few such images, which it names, ``n`` or ``seed`` is out of range, or
+        images and labels do not fit together.
 
     Examples
     --------
@@ -81,7 +99,7 @@ def choose_images(
 
 
 def per_class(
-    images: Dataset | ArrayLike,
+    images: AnyImages,
     labels: ArrayLike | None = None,
     k: int = 10,
     *,
@@ -190,17 +208,19 @@ def _forward(classifier: Classifier) -> Callable[[Array], Any]:
 
 
 def _dataset(
-    images: Dataset | ArrayLike, labels: ArrayLike | None, classes: int | Sequence[int] | None
+    images: AnyImages, labels: ArrayLike | None, classes: int | Sequence[int] | None
 ) -> tuple[Dataset, list[int]]:
     """What to choose from, and the classes to choose from."""
     if isinstance(images, Dataset):
         if labels is not None:
             raise InputError("labels: a Dataset brings its own; give the number of images by name, as in n=10")
         data = images
+    elif not is_array(images):
+        data = as_dataset(images, labels)
     else:
         if labels is None:
             raise InputError("labels: images without labels, give both or a Dataset")
-        pixels, marks = check_pixels(images), check_labels(labels)
+        pixels, marks = check_pixels(cast("ArrayLike", images)), check_labels(labels)
         data = Dataset(pixels, marks, "arrays", max([int(marks.max()), *_wanted(classes, 0)[-1:]]) + 1)
     return data, _wanted(classes, data.classes)
 

@@ -19,16 +19,27 @@ Labels: TypeAlias = NDArray[np.int64]
 class Dataset:
     """Labelled images, and where they come from.
 
-    Unpacks into ``images, labels``. ``data[k]`` is an image and its label; a slice, a list of numbers or a mask gives a
-    Dataset of those images.
+    It unpacks into ``images, labels``. ``data[k]`` is an image and its label. A slice, a list of
+    numbers or a mask gives a Dataset of those images.
 
-    images: (n, channels, height, width), or (n, features), in double precision; 8-bit pixels were divided by 255
-    labels: (n,) from 0 to classes - 1
-    source: what exactly was used, in words
-    classes: number of classes of the whole source, of which these images may show fewer
-    indices: (n,) position of each image in what it was taken from
+    Parameters
+    ----------
+    images : array
+        Images (n, channels, height, width), or (n, features), in double precision; 8-bit pixels were
+        divided by 255.
+    labels : array of int
+        Labels (n,) from 0 to classes - 1.
+    source : str
+        What exactly was used, in words.
+    classes : int
+        Number of classes of the whole source, of which these images may show fewer.
+    indices : array of int, optional
+        Position (n,) of each image in what it was taken from; by default 0 to n - 1.
 
-    Raises InputError where the arrays do not fit together, are empty, or hold a pixel or label that cannot be used.
+    Raises
+    ------
+    InputError
+        Where the arrays do not fit together, are empty, or hold a pixel or label that cannot be used.
 
     Examples
     --------

@@ -28,23 +28,44 @@ def load_dataset(
 ) -> Dataset:
     """The images and labels of one data set, and a sentence on their source.
 
-    The result unpacks into ``images, labels``.
+    Nothing stands in for a source that is not there: the error says where it was looked for.
 
-    source: one of
-        - "fashion-mnist-2000", which this package carries: 1,500 training and 500 test images of Fashion-MNIST
-        - "fashion-mnist", "mnist", "kmnist": IDX files, plain or .gz, in $OAMIP_DATA/NAME or $OAMIP_DATA, and for
-          fashion-mnist also where Debian's package dataset-fashion-mnist puts them
-        - "cifar-10", and the three before it where no files are found: OpenML, only with ``download=True``
-        - "digits": scikit-learn's 8x8 digits
-        - an .npz file with images and labels, x and y, or x_train, y_train, x_test, y_test
-        - a pair of arrays (images, labels)
-    split: "train", "test" or "all" (training images first). None takes "train", or all of a source without a split.
+    Parameters
+    ----------
+    source : str, Path or pair of arrays, default "fashion-mnist-2000"
+        One of these:
 
-    Images come back as (n, channels, height, width), or (n, features) where they were given so, in double precision;
-    8-bit pixels are divided by 255 and floats are kept. ``indices`` count within the split's file (for "all", the
-    test images go on counting where the training file ends).
-    Nothing stands in for a source that is not there: InputError says where it was looked for. It is raised too for a
-    damaged file, images and labels that do not fit together, NaN pixels, and labels that are not integers >= 0.
+        - "fashion-mnist-2000" comes with this package: 1,500 training and 500 test images of
+          Fashion-MNIST [1]_.
+        - "fashion-mnist", "mnist" and "kmnist" are IDX files, plain or .gz, in $OAMIP_DATA/NAME or
+          $OAMIP_DATA. The first is also found where Debian's package dataset-fashion-mnist puts it.
+        - "cifar-10", and the three before it where no files are found, come from OpenML, with
+          ``download=True`` only.
+        - "digits" are scikit-learn's 8x8 digits.
+        - An .npz file has images and labels, x and y, or x_train, y_train, x_test, y_test.
+        - A pair of arrays is (images, labels).
+    split : {"train", "test", "all"}, optional
+        The part of the source; "all" has training images first. None takes "train", or all of a source
+        without a split.
+    download : bool, default False
+        Whether a source may be fetched from OpenML.
+
+    Returns
+    -------
+    Dataset
+        Images (n, channels, height, width), or (n, features) where they were given so, in double
+        precision. 8-bit pixels are divided by 255, and floats are kept. ``indices`` count within the
+        split's file; for "all", the test images go on counting where the training file ends.
+
+    Raises
+    ------
+    InputError
+        For a source that is not there, a damaged file, images and labels that do not fit together,
+        NaN pixels, and labels that are not integers >= 0.
+
+    References
+    ----------
+    .. [1] H. Xiao, K. Rasul, R. Vollgraf: Fashion-MNIST, 2017, arXiv 1708.07747.
 
     Examples
     --------

@@ -120,10 +120,28 @@ def build_instance(
 
     It can be solved, written, printed, and added to.
 
-    images: (n, *input_shape) with labels (n,), or a :class:`oamip_model.data.Dataset`, a torch Dataset or a
-    DataLoader alone; formulation: that of
-    :class:`oamip_model.formulation.Formulation` by default; bounds: a method's name or a
-    :class:`oamip_model.bounds.Bounds`. Raises InputError for whatever does not fit.
+    Parameters
+    ----------
+    network : Network
+        The trained network.
+    images : array, Dataset, torch Dataset or DataLoader
+        Images of shape ``(n, *input_shape)`` with labels, or one of the others alone.
+    labels : array of int, optional
+        Labels (n,) of images that are given as an array.
+    formulation : Formulation, optional
+        The choices that fix the program.
+    bounds : str or Bounds, default "interval"
+        Bounds of the pre-activations, or the method that computes them.
+
+    Returns
+    -------
+    pyomo.environ.ConcreteModel
+        The program, with the network and its layout beside it.
+
+    Raises
+    ------
+    InputError
+        For whatever does not fit.
 
     Examples
     --------

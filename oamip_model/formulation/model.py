@@ -27,14 +27,25 @@ def abstract_model(formulation: Formulation | None = None) -> pyo.AbstractModel:
 
     :func:`instance_data` makes the data that it is instantiated with.
 
-    Sets: IMAGE, CLASS, GROUP, UNIT (group, unit), PRE and ACT (image, layer, activation) of the pre-activations and
-    activations that the bounds leave open, STATE of the ReLUs that need a binary, CHOICE of max-pooling entries, LOGIT.
-    Variables: s scores, a pre-activations, h activations, z ReLU states, q pooling choices, o logits, t losses, and for
-    the published sparsity level and excess. A loss such as "cross-entropy" enters by tangents: the instance has those
-    at the trained network's logits, and :func:`oamip_model.solving.solve_instance` adds more until the loss is exact.
+    The sets are IMAGE, CLASS, GROUP, UNIT (group, unit), STATE of the ReLUs that need a binary, CHOICE
+    of max-pooling entries, and LOGIT. PRE and ACT hold (image, layer, activation) of the
+    pre-activations and activations that the bounds leave open.
 
-    formulation: that of :class:`oamip_model.formulation.Formulation` by default; its weight, margin and epsilon are
-    data.
+    The variables are s scores, a pre-activations, h activations, z ReLU states, q pooling choices,
+    o logits and t losses. The published sparsity adds level and excess.
+
+    A loss such as "cross-entropy" enters by tangents. The instance has those at the trained network's
+    logits, and :func:`oamip_model.solve_instance` adds more until the loss is exact.
+
+    Parameters
+    ----------
+    formulation : Formulation, optional
+        The choices that fix the program; its weight, margin and epsilon are data.
+
+    Returns
+    -------
+    pyomo.environ.AbstractModel
+        A model without data.
 
     Examples
     --------

@@ -39,10 +39,10 @@ def validity_of(gate: str) -> Validity:
     return gate_named(gate).validity
 
 
-WEIGHT = "Of the loss, against the sparsity."
+WEIGHT = "Weight of the loss, against the sparsity."
 LOSS = "What a wrong or narrow classification costs; margin asks for one of every image."
 SPARSITY = "Price of the scores: as published, their mean, or the parameters that they keep."
-MARGIN = "Of the losses hinge and margin, in logits."
+MARGIN = "Margin of the losses hinge and margin, in logits."
 NOT_NEGATIVE = Number(0)
 
 
@@ -111,6 +111,16 @@ class Formulation(Checked):
 
     def settled(self, relaxation: str = "big-m") -> Formulation:
         """The formulation with this relaxation, where it has none yet.
+
+        Parameters
+        ----------
+        relaxation : str, default "big-m"
+            Rows of each ReLU.
+
+        Returns
+        -------
+        Formulation
+            The same object where it has a relaxation.
 
         Examples
         --------

@@ -27,9 +27,19 @@ __all__ = ["IMAGE", "Activation", "Layer", "Network", "ScoreGroup", "Term"]
 class Network:
     """A trained ReLU network, as layers that images go through in order.
 
-    The last one gives the logits.
+    The last layer gives the logits. ``print(network)`` is a table of the layers.
 
-    ``print(network)`` is a table of the layers.
+    Parameters
+    ----------
+    input_shape : tuple of int
+        Shape of one image.
+    layers : tuple of Layer
+        The layers, each with its linear map, its activation and its inputs.
+    groups : tuple of ScoreGroup
+        The units that carry scores. Units of several layers that residual additions tie together share
+        a group.
+    source : str, default ""
+        Where the network was read from, in words.
 
     Examples
     --------
@@ -44,6 +54,8 @@ class Network:
     layers: tuple[Layer, ...]
     groups: tuple[ScoreGroup, ...]
     source: str = ""
+    notes: tuple[str, ...] = ()
+    """What the reader left out, such as a softmax at the end."""
 
     def __str__(self) -> str:
         """One line for each layer, and the size of the network in the last."""
@@ -74,8 +86,20 @@ class Network:
     def check_scored(self, loss: bool = True) -> Network:
         """The network itself, where some layer carries a score.
 
-        loss: also make sure that it has two logits or more, without which a loss over classes is a constant. Raises
-        InputError where either is missing.
+        Parameters
+        ----------
+        loss : bool, default True
+            Also make sure that it has two logits or more. With one, a loss over classes is a constant.
+
+        Returns
+        -------
+        Network
+            This object.
+
+        Raises
+        ------
+        InputError
+            Where scores or logits are missing.
         """
         if not self.groups:
             raise InputError(
@@ -90,7 +114,15 @@ class Network:
     def by_group(self, scores: Array) -> dict[str, Array]:
         """Scores of all units as {group name: (units of it,)}.
 
-        They are given as (units,), group after group.
+        Parameters
+        ----------
+        scores : array
+            Scores (units,) of all units, group after group.
+
+        Returns
+        -------
+        dict of str to array
+            The scores of each group.
 
         Examples
         --------
@@ -145,9 +177,22 @@ class Network:
         return digest.hexdigest()[:16]
 
     def check_images(self, images: ArrayLike) -> Array:
-        """The images as (n, *input_shape) in double precision.
+        """The images as an array in double precision.
 
-        Raises InputError where the shape does not fit, there is no image, or a pixel is not finite.
+        Parameters
+        ----------
+        images : array_like
+            Images of shape ``(n, *input_shape)``.
+
+        Returns
+        -------
+        array
+            The same values, of the same shape.
+
+        Raises
+        ------
+        InputError
+            Where the shape does not fit, there is no image, or a pixel is not finite.
         """
         try:
             x = np.asarray(images, dtype=np.float64)
@@ -169,11 +214,23 @@ class Network:
         return x.reshape(len(x), *self.input_shape)
 
     def replay(self, images: ArrayLike, scores: dict[str, NDArray[np.float64]] | None = None) -> Array:
-        """Logits of the images, by a forward pass in numpy: (n, classes).
+        """Logits of the images, by a forward pass in numpy.
 
-        scores: keep (1) or remove (0) units, by group name; a unit's activation is multiplied by its score, which for
-        scores of 0 and 1 is the same as removing the unit. Fractional scores have a meaning only together with a gate:
-        see :mod:`oamip_model.solving.replay`.
+        A fractional score has a meaning only together with a gate: see
+        :mod:`oamip_model.solving.replay`.
+
+        Parameters
+        ----------
+        images : array_like
+            Images of shape ``(n, *input_shape)``.
+        scores : dict of str to array, optional
+            Scores by group name, which keep (1) or remove (0) units. A unit's activation is multiplied by
+            its score, which for scores of 0 and 1 is the same as removing the unit.
+
+        Returns
+        -------
+        array
+            Logits (n, classes).
         """
         outputs = self.activations(images, scores)
         return outputs[-1].reshape(len(outputs[-1]), -1)
@@ -184,10 +241,22 @@ class Network:
         scores: dict[str, NDArray[np.float64]] | None = None,
         passed: Callable[[int, Array, Array], Array] | None = None,
     ) -> list[Array]:
-        """Output of every layer, each (n, *layer.shape); ``scores`` as in :meth:`replay`.
+        """The output of every layer.
 
-        passed: from the number of a scored layer, its pre-activations a and their scores s to what the layer passes on,
-        max(0, a) * s if not given.
+        Parameters
+        ----------
+        images : array_like
+            Images of shape ``(n, *input_shape)``.
+        scores : dict of str to array, optional
+            Scores by group name, as in :meth:`replay`.
+        passed : callable, optional
+            A function from the number of a scored layer, its pre-activations a and their scores s to the
+            layer's output; by default it is max(0, a) * s.
+
+        Returns
+        -------
+        list of array
+            One array of shape ``(n, *layer.shape)`` for each layer.
         """
         return [output for _, output in self.layer_values(images, scores, passed)]
 
@@ -197,7 +266,22 @@ class Network:
         scores: dict[str, NDArray[np.float64]] | None = None,
         passed: Callable[[int, Array, Array], Array] | None = None,
     ) -> Iterator[tuple[Array, Array]]:
-        """Pre-activation and output of each layer in turn, as in :meth:`activations`."""
+        """Pre-activation and output of each layer in turn, as in :meth:`activations`.
+
+        Parameters
+        ----------
+        images : array_like
+            Images of shape ``(n, *input_shape)``.
+        scores : dict of str to array, optional
+            Scores by group name, as in :meth:`replay`.
+        passed : callable, optional
+            What a scored layer passes on, as in :meth:`activations`.
+
+        Yields
+        ------
+        tuple of array
+            The pre-activation and the output of a layer.
+        """
         x = self.check_images(images)
         outputs: list[Array] = []
         for k, layer in enumerate(self.layers):

@@ -11,6 +11,8 @@ from oamip_model.lazy import lazy_names
 
 if TYPE_CHECKING:
     from oamip_model.network.norms import unit_norms as unit_norms
+    from oamip_model.pruning.asked import prune as prune
+    from oamip_model.pruning.asked import prune_with_report as prune_with_report
     from oamip_model.pruning.baselines.rules import BASELINES as BASELINES
     from oamip_model.pruning.baselines.rules import baseline_scores as baseline_scores
     from oamip_model.pruning.baselines.rules import critical_scores as critical_scores
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
     from oamip_model.pruning.budgets.choose import choose_units as choose_units
     from oamip_model.pruning.budgets.options import Budget as Budget
     from oamip_model.pruning.budgets.options import Plan as Plan
-    from oamip_model.pruning.cut import prune as prune
-    from oamip_model.pruning.cut import prune_with_report as prune_with_report
     from oamip_model.pruning.gradual import GradualPruning as GradualPruning
     from oamip_model.pruning.gradual import prune_while_training as prune_while_training
     from oamip_model.pruning.importance import ScoreImportance as ScoreImportance
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "BASELINES": "baselines.rules", "baseline_scores": "baselines.rules", "critical_scores": "baselines.rules",
     "Budgeted": "budgets.choose", "choose_units": "budgets.choose", "Budget": "budgets.options",
-    "Plan": "budgets.options", "prune": "cut", "prune_with_report": "cut", "GradualPruning": "gradual",
+    "Plan": "budgets.options", "prune": "asked", "prune_with_report": "asked", "GradualPruning": "gradual",
     "prune_while_training": "gradual", "Keep": "masked_training", "fine_tune": "masked_training",
     "retrain": "masked_training", "to_module": "rebuild", "PruneReport": "report", "save_module": "save",
     "measure_milliseconds": "timing", "Selection": "budgets.choose", "prunable_units": "budgets.choose",

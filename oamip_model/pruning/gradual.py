@@ -15,7 +15,7 @@ from torch import nn
 from oamip_model.data import check_pixels
 from oamip_model.errors import InputError
 from oamip_model.network import read_network
-from oamip_model.pruning.cut import prune_with_report
+from oamip_model.pruning.asked import prune_with_report
 from oamip_model.pruning.mask import batch_norms, clean_copy, make_permanent, mask_units, masked_copy
 from oamip_model.pruning.masked_training import Keep, check_keep, pruned_to
 from oamip_model.scoring.select import Mask
@@ -53,19 +53,39 @@ def prune_while_training(
 ) -> GradualPruning:
     """A smaller network from a training with removals every few epochs.
 
-    ``module`` is not changed.
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The network, which is not changed.
+    images : array_like
+        Images (n, ...) as the module takes them.
+    labels : array_like of int
+        Labels (n,) from 0 to classes - 1.
+    choose : callable
+        Given a copy of the network in eval mode as it is then, and the epochs done, it says which units
+        are kept. It may do so by :func:`choose_units`, or as {group: (units,)}.
+    every : int
+        Number of epochs between two choices, below the number of epochs. None is made after the last
+        epoch.
+    beside : bool, default False
+        With False, one network is trained, whose units once removed are zero whatever later choices
+        say. With True, the full network is trained as if nothing were pruned, and the choices are made
+        on it. A choice that differs from the one before begins the smaller network anew, for the epochs
+        that are left. It then has the full network's weights and an optimizer of its own.
+    progress : callable, optional
+        Called after each epoch with the epochs done and the smaller network's loss.
+    **options
+        Settings of :func:`oamip_model.train`, without early_stop.
 
-    choose: given a copy of the network in eval mode as it is then, and the epochs done, says which units stay, by
-        :func:`~.select.choose_units` for example, or as {group: (units,)}
-    every: epochs between two choices, below the number of epochs; none is made after the last epoch
-    beside: False: one network is trained, whose units once gone stay zero whatever later choices say. True: the full
-        network is trained as if nothing were pruned, and the choices are made on it; a choice that differs from the one
-        before begins the smaller network anew, with the full network's weights and an optimizer of its own, for the
-        epochs that are left
-    progress: called after each epoch with the epochs done and the smaller network's loss
-    options: see :func:`oamip_model.train`, without early_stop
+    Returns
+    -------
+    GradualPruning
+        The smaller network, the choices, and losses and accuracy.
 
-    Raises InputError for a bad argument, and where the module's layers cannot be masked in place.
+    Raises
+    ------
+    InputError
+        For a bad argument, and where the module's layers cannot be masked in place.
 
     Examples
     --------

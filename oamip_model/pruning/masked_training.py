@@ -13,11 +13,13 @@ from numpy.typing import ArrayLike
 from torch import nn
 
 from oamip_model.data import check_pixels
+from oamip_model.data.given import AnyImages, as_arrays
 from oamip_model.errors import InputError
 from oamip_model.network import read_network
 from oamip_model.network.readers.torch.plain import deep_copy, unwrapped
 from oamip_model.network.types import Network
-from oamip_model.pruning.cut import Mode, prune
+from oamip_model.pruning.asked import prune
+from oamip_model.pruning.cut import Mode
 from oamip_model.scoring.select import Mask, Selection, check_scores
 from oamip_model.training import Options, Progress, TrainingResult, train
 
@@ -27,8 +29,8 @@ Keep: TypeAlias = Selection | Mapping[str, ArrayLike]
 
 def fine_tune(
     module: nn.Module,
-    images: ArrayLike,
-    labels: ArrayLike,
+    images: AnyImages,
+    labels: ArrayLike | None = None,
     *,
     keep: Keep | None = None,
     mode: Mode = "mask",
@@ -37,12 +39,35 @@ def fine_tune(
 ) -> tuple[nn.Module, TrainingResult]:
     """A copy of a trained module, trained for further epochs, and a report.
 
-    module: in eval mode; a smaller one of :func:`oamip_model.prune`, a masked one, whose masks hold, or, with ``keep``,
-        one that is not pruned yet
-    keep: the units that stay; the others are masked, so that they are exactly zero throughout, or removed
-    options: see :func:`oamip_model.train`; epochs is 1 unless given
+    Parameters
+    ----------
+    module : torch.nn.Module
+        A module in eval mode. It is a smaller one of :func:`oamip_model.prune`, a masked one, whose
+        masks hold, or, with ``keep``, one that is not pruned yet.
+    images : array_like, Dataset, torch Dataset or DataLoader
+        Images (n, ...) as the module takes them; all but an array carry their labels.
+    labels : array_like of int, optional
+        Labels (n,) from 0 to classes - 1, of images that are given as an array.
+    keep : Selection or mapping of str to array of bool, optional
+        The units that are kept. The others are exactly zero throughout, or removed.
+    mode : {"mask", "remove"}, default "mask"
+        Whether units that are not kept are masked, or removed.
+    progress : callable, optional
+        Called after each epoch with the number of epochs done and the epoch's loss.
+    **options
+        Settings of :func:`oamip_model.train`; epochs is 1 unless given.
 
-    Raises InputError for a bad argument, or a layer of ``keep`` without units.
+    Returns
+    -------
+    module : torch.nn.Module
+        The trained copy.
+    result : TrainingResult
+        Losses, accuracy and time.
+
+    Raises
+    ------
+    InputError
+        For a bad argument, or a layer of ``keep`` without units.
 
     Examples
     --------
@@ -54,8 +79,9 @@ def fine_tune(
     (1, False, True)
     """
     options.setdefault("epochs", 1)
-    copy = deep_copy(unwrapped(module)) if keep is None else pruned_to(module, keep, images, mode)
-    return copy, train(copy, images, labels, progress=progress, **options)
+    pixels, marks = as_arrays(images, labels)
+    copy = deep_copy(unwrapped(module)) if keep is None else pruned_to(module, keep, pixels, mode)
+    return copy, train(copy, pixels, marks, progress=progress, **options)
 
 
 def retrain(
@@ -70,19 +96,43 @@ def retrain(
 ) -> tuple[nn.Module, TrainingResult]:
     """The sub-network of a network's initial weights, trained from them.
 
-    Returns how the training went, too.
+    Chosen by the scores of the trained network it is a lottery ticket [1]_, for units in place of
+    single weights. Chosen by those of ``initial`` itself it is pruning at initialisation.
 
-    initial: the module as it was before any training, in eval mode: ``make_network`` with the seed of then, or a module
-        with the state dict that was saved then; it is not changed
-    keep: the units that stay. Chosen by the scores of the trained network this is a lottery ticket; chosen by those of
-        ``initial`` itself it is pruning at initialisation; images and labels may be of another data set
-    mode: "remove" trains the smaller network, "mask" one of the same shapes with the other units at zero. Both take the
-        same steps, up to rounding
-    options: see :func:`oamip_model.train`
+    Parameters
+    ----------
+    initial : torch.nn.Module
+        The module as it was before any training, in eval mode, which is not changed. It is
+        ``make_network`` with the seed of then, or a module with the state dict that was saved then.
+    keep : Selection or mapping of str to array of bool
+        The units that are kept.
+    images : array_like
+        Images (n, ...), perhaps of another data set than that of the scores.
+    labels : array_like of int
+        Labels (n,) from 0 to classes - 1.
+    mode : {"remove", "mask"}, default "remove"
+        Train the smaller network, or one of the same shapes with the other units at zero. Both take
+        the same steps, up to rounding.
+    progress : callable, optional
+        Called after each epoch with the number of epochs done and the epoch's loss.
+    **options
+        Settings of :func:`oamip_model.train`.
 
-    Raises InputError for a bad argument, or a layer of ``keep`` without units.
+    Returns
+    -------
+    module : torch.nn.Module
+        The trained sub-network.
+    result : TrainingResult
+        Losses, accuracy and time.
 
-    Source: Frankle, Carbin, The lottery ticket hypothesis, 2019, section 1, for units in place of single weights.
+    Raises
+    ------
+    InputError
+        For a bad argument, or a layer of ``keep`` without units.
+
+    References
+    ----------
+    .. [1] J. Frankle, M. Carbin: The lottery ticket hypothesis, 2019, section 1.
 
     Examples
     --------

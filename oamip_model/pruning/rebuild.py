@@ -142,13 +142,22 @@ class _Folder(nn.Module):
 def to_module(network: Network) -> RebuiltNetwork:
     """The network as a torch module in eval mode and single precision.
 
-    It is equal to the network within rounding.
+    It is equal to the network within rounding. It is made of nn.Linear, nn.Conv2d, nn.ReLU and pooling
+    modules, named after the modules or ONNX nodes that the weights came from. Batch norm is folded in.
+    A scale of channels that could not be folded is an nn.BatchNorm with mean 0, variance 1 and eps 0.
+    Average pooling that no torch module computes is a
+    :class:`~oamip_model.torchnet.maps.average_pool.SeparableAverage`.
+    A weight that several layers share is one parameter of several modules.
 
-    It is made of nn.Linear, nn.Conv2d, nn.ReLU and pooling modules, named after the modules (or ONNX nodes) that the
-    weights came from. Batch norm is folded in; a scale of channels that could not be folded is an nn.BatchNorm with
-    mean 0, variance 1 and eps 0. Average pooling that no torch module computes is a
-    :class:`~oamip_model.torchnet.maps.average_pool.SeparableAverage`. A weight that several layers share is one
-    parameter of several modules.
+    Parameters
+    ----------
+    network : Network
+        The network.
+
+    Returns
+    -------
+    torch.nn.Module
+        A module with the same layers.
 
     Examples
     --------

@@ -21,13 +21,30 @@ from oamip_model.pruning.mask import clean_copy, example_images, make_permanent
 def save_module(module: nn.Module, path: str | Path, input_shape: Sequence[int]) -> Path:
     """Write the module as .onnx or .pt2, by the path's suffix, and return the path.
 
-    The file takes batches of any size.
+    The file takes batches of any size. Masks of torch.nn.utils.prune, weight norm and the like are made
+    permanent in it. The file is read back before it takes its place, and must give the same logits to
+    1e-5.
 
-    Masks of torch.nn.utils.prune, weight norm and the like are made permanent in the file. The file is read back before
-    it takes its place, and must give the same logits to 1e-5.
+    Parameters
+    ----------
+    module : torch.nn.Module
+        A module in eval mode.
+    path : str or Path
+        The file, which ends in .onnx or .pt2.
+    input_shape : sequence of int
+        Shape of one image.
 
-    Raises InputError for another suffix, a path that cannot be written, or a module that cannot be exported; CheckError
-    where what is read back differs.
+    Returns
+    -------
+    Path
+        The path of the file.
+
+    Raises
+    ------
+    InputError
+        For another suffix, a path that cannot be written, or a module that cannot be exported.
+    CheckError
+        Where the file that is read back differs.
 
     Examples
     --------

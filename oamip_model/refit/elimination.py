@@ -9,10 +9,12 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from oamip_model.clock import TimeIsUp
 from oamip_model.network.norms import unit_norms
 from oamip_model.network.types import IMAGE, Layer, Network, Term
+from oamip_model.refit.importance import output_importance
 from oamip_model.refit.least_squares import refit_layer
 from oamip_model.refit.moments import Design, System, moments
 from oamip_model.refit.options import Refit
@@ -65,13 +67,14 @@ def _walk(
     walk = Walk(network, slim_network(network, keep), stream, options.device)
     owners = _owners(network)
     readers = _readers(network, owners)
+    important = output_importance(network, stream, options.seed, options.device)
     for k in range(len(network.layers)):
         for g, group in enumerate(network.groups):
             if group.name in found or not any(_reads(network, owners, k, n, g) for n in range(_terms(network, k))):
                 continue
             systems = []
             for r in readers.get(g, []):
-                systems += _systems(walk, options, owners, k, r, g)
+                systems += _systems(walk, options, owners, k, r, g, important[r])
             stay = max(1, group.size - gone[group.name])
             if systems:
                 found[group.name] = eliminate(systems, group.size, stay, options.ridge, swaps)
@@ -98,12 +101,15 @@ def _by_norms(norms: NDArray[np.float64], stay: int) -> Eliminated:
 
 
 def _systems(
-    walk: Walk, options: Refit, owners: list[Owners], k: int, r: int, g: int
+    walk: Walk, options: Refit, owners: list[Owners], k: int, r: int, g: int, important: Tensor
 ) -> list[tuple[System, NDArray[np.int64]]]:
     """The least squares of layer r, with the unit of the group that each column reads (-1: none of it)."""
     design = Design(walk.slim, r)
     batches = walk.inputs(k, None if r == k else r)
     summed = moments(design, walk, batches, walk.stream.count, rows=options.rows, seed=options.seed)
+    for system in summed:
+        if bool(important.any()):  # where the answer does not depend on the layer, outputs count by their variance
+            system.importance = important[walk.slim.stays[r]][system.outputs]
     unit = np.full(int(design.starts[-1]), -1, dtype=np.int64)
     for number in design.terms:
         at = np.flatnonzero(design.channels[:, 0] == number)

@@ -22,6 +22,8 @@ from oamip_model.torchnet.maps import torch_map
 
 _CHUNK = 2**25
 """Numbers (in double precision: 256 MiB) of inputs that are multiplied at a time."""
+_DRAWN = 50
+"""Images that are read at the same positions."""
 
 
 @dataclass
@@ -33,7 +35,8 @@ class System:
     outputs (m,): rows of the layer's weights; columns (p,): columns of the :class:`Design`; weight (p, m): as trained,
     for the columns that are left; count: rows; x (p,), e (m,), t (m,): sums of inputs, of what is missing (the trained
     network's pre-activation less that of the cut network) and of the trained pre-activation; xx (p, p), xe (p, m), ee
-    (m,), tt (m,): sums of products.
+    (m,), tt (m,): sums of products; counted (m,): the part of ee that a ReLU behind the layer passes on, all where
+    there is none; importance (m,): what a squared error of each output costs, None where it is not known.
     """
 
     outputs: Ids
@@ -47,6 +50,8 @@ class System:
     xe: Tensor
     ee: Tensor
     tt: Tensor
+    counted: Tensor
+    importance: Tensor | None = None
 
     @property
     def centred(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -157,12 +162,27 @@ def _trained(layer: Layer, number: int) -> TrainedMap:
     return map
 
 
-def moments(design: Design, walk: Walk, batches: Iterable[Inputs], count: int, *, rows: int, seed: int) -> list[System]:
+@dataclass(frozen=True)
+class Kind:
+    """Which moments are summed.
+
+    passed: an error that no ReLU behind the layer passes on is no error (mathematics:refit-6); squares: those of the
+    inputs are summed too.
+    """
+
+    passed: bool = False
+    squares: bool = True
+
+
+def moments(
+    design: Design, walk: Walk, batches: Iterable[Inputs], count: int, *, rows: int, seed: int, kind: Kind = Kind()
+) -> list[System]:
     """Second moments of a layer over batches of its inputs.
 
     There is one system for the outputs of each group of a convolution.
 
-    count: images in the batches; rows: for each column, as far as images and positions give so many.
+    count: images in the batches; rows: for each column, as far as images and positions give so many. Positions are
+    drawn anew for every few images.
     """
     systems = [_empty(design, walk, *part) for part in design.systems]
     wanted = rows * max(len(columns) for _, columns in design.systems)
@@ -170,23 +190,28 @@ def moments(design: Design, walk: Walk, batches: Iterable[Inputs], count: int, *
     generator = torch.Generator().manual_seed(seed * 10_007 + design.k)
     full, layer = walk.trained.network.layers[design.k], walk.current.layers[design.k]
     stays = torch.as_tensor(walk.slim.stays[design.k], device=walk.cut.device)
+    relu, every = layer.activation == "relu", design.conv and each == design.positions
     with torch.no_grad():
         for inputs in batches:
-            at = None
-            if design.conv:
-                at = torch.randperm(design.positions, generator=generator)[:each].sort().values.to(walk.cut.device)
             trained = walk.trained.pre_activation(full, inputs.trained)[:, stays]
-            missing = trained - walk.cut.pre_activation(layer, inputs.cut)
-            target, missing = design.at_positions(trained, at), design.at_positions(missing, at)
-            for part in _chunks(len(target), each * int(design.starts[-1])):
+            cut = walk.cut.pre_activation(layer, inputs.cut)
+            for part in _chunks(len(cut), each * int(design.starts[-1]), design.conv and not every):
                 tick(f"moments of layer {full.name}")
+                at = None
+                if design.conv:
+                    drawn = torch.randperm(design.positions, generator=generator)[:each].sort().values
+                    at = (torch.arange(each) if every else drawn).to(cut.device)
                 x = design.read([value[part] for value in inputs.cut], at).flatten(0, 1)
-                _add(systems, x, missing[part].flatten(0, 1), target[part].flatten(0, 1))
+                target, given = (design.at_positions(value[part], at).flatten(0, 1) for value in (trained, cut))
+                missing = target - given
+                passed = torch.where(target > 0, missing, -given.relu()) if relu else missing
+                _add(systems, x, passed if kind.passed else missing, target, passed, kind.squares)
     return systems
 
 
-def _chunks(count: int, each: int) -> Iterator[slice]:
+def _chunks(count: int, each: int, drawn: bool) -> Iterator[slice]:
     size = max(1, _CHUNK // max(each, 1))
+    size = min(size, _DRAWN) if drawn else size
     for start in range(0, count, size):
         yield slice(start, start + size)
 
@@ -200,20 +225,24 @@ def _empty(design: Design, walk: Walk, outputs: Ids, columns: Ids) -> System:
 
     weight = design.weights(walk)[columns][:, outputs]
     return System(
-        outputs, columns, weight, 0, zeros(p), zeros(m), zeros(m), zeros(p, p), zeros(p, m), zeros(m), zeros(m)
-    )
+        outputs, columns, weight, 0, zeros(p), zeros(m), zeros(m), zeros(p, p), zeros(p, m), zeros(m), zeros(m),
+        zeros(m),
+    )  # fmt: skip
 
 
-def _add(systems: list[System], x: Tensor, e: Tensor, t: Tensor) -> None:
+def _add(systems: list[System], x: Tensor, e: Tensor, t: Tensor, passed: Tensor, squares: bool) -> None:
     for system in systems:
-        xs, es, ts = x, e, t
+        xs, es, ts, ps = x, e, t, passed
         if len(systems) > 1:
-            xs, es, ts = x[:, system.columns], e[:, system.outputs], t[:, system.outputs]
+            xs = x[:, system.columns]
+            es, ts, ps = (value[:, system.outputs] for value in (e, t, passed))
         system.count += len(xs)
         system.x += xs.sum(0)
         system.e += es.sum(0)
         system.t += ts.sum(0)
-        system.xx += xs.T @ xs
+        if squares:
+            system.xx += xs.T @ xs
         system.xe += xs.T @ es
         system.ee += (es * es).sum(0)
         system.tt += (ts * ts).sum(0)
+        system.counted += (ps * ps).sum(0)

@@ -18,22 +18,43 @@ class Refit:
 
     They are fitted to the trained network. No labels are used.
 
-    level: "least-squares" fits, from the first layer to the last, each layer that reads cut units to its
-    pre-activations in the trained network; "output" then fits the last layer to the trained network's softmax;
-    "outgoing" then trains the weights of all layers but the first to it.
-    ridge: price of a change of weights in the least squares, as a share of the mean square of the inputs.
-    rows: images and positions for each column of a layer's inputs; convolutions take that many positions at random.
-    tolerance: gap, in nats a image, at which the output layer's convex program is solved.
-    passes: over the images at most, by "outgoing"; learning_rate: of its first pass; held_out: share of the images that
-    decide which of its passes are kept.
-    seed: of all random numbers. device: of torch, "cpu", "cuda" or "auto".
+    Parameters
+    ----------
+    level : {"least-squares", "output", "outgoing"}, default "least-squares"
+        "least-squares" fits, from the first layer to the last, each layer that reads cut units to its
+        pre-activations in the trained network. "output" then fits the last layer to the trained
+        network's softmax. "outgoing" then trains the weights of all layers but the first to it.
+    ridge : float, default 1e-4
+        Price of a change of weights in the least squares, as a share of the mean square of the inputs.
+    rows : int, default 50
+        Images and positions for each column of a layer's inputs. Convolutions take that many positions
+        at random.
+    relu_passes : int, default 10
+        Passes over the images for each layer with a ReLU, in which errors that the ReLU does not pass
+        on no longer count. 0 is plain least squares.
+    tolerance : float, default 1e-4
+        Gap, in nats an image, at which the output layer's convex program is solved.
+    passes : int, default 20
+        Passes over the images at most, by "outgoing".
+    learning_rate : float, default 1e-3
+        Learning rate of the first pass.
+    held_out : float, default 0.1
+        Share of the images that decide which of the passes are kept.
+    seed : int, default 0
+        Seed of all random numbers.
+    device : {"cpu", "cuda", "auto"}, default "cpu"
+        Device of torch.
 
-    Raises InputError for a value that is out of range.
+    Raises
+    ------
+    InputError
+        For a value that is out of range.
     """
 
     level: str = "least-squares"
     ridge: float = 1e-4
-    rows: int = 20
+    rows: int = 50
+    relu_passes: int = 10
     tolerance: float = 1e-4
     passes: int = 20
     learning_rate: float = 1e-3
@@ -49,13 +70,23 @@ class Refit:
             if not _is_number(value) or not 0 < value <= most:
                 accepted = "a number above 0" + (f" and up to {most:g}" if math.isfinite(most) else "")
                 raise InputError(f"{name}: got {value!r}, accepted is {accepted}")
-        for name, least in (("rows", 1), ("passes", 1), ("seed", 0)):
+        for name, least in (("rows", 1), ("relu_passes", 0), ("passes", 1), ("seed", 0)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise InputError(f"{name}: got {value!r}, accepted is a whole number from {least}")
 
     def reaches(self, level: str) -> bool:
-        """Whether this level, one of LEVELS, is asked for.
+        """Whether this level is asked for.
+
+        Parameters
+        ----------
+        level : str
+            One of LEVELS.
+
+        Returns
+        -------
+        bool
+            True for the level of this refit, and for those before it.
 
         Examples
         --------

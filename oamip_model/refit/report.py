@@ -33,9 +33,24 @@ class Stage:
 class RefitReport:
     """What a refit did.
 
-    level: that was asked for; images, source: that it was from; trained_accuracy: of the network before the cut, on
-    these images, None without labels; stages: removal, and each level; layers: the least squares, in their order;
-    output, outgoing: of these levels, None where they were not reached.
+    Parameters
+    ----------
+    level : str
+        The level that was asked for.
+    images : int
+        Number of images that it was done from.
+    source : str
+        Where the images came from.
+    trained_accuracy : float or None
+        Accuracy of the network before the cut, on these images; None without labels.
+    stages : tuple of Stage
+        The removal, and each level.
+    layers : tuple of LayerFit
+        The least squares of the layers, in their order.
+    output : OutputFit, optional
+        The fit of the last layer, None where the level was not reached.
+    outgoing : OutgoingFit, optional
+        The training of the outgoing weights, None where the level was not reached.
     """
 
     level: str
@@ -54,6 +69,11 @@ class RefitReport:
 
     def summary(self) -> str:
         """Two sentences: agreement or accuracy after each level, and what is proved.
+
+        Returns
+        -------
+        str
+            Text for people.
 
         Examples
         --------
@@ -80,7 +100,13 @@ class RefitReport:
         return f"{text}; proved: {proved}; not proved: {unproved}"
 
     def record(self) -> dict[str, Any]:
-        """The report in plain types, for JSON."""
+        """The report in plain types, for JSON.
+
+        Returns
+        -------
+        dict of str to object
+            The fields, with stages and layers as dictionaries.
+        """
         from dataclasses import asdict
 
         return asdict(self) | {"residual": self.residual, "summary": self.summary()}

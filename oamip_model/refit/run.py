@@ -32,15 +32,34 @@ def refit_network(
 ) -> tuple[Network, RefitReport]:
     """The network with the weights that read cut units refitted, and a report.
 
-    No labels are used.
+    No labels are used. The network has its first shape. Units that are cut have their old incoming
+    weights, and are left out by the same masks, as :meth:`Network.replay` and :func:`oamip_model.prune`
+    do.
 
-    keep: {group: (units,) True where the unit stays}. images: an array (n, ...), a Dataset or a torch DataLoader; its
-    labels, if any, are only counted by. refit: a level, or a :class:`~.options.Refit`. progress: called with a line.
+    Parameters
+    ----------
+    network : Network
+        The trained network.
+    keep : mapping of str to array of bool
+        Masks (units,) by group, True where a unit is kept.
+    images : array, Dataset, torch Dataset or DataLoader
+        Images (n, ...); labels, if any, only count how many are right.
+    refit : str or Refit, default "least-squares"
+        A level, or an object with all options.
+    progress : callable, optional
+        Called with a line of text.
 
-    The network has its first shape: units that go have their old incoming weights, and are left out by the same masks,
-    as :meth:`Network.replay` and :func:`oamip_model.prune` do.
+    Returns
+    -------
+    network : Network
+        The network with new weights.
+    report : RefitReport
+        What each level did.
 
-    Raises InputError where masks or images do not fit the network.
+    Raises
+    ------
+    InputError
+        Where masks or images do not fit the network.
 
     Examples
     --------

@@ -32,8 +32,9 @@ class Eliminated:
     """Which units of a group are kept, and what every number of them costs.
 
     keep: (units,) True where a unit stays; order: units in the order in which they went, the last of all at the end;
-    errors: (units,) squared error of the refitted readers with 1, 2, ... units, before swaps, as shares of the targets'
-    variances, added up over readers (ridge included); error: of ``keep``, swaps included; swaps: that were made.
+    errors: (units,) mean squared error of the refitted readers with 1, 2, ... units, before swaps, times the importance
+    of each output (of systems without importance, as a share of the targets' variance), added up over readers (ridge
+    included); error: of ``keep``, swaps included; swaps: that were made.
     """
 
     keep: NDArray[np.bool_]
@@ -92,11 +93,15 @@ class _Part:
         d = float(used.mean()) if len(used) else 1.0
         matrix = xx + ridge * d * torch.eye(len(xx), dtype=xx.dtype, device=xx.device)
         factor = torch.linalg.cholesky(matrix)
+        self.scale, weight = 1.0 / system.variance, system.weight
+        if system.importance is not None:
+            self.scale = 1.0 / system.count
+            root = system.importance.sqrt()
+            target, trained, xe, weight, ee = target * root, trained * root, xe * root, weight * root, ee * root * root
         self.right = torch.cholesky_solve(target, factor)
         self.matrix = -torch.cholesky_inverse(factor)
-        self.scale = 1.0 / system.variance
         # ||T||^2 - <B, W>. T, without terms that stay, is what is missing plus the inputs times the weights.
-        total = float(ee.sum() + 2 * (system.weight * xe).sum() + (system.weight * trained).sum())
+        total = float(ee.sum() + 2 * (weight * xe).sum() + (weight * trained).sum())
         self.error = max(0.0, self.scale * (total - float((target * self.right).sum())))
         self.owners = np.unique(owners[owners >= 0])
         found = [np.flatnonzero(owners == unit) for unit in self.owners]

@@ -29,7 +29,20 @@ class Method(Checked):
     """Why its programs cannot be solved at once, where they cannot."""
 
     def check_given(self, solver: Solver, run: Run) -> None:
-        """Raise InputError for what this method has no use for of a solver and a run."""
+        """Raise InputError for what this method has no use for of a solver and a run.
+
+        Parameters
+        ----------
+        solver : Solver
+            The solver with its options.
+        run : Run
+            Where programs are solved.
+
+        Raises
+        ------
+        InputError
+            For the first option that is set and has no use.
+        """
         by = f"strategy {self.called}"
         workers = run.workers
         if workers.several and self.alone:

@@ -39,7 +39,29 @@ _TRAINED: dict[str, Any] = {"accuracy": Share, "epochs": Count, "seed": Count, "
 def load_scores(path: str | Path) -> Scores:
     """The scores that :meth:`Scores.save` wrote to a file.
 
-    Raises InputError where the file is missing, is no scores file, or holds scores outside [0, 1].
+    Parameters
+    ----------
+    path : str or Path
+        The JSON file.
+
+    Returns
+    -------
+    Scores
+        The scores as they were saved.
+
+    Raises
+    ------
+    InputError
+        Where the file is missing, is no scores file, or holds scores outside [0, 1].
+
+    Examples
+    --------
+    >>> import tempfile, torch, oamip_model as om
+    >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = om.baseline_scores(module, "weight-l1").save(f"{folder}/scores.json")
+    ...     om.load_scores(path).strategy
+    'weight-l1'
     """
     source = Path(path)
     if not source.exists():

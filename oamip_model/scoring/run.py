@@ -38,19 +38,48 @@ def score(
 ) -> Scores:
     """Importance scores of a trained network's units, and what was proved about them.
 
-    network: a :class:`Network`, a torch module in eval mode, or a .pt2 or .onnx file; images: (n, *input_shape) with
-    labels (n,), or a :class:`oamip_model.data.Dataset`, a torch Dataset or a DataLoader alone.
-    method: a name, or an object with its own options, which says what they are. Layer by layer, from any number of
-    images: "forward", "backward" and "decoupled" (:class:`~.methods.Forward`, :class:`~.methods.Backward`,
-    :class:`~.methods.Decoupled`). By programs of all layers, from about ten images: "joint", "batches" and "per-class"
-    (:class:`~.methods.Joint`, :class:`~.methods.Batches`, :class:`~.methods.PerClass`). Without a program:
-    "elimination" (:class:`~.methods.Elimination`), which needs an amount and no labels.
-    solver: a name of ``oamip solvers``, or a :class:`oamip_model.Solver` with its limits; run: where and how long, see
-    :class:`oamip_model.Run`.
+    The method is that of ElAraby, Wolf and Carvalho [1]_. Ctrl-C gives back the scores that there are,
+    marked as interrupted. It is raised on where there are none.
 
-    Ctrl-C gives back the scores found so far, marked as interrupted, and is raised on where there are none. Raises
-    InputError for whatever is given wrong, SolverMissingError where the solver is not there, SolverError where no
-    program gave scores.
+    Parameters
+    ----------
+    network : Network, torch.nn.Module, str or Path
+        A network, a torch module in eval mode, or a .pt2 or .onnx file.
+    images : array, Dataset, torch Dataset or DataLoader
+        Images of shape ``(n, *input_shape)`` with labels, or one of the others alone.
+    labels : array of int, optional
+        Labels (n,) of images that are given as an array.
+    method : str or Method, default "forward"
+        A name, or an object with its own options:
+
+        - Layer by layer, from any number of images: "forward" (:class:`Forward`), "backward"
+          (:class:`Backward`) and "decoupled" (:class:`Decoupled`).
+        - By programs of all layers, from about ten images: "joint" (:class:`Joint`), "batches"
+          (:class:`Batches`) and "per-class" (:class:`PerClass`).
+        - Without a program: "elimination" (:class:`Elimination`), which needs an amount and no labels.
+    solver : str, Backend or Solver, default "highs"
+        A name of ``oamip solvers``, or an object with limits.
+    run : Run, optional
+        Where programs are solved, how many at a time, and how long.
+
+    Returns
+    -------
+    Scores
+        The scores by layer, with status, gap and proof.
+
+    Raises
+    ------
+    InputError
+        For whatever is given wrong.
+    SolverMissingError
+        Where the solver is not there.
+    SolverError
+        Where no program gave scores.
+
+    References
+    ----------
+    .. [1] M. ElAraby, G. Wolf, M. Carvalho: OAMIP: Optimizing ANN Architectures Using Mixed-Integer
+       Programming, CPAIOR 2023, doi 10.1007/978-3-031-33271-5_15.
 
     Examples
     --------

@@ -203,11 +203,24 @@ def _refuse_other_components(model: Any) -> None:
 def compile_arrays(model: Any) -> Arrays:
     """The arrays of a linear Pyomo model with any constraints.
 
-    Rows of matrix-valued ones are not visited.
+    Columns are the model's variables in the order of ``component_objects(Var)``. Rows of matrix-valued
+    constraints are not visited one by one.
 
-    Columns are the model's variables in the order of ``component_objects(Var)``. Raises InputError where a constraint
-    or the objective is not linear, there is not exactly one active objective, or another active component (SOS,
-    logical, ...) binds variables.
+    Parameters
+    ----------
+    model : pyomo.environ.ConcreteModel
+        A model, of this package or not.
+
+    Returns
+    -------
+    Arrays
+        Rows, costs and bounds, which every backend takes.
+
+    Raises
+    ------
+    InputError
+        Where a constraint or the objective is not linear, there is not exactly one active objective, or
+        another active component (SOS, logical, ...) binds variables.
 
     Examples
     --------

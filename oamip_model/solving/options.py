@@ -59,7 +59,7 @@ class Solver(Checked):
         help="Threads of the solver.",
     )  # fmt: skip
     seed: int | None = option(
-        default=0, kind=Whole(0), optional=True, flag="--seed", help="Of the choice of images, and of the solver."
+        default=0, kind=Whole(0), optional=True, flag="--seed", help="Seed of the choice of images, and of the solver."
     )
     log_file: str | None = option(
         default=None, kind=File(), flag="--log-file", help="Append the solver's log to this file."
@@ -71,11 +71,35 @@ class Solver(Checked):
         return self.name if isinstance(self.name, str) else self.name.name
 
     def gap(self, default: float = DEFAULT_TOLERANCE) -> float:
-        """The tolerance, or this default where none is given."""
+        """The tolerance, or this default where none is given.
+
+        Parameters
+        ----------
+        default : float, default 1e-4
+            The relative gap of a program whose solver has no tolerance.
+
+        Returns
+        -------
+        float
+            A relative gap.
+        """
         return default if self.tolerance is None else self.tolerance
 
     def options(self, gap: float, feasibility: float | None = None) -> Options:
-        """What a backend is handed."""
+        """The options that a backend is given.
+
+        Parameters
+        ----------
+        gap : float
+            The relative gap at which a solve is called optimal.
+        feasibility : float, optional
+            Tolerance of rows, bounds and integrality.
+
+        Returns
+        -------
+        Options
+            Limits, threads, seed and log file of this solver.
+        """
         from oamip_model.solving.protocol import Options
 
         log = None if self.log_file is None else Path(self.log_file)
@@ -96,7 +120,7 @@ class TreeSearch(Checked):
 
     image_cuts: bool = option(
         default=True, kind=Switch(), flag="--image-cuts", off="--no-image-cuts", shown="yes, from 200 binaries on",
-        help="Of --search tree: cuts from programs of one image each.",
+        help="Whether --search tree adds cuts from programs of one image each.",
     )  # fmt: skip
     image_cuts_from: int = option(
         default=200, kind=Whole(0, words="a number of binaries"),
@@ -187,7 +211,7 @@ class Run(Checked):
     )  # fmt: skip
     scheduler: str | None = option(
         default=None, kind=Text("the address of a dask cluster"), flag="--scheduler",
-        help="Of a running dask cluster, such as tcp://host:8786.",
+        help="Address of a running dask cluster, such as tcp://host:8786.",
     )  # fmt: skip
     store: str | None = option(
         default=None, kind=File(), flag="--store", shown="OUT.runs.jsonl, until the scores are saved",
@@ -195,7 +219,7 @@ class Run(Checked):
     )  # fmt: skip
     device: str = option(
         default="cpu", kind=Text("a device of torch"), flag="--device",
-        help="Of torch, layer by layer: cpu, cuda or auto.",
+        help="Device of torch, layer by layer: cpu, cuda or auto.",
     )  # fmt: skip
     progress: bool | Callable[[int, int, str], None] = option(
         default=False, kind=Made("are True, False and a function of (done, planned, line)", _callable),
@@ -215,7 +239,7 @@ class Run(Checked):
 
     @property
     def tell(self) -> Callable[[int, int, str], None] | None:
-        """Who hears of progress, None where nobody does."""
+        """The function that is called with progress, None where there is none."""
         if isinstance(self.progress, bool):
             return _to_stderr if self.progress else None
         return self.progress

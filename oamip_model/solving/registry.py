@@ -27,7 +27,7 @@ from oamip_model.solving.protocol import (
     SolverMissingError,
     TreeSession,
     check_options,
-)
+)  # fmt: skip
 from oamip_model.solving.rebuild import RebuildSession
 
 __all__ = [
@@ -67,9 +67,25 @@ class SolverInfo:
 def get_backend(name: str | Backend) -> Backend:
     """The backend of that name, usable here; a backend object is handed back as it is.
 
-    name: one of :func:`list_solvers`, or ``pyomo:NAME`` for a solver that Pyomo knows by NAME. Raises InputError for a
-    name that nobody offers, and SolverMissingError, saying what to install, where the solver is not there.
+    Parameters
+    ----------
+    name : str or Backend
+        One of :func:`list_solvers`, or ``pyomo:NAME`` for a solver that Pyomo knows by NAME.
 
+    Returns
+    -------
+    Backend
+        An object that solves arrays.
+
+    Raises
+    ------
+    InputError
+        For a name that nobody offers.
+    SolverMissingError
+        Where the solver is not there; the message says what to install.
+
+    Examples
+    --------
     >>> get_backend("highs").name
     'highs'
     """
@@ -127,6 +143,13 @@ def list_solvers() -> list[SolverInfo]:
 
     A broken one does not hide the others.
 
+    Returns
+    -------
+    list of SolverInfo
+        Name, version, licence and capabilities, and the problem of one that is not usable.
+
+    Examples
+    --------
     >>> [solver.available for solver in list_solvers() if solver.name == "highs"]
     [True]
     """

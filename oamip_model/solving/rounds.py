@@ -218,8 +218,10 @@ class Rounds(SolveState):
         if self.best is None or bool(self.arrays.integral[self.s].all()):
             return
         whole = self.arrays
-        for rows in self.tangents:
-            whole = append_rows(whole, *rows)
+        if self.tangents:
+            matrices, *sides = zip(*self.tangents, strict=True)
+            low, high = (np.concatenate(side) for side in sides)
+            whole = append_rows(whole, sp.csr_array(sp.vstack(matrices, format="csr")), low, high)
         held = states_held(whole, self.best)
         t, weight = self.compiled.columns(self.program.losses), self.program.weight
         inner = open_session(self.backend, held, self.options, proofs=False)

@@ -36,22 +36,45 @@ def solve_instance(
 ) -> InstanceSolution:
     """The solution of an instance, within the tolerance of the solver.
 
-    The instance is one of :func:`oamip_model.formulation.abstract_model`.
+    The loss "cross-entropy" is approximated from below by tangents. They are added at each solution
+    until objective and bound meet, first on the relaxation, then on the integer program. The relaxation
+    "hull" gets its cuts in the same rounds on the relaxation. Tangents, and cuts that are tight at its
+    end, are kept in the instance. The solution is loaded into its variables. Ctrl-C ends the solve and
+    gives back what is there.
 
-    The loss "cross-entropy" is approximated from below by tangents, added at each solution until objective and bound
-    meet; first on the relaxation, then on the integer program. The relaxation "hull" gets its cuts in the same rounds
-    on the relaxation. Tangents, and cuts that are tight at its end, stay in the instance, and the solution is loaded
-    into its variables. solver: a name, a backend or a :class:`~.options.Solver`, whose tolerance is 1e-4 and whose time
-    limit is for everything; start: scores {group:
-    (units,)} whose forward pass is the first incumbent, where it is feasible (in the sound gates it is, unless the loss
-    is "margin"); search: "solver", the solver's own tree, anew in each round, or "tree", one tree of ours over linear
-    programs (:mod:`oamip_model.solving.treesearch`), in whose nodes tangents and cuts of the relaxation "hull" are
-    added, for programs with integral columns; image_program: solves the program of one image alone, from which a large
-    "tree" of several images gets cuts; progress: called with an :class:`~oamip_model.runs.events.Event` after each
-    round and every few nodes. Ctrl-C ends the solve and
-    gives back what is there; interrupted: it came already, and the start is what there is.
+    Parameters
+    ----------
+    instance : pyomo.environ.ConcreteModel or Program
+        An instance of :func:`oamip_model.abstract_model`, with rows of your own or without.
+    solver : str, Backend or Solver, default "highs"
+        A name, a backend, or an object with limits. Its tolerance is 1e-4, and its time limit is for
+        everything.
+    start : mapping of str to array, optional
+        Scores {group: (units,)} whose forward pass is the first incumbent, where it is feasible. In the
+        sound gates it is, unless the loss is "margin".
+    search : str or TreeSearch, default "solver"
+        "solver" is the solver's own tree, anew in each round. "tree" is one tree of this package over
+        linear programs, in whose nodes tangents and hull cuts are added. It is for programs with
+        integral columns.
+    image_program : callable, optional
+        A function that solves the program of one image alone, from which a large "tree" of several
+        images gets cuts.
+    progress : callable, optional
+        Called with an :class:`~oamip_model.runs.events.Event` after each round, and every few nodes.
+    interrupted : bool, default False
+        Ctrl-C came before the call, so that the start is all there is.
 
-    Raises InputError for an option that is not valid, SolverMissingError where the solver cannot be used.
+    Returns
+    -------
+    InstanceSolution
+        Status, scores, objective, bound and gap.
+
+    Raises
+    ------
+    InputError
+        For an option that is not valid.
+    SolverMissingError
+        Where the solver cannot be used.
 
     Examples
     --------

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 from oamip_model import bounds as propagation
 from oamip_model.bounds import Bounds, Cutoff, Validity
 from oamip_model.data import check_labels
+from oamip_model.data.given import AnyImages, pixels_of
 from oamip_model.errors import InputError
 from oamip_model.formulation import Formulation
 from oamip_model.network.types import Network
@@ -17,7 +18,7 @@ from oamip_model.tightening.mip import mip_bounds
 
 def compute_bounds(
     network: Network,
-    images: ArrayLike,
+    images: AnyImages,
     method: str | Tightening = "interval",
     *,
     validity: Validity = "every score",
@@ -26,18 +27,41 @@ def compute_bounds(
 ) -> Bounds:
     """Bounds of every pre-activation for the images, by one of BOUND_METHODS.
 
-    The images have the shape (n, *input_shape).
+    Each method starts from the one before it and is nowhere looser.
 
-    method: one of BOUND_METHODS, or a :class:`~.methods.Tightening` with limits and a solver. Each method starts from
-    the one before it and is nowhere looser; see :func:`oamip_model.bounds.interval_bounds`,
-    :func:`oamip_model.bounds.crown_bounds`, :func:`oamip_model.tightening.lp_bounds` and
-    :func:`oamip_model.tightening.mip_bounds`. The result's ``reports`` say what each decided.
+    Parameters
+    ----------
+    network : Network
+        The network.
+    images : array, Dataset, torch Dataset or DataLoader
+        Images of shape ``(n, *input_shape)``; labels are not looked at.
+    method : str or Tightening, default "interval"
+        "interval", "crown", "lp" or "mip", or an object with limits and a solver.
+    validity : {"every score", "trained network"}, default "every score"
+        The first is for the gates "subtractive" and "switch", the second for the gate "published".
+    epsilon : float, default 0.0
+        Half width of the box around each pixel.
+    cutoff : Cutoff, optional
+        With "lp" and "mip", the objective of scores that are known. The bounds then hold only for
+        scores whose objective is no larger. They may be far tighter, and fit that objective's program
+        alone.
 
-    validity: "every score" for the gates subtractive and switch, "trained network" for the gate published; epsilon:
-    half width of the box around each pixel; cutoff: with "lp" and "mip", the objective of scores that are known. Then
-    the bounds need to hold only for scores whose objective is no larger, may be far tighter, and fit that objective's
-    program alone. Raises InputError for whatever does not fit, and where no scores have an objective as low as the
-    cutoff.
+    Returns
+    -------
+    Bounds
+        Bounds of every layer, whose ``reports`` say what each method decided.
+
+    Raises
+    ------
+    InputError
+        For whatever does not fit, and where no scores have an objective as low as the cutoff.
+
+    See Also
+    --------
+    oamip_model.bounds.interval_bounds : Interval arithmetic.
+    oamip_model.bounds.crown_bounds : Linear bounds that are propagated backwards.
+    oamip_model.tightening.lp_bounds : A linear program for each side of each pre-activation.
+    oamip_model.tightening.mip_bounds : A mixed-integer program for each of them.
 
     Examples
     --------
@@ -52,13 +76,14 @@ def compute_bounds(
     """
     asked = as_tightening(method)
     name, limit = asked.method, asked.time_limit
+    pixels = pixels_of(images)
     if cutoff is not None:
-        _check_cutoff(network, images, name, cutoff)
+        _check_cutoff(network, pixels, name, cutoff)
     before = name if name in propagation.BOUND_METHODS else "crown"
-    found = propagation.compute_bounds(network, images, before, validity=validity, epsilon=epsilon, time_limit=limit)
+    found = propagation.compute_bounds(network, pixels, before, validity=validity, epsilon=epsilon, time_limit=limit)
     if name == before:
         return found
-    x, solver, jobs = network.check_images(images), asked.solver, asked.jobs
+    x, solver, jobs = network.check_images(pixels), asked.solver, asked.jobs
     found = lp_bounds(network, x, found, solver=solver, jobs=jobs, time_limit=limit, cutoff=cutoff)
     if name == "lp":
         return found

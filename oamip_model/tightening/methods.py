@@ -34,7 +34,7 @@ class Tightening(Checked):
     )
     solver: str = option(
         default="highs", kind=Text("a solver's name"), flag="--solver",
-        help="Of --method lp, which needs duals, and of mip, which needs dual bounds.",
+        help="The solver of --method lp, which needs duals, or mip, which needs dual bounds.",
     )  # fmt: skip
     solve_limit: float | None = option(
         default=None, kind=SECONDS, flag="--solve-limit", help="Seconds of each solve of --method mip.",

@@ -46,9 +46,26 @@ def logits(network: nn.Module | Replays, images: ArrayLike, batch_size: int = 20
 def accuracy(network: nn.Module | Replays, images: ArrayLike, labels: ArrayLike, batch_size: int = 2000) -> float:
     """The share of images whose largest logit is that of their label.
 
-    It is from 0 to 1; images have the shape (n, ...) and labels (n,).
+    Parameters
+    ----------
+    network : torch.nn.Module or Network
+        A module, or an object with a ``replay`` method.
+    images : array_like
+        Images (n, ...).
+    labels : array_like of int
+        Labels (n,).
+    batch_size : int, default 2000
+        Number of images that are classified at a time.
 
-    Raises InputError where images, labels and network do not fit together, or a logit is NaN or infinite.
+    Returns
+    -------
+    float
+        A share from 0 to 1.
+
+    Raises
+    ------
+    InputError
+        Where images, labels and network do not fit together, or a logit is NaN or infinite.
 
     Examples
     --------

@@ -104,16 +104,36 @@ def train_greedy(
 ) -> GreedyResult:
     """Train ``module`` in place, each layer with a classifier of its own.
 
-    All layers are trained at the same time. Returns the classifiers, losses and accuracies.
+    The module is cut behind each ReLU. Each part but the last has an :func:`auxiliary_classifier` on its
+    output. Part and classifier learn from that classifier's cross-entropy, and the next part takes the
+    output as given. All layers are trained at the same time. So a layer's representation is made for
+    its classifier, and ``om.score(..., om.Forward(head="auxiliary", heads=result.heads))`` can score the
+    layer by it.
 
-    The module, an nn.Sequential (of others, if need be), is cut behind each ReLU. Each part but the last has an
-    :func:`auxiliary_classifier` on its output; part and classifier learn from that classifier's cross-entropy, and the
-    next part takes the output as given. So a layer's representation is made for its classifier, and
-    ``om.score(..., head="auxiliary", heads=result.heads)`` can score the layer by it. The other arguments are those of
-    :func:`oamip_model.training.train`, early stopping left out; progress is told the sum of all losses.
+    Parameters
+    ----------
+    module : torch.nn.Module
+        An nn.Sequential, or one of others.
+    images : array_like
+        Images (n, ...) as the module takes them.
+    labels : array_like of int
+        Labels (n,) from 0 to classes - 1.
+    progress : callable, optional
+        Called after each epoch with the epochs done and the sum of all losses.
+    **options
+        Settings of :func:`oamip_model.train`, without early stopping.
 
-    Raises InputError for anything out of range, or a module that is no chain, and OamipError where a loss is no longer
-    a number; the module then has the weights from before.
+    Returns
+    -------
+    GreedyResult
+        The classifiers, losses and accuracies.
+
+    Raises
+    ------
+    InputError
+        For anything out of range, or a module that is no chain.
+    OamipError
+        Where a loss is no longer a number; the module then has the weights from before.
 
     Examples
     --------

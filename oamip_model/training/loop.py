@@ -11,6 +11,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import nn
 
+from oamip_model.data.given import AnyImages, as_arrays
 from oamip_model.errors import OamipError
 from oamip_model.training.device import torch_device as torch_device
 from oamip_model.training.evaluate import accuracy
@@ -40,25 +41,44 @@ class TrainingResult:
 
 def train(
     module: nn.Module,
-    images: ArrayLike,
-    labels: ArrayLike,
+    images: AnyImages,
+    labels: ArrayLike | None = None,
     *,
     progress: Progress | None = None,
     **options: Unpack[Options],
 ) -> TrainingResult:
     """Train ``module`` in place to minimise the cross-entropy.
 
-    Returns the losses, accuracy and time of the training.
+    Units that torch.nn.utils.prune has masked (``om.prune`` with mode "mask") are exactly zero
+    throughout. Afterwards the module is in eval mode, on the device where it was.
 
-    images: (n, ...) as the module takes them; labels: (n,) from 0 to classes - 1
-    progress: called after each epoch with the number of epochs done and the epoch's loss
-    options: epochs, batch_size, learning_rate, optimizer, momentum, nesterov, weight_decay, schedule, augment,
-        early_stop, held_out, seed, device, threads: see :class:`~.recipe.Recipe`, which has their defaults;
-        ``**PUBLISHED["fashion-mnist"]`` are those of the paper
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The module.
+    images : array_like, Dataset, torch Dataset or DataLoader
+        Images (n, ...) as the module takes them; all but an array carry their labels.
+    labels : array_like of int, optional
+        Labels (n,) from 0 to classes - 1, of images that are given as an array.
+    progress : callable, optional
+        Called after each epoch with the number of epochs done and the epoch's loss.
+    **options
+        The settings epochs, batch_size, learning_rate, optimizer, momentum, nesterov, weight_decay,
+        schedule, augment, early_stop, held_out, seed, device and threads. The class
+        :class:`oamip_model.training.Recipe` has their defaults. ``**PUBLISHED["fashion-mnist"]`` are
+        those of the paper.
 
-    Units that torch.nn.utils.prune has masked (``om.prune`` with mode "mask") stay exactly zero. Afterwards the module
-    is in eval mode, on the device where it was. Raises InputError for anything out of range, and OamipError where the
-    loss is no longer a number; the module then has the weights from before.
+    Returns
+    -------
+    TrainingResult
+        Losses, accuracy and time of the training.
+
+    Raises
+    ------
+    InputError
+        For anything out of range.
+    OamipError
+        Where the loss is no longer a number; the module then has the weights from before.
 
     Examples
     --------
@@ -70,7 +90,8 @@ def train(
     (2, True, False)
     """
     recipe = Recipe(**options)
-    trainer = Trainer(module, images, labels, recipe)
+    pixels, marks = as_arrays(images, labels)
+    trainer = Trainer(module, pixels, marks, recipe)
     started = time.perf_counter()
     before = _state(module)
     losses: list[float] = []

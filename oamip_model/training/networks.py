@@ -24,18 +24,43 @@ _WIDEST = 16
 def make_network(name: str, input_shape: Sequence[int] = (1, 28, 28), classes: int = 10, seed: int = 0) -> nn.Module:
     """An untrained network, in eval mode, by name.
 
-    It takes (n, *input_shape) and gives logits (n, classes).
+    Layers with weights are called conv1, conv2, ..., fc1, fc2, ...; those in a residual block
+    stage1.0.conv1, and so on.
 
-    name: "fc3" (hidden layers 300, 100), "fc4" (200, 100, 100), "dense-H1-H2-..." with any hidden sizes, or "lenet5"
-        (convolutions with 6 and 16 filters of 5x5 without padding, each followed by ReLU and 2x2 average pooling, then
-        120, 84; 4,684 ReLUs for a 28x28 image), after LeCun, Bottou, Bengio, Haffner 1998; "vgg16-bn" or "resnet20"
-        (see :func:`~.vgg.vgg16_bn`, :class:`~.resnet.ResNet20`), or either with a factor on all its sizes, such as
-        "vgg16-bn-0.25"
-    seed: of the initial weights, which are torch's own, or for the convolutions of "vgg16-bn" and "resnet20" normal
-        after He and others 2015; the global random state is left as it is
+    Parameters
+    ----------
+    name : str
+        One of these names:
 
-    Layers with weights are called conv1, conv2, ..., fc1, fc2, ...; those in a residual block stage1.0.conv1, ...
-    Raises InputError for an unknown name, an input shape that the network cannot take, or sizes below 1.
+        - "fc3" has hidden layers of 300 and 100 units, "fc4" of 200, 100 and 100.
+        - "dense-H1-H2-..." has hidden layers of these sizes.
+        - "lenet5" has convolutions with 6 and 16 filters of 5x5 without padding, then layers of 120 and
+          84 units [1]_. ReLU and 2x2 average pooling follow each convolution. A 28x28 image has
+          4,684 ReLUs.
+        - "vgg16-bn" and "resnet20" (see :func:`~.vgg.vgg16_bn`, :class:`~.resnet.ResNet20`) may have a
+          factor on all their sizes, as "vgg16-bn-0.25".
+    input_shape : sequence of int, default (1, 28, 28)
+        Shape of one image.
+    classes : int, default 10
+        Number of logits.
+    seed : int, default 0
+        Seed of the initial weights, which are torch's own. For the convolutions of "vgg16-bn" and
+        "resnet20" they are normal [2]_. The global random state is left as it is.
+
+    Returns
+    -------
+    torch.nn.Module
+        A module that takes images ``(n, *input_shape)`` and gives logits (n, classes).
+
+    Raises
+    ------
+    InputError
+        For an unknown name, an input shape that the network cannot take, or sizes below 1.
+
+    References
+    ----------
+    .. [1] Y. LeCun, L. Bottou, Y. Bengio, P. Haffner: Gradient-based learning, 1998.
+    .. [2] K. He and others: Delving deep into rectifiers, 2015.
 
     Examples
     --------

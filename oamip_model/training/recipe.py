@@ -38,21 +38,46 @@ class Options(TypedDict, total=False):
 class Recipe:
     """How a network is trained.
 
-    optimizer: "rmsprop" or "adam" with torch's settings, or "sgd" with ``momentum`` (None: 0.9), which may be
-        ``nesterov``; weight_decay: its L2 penalty
-    learning_rate: "constant" by ``schedule``, or falling to 0 along half a "cosine" over all batches of all epochs
-    augment: "crop-flip" moves each image by up to 4 pixels each way, zeros coming in, and mirrors half of them left to
-        right, anew in each epoch
-    early_stop: stop once the loss on the share ``held_out`` of the images, drawn by ``seed`` and not trained on, has
-        not fallen for this many epochs, and keep the weights from the epoch where it was lowest; None: all epochs, on
-        all images
-    seed: of the order of the images, of augmentation and of dropout; the same seed on the same device, with the same
-        number of threads, gives the same weights. The global random state is left as it is
-    device: "cpu", "cuda" (or "cuda:1" and so on), or "auto" (cuda where there is one)
-    threads: of torch, for this training; None leaves torch's setting. Small networks train as fast on 1, and far
-        faster where other programs keep the cores busy
+    Parameters
+    ----------
+    epochs : int, default 15
+        Passes over the images.
+    batch_size : int, default 128
+        Images of one step.
+    learning_rate : float, default 1e-3
+        Learning rate at the start.
+    optimizer : {"rmsprop", "adam", "sgd"}, default "rmsprop"
+        The first two have torch's settings.
+    momentum : float, optional
+        Momentum of "sgd", which is 0.9 where none is given.
+    nesterov : bool, default False
+        Whether the momentum of "sgd" is Nesterov's.
+    weight_decay : float, default 0.0
+        L2 penalty of the weights.
+    schedule : {"constant", "cosine"}, default "constant"
+        With "cosine" the learning rate falls to 0 along half a cosine over all batches of all epochs.
+    augment : {"none", "crop-flip"}, default "none"
+        "crop-flip" moves each image by up to 4 pixels each way, zeros coming in, and mirrors half of
+        them left to right, anew in each epoch.
+    early_stop : int, optional
+        Stop once the loss on held-out images has not fallen for this many epochs, and keep the weights
+        from the epoch where it was lowest. None takes all epochs, on all images.
+    held_out : float, default 0.1
+        Share of the images that early stopping draws by the seed, and that are not trained on.
+    seed : int, default 0
+        Seed of the order of the images, of augmentation and of dropout. The same seed on the same
+        device, with the same number of threads, gives the same weights. The global random state is left
+        as it is.
+    device : str, default "cpu"
+        "cpu", "cuda" (or "cuda:1" and so on), or "auto", which is cuda where there is one.
+    threads : int, optional
+        Threads of torch for this training; None leaves torch's setting. Small networks train as fast on
+        1, and far faster where other programs keep the cores busy.
 
-    Raises InputError for anything out of range, and for settings of "sgd" with another optimizer.
+    Raises
+    ------
+    InputError
+        For anything out of range, and for settings of "sgd" with another optimizer.
 
     Examples
     --------

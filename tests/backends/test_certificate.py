@@ -14,6 +14,7 @@ from oamip_backends.highs import Highs
 from oamip_backends.shared.certificate import dual_bound
 
 from oamip_model.solving.protocol import Arrays, Options, SolverMissingError, Status
+from oamip_model.solving.registry import solve_once
 
 
 def program(seed: int, rows: int = 12, columns: int = 9) -> Arrays:
@@ -84,10 +85,23 @@ def test_an_optimum_of_cbc_that_its_duals_do_not_prove_is_none(monkeypatch):
         found[name] = Cbc().solve(arrays, Options())
     assert found["right"].status is Status.OPTIMAL
     assert found["right"].bound == pytest.approx(truth.objective, abs=1e-6)
+    assert found["right"].row_duals == pytest.approx(truth.row_duals)
     for name in ("none", "too few"):
         assert found[name].status is Status.FEASIBLE
         assert found[name].bound is None or found[name].bound <= truth.objective + 1e-6
         assert "CBC claims an optimum" in found[name].message
+
+
+@pytest.mark.parametrize("sense", [1, -1])
+def test_linear_optima_of_cbc_are_certified_by_its_duals(sense):
+    pytest.importorskip("pulp")
+    arrays = program(5)
+    arrays = replace(arrays, sense=sense, cost=sense * arrays.cost, offset=sense * arrays.offset)
+    found, other = (solve_once(backend(), arrays, Options()) for backend in (Cbc, Highs))
+    assert found.certified
+    assert other.certified
+    assert found.bound == pytest.approx(other.bound, abs=1e-7)
+    assert sense * (found.objective - found.bound) >= 0
 
 
 def test_cbc_solves_what_its_scaling_gets_wrong():

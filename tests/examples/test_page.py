@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
+import types
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 import oamip_model as om
 from oamip_model.formulation.losses import loss_named
@@ -18,11 +22,14 @@ WEIGHT = 2.0
 
 
 @pytest.fixture
-def shown():
+def shown(monkeypatch):
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 5
+    page = types.ModuleType("page")
+    monkeypatch.setitem(sys.modules, "page", page)
     for block in blocks:
-        exec(compile(block, str(PAGE), "exec"), {"__name__": "page"})
+        exec(compile(block, str(PAGE), "exec"), vars(page))
+    return page
 
 
 def best_of_all(p):
@@ -62,3 +69,27 @@ def test_scores_layer_by_layer_take_the_loss_and_the_sparsity(shown, problem_of)
         logits = p.network.replay(p.images, scores | {last.layer: tried})
         value = WEIGHT * brier.values(logits, p.labels, 0.0).mean() + tried.mean()
         assert value >= last.bound - 1e-5
+
+
+def test_its_map_is_read_cut_and_proved(shown):
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(1, 3, 2), nn.ReLU(), shown.Flipped(), nn.Flatten(), nn.Linear(27, 3)).eval()
+    network = om.read_network(module, (1, 4, 4))
+    images, labels = np.random.default_rng(0).uniform(size=(2, 1, 4, 4)), np.array([0, 1])
+    program = om.Formulation(gate="switch", scores="binary", sparsity="mean", weight=WEIGHT)
+    found = om.score(network, images, labels, om.Joint(program))
+    assert found.proved
+    scores = [network.by_group(np.array(bits, dtype=float)) for bits in np.ndindex(2, 2, 2)]
+    loss = loss_named("cross-entropy")
+    costs = [WEIGHT * loss.values(network.replay(images, s), labels, 0.0).mean() + s["0"].mean() for s in scores]
+    assert found.objective == pytest.approx(min(costs), rel=1e-3)
+    smaller = om.prune(module, {"0": [1.0, 0.0, 1.0]}, threshold=0.5, network=network)
+    assert isinstance(smaller[2], shown.Flipped)
+    assert om.read_network(smaller, (1, 4, 4)).groups[0].size == 2
+
+
+def test_its_head_scores_every_layer(shown, problem_of):
+    p = problem_of("dense", 1, 6)
+    found = om.score(p.network, p.images, p.labels, om.Decoupled(head="blind"))
+    assert found.status == "optimal"
+    assert set(found.by_layer) == {group.name for group in p.network.groups}

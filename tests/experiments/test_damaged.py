@@ -123,3 +123,27 @@ def test_a_link_in_the_place_of_a_lock_is_refused_and_its_goal_kept(
     assert run([*STUDY, "--data", data, "--out", str(folder)]) == 2
     assert ".lock is a link" in capsys.readouterr().err
     assert (tmp_path / "thesis.tex").read_text() == "whole"
+
+
+@pytest.mark.parametrize("place", ["pipe", "folder", "link to nothing"])
+@pytest.mark.parametrize("part", ["networks/*.pt", "scores/*.seconds", "scores/*.json", "networks/.*.lock"])
+def test_what_is_no_file_in_the_place_of_one_is_refused_before_anything_is_told(
+    place: str, part: str, folder: Path, data: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = next(folder.glob(part))
+    path.unlink()
+    if place == "pipe":
+        os.mkfifo(path)
+    elif place == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("nowhere")
+    for name in ("cells.jsonl", "pruning.csv"):
+        (folder / name).unlink()
+    before = {path: path.lstat().st_size for path in folder.rglob("*")}
+    capsys.readouterr()
+    assert run([*STUDY, "--data", data, "--out", str(folder)]) == 2
+    found = capsys.readouterr()
+    assert (found.err.count("\n"), found.out) == (1, "")
+    assert f"{path.name} is a link, a folder or a device" in found.err
+    assert {path: path.lstat().st_size for path in folder.rglob("*")} == before

@@ -15,7 +15,7 @@ import pytest
 from oamip_benchmarks.experiments import works
 from oamip_benchmarks.experiments.cells import Cell
 from oamip_benchmarks.experiments.conduct import conduct
-from oamip_benchmarks.experiments.engine import CELLS, run_cells, stored_cells
+from oamip_benchmarks.experiments.engine import CELLS, run_cells, run_folder, stored_cells
 from oamip_benchmarks.experiments.studies.pruning import STUDY, plan
 from oamip_benchmarks.experiments.study import Asked
 from oamip_benchmarks.experiments.workshop import Workshop
@@ -169,15 +169,31 @@ def test_what_does_not_fit_is_said_before_anything_is_trained(asked: Asked, tmp_
         plan(replace(asked, device="gpu"))
     file = tmp_path / "file"
     file.touch()
-    with pytest.raises(InputError, match="out: the folder"):
-        run_cells([], file / "run")
+    with pytest.raises(InputError, match="out: the folder"), run_folder(file / "run"):
+        pass
     with pytest.raises(InputError, match="is no folder of `oamip experiment`"):
         stored_cells(tmp_path)
 
 
 def test_a_folder_is_for_one_run_at_a_time(tmp_path: Path) -> None:
-    with alone(tmp_path, "out"), pytest.raises(InputError, match="another run is writing"):
-        run_cells([], tmp_path)
+    with alone(tmp_path, "out"), pytest.raises(InputError, match="another run is writing"), run_folder(tmp_path):
+        pass
+
+
+def test_tables_and_figures_are_written_while_the_folder_is_this_runs(
+    quick: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = []
+
+    def written(*given: Any) -> None:
+        with pytest.raises(InputError, match="another run is writing"), alone(tmp_path, "out"):
+            pass
+        held.append(given[-1].name)
+
+    monkeypatch.setattr("oamip_benchmarks.experiments.conduct.write_table", written)
+    monkeypatch.setattr("oamip_benchmarks.experiments.conduct.write_cells", written)
+    conduct(STUDY, quick, tmp_path)
+    assert held == ["pruning.csv", "pruning-cells.csv"]
 
 
 def test_keys_depend_on_work_and_options_alone() -> None:

@@ -39,7 +39,7 @@ def test_the_order_of_a_shuffled_loader_does_not_mix_images(network):
     torch.manual_seed(0)
     one, _ = om.refit_network(network, keep, DataLoader(images, batch_size=7, shuffle=True))
     other, _ = om.refit_network(network, keep, images)
-    np.testing.assert_allclose(one.layers[2].terms[0].map.weight, other.layers[2].terms[0].map.weight, atol=1e-6)
+    np.testing.assert_allclose(one.layers[2].terms[0].map.weight, other.layers[2].terms[0].map.weight, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def system(seed: int, units: int, size: int = 1, extra: int = 0, outputs: int = 
     found = System(
         np.arange(outputs), np.arange(columns), tensor(weight), len(x), tensor(x.sum(0)), torch.zeros(outputs).double(),
         tensor(t.sum(0)), tensor(x.T @ x), torch.zeros(columns, outputs).double(), torch.zeros(outputs).double(),
-        tensor((t * t).sum(0)),
+        tensor((t * t).sum(0)), torch.zeros(outputs).double(),
     )  # fmt: skip
     return found, np.concatenate([np.repeat(np.arange(units), size), np.full(extra, -1)])
 

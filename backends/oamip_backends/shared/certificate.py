@@ -1,4 +1,8 @@
-"""What the duals of a linear program prove about its optimum, whatever the solver says."""
+"""Whether a linear program's duals bear out the optimum that its solver claims, to the tolerances of solvers.
+
+This judges a claim, and is no proof: a free column without a cost may have a reduced cost of 1e-12, which proves
+nothing in exact arithmetic. What is *certified* comes from :mod:`oamip_model.solving.proofs.certificates`.
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from oamip_benchmarks.experiments.importances import IMPORTANCES
 from oamip_benchmarks.experiments.study import Asked, Study
 from oamip_model.cli.numbers import SHARE, Count, Number, Whole
 from oamip_model.cli.options import DATA, Interrupted, Verb, check_out, json_option
-from oamip_model.cli.output import note, print_json, print_table, progress_bar
+from oamip_model.cli.output import note, print_json, print_table, progress_bar, say
 from oamip_model.training.recipe import Schedule
 
 
@@ -83,13 +83,14 @@ def _options(study: Study) -> list[Option]:
         click.option("--data", default=DATA, show_default=True, metavar="D",
                      help="A data set's name, or an .npz file with training and test images."),
         click.option("--seeds", type=Whole(), default=3, show_default=True, help="How many, from 0."),
-        click.option("--epochs", type=Whole(), help="Of training.  [default: those of the published runs]"),
+        click.option("--epochs", type=Whole(), help="Epochs of training.  [default: those of the published runs]"),
         click.option("--schedule", type=click.Choice(get_args(Schedule)), default=study.schedule,
-                     help="Of the learning rate: constant, as in the published runs, or falling to 0 along half a "
+                     help="Learning rate: constant, as in the published runs, or falling to 0 along half a "
                      f"cosine.  [default: {study.schedule or 'constant'}]"),
         click.option("--training-images", type=Whole(), help="How many are trained on.  [default: all]"),
         click.option("--download", is_flag=True, help="Fetch data sets from OpenML that are not here."),
-        click.option("--device", default="cpu", show_default=True, metavar="D", help="Of training: cpu, cuda or auto."),
+        click.option("--device", default="cpu", show_default=True, metavar="D",
+                     help="Device of training: cpu, cuda or auto."),
         click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("experiment"),
                      show_default=True, help="Folder of the run."),
         click.option("--jobs", type=Whole(), default=1, show_default=True, help="Cells at a time, one process each."),
@@ -144,7 +145,7 @@ def conduct_and_tell(study: Study, asked: Asked, out: Path, jobs: int, as_json: 
     if found.done:
         click.echo(f"saved to {', '.join(map(str, found.files))}")
     else:
-        click.echo(f"all {found.cells} cells were in {out} already: nothing was computed")
+        say(f"all {found.cells} cells were in {out} already: nothing was computed")
     return 0
 
 

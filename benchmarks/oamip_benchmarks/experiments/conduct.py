@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from oamip_benchmarks.experiments.cells import Cell, Plain
-from oamip_benchmarks.experiments.engine import Progress, run_cells
+from oamip_benchmarks.experiments.engine import Progress, run_cells, run_folder
 from oamip_benchmarks.experiments.reporting.table import Line, summarise, write_cells, write_table
 from oamip_benchmarks.experiments.scorers import check_images
 from oamip_benchmarks.experiments.stored import read_study
@@ -17,7 +17,6 @@ from oamip_model.errors import InputError
 from oamip_model.files import check_writable, replacing
 from oamip_model.page import check_matplotlib
 from oamip_model.runs.environment import describe
-from oamip_model.runs.folders import make_folder
 
 SUFFIX = ".study.json"
 
@@ -42,7 +41,13 @@ def conduct(study: Study, asked: Asked, folder: Path, *, jobs: int = 1, progress
     check_matplotlib("experiment: its figure needs")
     cells = study.plan(asked)
     check_images(cells, asked.download)
-    make_folder(folder)
+    with run_folder(folder):
+        return _conducted(study, asked, cells, folder, jobs, progress)
+
+
+def _conducted(
+    study: Study, asked: Asked, cells: Sequence[Cell], folder: Path, jobs: int, progress: Progress | None
+) -> Conducted:
     table, cells_table, picture, record = (
         check_writable(folder / f"{study.name}{ending}", "out") for ending in (".csv", "-cells.csv", ".png", SUFFIX)
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from oamip_benchmarks.experiments.cells import Cell, Plain
@@ -25,31 +25,42 @@ def run_cells(
 ) -> tuple[dict[str, Plain], int]:
     """The results of the cells by key, and how many of them were done here rather than before.
 
-    jobs: cells at a time, each in a process with one thread; download: fetch data that are not here. Raises
-    InputError where another run uses the folder, or its file is no store of cells; KeyboardInterrupt where Ctrl-C
-    stopped it, with the finished cells on disk.
+    folder: one that :func:`run_folder` keeps to this process; jobs: cells at a time, each in a process with one thread;
+    download: fetch data that are not here. Raises InputError where the folder's file is no store of cells;
+    KeyboardInterrupt where Ctrl-C stopped it, with the finished cells on disk.
+    """
+    store = RunStore(folder / CELLS)
+    for cell in cells:
+        if store.get(cell.key) is not None:
+            _record(store, cell.key)
+    todo = {cell.key: cell for cell in cells if store.get(cell.key) is None}
+    total = len({cell.key for cell in cells})
+    done = total - len(todo)
+
+    def tell(line: str) -> None:
+        if progress is not None:
+            progress(done, total, line)
+
+    with closing(Workers(jobs).run(_run, (folder, download), todo, tell)) as finished:
+        for key, result in finished:
+            cell = todo[key]
+            store.put(key, {"work": cell.work, "options": cell.options, "result": result})
+            done += 1
+            tell(cell.label)
+    return {cell.key: _record(store, cell.key)["result"] for cell in cells}, len(todo)
+
+
+@contextmanager
+def run_folder(folder: Path) -> Iterator[None]:
+    """Make the run's folder, and keep it to this process while the block lasts.
+
+    Raises InputError where it cannot be made, where another run uses it, or where something in it that a cell would
+    read or write is no file.
     """
     make_folder(folder)
     with alone(folder, "out"):
-        store = RunStore(folder / CELLS)
-        for cell in cells:
-            if store.get(cell.key) is not None:
-                _record(store, cell.key)
-        todo = {cell.key: cell for cell in cells if store.get(cell.key) is None}
-        total = len({cell.key for cell in cells})
-        done = total - len(todo)
-
-        def tell(line: str) -> None:
-            if progress is not None:
-                progress(done, total, line)
-
-        with closing(Workers(jobs).run(_run, (folder, download), todo, tell)) as finished:
-            for key, result in finished:
-                cell = todo[key]
-                store.put(key, {"work": cell.work, "options": cell.options, "result": result})
-                done += 1
-                tell(cell.label)
-        return {cell.key: _record(store, cell.key)["result"] for cell in cells}, len(todo)
+        Workshop(folder).check()
+        yield
 
 
 def stored_cells(folder: Path) -> dict[str, Plain]:

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from oamip_model.scoring import Scores
 
 
+KINDS = "networks", "scores"
+"""The folders of what cells share."""
+
+
 @dataclass(frozen=True)
 class Trained:
     """A trained network: the module in eval mode, as plain data, the module before training, and seconds it took."""
@@ -54,6 +58,20 @@ class Workshop:
     def __init__(self, folder: Path, tell: Callable[[str], None] | None = None, download: bool = False) -> None:
         self.folder, self.download = folder, download
         self.tell = tell or (lambda line: None)
+
+    def check(self) -> None:
+        """Make sure that what is in the folder can be read and written, before anything long begins.
+
+        Raises InputError where a link that leads to nothing, a folder or a device stands in a file's place.
+        """
+        for kind in KINDS:
+            folder = self.folder / kind
+            if folder.is_symlink() and not folder.exists():
+                raise InputError(f"out: {folder} is a link that leads to nothing")
+            for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+                lock = path.name.endswith(".lock")
+                if not path.is_file() or (lock and path.is_symlink()):
+                    raise InputError(f"out: {path} is a link, a folder or a device, accepted is a file")
 
     def data(self, setting: Plain) -> tuple[Dataset, Dataset]:
         """Training images, as many as the setting says, and all test images."""

@@ -186,7 +186,7 @@ def run_case(
 @click.command()
 @click.option("--kills", default=12, show_default=True, help="By SIGKILL.")
 @click.option("--interrupts", default=12, show_default=True, help="By SIGINT and SIGTERM in turn.")
-@click.option("--seed", default=0, show_default=True, help="Of the moments.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the moments.")
 def main(kills: int, interrupts: int, seed: int) -> None:
     """Kill and interrupt commands at random moments, and check what they make of it."""
     random = np.random.default_rng(seed)

@@ -26,7 +26,19 @@ STUDIED_BOUNDS = (*BOUND_METHODS, f"lp{CUTOFF}", f"mip{CUTOFF}")
 
 @dataclass(frozen=True)
 class Cell:
-    """One measurement, by the names of its network, gate, relaxation and bounds."""
+    """One measurement, by the names of what it combines.
+
+    Parameters
+    ----------
+    network : str
+        Name of the network.
+    gate : str
+        Name of the gate.
+    relaxation : str
+        Name of the relaxation.
+    bounds : str
+        Name of the bounds, with the ending -cutoff or without.
+    """
 
     network: str
     gate: str
@@ -88,7 +100,18 @@ class Objective(Checked):
     margin: float = option(default=1.0, kind=NOT_NEGATIVE, flag="--margin", help=MARGIN)
 
     def settings(self, cell: Cell) -> Formulation:
-        """The formulation of a cell's integer program."""
+        """The formulation of a cell's integer program.
+
+        Parameters
+        ----------
+        cell : Cell
+            The cell.
+
+        Returns
+        -------
+        Formulation
+            The cell's gate and relaxation with this objective.
+        """
         scores = self.scores or gate_named(cell.gate).scores[0]
         return Formulation(
             gate=cell.gate, relaxation=cell.relaxation, scores=scores, loss=self.loss, sparsity=self.sparsity,

@@ -48,14 +48,41 @@ class Effort:
 class Row:
     """What was measured in one cell. What is not known is None.
 
-    images; off, on, unstable: ReLUs by the bounds, over all images; binaries: ReLU states and pooling choices; rows,
-    columns, nonzeros: of the program as built; big_m: mean of the numbers that the states switch off, U and M - L (-L
-    where there is no M), by the bounds, in every relaxation.
-    root_bound: of the relaxation as built, its scores in [0, 1], with the first tangents of the loss; cut_bound: after
-    the rounds of tangents and cuts; cuts: rows that these added; root_status: whether the rounds came to their end.
-    status, objective, bound, gap, nodes: of the integer program.
-    bounds_seconds, build_seconds, root_seconds, solve_seconds; heuristic_seconds: spent before on the scores that the
-    integer program starts from, in none of the others.
+    Parameters
+    ----------
+    network, gate, scores, relaxation, bounds : str
+        The cell, and the kind of its scores.
+    images : int
+        Number of images.
+    off, on, unstable : int
+        ReLUs that the bounds decide, or leave open, over all images.
+    binaries : int
+        ReLU states and pooling choices.
+    rows, columns, nonzeros : int
+        Size of the program as built.
+    big_m : float or None
+        Mean of the numbers that the states switch off, by the bounds, in every relaxation. They are U
+        and M - L, or -L where there is no M.
+    root_bound : float or None
+        Bound of the relaxation as built, its scores in [0, 1], with the first tangents of the loss.
+    cut_bound : float or None
+        Bound after the rounds of tangents and cuts.
+    cuts : int
+        Rows that these rounds added.
+    root_status : str
+        Whether the rounds came to their end.
+    status : str or None
+        Status of the integer program.
+    objective, bound, gap : float or None
+        Incumbent, dual bound and relative gap of the integer program.
+    nodes : int or None
+        Nodes of the integer program.
+    bounds_seconds, build_seconds, root_seconds : float
+        Seconds of the bounds, of the build, and of the rounds at the root.
+    solve_seconds : float or None
+        Seconds of the integer program.
+    heuristic_seconds : float or None
+        Seconds spent before on the scores that the integer program starts from, in none of the others.
     """
 
     network: str

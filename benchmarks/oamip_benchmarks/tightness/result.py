@@ -9,16 +9,55 @@ from typing import Any
 
 from oamip_benchmarks.tightness.measure import Row
 from oamip_model.errors import InputError
+from oamip_model.network.table import text_table, without
 from oamip_model.runs.tables import write_csv, write_parquet
+from oamip_model.scoring.show import as_frame
+
+KEYS = ("network", "gate", "relaxation", "bounds")
+SOLVED = ("solve s", "nodes", "gap", "status")
+"""Columns of a table that are about the integer program."""
+LESS = (
+    "open",
+    "status",
+    "big-M",
+    "root s",
+    "build s",
+    "bounds s",
+    "binaries",
+    "nodes",
+    "non-zeros",
+    "rows",
+    "on",
+    "off",
+)
+"""Columns that a narrow table is without, the last ones first."""
+HEADS = (
+    *KEYS, "off", "on", "open", "binaries", "rows", "non-zeros", "big-M", "root gap", "after cuts", "bounds s",
+    "build s", "root s", *SOLVED,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Tightness:
     """The rows of a study, in the order of its cells.
 
-    rows: those that are finished; best: the least objective that is known of each program, by (network, gate), from the
-    heuristic and from all its rows; planned: how many rows there are when all are finished; found: how many of them
-    came from the store; source: of the images; interrupted: by Ctrl-C.
+    ``print(found)`` is a table of them.
+
+    Parameters
+    ----------
+    rows : tuple of Row
+        The rows that are finished.
+    best : mapping of tuple to float
+        The least objective that is known of each program, by (network, gate), from the heuristic and
+        from all its rows.
+    planned : int
+        How many rows there are when all are finished.
+    found : int
+        How many of the rows came from the store.
+    source : str
+        Where the images came from.
+    interrupted : bool, default False
+        Whether Ctrl-C ended the study.
     """
 
     rows: tuple[Row, ...]
@@ -28,10 +67,68 @@ class Tightness:
     source: str
     interrupted: bool = False
 
+    def __str__(self) -> str:
+        heads, rows = without(*self.table(), LESS, 80)
+        left = sum(head in KEYS for head in heads)
+        table = text_table(heads, rows, range(left, len(heads)), rule=False, width=80, keys=left)
+        return "\n".join([table, *self.facts()])
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Heads and cells of a table for people, one line for each row.
+
+        Returns
+        -------
+        heads : list of str
+            The heads, of which those in LESS matter least.
+        rows : list of list of str
+            The cells. Those of the integer program are there where one was solved.
+        """
+        cells = [_cells(self, row) for row in self.rows]
+        solved = any(row.status is not None for row in self.rows)
+        kept = [head for head in HEADS if solved or head not in SOLVED]
+        return kept, [[line[head] for head in kept] for line in cells]
+
+    def facts(self) -> list[str]:
+        """Lines below the table: the objectives that gaps are to, and the images.
+
+        Returns
+        -------
+        list of str
+            One line for each program, and one for the images.
+        """
+        best = [f"{network}, {gate}: best objective known {value:.6g}" for (network, gate), value in self.best.items()]
+        stopped = [f"interrupted: {len(self.rows)} of {self.planned} rows"] if self.interrupted else []
+        return [*best, f"images: {self.source}", *stopped]
+
+    def to_frame(self) -> Any:
+        """A pandas DataFrame of the records, a row for each cell.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The columns are those of :meth:`records`.
+
+        Raises
+        ------
+        InputError
+            Where there are no records, or pandas is not installed.
+        """
+        return as_frame(self._records())
+
     def gap(self, row: Row, bound: float | None) -> float | None:
         """The gap of a bound of a row's program, at least 0, or None if unknown.
 
-        It is (best - bound) / max(|best|, 1e-10).
+        Parameters
+        ----------
+        row : Row
+            A row of this study.
+        bound : float or None
+            A dual bound of its program.
+
+        Returns
+        -------
+        float or None
+            (best - bound) / max(abs(best), 1e-10), at least 0.
         """
         best = self.best.get((row.network, row.gate))
         if best is None or bound is None:
@@ -41,7 +138,10 @@ class Tightness:
     def records(self) -> list[dict[str, Any]]:
         """One dictionary for each row, with its gaps by the best objective known.
 
-        It has the row's fields, and best, root_gap and cut_gap.
+        Returns
+        -------
+        list of dict
+            The row's fields, and best, root_gap, cut_gap and preprocessing_seconds.
         """
         return [
             asdict(row) | {
@@ -54,23 +154,47 @@ class Tightness:
     def save_csv(self, path: str | Path) -> None:
         """Write the records as CSV, whole or not at all.
 
-        What is not known is an empty field.
+        A value that is not known is an empty field.
 
-        Raises InputError where there are none, or the file cannot be written.
+        Parameters
+        ----------
+        path : str or Path
+            The file.
+
+        Raises
+        ------
+        InputError
+            Where there are no records, or the file cannot be written.
         """
         write_csv(self._records(), path)
 
     def save_parquet(self, path: str | Path) -> None:
         """Write the records as Parquet, whole or not at all.
 
-        Raises InputError where there are none, pyarrow is missing, or the file cannot be written.
+        Parameters
+        ----------
+        path : str or Path
+            The file.
+
+        Raises
+        ------
+        InputError
+            Where there are no records, pyarrow is missing, or the file cannot be written.
         """
         write_parquet(self._records(), path, _kind)
 
     def plot(self, path: str | Path) -> None:
         """Draw the gap against the seconds of preprocessing into a picture.
 
-        See :func:`oamip_benchmarks.tightness.figure.draw`.
+        Parameters
+        ----------
+        path : str or Path
+            The picture, whose suffix says its format.
+
+        Raises
+        ------
+        InputError
+            Where there are no rows, or the file cannot be written.
         """
         self._records()
         from oamip_benchmarks.tightness.figure import draw
@@ -81,6 +205,22 @@ class Tightness:
         if not self.rows:
             raise InputError("study: no row is finished, there is nothing to write")
         return self.records()
+
+
+def _cells(found: Tightness, row: Row) -> dict[str, str]:
+    """The cells of a row by head."""
+    counts = {"off": row.off, "on": row.on, "open": row.unstable, "binaries": row.binaries, "rows": row.rows,
+              "non-zeros": row.nonzeros, "nodes": row.nodes}  # fmt: skip
+    shares = {"root gap": found.gap(row, row.root_bound), "after cuts": found.gap(row, row.cut_bound), "gap": row.gap}
+    seconds = {"bounds s": row.bounds_seconds, "build s": row.build_seconds, "root s": row.root_seconds}
+    numbers = {"big-M": row.big_m, "solve s": row.solve_seconds}
+    return (
+        {key: getattr(row, key) for key in KEYS} | {"status": row.status or "-"}
+        | {key: "-" if value is None else str(value) for key, value in counts.items()}
+        | {key: "-" if value is None else f"{100 * value:.2f} %" for key, value in shares.items()}
+        | {key: f"{value:.2f}" for key, value in seconds.items()}
+        | {key: "-" if value is None else f"{value:.3g}" for key, value in numbers.items()}
+    )  # fmt: skip
 
 
 _WORDS = ("network", "gate", "scores", "relaxation", "bounds", "root_status", "status")

@@ -49,20 +49,44 @@ def tightness(
 ) -> Tightness:
     """How tight the programs of some networks are, and what that costs.
 
-    They are compared by gate, relaxation and bounds.
+    They are compared by gate, relaxation and bounds. Each cell is the program of all images: its size
+    and its relaxation at the root. With a time limit it is the integer program too. The limit is for
+    bounds, build and solve together.
 
-    networks: by name, each as :func:`oamip_model.scoring.score` takes it; images: (n, *input_shape) with labels (n,),
-    or a :class:`oamip_model.data.Dataset`, a torch Dataset or a DataLoader alone, the same for all networks. grid: what
-    is measured, see :class:`~.cells.Grid`; objective: that of all programs, see :class:`~.cells.Objective`; solver: a
-    name or a :class:`oamip_model.Solver`; run: its jobs, of the bounds, its store and its progress.
+    An integer program starts from the heuristic's scores in every cell alike, but in the gate
+    "published", which has no heuristic. So the heuristic's own seconds count in none.
 
-    Each cell is the program of all images: its size, its relaxation at the root, and, with a time limit (seconds
-    for bounds, build and solve together), the integer program, which starts from the heuristic's scores in every cell
-    alike (but in the gate published, which has no heuristic); so the heuristic's own seconds count in none. The store
-    is a .jsonl file to which each finished row is added, and from which rows of the same kind are taken; bounds of
-    missing rows are computed again.
+    Ctrl-C gives back the rows that are finished, marked as interrupted.
 
-    Ctrl-C gives back the rows that are finished, marked as interrupted. Raises InputError for whatever is given wrong.
+    Parameters
+    ----------
+    networks : mapping of str to Network, torch.nn.Module, str or Path
+        Networks by name, each as :func:`oamip_model.score` takes it.
+    images : array, Dataset, torch Dataset or DataLoader
+        Images of shape ``(n, *input_shape)`` with labels, or one of the others alone. They are the same
+        for all networks.
+    labels : array of int, optional
+        Labels (n,) of images that are given as an array.
+    grid : Grid, optional
+        What is measured, and what it may spend on bounds and starts.
+    objective : Objective, optional
+        The part of the formulation that all programs share.
+    solver : str or Solver, default "highs"
+        A name, or an object with limits.
+    run : Run, optional
+        Its jobs, of the bounds, its store and its progress. The store is a .jsonl file to which each
+        finished row is added, and from which rows of the same kind are taken. Bounds of missing rows
+        are computed again.
+
+    Returns
+    -------
+    Tightness
+        A row for each cell.
+
+    Raises
+    ------
+    InputError
+        For whatever is given wrong.
 
     Examples
     --------

@@ -74,6 +74,19 @@ def is_sound(name: str) -> bool:
 def register_gate(gate: Gate | type[Gate]) -> Gate:
     """Make a gate known under its name, in this process and in its workers.
 
-    Raises InputError for an object that is no gate, or a name that another one has.
+    Parameters
+    ----------
+    gate : Gate or class of it
+        An object, or a class that is made without arguments.
+
+    Returns
+    -------
+    Gate or class of it
+        What was given, so that the function is a decorator too.
+
+    Raises
+    ------
+    InputError
+        For an object that is no gate, or a name that another one has.
     """
     return GATES.register(gate)

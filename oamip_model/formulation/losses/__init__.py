@@ -50,6 +50,19 @@ def loss_names() -> tuple[str, ...]:
 def register_loss(loss: Loss | type[Loss]) -> Loss:
     """Make a loss known under its name, in this process and in its workers.
 
-    Raises InputError for an object that is no loss, or a name that another one has.
+    Parameters
+    ----------
+    loss : Loss or class of it
+        An object, or a class that is made without arguments.
+
+    Returns
+    -------
+    Loss or class of it
+        What was given, so that the function is a decorator too.
+
+    Raises
+    ------
+    InputError
+        For an object that is no loss, or a name that another one has.
     """
     return LOSSES.register(loss)

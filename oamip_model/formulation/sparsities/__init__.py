@@ -50,6 +50,19 @@ def sparsity_names() -> tuple[str, ...]:
 def register_sparsity(sparsity: Sparsity | type[Sparsity]) -> Sparsity:
     """Make a sparsity known under its name, in this process and in its workers.
 
-    Raises InputError for an object that is no sparsity, or a name that another one has.
+    Parameters
+    ----------
+    sparsity : Sparsity or class of it
+        An object, or a class that is made without arguments.
+
+    Returns
+    -------
+    Sparsity or class of it
+        What was given, so that the function is a decorator too.
+
+    Raises
+    ------
+    InputError
+        For an object that is no sparsity, or a name that another one has.
     """
     return SPARSITIES.register(sparsity)

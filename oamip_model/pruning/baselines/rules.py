@@ -47,27 +47,56 @@ def baseline_scores(
 ) -> Scores:
     """Scores of every unit in [0, 1] by a simple rule.
 
-    They have the type that :func:`oamip_model.score` gives.
+    They have the type that :func:`oamip_model.score` gives. Weights have batch norm folded in. A unit
+    that residual additions tie together counts with all its producers and all its ReLUs.
 
-    ``random``: ranks of a permutation drawn with ``seed``, so that no two units of a layer tie.
-    ``weight-l1``, ``weight-l2``: norm of the incoming weights. ``weight-norm``: L2 norm of the incoming times that of
-    the outgoing weights. ``geometric-median``: sum of the distances of the incoming weights to those of the layer's
-    other units (He and others 2019).
-    ``mean-activation``: mean over images and positions. ``apoz``: share of activations that are not zero, which is 1
-    less the average percentage of zeros (Hu, Peng, Tai, Tang 2016).
-    With g the derivative of an image's cross-entropy by a factor on the unit's activations, at 1: ``taylor``: mean over
-    images of abs(g) (first order; Molchanov and others 2017, equation 8). ``snip``: abs of the mean of g, which is the
-    connection sensitivity for units (Lee, Ajanthan, Torr 2019, equation 5).
+    Parameters
+    ----------
+    network : Network, torch.nn.Module, str or Path
+        The network, as for :func:`oamip_model.score`. A module or file that does not carry its input
+        shape needs ``images``.
+    method : str
+        One of these rules, in which g is the derivative of an image's cross-entropy by a factor on the
+        unit's activations, at 1:
 
-    Weights have batch norm folded in; a unit that residual additions tie together counts with all its producers and all
-    its ReLUs. Each layer's values are divided by the layer's largest, except that those of taylor and snip, which may
-    be compared between layers, are divided by the network's largest.
+        - "random": ranks of a permutation drawn with ``seed``, so that no two units of a layer tie.
+        - "weight-l1", "weight-l2": norm of the incoming weights.
+        - "weight-norm": L2 norm of the incoming times that of the outgoing weights.
+        - "geometric-median": sum of the distances of the incoming weights to those of the layer's other
+          units [1]_.
+        - "mean-activation": mean over images and positions.
+        - "apoz": share of activations that are not zero, which is 1 less the average percentage of
+          zeros [2]_.
+        - "taylor": mean over images of abs(g), of first order [3]_.
+        - "snip": abs of the mean of g, which is the connection sensitivity for units [4]_.
+    seed : int, default 0
+        Seed of the rule "random".
+    images : array, Dataset, torch Dataset or DataLoader, optional
+        Images for "mean-activation", "apoz", "taylor" and "snip", in any number. The other rules do not
+        look at them.
+    labels : array of int, optional
+        Labels (n,) for "taylor" and "snip", of images that are given as an array.
+    batch_size : int, default 100
+        Number of images that are taken at a time.
 
-    network: as for :func:`oamip_model.score`; a module or file that does not tell its input shape needs ``images``.
-    images, labels: for mean-activation, apoz, taylor and snip (labels for the last two); the others do not look at
-    them. Any number of images is taken, ``batch_size`` at a time.
+    Returns
+    -------
+    Scores
+        Each layer's values divided by the layer's largest. Those of "taylor" and "snip", which may be
+        compared between layers, are divided by the network's largest.
 
-    Raises InputError for another method, a seed that is not a whole number from 0, or missing or unfit images.
+    Raises
+    ------
+    InputError
+        For another method, a seed that is not a whole number from 0, or missing or unfit images.
+
+    References
+    ----------
+    .. [1] Y. He and others: Filter pruning via geometric median, 2019.
+    .. [2] H. Hu, R. Peng, Y.-W. Tai, C.-K. Tang: Network trimming, 2016.
+    .. [3] P. Molchanov and others: Pruning convolutional neural networks for resource efficient
+       inference, 2017, equation 8.
+    .. [4] N. Lee, T. Ajanthan, P. Torr: SNIP, 2019, equation 5.
 
     Examples
     --------
@@ -125,9 +154,18 @@ def baseline_scores(
 def critical_scores(scores: Scores) -> Scores:
     """The scores from their other end, 1 - score.
 
-    Pruning by them removes the units of the highest score first.
+    Pruning by them removes the units of the highest score first. This is an ablation of the paper:
+    critical units must be missed more than others.
 
-    An ablation of the paper: what was found critical must be missed more than what was not.
+    Parameters
+    ----------
+    scores : Scores
+        Scores of any method.
+
+    Returns
+    -------
+    Scores
+        The reversed scores.
 
     Examples
     --------

@@ -41,18 +41,40 @@ def choose_units(
 ) -> Selection:
     """The units that are kept and removed, by one of two rules.
 
-    threshold: units go whose score is strictly below it (the paper's rule), or below the mean score of their layer
-    ("mean"). amount: this share of each layer's units goes (or a share by layer name; layers that are not named stay
-    whole), or of all units together with ``scope="global"``; the count is rounded to the nearest, halves down. With an
-    :class:`oamip_model.Budget` an integer program finds how many units of each layer go.
+    The units with the smallest scores are removed. Scores within 1e-6 of each other tie. Then the unit
+    with the smaller product of incoming and outgoing weight norms is removed first, relative to its
+    layer's largest. The earlier layer and the smaller index decide what is left. The best unit of each
+    layer is always kept.
 
-    Those with the smallest scores go; between scores within 1e-6 of each other the unit with the smaller product of
-    incoming and outgoing weight norms goes first (relative to its layer's largest), then the earlier layer and the
-    smaller index. The best unit of each layer always stays.
+    Parameters
+    ----------
+    scores : Scores or mapping of str to array
+        Scores of the units by group.
+    network : Network
+        The network that they belong to.
+    threshold : float or "mean", optional
+        Remove units whose score is strictly below it, which is the paper's rule, or below the mean
+        score of their layer.
+    amount : float, mapping of str to float, or Budget, optional
+        Remove this share of each layer's units, or a share by layer name; layers that are not named are
+        kept whole. The count is rounded to the nearest, halves down. With a :class:`oamip_model.Budget`
+        an integer program finds how many units of each layer are removed.
+    scope : {"layer", "global"}, default "layer"
+        Whether an amount is a share of each layer, or of all units together.
 
-    Raises InputError where not exactly one of the two is given, one is out of range, a budget cannot be met, a layer is
-    unknown or missing, its scores are of the wrong number, NaN or outside [0, 1], or the scores belong to another
-    network; SolverError where a budget's solver finds no plan.
+    Returns
+    -------
+    Selection
+        The units that are kept and removed, and the plan of a budget.
+
+    Raises
+    ------
+    InputError
+        Where not exactly one of the two rules is given, one is out of range, a budget cannot be met, or
+        a layer is unknown or missing. Likewise where scores are of the wrong number, NaN or outside
+        [0, 1], or belong to another network.
+    SolverError
+        Where a budget's solver finds no plan.
 
     Examples
     --------

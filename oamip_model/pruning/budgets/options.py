@@ -81,7 +81,7 @@ class Budget(Checked):
     )  # fmt: skip
     solver: str | Backend | Solver = option(
         default=Solver(), kind=Made("are a solver's name and a Solver", _solver), flag="--solver", shown="highs",
-        help="Of the budget's program.",
+        help="The solver of the budget's program.",
     )  # fmt: skip
 
     def __post_init__(self) -> None:
@@ -92,7 +92,17 @@ class Budget(Checked):
     def limit(self, name: str, whole: int) -> int | None:
         """The most that may be left of a count, None where it is not limited.
 
-        name: one of :data:`LIMITS`; whole: the network's.
+        Parameters
+        ----------
+        name : str
+            One of :data:`LIMITS`.
+        whole : int
+            The network's own count.
+
+        Returns
+        -------
+        int or None
+            A whole number, also where the budget is a share.
         """
         given = getattr(self, name)
         if given is None:
@@ -102,8 +112,20 @@ class Budget(Checked):
     def bounds(self, layers: Mapping[str, int]) -> dict[str, tuple[int, int]]:
         """The least and most units of each layer, {name: (least, most)}.
 
-        layers: {name: its number of units}. Raises InputError for a layer that is not there, a least number above its
-        units, and a most below the least.
+        Parameters
+        ----------
+        layers : mapping of str to int
+            Number of units of each layer, by name.
+
+        Returns
+        -------
+        dict of str to tuple of int
+            Both numbers of each layer.
+
+        Raises
+        ------
+        InputError
+            For a layer that is not there, a least number above its units, and a most below the least.
         """
         least, most = _by_layer("least", self.least, layers, 1), _by_layer("most", self.most, layers, None)
         found = {}

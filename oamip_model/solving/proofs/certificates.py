@@ -37,20 +37,20 @@ class Rows:
     high: Array
 
     @cached_property
-    def columns(self) -> sp.csr_array:
-        """The matrix by columns, csr (columns, rows)."""
-        return sp.csr_array(self.matrix.T)
+    def columns(self) -> sp.csc_array:
+        """The transpose, (columns, rows), which shares its numbers with the matrix."""
+        return self.matrix.T
 
     @cached_property
-    def sizes(self) -> sp.csr_array:
+    def sizes(self) -> sp.csc_array:
         """The absolute values of ``columns``."""
         by = self.columns
-        return sp.csr_array((np.abs(by.data), by.indices, by.indptr), shape=by.shape)
+        return sp.csc_array((np.abs(by.data), by.indices, by.indptr), shape=by.shape)
 
     @cached_property
     def counts(self) -> Array:
         """The entries of each column, (columns,)."""
-        return np.asarray(np.diff(self.columns.indptr), dtype=np.float64)
+        return np.bincount(self.matrix.indices, minlength=self.matrix.shape[1]).astype(np.float64)
 
     @classmethod
     def joined(cls, blocks: Sequence[Rows]) -> Rows:

@@ -90,9 +90,9 @@ class Scale:
         An entry below DROPPED is left out, and the row's bounds are moved outward by the range of what it stood for, so
         that no point is lost. It stays where its column has no bounds.
         """
-        column, filled = matrix.indices, np.flatnonzero(np.diff(matrix.indptr))
-        value = matrix.data * self.units[column]
-        starts, counts = matrix.indptr[filled], np.diff(matrix.indptr)
+        column, counts = matrix.indices, np.diff(matrix.indptr)
+        filled = np.flatnonzero(counts)
+        value, starts = matrix.data * self.units[column], matrix.indptr[filled]
         sizes, plain = np.zeros(matrix.shape[0]), np.zeros(matrix.shape[0], dtype=bool)
         if len(filled):
             sizes[filled] = np.maximum.reduceat(np.abs(value), starts)
@@ -183,7 +183,8 @@ class ScaledSession:
         linear = self._proofs and (relaxed or not self._arrays.is_mip)
         proved = self._proved(duals) if found.status is Status.OPTIMAL and linear and duals is not None else np.inf
         if linear and found.status is Status.INFEASIBLE and found.ray is not None:
-            return replace(found, certified=self._has_no_point(found.ray / np.concatenate(self._sizes)))
+            ray = found.ray / np.concatenate(self._sizes)
+            return replace(found, ray=ray, certified=self._has_no_point(ray))
         return replace(found, bound=proved, certified=True) if np.isfinite(proved) else found
 
     def _proved(self, duals: Array) -> float:

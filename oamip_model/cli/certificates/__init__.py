@@ -1,0 +1,1 @@
+"""Verbs about boxes of inputs, and about proofs."""
