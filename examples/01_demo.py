@@ -23,6 +23,7 @@ import numpy as np
 import oamip_model as om
 from oamip_model.cli.output import UNPROVED, note, number, percent, print_json, print_table
 from oamip_model.files import alone, check_writable, replacing
+from oamip_model.runs.folders import make_folder
 
 LARGE, SMALL = "fc3", "dense-16-8"
 """Hidden layers 300, 100 and 16, 8."""
@@ -67,7 +68,7 @@ def demo(out: str | Path, say: Callable[[str], None]) -> dict[str, Any]:
 
     Raises InputError where ``out`` cannot be written, and SolverMissingError where no second solver is there.
     """
-    folder = make_folder(out)
+    folder = writable_folder(out)
     with alone(folder, "out"):
         return _demo(folder, say)
 
@@ -119,13 +120,9 @@ def _demo(folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def make_folder(out: str | Path) -> Path:
+def writable_folder(out: str | Path) -> Path:
     """The folder, made where it is not there. Raises InputError where no file can be written into it."""
-    folder = Path(out)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise om.InputError(f"out: the folder {folder} cannot be made ({error.strerror})") from None
+    folder = make_folder(out)
     check_writable(folder / "scores.json", "out")
     return folder
 

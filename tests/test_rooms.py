@@ -18,8 +18,8 @@ HOUSE = Path(next(iter(oamip_model.__path__)))
 # First to last: a room may import what stands before it. Data and training are beside the way that a network takes.
 ROOMS = [
     "errors", "kinds", "checks", "clock", "read", "records", "scratch", "files", "arrays", "lazy", "registry",
-    "network", "proofcheck", "data", "training", "bounds", "formulation", "solving", "tightening", "torchnet", "refit",
-    "scoring", "pruning", "certify", "page", "cli",
+    "network", "proofcheck", "data", "training", "bounds", "formulation", "runs", "solving", "tightening", "torchnet",
+    "refit", "scoring", "pruning", "certify", "page", "cli",
 ]  # fmt: skip
 # Rooms whose place is beside, and which therefore may not be imported by these.
 APART = {"network": {"data", "training"}, "bounds": {"data", "training"}, "formulation": {"training"},
@@ -53,7 +53,7 @@ SOURCES = sorted(path for path in HOUSE.rglob("*.py") if path.parent != HOUSE)
 def test_every_folder_is_a_room_with_a_place():
     folders = {path.parent.name for path in HOUSE.glob("*/__init__.py")}
     assert folders <= set(ROOMS), f"give {folders - set(ROOMS)} a place in ROOMS"
-    assert {"network", "bounds", "formulation", "solving", "scoring", "pruning", "cli"} <= folders
+    assert {"network", "bounds", "formulation", "runs", "solving", "scoring", "pruning", "cli"} <= folders
 
 
 def test_the_architecture_page_shows_the_rooms_in_this_order():

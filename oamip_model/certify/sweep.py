@@ -19,7 +19,7 @@ from oamip_model.errors import InputError, SolverMissingError
 from oamip_model.files import replacing
 from oamip_model.network.types import Network
 from oamip_model.records import checked
-from oamip_model.scoring.store import RunStore, key_of
+from oamip_model.runs.store import RunStore, key_of
 from oamip_model.solving.options import Solver, as_solver
 from oamip_model.solving.protocol import Backend
 

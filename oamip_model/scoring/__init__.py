@@ -15,11 +15,10 @@ if TYPE_CHECKING:
     from oamip_model.scoring.reading import load_scores as load_scores
     from oamip_model.scoring.result import Scores as Scores
     from oamip_model.scoring.run import score as score
-    from oamip_model.scoring.store import RunStore as RunStore
 
 _HOMES = {
     "ProgramResult": "program_result", "ReplayCheck": "program_result", "Scores": "result", "load_scores": "reading",
-    "score": "run", "RunStore": "store",
+    "score": "run",
 }  # fmt: skip
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

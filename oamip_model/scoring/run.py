@@ -13,12 +13,12 @@ from oamip_model.data import Dataset, check_labels
 from oamip_model.data.given import AnyImages, as_dataset
 from oamip_model.errors import InputError
 from oamip_model.network import Network, read_network
+from oamip_model.runs.store import RunStore
 from oamip_model.scoring.joint.whole import Programs, whole_network_scores
 from oamip_model.scoring.layer_methods import Elimination, Layerwise
 from oamip_model.scoring.method import Method
 from oamip_model.scoring.methods import AllLayers, as_method
 from oamip_model.scoring.result import Scores
-from oamip_model.scoring.store import RunStore
 from oamip_model.solving.options import Run, Solver, as_solver
 from oamip_model.solving.protocol import Backend
 from oamip_model.solving.registry import get_backend

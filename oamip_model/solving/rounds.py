@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from oamip_model.network.maps import Array
+from oamip_model.runs.events import Listener
 from oamip_model.solving.hull_rounds import HullRounds
 from oamip_model.solving.options import TreeSearch
 from oamip_model.solving.protocol import Arrays, Backend, Capability, Options, Session, Solution, Status, append_rows
@@ -54,7 +54,7 @@ class Rounds(SolveState):
         backend: Backend,
         options: Options,
         tolerance: float,
-        progress: Callable[[str], None] | None,
+        progress: Listener | None,
     ) -> None:
         super().__init__(instance, backend, options, tolerance, progress)
         self.hull = HullRounds(self.program, self.compiled) if self.program.hull_cuts is not None else None

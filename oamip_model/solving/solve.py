@@ -5,11 +5,12 @@ Cross-entropy is approximated from outside, with a certified gap (mathematics:ga
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from oamip_model.formulation.program import Program
 from oamip_model.network.maps import Array
+from oamip_model.runs.events import Listener
 from oamip_model.solving.options import Solver, TreeSearch, as_search, as_solver
 from oamip_model.solving.protocol import DEFAULT_FEASIBILITY, Backend
 from oamip_model.solving.registry import get_backend
@@ -30,7 +31,7 @@ def solve_instance(
     start: Mapping[str, Array] | None = None,
     search: str | TreeSearch = "solver",
     image_program: ImageProgram | None = None,
-    progress: Callable[[str], None] | None = None,
+    progress: Listener | None = None,
     interrupted: bool = False,
 ) -> InstanceSolution:
     """The solution of an instance, within the tolerance of the solver.
@@ -59,7 +60,7 @@ def solve_instance(
         A function that solves the program of one image alone, from which a large "tree" of several
         images gets cuts.
     progress : callable, optional
-        Called with a line after each round.
+        Called with an :class:`~oamip_model.runs.events.Event` after each round, and every few nodes.
     interrupted : bool, default False
         Ctrl-C came before the call, so that the start is all there is.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from oamip_model.errors import InputError
 from oamip_model.formulation.program import Program
 from oamip_model.network.maps import Array
+from oamip_model.runs.events import Event, Kind, Listener
 from oamip_model.solving.compile import Compiled
 from oamip_model.solving.point import complete_point
 from oamip_model.solving.proofs.claims import FEASIBLE, best_of, breach, choices, flips, settled_by_scores
@@ -35,7 +36,7 @@ class SolveState:
         backend: Backend,
         options: Options,
         tolerance: float,
-        progress: Callable[[str], None] | None,
+        progress: Listener | None,
     ) -> None:
         self.began = time.monotonic()
         self.program = Program.of(instance)
@@ -225,18 +226,20 @@ class SolveState:
         return self.program.losses_at(x[self.o]) - x[self.compiled.columns(self.program.losses)]
 
     def report(self, relaxed: bool, value: float | None) -> None:
-        """A line about a round."""
-        if self.progress is None:
-            return
-        shown = "none" if value is None else f"{value:.6g}"
-        kind = "relaxation" if relaxed else "program"
-        self.progress(f"round {self.rounds} ({kind}): objective {shown}, bound {self.bound:.6g}")
+        """Tell of a round."""
+        self.tell("relaxation" if relaxed else "round", self.rounds, value)
 
     def report_tree(self, nodes: int, waiting: int) -> None:
-        """A line about the search tree."""
+        """Tell of the search tree."""
+        self.tell("node", nodes, self.objective, waiting)
+
+    def tell(self, kind: Kind, number: int, objective: float | None, nodes: int | None = None) -> None:
+        """Tell whoever listens of a step, with the dual bound after it."""
         if self.progress is not None:
-            shown = "none" if self.objective is None else f"{self.objective:.6g}"
-            self.progress(f"node {nodes} ({waiting} open): objective {shown}, bound {self.bound:.6g}")
+            seconds = time.monotonic() - self.began
+            self.progress(
+                Event(kind=kind, number=number, seconds=seconds, objective=objective, bound=self.bound, nodes=nodes)
+            )
 
     def result(self, interrupted: bool) -> InstanceSolution:
         """What was found, with the best point loaded into the instance."""

@@ -133,7 +133,7 @@ def test_a_picture_needs_rows_and_matplotlib(tiny, tmp_path):
 
 
 def test_parquet_says_what_it_needs(monkeypatch):
-    from oamip_benchmarks.tightness.result import check_pyarrow
+    from oamip_model.runs.tables import check_pyarrow
 
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(om.InputError, match=r"^parquet: needs pyarrow"):

@@ -8,9 +8,10 @@ import pytest
 from click.testing import CliRunner
 from made_rows import row
 from oamip_benchmarks.bench import watch as watching
-from oamip_benchmarks.bench.environment import describe
 from oamip_benchmarks.bench.rows import ResultStore
 from oamip_benchmarks.bench.verbs.watch import watch
+
+from oamip_model.runs.environment import describe
 
 HERE = describe() | {"revision": "a" * 40}
 

@@ -13,12 +13,12 @@ import pytest
 import oamip_model as om
 from oamip_model.formulation import cross_entropy
 from oamip_model.pruning import choose_units
+from oamip_model.runs.store import RunStore
 from oamip_model.scoring.asked import as_objects
 from oamip_model.scoring.layer_options import PATH
 from oamip_model.scoring.layerwise.heads.convex_layer import _along_weights
 from oamip_model.scoring.layerwise.plan import Plan
 from oamip_model.scoring.layerwise.task import LayerTask
-from oamip_model.scoring.store import RunStore
 
 
 def labelled(network: om.Network, n: int) -> tuple[np.ndarray, np.ndarray]:

@@ -9,8 +9,8 @@ import pytest
 
 import oamip_model as om
 from oamip_model.errors import InputError
+from oamip_model.runs.store import RunStore
 from oamip_model.scoring.asked import as_objects
-from oamip_model.scoring.store import RunStore
 
 
 @pytest.fixture(scope="module")

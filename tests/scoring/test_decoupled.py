@@ -13,11 +13,11 @@ from torch import nn
 from torch.nn import functional as F
 
 import oamip_model as om
+from oamip_model.runs.store import RunStore
 from oamip_model.scoring.asked import as_objects
 from oamip_model.scoring.layerwise import schedule as decoupled
 from oamip_model.scoring.layerwise.heads.columns import is_affine_after, pattern_columns, rest_columns
 from oamip_model.scoring.layerwise.task import LayerTask
-from oamip_model.scoring.store import RunStore
 from oamip_model.torchnet.layers import TorchLayers
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import oamip_model as om
+from oamip_model.runs.store import RunStore
 from oamip_model.scoring.asked import as_objects
-from oamip_model.scoring.store import RunStore
 
 
 def test_the_run_says_that_it_can_go_on_and_goes_on(problem_of: Any, tmp_path: Path) -> None:

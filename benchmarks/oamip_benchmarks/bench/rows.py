@@ -9,9 +9,8 @@ from typing import Annotated, Any, Final, Literal, Required, TypedDict, get_args
 
 from oamip_benchmarks.bench.recipes import Recipe, find_recipe
 from oamip_model.errors import InputError
-from oamip_model.files import append_line, drop_unfinished
-from oamip_model.records import OPEN, Count, Matches, Within, checked, read_lines
-from oamip_model.scoring.store import key_of
+from oamip_model.records import OPEN, Count, Matches, Within, checked
+from oamip_model.runs.store import LineStore, key_of
 
 Status = Literal[
     "optimal", "feasible", "no solution", "infeasible", "timeout", "crash", "memory", "wrong", "error", "licence",
@@ -23,8 +22,6 @@ LICENCE: Final = "licence"
 STATUSES: tuple[str, ...] = get_args(Status)
 RESULTS = "results.jsonl"
 Row = dict[str, Any]
-_FIRST: Final = b'{"key": "'
-"""What every row begins with, so that one that a kill cut short is told from a file of another kind."""
 _Seconds = Annotated[float, Within(0, 1e9)]
 _Size = Annotated[float, Within(0, 1e12)]
 _Key = Annotated[str, Matches(r"[^/\\\x00-\x1f]{1,200}", "a name without slashes")]
@@ -122,24 +119,22 @@ class Solve:
 
 
 class ResultStore:
-    """The rows of a run folder by key, first come first; a last line that a kill cut short goes before the next.
+    """The rows of a run folder by key, first come first.
 
     Raises InputError where the file holds a line that is no row.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / RESULTS
-        self._whole: int | None
-        found, self._whole = _read(folder)
-        self.rows = {row["key"]: row for row in found}
+        self._lines = LineStore(folder / RESULTS, "run")
+        self.rows: dict[str, Row] = {}
+        for where, line in self._lines.lines.items():
+            row: Row = checked(Annotated[_Row, OPEN], line, f"{where} is not a row of a benchmark: it")
+            self.rows.setdefault(row["key"], line | row)
 
     def put(self, row: Row) -> None:
         """Append a row; it is on disk when this returns."""
         self.rows[row["key"]] = row
-        if self._whole is not None and self.path.exists():
-            drop_unfinished(self.path, self._whole)
-        self._whole = None
-        append_line(self.path, json.dumps(row, allow_nan=False))
+        self._lines.append(json.dumps(row, allow_nan=False))
 
 
 def read_rows(folder: Path) -> list[Row]:
@@ -149,17 +144,4 @@ def read_rows(folder: Path) -> list[Row]:
     """
     if not (folder / RESULTS).exists():
         raise InputError(f"run: {folder} is no folder of `oamip bench run`, it has no {RESULTS}")
-    return _read(folder)[0]
-
-
-def _read(folder: Path) -> tuple[list[Row], int]:
-    """The rows, and how many bytes of the file are whole lines."""
-    path = folder / RESULTS
-    if not path.exists():
-        return [], 0
-    rows: dict[str, Row] = {}
-    lines, whole = read_lines(path, "run", _FIRST)
-    for where, line in lines.items():
-        row: Row = checked(Annotated[_Row, OPEN], line, f"{where} is not a row of a benchmark: it")
-        rows.setdefault(row["key"], line | row)
-    return list(rows.values()), whole
+    return list(ResultStore(folder).rows.values())

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from oamip_benchmarks.bench.check import refuted
-from oamip_benchmarks.bench.environment import describe, read_environment, same_machine
 from oamip_benchmarks.bench.recipes import choose_recipes
 from oamip_benchmarks.bench.rows import ResultStore, Row, Solve
 from oamip_benchmarks.bench.supervise import Ended, require_psutil, single_threaded, supervise
@@ -23,6 +22,8 @@ from oamip_model.files import alone, replacing
 from oamip_model.formulation.relaxations import RELAXATIONS
 from oamip_model.formulation.settings import check_choice
 from oamip_model.records import parse_json
+from oamip_model.runs.environment import describe, read_environment, same_machine
+from oamip_model.runs.folders import make_folder
 from oamip_model.scratch import scratch_folder
 from oamip_model.solving.protocol import Options, check_options
 from oamip_model.solving.registry import get_backend
@@ -88,10 +89,8 @@ def run_plan(
     that run, unrecorded.
     """
     require_psutil()
-    try:
-        (folder / "points").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"out: {folder} cannot be made, {error.strerror}") from None
+    make_folder(folder)
+    make_folder(folder / "points")
     with alone(folder, "out"):
         here = _same_place(folder)
         store = ResultStore(folder)

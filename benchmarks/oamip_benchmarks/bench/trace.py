@@ -1,4 +1,4 @@
-"""Primal and dual bounds over time: from the rounds of a solve, or from the solver's log where one solve is all."""
+"""Primal and dual bounds over time: from the events of a solve, or from the solver's log where one solve is all."""
 
 from __future__ import annotations
 
@@ -10,25 +10,8 @@ Trace = list[tuple[float, float | None, float | None]]
 """(seconds, objective of the incumbent, lower bound), None where there is none yet."""
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|inf|nan)"
-_ROUND = re.compile(rf"\(program\): objective (none|{_NUMBER}), bound ({_NUMBER})$")
-_RELAXED = re.compile(rf"\(relaxation\): .*bound ({_NUMBER})$")
 _HIGHS = re.compile(rf"^ .{{11,}}%\s+({_NUMBER})\s+({_NUMBER})\s.*\s(\d+\.?\d*)s$")
 _SCIP = re.compile(rf"^.?\s*(\d+\.?\d*)s\|.*\|\s*({_NUMBER}|--)\s*\|\s*({_NUMBER}|--)\s*\|[^|]*\|[^|]*$")
-
-
-def round_of(line: str) -> tuple[float | None, float | None] | None:
-    """(objective, bound) after a round, from a progress line of ``solve_instance``; None where it says neither.
-
-    The objective of a relaxation is no incumbent's.
-
-    Example:
-        >>> round_of("round 3 (program): objective 0.5, bound 0.25")
-        (0.5, 0.25)
-    """
-    program, relaxation = _ROUND.search(line), _RELAXED.search(line)
-    if program is not None:
-        return _finite(program[1]), _finite(program[2])
-    return None if relaxation is None else (None, _finite(relaxation[1]))
 
 
 def log_trace(solver: str, log: str) -> Trace | None:
@@ -41,18 +24,22 @@ def log_trace(solver: str, log: str) -> Trace | None:
     found: Trace = []
     for line in log.splitlines():
         if solver == "highs" and (match := _HIGHS.match(line)):
-            found.append((float(match[3]), _finite(match[2]), _finite(match[1])))
+            found.append((float(match[3]), _number(match[2]), _number(match[1])))
         elif solver == "scip" and (match := _SCIP.match(line)):
-            found.append((float(match[1]), _finite(match[3]), _finite(match[2])))
+            found.append((float(match[1]), _number(match[3]), _number(match[2])))
     return found or None
 
 
-def _finite(text: str) -> float | None:
+def _number(text: str) -> float | None:
     try:
-        value = float(text)
+        return finite(float(text))
     except ValueError:
         return None
-    return value if math.isfinite(value) else None
+
+
+def finite(value: float | None) -> float | None:
+    """The value, None where it is infinite or missing."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def primal_dual_integral(trace: Sequence[tuple[float, float | None, float | None]], end: float) -> float:

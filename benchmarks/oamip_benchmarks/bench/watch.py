@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from oamip_benchmarks.bench.compare import Comparison, compare_runs
-from oamip_benchmarks.bench.environment import describe, read_environment, same_machine
 from oamip_benchmarks.bench.rows import Row, Solve, read_rows
 from oamip_benchmarks.bench.runner import ENVIRONMENT, run_plan
 from oamip_model.errors import InputError
 from oamip_model.files import replacing
+from oamip_model.runs.environment import describe, read_environment, same_machine
+from oamip_model.runs.folders import make_folder
 
 FINISHED = "finished.json"
 
@@ -47,10 +48,7 @@ def watch(
     InputError where the folder cannot be made.
     """
     here = describe()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"out: {folder} cannot be made, {error.strerror}") from None
+    make_folder(folder)
     mine = _unfinished(folder, here) or folder / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     rows = run_plan(plan, mine, grace=grace, progress=progress)
     previous = max((run for run in runs_of(folder, here) if run != mine), default=None)

@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from oamip_benchmarks.bench.rows import LICENCE, Solve
+from oamip_benchmarks.bench.trace import finite
 from oamip_model.errors import LicenceError
 from oamip_model.records import Count, checked, read_json
+from oamip_model.runs.events import Event
+from oamip_model.runs.processes import die_with_parent
 
 
 class _Spec(TypedDict):
@@ -46,7 +49,6 @@ def run(spec: _Spec, events: Events) -> None:
     import oamip_model as om
     from oamip_benchmarks.bench.check import check_point, point_of, save_point
     from oamip_benchmarks.bench.recipes import arrays_hash, build_program
-    from oamip_benchmarks.bench.trace import round_of
 
     solve = spec["solve"]
     recipe = solve.recipe
@@ -59,10 +61,10 @@ def run(spec: _Spec, events: Events) -> None:
     )  # fmt: skip
     began = time.perf_counter()
 
-    def progress(line: str) -> None:
-        found = round_of(line)
-        if found is not None:
-            events.tell("bounds", at=[time.perf_counter() - began, *found])
+    def progress(event: Event) -> None:
+        if event.kind != "image":
+            incumbent = None if event.kind == "relaxation" else event.objective
+            events.tell("bounds", at=[event.seconds, finite(incumbent), finite(event.bound)])
 
     solution = om.solve_instance(
         program.instance,
@@ -98,18 +100,6 @@ def peak_mib() -> float:
         return int(line.split()[1]) / 1024
     unit = 2**20 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-
-
-def die_with_parent(parent: int) -> None:
-    """On Linux: be killed when the runner is, so that no solve goes on unwatched."""
-    import ctypes
-    import os
-    import signal
-
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-        if os.getppid() != parent:
-            sys.exit(1)
 
 
 def main(path: str) -> None:

@@ -61,7 +61,7 @@ class Cell:
     @property
     def key(self) -> str:
         """Hash of all that the result depends on, the package's version included."""
-        from oamip_model.scoring.store import key_of
+        from oamip_model.runs.store import key_of
 
         return key_of(work=self.work, options=self.options, version=oamip_model.__version__)
 

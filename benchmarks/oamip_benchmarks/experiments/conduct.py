@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from oamip_benchmarks.bench.environment import describe
 from oamip_benchmarks.experiments.cells import Cell, Plain
 from oamip_benchmarks.experiments.engine import Progress, run_cells, run_folder
 from oamip_benchmarks.experiments.reporting.table import Line, summarise, write_cells, write_table
@@ -17,6 +16,7 @@ from oamip_benchmarks.experiments.study import Asked, Study
 from oamip_model.errors import InputError
 from oamip_model.files import check_writable, replacing
 from oamip_model.page import check_matplotlib
+from oamip_model.runs.environment import describe
 
 SUFFIX = ".study.json"
 

@@ -12,7 +12,8 @@ from oamip_benchmarks.experiments.works import run_cell
 from oamip_benchmarks.experiments.workshop import Workshop
 from oamip_model.errors import InputError
 from oamip_model.files import alone
-from oamip_model.scoring.store import RunStore
+from oamip_model.runs.folders import make_folder
+from oamip_model.runs.store import RunStore
 from oamip_model.solving.workers.parallel import Workers
 
 CELLS = "cells.jsonl"
@@ -60,14 +61,6 @@ def run_folder(folder: Path) -> Iterator[None]:
     with alone(folder, "out"):
         Workshop(folder).check()
         yield
-
-
-def make_folder(folder: Path) -> None:
-    """Make the run's folder. Raises InputError where it cannot be made."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"out: the folder {folder} cannot be made ({error.strerror})") from None
 
 
 def stored_cells(folder: Path) -> dict[str, Plain]:

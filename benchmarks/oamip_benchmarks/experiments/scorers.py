@@ -10,8 +10,8 @@ from oamip_benchmarks.experiments.cells import Cell, Plain
 from oamip_benchmarks.experiments.sources import training_images
 from oamip_model.data.choose import per_class
 from oamip_model.errors import InputError
+from oamip_model.runs.store import key_of
 from oamip_model.scoring.asked import as_objects
-from oamip_model.scoring.store import key_of
 
 if TYPE_CHECKING:
     from oamip_model.data import Dataset

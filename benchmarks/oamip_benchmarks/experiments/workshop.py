@@ -23,7 +23,7 @@ from oamip_benchmarks.experiments.stored import fill, read_network, read_seconds
 from oamip_model.errors import InputError
 from oamip_model.files import lock_file, replacing
 from oamip_model.records import Count, checked
-from oamip_model.scoring.store import key_of
+from oamip_model.runs.store import key_of
 
 if TYPE_CHECKING:
     from torch import nn

@@ -78,9 +78,9 @@ def tightness(
     cells_of(names, grid)
 
     import oamip_model as om
-    from oamip_benchmarks.tightness.result import check_pyarrow
     from oamip_model.data import check_labels
     from oamip_model.page import check_matplotlib
+    from oamip_model.runs.tables import check_pyarrow
 
     if parquet is not None:
         check_pyarrow()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import Any
 
 from oamip_benchmarks.tightness.measure import Row
 from oamip_model.errors import InputError
-from oamip_model.files import replacing, replacing_table
 from oamip_model.network.table import text_table, without
+from oamip_model.runs.tables import write_csv, write_parquet
 from oamip_model.scoring.show import as_frame
 
 KEYS = ("network", "gate", "relaxation", "bounds")
@@ -167,11 +166,7 @@ class Tightness:
         InputError
             Where there are no records, or the file cannot be written.
         """
-        records = self._records()
-        with replacing_table(path) as file:
-            writer = csv.DictWriter(file, list(records[0]))
-            writer.writeheader()
-            writer.writerows(records)
+        write_csv(self._records(), path)
 
     def save_parquet(self, path: str | Path) -> None:
         """Write the records as Parquet, whole or not at all.
@@ -186,14 +181,7 @@ class Tightness:
         InputError
             Where there are no records, pyarrow is missing, or the file cannot be written.
         """
-        records = self._records()
-        check_pyarrow()
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        schema = pa.schema([(name, _kind(name, pa)) for name in records[0]])
-        with replacing(path) as temporary:
-            pq.write_table(pa.Table.from_pylist(records, schema=schema), temporary)
+        write_parquet(self._records(), path, _kind)
 
     def plot(self, path: str | Path) -> None:
         """Draw the gap against the seconds of preprocessing into a picture.
@@ -243,11 +231,3 @@ def _kind(name: str, pa: Any) -> Any:
     if name in _WORDS:
         return pa.string()
     return pa.int64() if name in _COUNTS else pa.float64()
-
-
-def check_pyarrow() -> None:
-    """Raise InputError, saying what to install, where pyarrow is missing."""
-    try:
-        import pyarrow  # noqa: F401
-    except ImportError:
-        raise InputError("parquet: needs pyarrow: pip install 'oamip_model[parquet]'") from None

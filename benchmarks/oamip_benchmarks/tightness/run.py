@@ -24,8 +24,8 @@ from oamip_model.formulation.settings import validity_of
 from oamip_model.network.maps import Array
 from oamip_model.network.types import Network
 from oamip_model.records import Share, Within, checked
+from oamip_model.runs.store import RunStore, key_of
 from oamip_model.scoring.run import as_network
-from oamip_model.scoring.store import RunStore, key_of
 from oamip_model.solving.options import Run, Solver, as_solver
 from oamip_model.solving.registry import get_backend
 from oamip_model.tightening import compute_bounds

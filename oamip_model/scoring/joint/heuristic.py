@@ -8,7 +8,7 @@ What it finds (mathematics:heur-1) is an upper bound of the optimum, and a start
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +21,7 @@ from oamip_model.formulation import Formulation
 from oamip_model.formulation.gates import PRODUCT, gate_named
 from oamip_model.network.maps import Array
 from oamip_model.network.types import Network
+from oamip_model.runs.events import Event, Listener
 from oamip_model.scoring.joint.gated import GatedObjective
 
 _STARTS = 8
@@ -61,7 +62,7 @@ def find_scores(
     *,
     seed: int = 0,
     time_limit: float | None = None,
-    progress: Callable[[str], None] | None = None,
+    progress: Listener | None = None,
 ) -> HeuristicResult:
     """Good scores for the program of these settings, in a sound gate.
 
@@ -135,7 +136,7 @@ class Search:
         self.found = torch.ones(self.units)
         self.interrupted = False
 
-    def run(self, progress: Callable[[str], None] | None, near: Sequence[Array] = ()) -> tuple[float, Array]:
+    def run(self, progress: Listener | None, near: Sequence[Array] = ()) -> tuple[float, Array]:
         """The best objective, in double precision, and its scores (units,).
 
         near: scores to begin from as well.
@@ -154,8 +155,9 @@ class Search:
                 value = float("inf") if missed > 0 else float(self.exact.sparsity(exact)[0])
         return value, exact[0].numpy()
 
-    def _search(self, progress: Callable[[str], None] | None, near: Sequence[Array]) -> None:
+    def _search(self, progress: Listener | None, near: Sequence[Array]) -> None:
         """Leave the best point in ``found``."""
+        began = time.monotonic()
         noise = 0.2 * torch.rand(self.starts, self.units, generator=self.random)
         noise[0] = 0.0
         points, _ = self.descend(self.product, 1.0 - noise, _STEPS)
@@ -167,7 +169,7 @@ class Search:
         idle = 0
         for number in range(_ROUNDS):
             if progress is not None:
-                progress(f"heuristic, round {number}: objective {value:.6g}")
+                progress(Event(kind="heuristic", number=number, seconds=time.monotonic() - began, objective=value))
             if idle == _PATIENCE or time.monotonic() > self.deadline:
                 break
             near_best = self.settled(self.disturbed(self.found), _STEPS // 2)

@@ -6,7 +6,7 @@ It takes bounds, build, solve, and the replay check of its solution.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from oamip_model.formulation.losses import loss_named
 from oamip_model.formulation.settings import validity_of
 from oamip_model.network.maps import Array
 from oamip_model.network.types import Network
+from oamip_model.runs.events import Listener
 from oamip_model.scoring.joint.one_image import OneImage
 from oamip_model.scoring.methods import AllLayers
 from oamip_model.scoring.program_result import ProgramResult, ReplayCheck
@@ -62,7 +63,7 @@ def solve_program(
     indices: tuple[int, ...],
     method: AllLayers,
     solver: Solver,
-    progress: Callable[[str], None] | None = None,
+    progress: Listener | None = None,
     start: Mapping[str, Array] | None = None,
 ) -> ProgramOutcome:
     """Outcome of the method's program for images (n, *input_shape).
@@ -94,7 +95,7 @@ def _solve(
     indices: tuple[int, ...],
     method: AllLayers,
     solver: Solver,
-    progress: Callable[[str], None] | None,
+    progress: Listener | None,
     start: Mapping[str, Array] | None,
 ) -> ProgramOutcome:
     """The outcome of :func:`solve_program`, which raises TimeIsUp where there is no program in time."""
@@ -159,7 +160,7 @@ def _heuristic(
     labels: NDArray[np.int64],
     settings: Formulation,
     solver: Solver,
-    progress: Callable[[str], None] | None,
+    progress: Listener | None,
 ) -> HeuristicResult:
     """What the primal heuristic finds, in a share of the time that is left."""
     from oamip_model.scoring.joint.heuristic import find_scores

@@ -23,12 +23,13 @@ from oamip_model.formulation.losses import loss_named
 from oamip_model.network import Network
 from oamip_model.network.maps import Array
 from oamip_model.records import checked
+from oamip_model.runs.events import in_lines
+from oamip_model.runs.store import RunStore, key_of
 from oamip_model.scoring.joint.program import ProgramOutcome, solve_program
 from oamip_model.scoring.methods import AllLayers, Batches, PerClass
 from oamip_model.scoring.program_result import total_seconds
 from oamip_model.scoring.reading import read_program, read_values
 from oamip_model.scoring.result import Scores
-from oamip_model.scoring.store import RunStore, key_of
 from oamip_model.solving.options import Run, Solver
 from oamip_model.solving.protocol import Status
 from oamip_model.solving.registry import get_backend
@@ -113,7 +114,7 @@ def _solve(programs: Programs, rows: NDArray[np.int64], tell: Callable[[str], No
         tell("building")
     p = programs
     indices = tuple(int(k) for k in p.indices[rows])
-    return solve_program(p.network, p.x[rows], p.y[rows], indices, p.method, p.solver, tell)
+    return solve_program(p.network, p.x[rows], p.y[rows], indices, p.method, p.solver, in_lines(tell))
 
 
 def _key(programs: Programs, rows: NDArray[np.int64], asked: dict[str, Any]) -> str:

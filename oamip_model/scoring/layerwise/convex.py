@@ -18,6 +18,7 @@ import scipy.sparse as sp
 
 from oamip_model.errors import SolverError
 from oamip_model.network.maps import Array
+from oamip_model.runs.events import Event, Listener
 from oamip_model.scoring.layer_options import LevelMethod
 from oamip_model.scoring.layerwise.projection import Tangents, project, project_by_lp
 from oamip_model.solving.protocol import Arrays, Backend, Options, Status
@@ -68,7 +69,7 @@ class ConvexSolve:
     solver: of the master; tolerance: the relative gap at which it ends; time_limit: in seconds; level: of the level
     method: where the next point lies, how it is found, "euclid" (the nearest, without a solver, and "lp" where its
     check fails) or "lp" (the nearest in the largest coordinate, by one linear program more for each call), and the
-    oracle calls at which it stops, with whatever gap there is; seed: of the solver; progress: called with a line.
+    oracle calls at which it stops, with whatever gap there is; seed: of the solver; progress: called with an event.
     """
 
     solver: str | Backend = "highs"
@@ -76,7 +77,7 @@ class ConvexSolve:
     time_limit: float | None = None
     level: LevelMethod = _LEVEL
     seed: int = 0
-    progress: Callable[[str], None] | None = None
+    progress: Listener | None = None
 
 
 def minimise_convex(
@@ -161,7 +162,12 @@ class _Level:
         elif self.how.time_limit is not None and time.monotonic() - self.began > self.how.time_limit:
             self.stopped = "time limit"
         if self.how.progress is not None:
-            self.how.progress(f"oracle call {self.calls}: objective {self.objective:.6g}, bound {self.bound:.6g}")
+            self.how.progress(
+                Event(
+                    kind="oracle call", number=self.calls, seconds=time.monotonic() - self.began,
+                    objective=self.objective, bound=self.bound,
+                )
+            )  # fmt: skip
         return bool(self.stopped)
 
     def master(self, binary: bool) -> Arrays:

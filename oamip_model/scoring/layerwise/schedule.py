@@ -18,6 +18,7 @@ from oamip_model.bounds import fingerprint_images
 from oamip_model.clock import Deadline, TimeIsUp
 from oamip_model.network.maps import Array
 from oamip_model.network.types import Network
+from oamip_model.runs.store import RunStore, key_of
 from oamip_model.scoring.layerwise.exchange import Exchanged, affordable_images, exchange_units, scores_of
 from oamip_model.scoring.layerwise.heads import head_named
 from oamip_model.scoring.layerwise.heads.columns import is_affine_after
@@ -27,7 +28,6 @@ from oamip_model.scoring.layerwise.stored import exchanged, layer_outcome
 from oamip_model.scoring.layerwise.subproblem import solve_layer
 from oamip_model.scoring.layerwise.task import LayerTask, Measured, measure
 from oamip_model.scoring.select import choose_units
-from oamip_model.scoring.store import RunStore, key_of
 from oamip_model.solving.options import Run
 from oamip_model.solving.protocol import Status
 from oamip_model.solving.registry import get_backend

@@ -12,12 +12,12 @@ from oamip_model.data import Dataset
 from oamip_model.errors import SolverError
 from oamip_model.formulation.gates import PRODUCT
 from oamip_model.network.types import Network
+from oamip_model.runs.store import RunStore
 from oamip_model.scoring.layer_methods import Layerwise
 from oamip_model.scoring.layerwise.plan import Plan
 from oamip_model.scoring.layerwise.schedule import DecoupledRun
 from oamip_model.scoring.program_result import total_seconds
 from oamip_model.scoring.result import Scores
-from oamip_model.scoring.store import RunStore
 from oamip_model.solving.options import Run, Solver
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from oamip_model.formulation.objective import image_cuts
 from oamip_model.network.maps import Array
+from oamip_model.runs.events import Event
 from oamip_model.solving.options import TreeSearch
 from oamip_model.solving.protocol import ABSOLUTE_GAP
 from oamip_model.solving.state import SolveState
@@ -129,8 +130,12 @@ class ImageCuts:
             alone = Alone(image, multipliers[image], start, float(best[image]), float(now[image]), gap)
             bounds[image], scores[image] = self.program(alone, limit)
             if solve.progress is not None:
-                told = f"bound {now[image]:.6g} -> {bounds[image]:.6g}"
-                solve.progress(f"image {done + 1} of {self.images} alone: {told}")
+                solve.progress(
+                    Event(
+                        kind="image", number=done + 1, nodes=self.images, bound=float(bounds[image]),
+                        seconds=time.monotonic() - solve.began,
+                    )
+                )  # fmt: skip
         return bounds, scores
 
     def _add_rows(self, multipliers: Array, bounds: Array) -> int:

@@ -8,11 +8,9 @@ to processes as a file whose arrays are mapped into memory, to a cluster as one 
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import os
 import signal
-import sys
 import threading
 import time
 from collections import Counter, deque
@@ -26,6 +24,7 @@ from typing import Any, TypeVar
 
 from oamip_model.clock import Deadline, seconds_left, within
 from oamip_model.errors import InputError, SolverError
+from oamip_model.runs.processes import die_with_parent
 from oamip_model.scratch import scratch_folder
 from oamip_model.solving.workers.engines import ENGINES, TRIES, Tell, lost
 from oamip_model.solving.workers.extensions import Extensions, adopt, extensions
@@ -189,9 +188,8 @@ def _load(path: str) -> Any:
 def _end_with(parent: int) -> None:
     """Make this worker process end when its parent does, however that ends, and leave Ctrl-C to the parent."""
     signal.signal(signal.SIGINT, lambda *_: None)  # not SIG_IGN, which solvers that are programs would inherit
-    if sys.platform == "linux":
-        # Besides the thread below, which has to wait for solvers that hold the interpreter's lock.
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    # Besides the thread below, which has to wait for solvers that hold the interpreter's lock.
+    die_with_parent(parent)
     if os.name == "posix":
         threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 

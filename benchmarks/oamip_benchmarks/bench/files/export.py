@@ -23,6 +23,7 @@ from oamip_benchmarks.bench.recipes import Program, Recipe, build_program
 from oamip_model.errors import InputError, SolverError
 from oamip_model.files import alone, replacing
 from oamip_model.records import OPEN, Matches, checked, read_json
+from oamip_model.runs.folders import make_folder
 from oamip_model.scratch import scratch_folder
 
 FORMATS = ("mps", "lp")
@@ -122,10 +123,7 @@ def export(
     An index that is there already keeps its entries of other instances. time_limit: seconds for the tangents of one
     instance. Raises InputError for a folder that cannot be written or an index that is none.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"out: {folder} cannot be made, {error.strerror}") from None
+    make_folder(folder)
     with alone(folder, "out"):
         return _export_all(recipes, folder, formats, time_limit, progress)
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from oamip_benchmarks.bench.environment import read_environment
 from oamip_benchmarks.bench.reporting.rows import (
     ANSWERS,
     Row,
@@ -23,6 +22,7 @@ from oamip_benchmarks.bench.reporting.rows import (
 )
 from oamip_benchmarks.bench.reporting.statistics import counted, par10, shifted_geometric_mean
 from oamip_model.page import Cell, Page, check_matplotlib
+from oamip_model.runs.environment import read_environment
 
 ENVIRONMENT = "environment.json"
 HOW_COUNTED = (

@@ -34,18 +34,19 @@ def report(run: Path, out: Path | None, csv: Path | None, parquet: Path | None, 
     for path, option, suffix in ((out, "--out", ".html"), (csv, "--csv", ".csv"), (parquet, "--parquet", ".parquet")):
         if path is not None:
             check_out(path, suffixes=(suffix,), option=option)
-    from oamip_benchmarks.bench.reporting.export import check_pyarrow, write_csv, write_parquet
+    from oamip_benchmarks.bench.reporting.export import flat_table
     from oamip_benchmarks.bench.reporting.page import make_report, summary_rows
     from oamip_benchmarks.bench.rows import read_rows
+    from oamip_model.runs.tables import check_pyarrow, write_csv, write_parquet
 
     if parquet is not None:
         check_pyarrow()
     page, solves = make_report(run, read_rows(run))
     page.save(out)
     if csv is not None:
-        write_csv(solves, csv)
+        write_csv(flat_table(solves), csv)
     if parquet is not None:
-        write_parquet(solves, parquet)
+        write_parquet(flat_table(solves), parquet)
     summary = summary_rows(solves) if solves.problems else []
     wrong, pairs = solves.failed_checks(), solves.disagreements()
     if as_json:

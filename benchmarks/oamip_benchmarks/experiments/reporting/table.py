@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oamip_benchmarks.experiments.cells import Plain
-from oamip_model.files import replacing_table
+from oamip_model.runs.tables import write_csv
 
 SHARES = ("accuracy", "class_accuracy", "units", "parameters", "agreement")
 """Values that are shares, shown in per cent."""
@@ -107,23 +106,15 @@ def value_text(line: Line, name: str) -> str:
 
 def write_table(lines: Sequence[Line], path: Path) -> None:
     """Write the lines as CSV, numbers in full. Raises InputError where that cannot be."""
-    _write([line.plain() for line in lines], path)
+    write_csv([line.plain() for line in lines], path)
 
 
 def write_cells(found: Sequence[tuple[Plain, Plain]], path: Path) -> None:
     """Write one CSV line for each cell, from tags and results: those of the results that are single values."""
-    _write(
+    write_csv(
         [
             tags | {name: value for name, value in result.items() if not isinstance(value, list | dict)}
             for tags, result in found
         ],
         path,
     )
-
-
-def _write(records: Sequence[Plain], path: Path) -> None:
-    names = list(dict.fromkeys(name for record in records for name in record))
-    with replacing_table(path) as file:
-        writer = csv.DictWriter(file, names, restval="")
-        writer.writeheader()
-        writer.writerows(records)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from oamip_model.clock import Deadline, finishing, seconds_left, within
 from oamip_model.network.maps import Array
+from oamip_model.runs.events import in_lines
 from oamip_model.scoring.layerwise.convex import ConvexResult, ConvexSolve, minimise_convex
 from oamip_model.scoring.layerwise.heads.base import Head
 from oamip_model.scoring.layerwise.heads.columns import Oracle, is_affine_after, rest_columns
@@ -153,7 +154,7 @@ def _program(
     price, offset = task.price()
     how = ConvexSolve(
         solver=plan.solver, tolerance=plan.tolerance, time_limit=seconds_left(), level=plan.level, seed=plan.seed,
-        progress=None if progress is None else lambda line: progress(f"weight {weight:g}, {line}"),
+        progress=in_lines(progress, f"weight {weight:g}"),
     )  # fmt: skip
     return minimise_convex(columns, price, weight, how, offset=offset, binary=plan.binary, tangents=tangents)
 

@@ -19,6 +19,7 @@ from oamip_model.errors import SolverError
 from oamip_model.formulation import Formulation
 from oamip_model.formulation.gates import gate_for
 from oamip_model.network.maps import Array
+from oamip_model.runs.events import in_lines
 from oamip_model.scoring.joint.program import ProgramOutcome, solve_program
 from oamip_model.scoring.layerwise.heads.auxiliary import AuxiliaryHead
 from oamip_model.scoring.layerwise.heads.base import Head
@@ -141,7 +142,7 @@ def _program(
     )  # fmt: skip
     method = Joint(program, bounds=plan.bounds, heuristic=False)
     solver = Solver(plan.solver, tolerance=plan.tolerance, time_limit=plan.time_limit, seed=plan.seed)
-    told = None if progress is None else lambda line: progress(f"weight {weight:g}, {line}")
+    told = in_lines(progress, f"weight {weight:g}")
     positions = tuple(rows.tolist())
     outcome = solve_program(tail.network, tail.inputs, task.labels, positions, method, solver, told, start)
     if outcome.interrupted:

@@ -16,7 +16,7 @@ _PACKAGES = ("oamip_model", "pyomo", "numpy", "scipy", "highspy", "pyscipopt", "
 
 
 class Environment(TypedDict, total=False):
-    """What :func:`describe` tells, as far as it is read again."""
+    """What :func:`describe` gives, as far as it is read again."""
 
     machine: str
     system: str
@@ -30,7 +30,10 @@ class Environment(TypedDict, total=False):
 
 
 def read_environment(path: Path, what: str) -> dict[str, Any]:
-    """What :func:`describe` told, from a file. Raises InputError, beginning with ``what``, for anything else."""
+    """Read what :func:`describe` gave, from a file.
+
+    Raises InputError, beginning with ``what``, for anything else.
+    """
     where = f"{what}: {path}"
     found: dict[str, Any] = checked(dict[str, Any], read_json(path, where), where)
     known: dict[str, Any] = checked(Annotated[Environment, OPEN], found, where)
@@ -38,7 +41,10 @@ def read_environment(path: Path, what: str) -> dict[str, Any]:
 
 
 def describe() -> dict[str, Any]:
-    """Machine, processor, memory, versions, git revision (None outside a checkout) and date, of plain types."""
+    """Machine, processor, memory, versions, revision and date, of plain types.
+
+    The revision is that of git, None outside a checkout.
+    """
     versions = {}
     for name in _PACKAGES:
         try:

@@ -1,6 +1,6 @@
-"""Finished solves in a file, so that nothing is solved twice.
+"""The append-only store of a run, so that nothing is done twice.
 
-They are one JSON line each, on disk before the next solve starts.
+It has one JSON line for each finished piece of work.
 """
 
 from __future__ import annotations
@@ -42,22 +42,62 @@ def key_of(**parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:24]
 
 
+class LineStore:
+    """Lines of JSON in a file that is appended to, each on disk before the next.
+
+    A last line that a kill cut short is dropped before the next one is written. Whoever only reads leaves it there.
+
+    Parameters
+    ----------
+    path : Path
+        The file, which need not be there.
+    what : str
+        What the file is, as errors begin.
+
+    Raises
+    ------
+    InputError
+        Where the file holds something else, which is left as it is.
+    """
+
+    def __init__(self, path: Path, what: str) -> None:
+        self.path = path
+        self.lines: dict[str, Any] = {}
+        self._whole: int | None = None
+        if path.exists():
+            self.lines, self._whole = read_lines(path, what, _FIRST)
+
+    def append(self, line: str) -> None:
+        """Append a line; it is on disk when this returns."""
+        if self._whole is not None and self.path.exists():
+            drop_unfinished(self.path, self._whole)
+        self._whole = None
+        append_line(self.path, line)
+
+
 class RunStore:
-    """Records by key, appended to a JSON-lines file and synced.
+    """Records by key, appended to a file of lines.
 
     Without a path they are kept in memory only.
 
-    A last line that a kill cut short is dropped before the next is written. Raises InputError where the file cannot be
-    written or is no store, and leaves it as it is.
+    Parameters
+    ----------
+    path : str or Path, optional
+        The file.
+
+    Raises
+    ------
+    InputError
+        Where the file cannot be written or is no store; it is left as it is.
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
         self.path = None if path is None else check_writable(path, "store")
+        self._lines = None if self.path is None else LineStore(self.path, "store")
         self.records: dict[str, dict[str, Any]] = {}
-        # Where the last line that a kill cut short begins: whoever only reads leaves it there.
-        self._unfinished: int | None = None
-        if self.path is not None and self.path.exists():
-            self._read(self.path)
+        for where, line in ({} if self._lines is None else self._lines.lines).items():
+            entry = checked(_Line, line, f"{where} is not a record of finished solves: it")
+            self.records[entry.key] = entry.record
 
     def alone(self) -> AbstractContextManager[None]:
         """Let no other process write to the file in this block.
@@ -65,13 +105,6 @@ class RunStore:
         Raises InputError where one does.
         """
         return nullcontext() if self.path is None else only_writer(self.path, "store")
-
-    def _read(self, path: Path) -> None:
-        lines, whole = read_lines(path, "store", _FIRST)
-        for where, line in lines.items():
-            entry = checked(_Line, line, f"{where} is not a record of finished solves: it")
-            self.records[entry.key] = entry.record
-        self._unfinished = whole
 
     def get(self, key: str) -> dict[str, Any] | None:
         """The record of a finished solve, None where there is none."""
@@ -94,11 +127,8 @@ class RunStore:
         line = json.dumps({"key": key, "record": record})
         # As it would be read again, whether it goes to a file or not.
         self.records[key] = json.loads(line)["record"]
-        if self.path is not None:
-            if self._unfinished is not None:
-                drop_unfinished(self.path, self._unfinished)
-                self._unfinished = None
-            append_line(self.path, line)
+        if self._lines is not None:
+            self._lines.append(line)
 
     def remove(self) -> None:
         """Delete the file: the run is finished and its result is stored elsewhere."""
