@@ -159,7 +159,7 @@ class _Search:
             self.differs = x[other[0]]
 
     def run(self, classes: bool) -> Distance:
-        same, proof = self.same_class()
+        same, proof = self.same_class(2 if classes else 1)
         if classes:
             self.by_class()
         upper, size = np.maximum(self.upper, 0.0), max(1.0, float(self.lower.max()))
@@ -217,8 +217,11 @@ class _Search:
                 self.proofs[c] = "claimed"
                 self.upper[c] = max(self.sides[0][c], self.sides[1][c])
 
-    def same_class(self) -> tuple[bool | None, Proof | None]:
-        """Whether both networks have the same class everywhere, and how that was proved."""
+    def same_class(self, parts: int) -> tuple[bool | None, Proof | None]:
+        """Whether both networks have the same class everywhere, and how that was proved.
+
+        parts: equal shares of the time, one of which this question has.
+        """
         if self.differs is not None:
             return False, None
         proof: Proof = "certified"
@@ -229,7 +232,7 @@ class _Search:
             rivals = rivals[rivals != c]
             if not len(rivals):
                 continue
-            answer = self.solved(self.rival_program(c, rivals), 2 * (len(first) - number))
+            answer = self.solved(self.rival_program(c, rivals), parts * (len(first) - number))
             if self.differs is not None:
                 return False, None
             if answer is None:

@@ -14,7 +14,9 @@ from oamip_model.cli.baseline import baseline
 from oamip_model.cli.bounds import bounds
 from oamip_model.cli.certificates.compress import check_certificate, compress
 from oamip_model.cli.certificates.distance import distance
+from oamip_model.cli.certificates.proof import check_proof
 from oamip_model.cli.demo import demo
+from oamip_model.cli.info import info
 from oamip_model.cli.output import INTERRUPTED, say
 from oamip_model.cli.prune import prune
 from oamip_model.cli.score import score
@@ -79,7 +81,8 @@ def oamip() -> None:
     """
 
 
-for verb in (solvers, score, bounds, baseline, prune, compress, check_certificate, distance, demo):
+_VERBS = (info, solvers, score, bounds, baseline, prune, compress, check_certificate, distance, check_proof, demo)
+for verb in _VERBS:
     oamip.add_command(verb)
 
 

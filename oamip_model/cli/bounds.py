@@ -52,6 +52,7 @@ def bounds(
     split: Any,
     download: bool,
     input_shape: tuple[int, ...] | None,
+    output: str | None,
     n: int | str,
     correct_only: bool,
     cutoff: float | None,
@@ -81,7 +82,7 @@ def bounds(
 
     gate = gate_named(form.get("gate", Formulation().gate))
     settings = Formulation(scores=gate.scores[0], **form)
-    plain = om.read_network(network, input_shape).check_scored(loss=False)
+    plain = om.read_network(network, input_shape, output=output).check_scored(loss=False)
     source = om.load_dataset(data, split=split, download=download)
     plain.check_images(source.images[:1])
     images = source

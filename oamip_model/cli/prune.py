@@ -43,6 +43,7 @@ def prune(
     split: Any,
     download: bool,
     input_shape: tuple[int, ...] | None,
+    output: str | None,
     refit: str | None,
     images: int | str | None,
     timed: bool,
@@ -60,7 +61,7 @@ def prune(
     import oamip_model as om
 
     known = om.load_scores(scores)
-    plain = om.read_network(network, input_shape).check_scored(loss=False)
+    plain = om.read_network(network, input_shape, output=output).check_scored(loss=False)
     test = om.load_dataset(data, split=split, download=download)
     plain.check_images(test.images[:1])
     if refit is not None:

@@ -59,13 +59,20 @@ def climb(
             f"bounds: {method} holds for every score of a network without a box around the images; for the trained"
             " network, and with a box, accepted are interval, crown"
         )
-    x = network.check_images(images)
+    x, deadline = network.check_images(images), Deadline(time_limit)
     start.check_fit(network, x, "every score", 0.0)
-    sound = interval_bounds(network, x)
+    try:
+        with within(deadline):
+            sound = interval_bounds(network, x)
+    except TimeIsUp:
+        if time_limit is None:
+            raise
+        sound = start  # which is all there will be
     limits: Sequence[Limit | None] = [None] * len(x)
     if cutoff is not None:
         start, limits = replace(start, cutoff=cutoff), limits_of(network, x, start, cutoff)
-    share = None if time_limit is None else time_limit * min(jobs, len(x)) / len(x)
+    left = deadline.left()
+    share = None if left is None else left * min(jobs, len(x)) / len(x)
     tasks = [(x[i : i + 1], _of_image(start, i), _of_image(sound, i), worth, optimise, limits[i], share, unstable)
              for i in range(len(x))]  # fmt: skip
     if not any(worth) or jobs == 1 or len(x) == 1:
@@ -131,7 +138,14 @@ def tighten_image(
         if deadline.over():  # what was found so far is all there is
             seconds.append(0.0)
             continue
-        low, high = _propagated(layer, k, image, sides)
+        try:
+            with within(deadline):
+                low, high = _propagated(layer, k, image, sides)
+        except TimeIsUp:
+            if time_limit is None:
+                raise
+            seconds.append(time.perf_counter() - began)
+            continue
         todo = _open(layer, sound, k, low[0], high[0])
         if unstable and layer.activation == "relu":
             todo &= low[0] < 0
@@ -142,13 +156,14 @@ def tighten_image(
             now = replace(start, **{name: tuple(side) for name, side in zip(names, sides, strict=True)})  # type: ignore[arg-type]
             try:
                 with within(deadline):
+                    if limit is None and known is None:
+                        known = seen(network, image)
                     least, most = optimise(network, image, now, sound, k, at, limit, deadline)
             except TimeIsUp:
                 if time_limit is None:
                     raise
             else:
-                if limit is None:
-                    known = seen(network, image) if known is None else known
+                if known is not None:
                     least, most = _unrefuted(layer.name, least, most, *(side[at] for side in known[k]))
                 low, high = low.copy(), high.copy()
                 low[0, at], high[0, at] = np.maximum(low[0, at], least), np.minimum(high[0, at], most)

@@ -131,6 +131,7 @@ def test_solves_that_contradict_each_other_are_exit_code_5(call, tmp_path):
         (["run", "--seeds", "0"], 2, "--seeds"),
         (["run", "--size", "huge"], 2, "--size"),
         (["check", "not-there"], 2, "not-there"),
+        (["check", "."], 2, "is no folder of `oamip bench run`"),
         (["report", "not-there"], 2, "not-there"),
         (["compare", "not-there", "neither"], 2, "not-there"),
     ],
@@ -151,7 +152,9 @@ def test_folders_that_cannot_be_runs(call, tmp_path):
     assert "--out: " in err
     (tmp_path / "empty").mkdir()
     code, _, err = call("report", tmp_path / "empty")
-    assert (code, err) == (2, "oamip: error: run: has no rows yet\n")
+    empty = tmp_path / "empty"
+    told = f"run: {empty} is no folder of `oamip bench run`, it has no results.jsonl"
+    assert (code, err) == (2, f"oamip: error: {told}\n")
     other = tmp_path / "other"
     other.mkdir()
     (other / "environment.json").write_text('{"machine": "another", "cpu": "x", "cpus": 1}')

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Required, TypedDict, get_args
 
 from oamip_benchmarks.bench.recipes import Recipe, find_recipe
+from oamip_model.errors import InputError
 from oamip_model.files import append_line, drop_unfinished
 from oamip_model.records import OPEN, Count, Matches, Within, checked, read_lines
 from oamip_model.scoring.store import key_of
@@ -146,6 +147,8 @@ def read_rows(folder: Path) -> list[Row]:
 
     Raises InputError for a folder that is no run's, and for a line that is no row.
     """
+    if not (folder / RESULTS).exists():
+        raise InputError(f"run: {folder} is no folder of `oamip bench run`, it has no {RESULTS}")
     return _read(folder)[0]
 
 
