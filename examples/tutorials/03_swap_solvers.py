@@ -15,7 +15,7 @@ import oamip_model as om
 # -----------------------
 
 for info in om.list_solvers():
-    print(f"{info.name:12} {'there' if info.available else 'missing':8} {info.version:16} {info.licence}")
+    print(f"{info.name:12} {'there' if info.available else 'missing':8} {info.version or '-':16} {info.licence or '-'}")
 
 # %%
 # One program, several solvers

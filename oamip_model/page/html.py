@@ -6,9 +6,11 @@ Style and pictures are inside it.
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -44,7 +46,7 @@ class Page:
     """A page that is filled from top to bottom, and then saved.
 
     Whatever is added is escaped, so that names and messages of others cannot become markup. Nothing in the page refers
-    to another file, and it needs no scripts.
+    to another file. The one script, of tables that can be sorted, is named by its hash: a browser runs no other.
 
     Examples
     --------
@@ -85,18 +87,24 @@ class Page:
         left: int = 1,
         caption: str = "",
         folded: bool = False,
+        sortable: bool = False,
     ) -> None:
         """Add a table whose first ``left`` columns are flush left.
 
         The others hold numbers, and are flush right.
 
-        folded: show the caption only, until the reader opens it. Raises ValueError for a row of another length.
+        folded: show the caption only, until the reader opens it. sortable: a click on a head sorts by its column, and a
+        box above the table chooses rows by words; without scripts the table is as it is.
+
+        Raises ValueError for a row of another length.
         """
         cells = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
         for row in cells:
             if len(row) != len(columns):
                 raise ValueError(f"a row of {len(row)} cells in a table of {len(columns)} columns")
-        self._add("table", columns=list(columns), rows=cells, left=left, caption=caption, folded=folded)
+        self._add(
+            "table", columns=list(columns), rows=cells, left=left, caption=caption, folded=folded, sortable=sortable
+        )
 
     def figures(self, *figures: tuple[Figure, str]) -> None:
         """Add pictures, side by side where there is room.
@@ -109,13 +117,18 @@ class Page:
     def html(self) -> str:
         """The page's text."""
         import jinja2
+        from markupsafe import Markup
 
         environment = jinja2.Environment(
             loader=jinja2.PackageLoader("oamip_model.page", ""), autoescape=True, trim_blocks=True, lstrip_blocks=True
         )
         template = environment.get_template("page.html.j2")
+        tables = resources.files("oamip_model.page") / "tables.js"
+        script = tables.read_text(encoding="utf-8") if self._sorts() else ""
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
         return template.render(
-            title=self._title, subtitle=self._subtitle, parts=self._parts, sections=self._sections
+            title=self._title, subtitle=self._subtitle, parts=self._parts, sections=self._sections,
+            script=Markup(script), digest=digest,
         ).strip("\n") + "\n"  # fmt: skip
 
     def save(self, path: str | Path) -> Path:
@@ -127,6 +140,9 @@ class Page:
         with replacing(path) as temporary:
             temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
         return Path(path)
+
+    def _sorts(self) -> bool:
+        return any(part.data.get("sortable") for part in self._parts)
 
     def _add(self, kind: str, **data: Any) -> None:
         self._parts.append(_Part(kind, data))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import json
 
+import numpy as np
 import pytest
 from made_rows import row, run_rows
 from oamip_benchmarks.bench.reporting.export import flat_table
 from oamip_benchmarks.bench.reporting.page import make_page, summary_rows
-from oamip_benchmarks.bench.reporting.rows import Solves, gaps_of, is_solved
+from oamip_benchmarks.bench.reporting.rows import Solves, gaps_of, is_solved, solve_seconds
 
 from oamip_model.errors import InputError
 from oamip_model.runs.tables import columns_of, write_csv, write_parquet
@@ -147,3 +148,19 @@ def test_tables_keep_every_row_and_value(tmp_path):
     write_parquet(table, tmp_path / "rows.parquet")
     read = pq.read_table(tmp_path / "rows.parquet").to_pydict()
     assert read == {name: [record.get(name) for record in table] for name in columns_of(table)}
+
+
+def test_the_virtual_best_is_the_quickest_on_each_problem():
+    from oamip_benchmarks.bench.reporting.page import RATIO
+
+    solves = Solves(tuple(run_rows(solvers=("highs", "cbc"), instances=6)))
+    means = [s["geometric mean, shift 10 s"] for s in summary_rows(solves)]
+    times = np.array(
+        [[solve_seconds(row) if is_solved(row) else row["time_limit"] for row in solves.of(v)] for v in solves.variants]
+    )
+    best = np.exp(np.log(times.min(axis=0) + 10).mean()) - 10
+    assert f">{best:#.3g}<".replace(".<", "<") in make_page(solves, {}, "t").html()
+    text = make_page(solves, {}, "t").html()
+    assert RATIO in text
+    assert "virtual best" in text
+    assert f"<td>{(max(means) + 10) / (min(means) + 10):.2f}" in text.replace('<td class="">', "<td>")

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 
 import numpy as np
@@ -100,3 +104,42 @@ def test_save_is_whole_or_not_at_all(tmp_path):
     assert path.read_text() == filled().html()
     with pytest.raises(InputError, match="no folder"):
         filled().save(tmp_path / "missing" / "page.html")
+
+
+def test_the_script_of_sortable_tables_is_there_once_and_named_by_its_hash():
+    page = filled()
+    for _ in range(2):
+        page.table(["a"], [["</script>"]], sortable=True)
+    text = page.html()
+    (script,) = re.findall(r"<script>(.*?)</script>", text, flags=re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in text
+    assert text.count('<table class="sortable">') == 2
+    assert "&lt;/script&gt;" in text
+
+
+CLICKS = """<script>window.addEventListener("load", () => {
+  const told = [], table = document.querySelector("table.sortable"), box = document.querySelector("input");
+  const look = () => told.push([...table.tBodies[0].rows].filter(r => !r.hidden).map(r => r.cells[0].textContent));
+  const head = table.tHead.rows[0].cells[1].firstChild;
+  head.click(); look(); head.click(); look();
+  box.value = "LATE 3"; box.dispatchEvent(new Event("input")); look();
+  const out = document.createElement("pre"); out.id = "told"; out.textContent = JSON.stringify(told);
+  document.body.append(out);
+});</script>"""
+
+
+def test_a_browser_sorts_and_chooses_rows(tmp_path):
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if browser is None:
+        pytest.skip("no browser here")
+    page = Page("t")
+    rows = [["b", "10"], ["a", "9"], ["c", "late, 3 %"], ["d", "1,000"], ["e", "late, 4 %"]]
+    page.table(["name", "seconds"], rows, sortable=True)
+    text = re.sub(r"script-src 'sha256-[^']*'", "script-src 'unsafe-inline'", page.html())
+    (tmp_path / "page.html").write_text(text.replace("</body>", CLICKS + "</body>"))
+    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    command += ["--virtual-time-budget=5000", "--dump-dom", (tmp_path / "page.html").as_uri()]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    told = json.loads(re.search(r'<pre id="told">(.*?)</pre>', found, re.DOTALL)[1])
+    assert told == [["a", "b", "d", "c", "e"], ["d", "b", "a", "e", "c"], ["c"]]
