@@ -120,7 +120,7 @@ def _read(app: Any, docname: str, source: list[str]) -> None:
 
 def _cite(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
     """Let a docstring's citations of the mathematics be links."""
-    lines[:] = [re.sub(r"mathematics:([\w-]+)", r":ref:`\1 <\1>`", line) for line in lines]
+    lines[:] = [re.sub(r"mathematics[:]([\w-]+)", r":ref:`\1 <\1>`", line) for line in lines]
 
 
 def setup(app: Any) -> None:

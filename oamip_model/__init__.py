@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from oamip_model.certify import Box as Box
     from oamip_model.certify import check_certificate as check_certificate
     from oamip_model.certify import compress as compress
+    from oamip_model.certify import distance as distance
     from oamip_model.certify import load_certificate as load_certificate
     from oamip_model.data import Dataset as Dataset
     from oamip_model.data import choose_images as choose_images
@@ -76,7 +77,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Bounds": "bounds", "Cutoff": "bounds", "load_bounds": "bounds",
-    "Box": "certify", "check_certificate": "certify", "compress": "certify", "load_certificate": "certify",
+    "Box": "certify", "check_certificate": "certify", "compress": "certify", "distance": "certify",
+    "load_certificate": "certify",
     "Dataset": "data", "choose_images": "data", "load_dataset": "data",
     "CheckError": "errors", "InputError": "errors", "OamipError": "errors", "SolverError": "errors",
     "SolverMissingError": "errors",

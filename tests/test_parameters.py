@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -116,3 +117,8 @@ def test_a_fault_is_seen():
     assert faults(example(both, right.replace("b : int", "c : int")))
     assert faults(example(both, right.split("Returns")[0]))
     assert faults(example(both, right + "\nRaises InputError for a text.\n"))
+
+
+def test_every_public_name_has_a_page_of_the_reference():
+    page = (Path(__file__).parents[1] / "docs" / "reference" / "python.md").read_text()
+    assert [name for name in om._HOMES if not re.search(rf"\b{name}\b", page)] == []

@@ -25,9 +25,12 @@ images = np.random.default_rng(3).uniform(size=(3, 6))
 labels = np.array([0, 1, 2])
 grid = study.Grid(gates=("subtractive", "switch"), relaxations=("big-m", "hull"), bounds=("interval", "crown"))
 found = study.tightness({"small": module}, images, labels, grid, solver=om.Solver("highs", time_limit=10))
-for row in found.rows:
-    bounds = f"root {row.root_bound:.6f}  cuts {row.cut_bound:.6f}  optimum {row.objective:.6f}"
-    print(f"{row.gate:12} {row.relaxation:8} {row.bounds:9} {bounds}")
+print(found)
+
+# %%
+# ``root gap`` is that of the relaxation as built, and ``after cuts`` that after the rounds of cuts. Both are
+# to the best objective known. ``found.rows`` has every number, ``found.save_csv`` writes them, and
+# ``found.to_frame()`` is a pandas table.
 
 # %%
 # Rows of your own

@@ -16,10 +16,13 @@ if TYPE_CHECKING:
     from oamip_model.certify.certificate import load_certificate as load_certificate
     from oamip_model.certify.compression import Compressed as Compressed
     from oamip_model.certify.compression import compress as compress
+    from oamip_model.certify.distances import Distance as Distance
+    from oamip_model.certify.distances import distance as distance
 
 _HOMES = {
     "Box": "box", "Certificate": "certificate", "check_certificate": "certificate", "load_certificate": "certificate",
     "Compressed": "compression", "compress": "compression",
+    "Distance": "distances", "distance": "distances",
 }  # fmt: skip
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -21,7 +21,12 @@ ACCEPTED = "two numbers LOWER,UPPER for every input, or an .npz file with the ar
 
 @dataclass(frozen=True, eq=False)
 class Box:
-    """All inputs x with lower <= x <= upper, entry by entry; both are flat, (inputs,).
+    """All inputs x with lower <= x <= upper, entry by entry.
+
+    Parameters
+    ----------
+    lower, upper : array
+        The sides, flat: (inputs,).
 
     Examples
     --------
@@ -61,14 +66,33 @@ class Box:
         return len(self.lower)
 
     def sample(self, count: int, seed: int = 0) -> Array:
-        """Random points of the box, (count, inputs): half are uniform, half are corners."""
+        """Random points of the box: half are uniform, half are corners.
+
+        Parameters
+        ----------
+        count : int
+            Number of points.
+        seed : int, default 0
+            Seed of the points.
+
+        Returns
+        -------
+        array
+            The points, (count, inputs).
+        """
         pick = np.random.default_rng(seed)
         share = pick.uniform(size=(count, self.size))
         share[count // 2 :] = np.round(share[count // 2 :])
         return np.clip(self.lower + share * (self.upper - self.lower), self.lower, self.upper)
 
     def record(self) -> dict[str, list[float]]:
-        """The box in plain types: a side of equal numbers is one number."""
+        """The box in plain types: a side of equal numbers is one number.
+
+        Returns
+        -------
+        dict of str to list of float
+            The sides "lower" and "upper".
+        """
         return {name: _short(getattr(self, name)) for name in ("lower", "upper")}
 
 

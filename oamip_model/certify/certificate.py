@@ -90,7 +90,20 @@ class Certificate:
 def load_certificate(path: str | Path) -> Certificate:
     """The certificate that :meth:`Certificate.save` wrote.
 
-    Raises InputError, naming the file, where there is none, or it holds anything else.
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    Certificate
+        The certificate as it was saved.
+
+    Raises
+    ------
+    InputError
+        Where there is no such file, or it holds anything else.
     """
     source = Path(path)
     where = f"certificate: {source}"
@@ -128,11 +141,27 @@ def check_certificate(
 ) -> None:
     """Prove a certificate's claims again, and compare both networks.
 
-    Bounds are computed anew, and what they do not decide is proved by the solver. The smaller network is made again
-    from the claims, and must have the logits of ``small`` and of the network at points of the box.
+    Bounds are computed anew. The solver proves the claims that they do not decide. The smaller network is
+    made again from the claims. It must have the logits of ``small`` and of the network at points of the
+    box.
 
-    Raises InputError where the certificate is of other networks, CheckError where a claim is not proved within the
-    solver's time limit, or the networks differ.
+    Parameters
+    ----------
+    network : Network
+        The network that was compressed.
+    small : Network
+        The smaller network.
+    certificate : Certificate
+        The claims about units, and the box that they hold in.
+    solver : str, Backend or Solver, default "scip"
+        The solver, whose time limit is for each claim.
+
+    Raises
+    ------
+    InputError
+        Where the certificate is of other networks.
+    CheckError
+        Where a claim is not proved within the time limit, or the networks differ.
     """
     if certificate.network != network.fingerprint:
         raise InputError(f"certificate: it is of network {certificate.network}, got {network.fingerprint}")

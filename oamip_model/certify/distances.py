@@ -1,10 +1,11 @@
-"""How far a network and its pruned version are apart over a box, with a certificate.
+"""How far a network and its pruned version are apart over a box.
 
 See mathematics:dist-1..3.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from oamip_model.certify.pairs import TwinBounds, Twins, twin_bounds, twin_progr
 from oamip_model.certify.program import BoxProgram
 from oamip_model.certify.substitution import Line
 from oamip_model.clock import Deadline
-from oamip_model.errors import InputError, SolverError
+from oamip_model.errors import CheckError, InputError, SolverError
 from oamip_model.network import read_network
 from oamip_model.network.maps import Array
 from oamip_model.network.types import Network
@@ -34,7 +35,7 @@ _GAP = 1e-4
 _LEAST = 1e-3
 """Seconds that a program gets at least; below it there is no time for one."""
 _NEAR = 1e-6
-"""By how much a claim must be on the right side of 0, relative to the largest logit: a solver's tolerance hides less."""
+"""How far a claim must be on the right side of 0, relative to the largest logit. A solver's tolerance hides less."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +70,7 @@ class Distance:
     @property
     def proved(self) -> bool:
         """Whether every bound is reached, to the solver's gap."""
-        return bool((self.upper - self.lower <= 10 * _GAP * np.maximum(self.upper, 1e-6) + 1e-7).all())
+        return bool((self.upper - self.lower <= 10 * _GAP * self.upper + 2 * _NEAR * np.maximum(1.0, self.upper)).all())
 
 
 def distance(
@@ -141,6 +142,7 @@ class _Search:
         self.sides = [-low, high]
         self.lower, self.points = np.zeros(len(high)), np.zeros((len(high), box.size))
         self.differs: Array | None = None
+        self.seen = [np.full(len(high), -np.inf), np.full(len(high), -np.inf)]
         self.look(box.sample(_SAMPLES, seed=3))
 
     def look(self, x: Array) -> None:
@@ -148,6 +150,7 @@ class _Search:
         x = np.clip(x, self.box.lower, self.box.upper)
         a, b = (net.replay(x.reshape(-1, *self.shape)) for net in self.nets)
         apart = np.abs(a - b)
+        self.seen = [np.maximum(old, new.max(axis=0)) for old, new in zip(self.seen, (a - b, b - a), strict=True)]
         for c, row in enumerate(apart.argmax(axis=0).tolist()):
             if apart[row, c] > self.lower[c]:
                 self.lower[c], self.points[c] = apart[row, c], x[row]
@@ -156,10 +159,12 @@ class _Search:
             self.differs = x[other[0]]
 
     def run(self, classes: bool) -> Distance:
-        same, proof = self.same_class()
+        same, proof = self.same_class(2 if classes else 1)
         if classes:
             self.by_class()
-        upper = np.maximum(self.upper, 0.0)
+        upper, size = np.maximum(self.upper, 0.0), max(1.0, float(self.lower.max()))
+        if (upper < self.lower - _NEAR * size).any():
+            raise CheckError("distance: an input of the box has a larger distance than its bound")
         proofs: tuple[Proof, ...] = tuple("certified" if p == "certified" else "claimed" for p in self.proofs)
         # What rounding leaves below a point that was seen is that point.
         return Distance(np.maximum(upper, self.lower), self.lower, self.points, proofs, same, proof, self.differs)
@@ -204,13 +209,19 @@ class _Search:
             if answer is None:
                 return
             if answer.bound is not None and answer.bound < self.sides[side][c]:
-                slack = _NEAR * max(1.0, abs(answer.bound))
-                self.sides[side][c] = min(self.sides[side][c], answer.bound + slack)
+                # What a point that is known refutes is no bound; the one before is certified, and is kept.
+                found = answer.bound + _NEAR * max(1.0, abs(answer.bound))
+                if found < self.seen[side][c]:
+                    continue
+                self.sides[side][c] = min(self.sides[side][c], found)
                 self.proofs[c] = "claimed"
                 self.upper[c] = max(self.sides[0][c], self.sides[1][c])
 
-    def same_class(self) -> tuple[bool | None, Proof | None]:
-        """Whether both networks have the same class everywhere, and how that was proved."""
+    def same_class(self, parts: int) -> tuple[bool | None, Proof | None]:
+        """Whether both networks have the same class everywhere, and how that was proved.
+
+        parts: equal shares of the time, one of which this question has.
+        """
         if self.differs is not None:
             return False, None
         proof: Proof = "certified"
@@ -221,7 +232,7 @@ class _Search:
             rivals = rivals[rivals != c]
             if not len(rivals):
                 continue
-            answer = self.solved(self.rival_program(c, rivals), 2 * (len(first) - number))
+            answer = self.solved(self.rival_program(c, rivals), parts * (len(first) - number))
             if self.differs is not None:
                 return False, None
             if answer is None:
@@ -233,7 +244,10 @@ class _Search:
         return True, proof
 
     def margins(self, net: int, c: int) -> tuple[Array, Array]:
-        """Bounds of the margins of class c over each class of one network, (classes,) each; those over itself are 0."""
+        """Bounds of the margins of class c over each class of one network.
+
+        They are (classes,) each; the margin over itself is 0.
+        """
         count = len(self.upper)
         one = np.zeros((count, count))
         one[:, c] += 1.0
@@ -243,8 +257,6 @@ class _Search:
 
     def rival_program(self, c: int, rivals: Array) -> Arrays:
         """Where the first network has class c, the largest margin of a rival over it in the second one."""
-        import copy
-
         base = self.base()
         program = copy.copy(base)
         program.low, program.high = list(base.low), list(base.high)

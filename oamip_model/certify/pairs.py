@@ -1,7 +1,7 @@
 """A network and its pruned version side by side, unit by unit.
 
-See mathematics:pair-1..3. Each unit of the pruned network stands where the unit of the other that it came from is, and a
-removed one is 0. So the difference of two paired units is a vector of its own, with bounds of its own.
+See mathematics:pair-1..3. Each unit of the pruned network stands where the unit that it came from is, and a removed
+one is 0. So the difference of two paired units is a vector of its own, with bounds of its own.
 """
 
 from __future__ import annotations
@@ -36,9 +36,10 @@ class Twins:
 
 
 def twins(network: Network, pruned: Network, box: Box) -> Twins:
-    """Two networks with the same inputs and logits, paired where the second is a pruned version of the first.
+    """Two networks with the same inputs and logits, side by side.
 
-    Units are paired by their values at points of the box. Any pairing is valid; a good one gives tighter bounds.
+    They are paired where the second may be a pruned version of the first. Units are paired by their values at points
+    of the box. Any pairing is valid; a good one gives tighter bounds.
     """
     one, two = flat(network), flat(pruned)
     if not _alike(network, pruned):
@@ -80,7 +81,7 @@ def _assigned(seen: Array, other: Array) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, eq=False)
 class TwinBounds:
-    """Bounds over a box of both networks and of their differences, by substitution.
+    """Bounds over a box of both networks and of their differences.
 
     envelope: the nodes of the first network, then those of the second, then the differences; starts: where each of the
     three begins; logits: bounds of the differences of the logits, second less first.
@@ -160,7 +161,10 @@ def difference_line(a: Node, b: Node, first: int) -> Line:
 
 
 def twin_program(both: Twins, bounds: TwinBounds) -> BoxProgram:
-    """The program of both networks over shared inputs, with the differences as columns of their own."""
+    """The program of both networks over shared inputs.
+
+    Its last columns are the differences.
+    """
     found, (_, second, first) = bounds.envelope, bounds.starts
     program = BoxProgram(found.box)
     for k, node in enumerate(both.first.nodes):

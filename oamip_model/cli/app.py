@@ -13,8 +13,11 @@ import oamip_model
 from oamip_model.cli.baseline import baseline
 from oamip_model.cli.bounds import bounds
 from oamip_model.cli.certificates.compress import check_certificate, compress
+from oamip_model.cli.certificates.distance import distance
+from oamip_model.cli.certificates.proof import check_proof
 from oamip_model.cli.demo import demo
-from oamip_model.cli.output import INTERRUPTED
+from oamip_model.cli.info import info
+from oamip_model.cli.output import INTERRUPTED, say
 from oamip_model.cli.prune import prune
 from oamip_model.cli.score import score
 from oamip_model.cli.solvers import solvers
@@ -56,8 +59,21 @@ class Verbs(click.Group):
         return offered[cmd_name].load() if cmd_name in offered else None
 
 
+def _print_version(context: click.Context, parameter: click.Parameter, asked: bool) -> None:
+    """Print the version of the package and of each solver that is usable, and end."""
+    if not asked or context.resilient_parsing:
+        return
+    from oamip_model.solving import list_solvers
+
+    click.echo(f"oamip, version {oamip_model.__version__}")
+    usable = [f"{solver.name} {solver.version}" for solver in list_solvers() if solver.available]
+    say(f"solvers: {', '.join(usable)}")
+    context.exit()
+
+
 @click.group(cls=Verbs, epilog=EXIT_CODES, no_args_is_help=False, context_settings={"max_content_width": 110})
-@click.version_option(oamip_model.__version__, prog_name="oamip")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version,
+              help="Show the version, and those of the solvers, and exit.")  # fmt: skip
 def oamip() -> None:
     """Importance scores of the neurons of trained ReLU networks, by mixed-integer programming, and smaller networks.
 
@@ -65,7 +81,8 @@ def oamip() -> None:
     """
 
 
-for verb in (solvers, score, bounds, baseline, prune, compress, check_certificate, demo):
+_VERBS = (info, solvers, score, bounds, baseline, prune, compress, check_certificate, distance, check_proof, demo)
+for verb in _VERBS:
     oamip.add_command(verb)
 
 

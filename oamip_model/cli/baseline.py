@@ -35,6 +35,7 @@ def baseline(
     split: Any,
     download: bool,
     input_shape: tuple[int, ...] | None,
+    output: str | None,
     n: int | str,
     seed: int,
     out: Path | None,
@@ -55,7 +56,7 @@ def baseline(
     from oamip_model.pruning.baselines.rules import WITH_IMAGES, Baseline
     from oamip_model.scoring.select import check_scores
 
-    plain = om.read_network(network, input_shape)
+    plain = om.read_network(network, input_shape, output=output)
     if scores is not None:
         known = om.load_scores(scores)
         check_scores(known, plain)

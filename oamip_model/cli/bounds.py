@@ -15,7 +15,7 @@ from oamip_model.checks import by_class
 from oamip_model.cli.numbers import SEED, Count, Number
 from oamip_model.cli.objects import given, object_options
 from oamip_model.cli.options import Verb, check_out, data_options, json_option, network_options
-from oamip_model.cli.output import print_json, print_table
+from oamip_model.cli.output import print_json, print_table, say
 from oamip_model.errors import InputError
 from oamip_model.formulation.gates import gate_named
 from oamip_model.formulation.settings import Formulation, validity_of
@@ -52,6 +52,7 @@ def bounds(
     split: Any,
     download: bool,
     input_shape: tuple[int, ...] | None,
+    output: str | None,
     n: int | str,
     correct_only: bool,
     cutoff: float | None,
@@ -81,7 +82,7 @@ def bounds(
 
     gate = gate_named(form.get("gate", Formulation().gate))
     settings = Formulation(scores=gate.scores[0], **form)
-    plain = om.read_network(network, input_shape).check_scored(loss=False)
+    plain = om.read_network(network, input_shape, output=output).check_scored(loss=False)
     source = om.load_dataset(data, split=split, download=download)
     plain.check_images(source.images[:1])
     images = source
@@ -112,9 +113,9 @@ def print_bounds(found: Bounds) -> None:
         for r in found.reports
     ]  # fmt: skip
     columns = ["layer", "method", "off", "on", "unstable", "decided here", "mean width", "seconds"]
-    print_table(columns, rows, left=2)
+    print_table(columns, rows, left=2, less=["seconds"])
     if found.cutoff is not None:
-        click.echo(f"for scores with an objective of at most {found.cutoff.objective:g} ({_program(found.cutoff)})")
+        say(f"for scores with an objective of at most {found.cutoff.objective:g} ({_program(found.cutoff)})")
 
 
 def _program(cutoff: Cutoff) -> str:

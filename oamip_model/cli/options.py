@@ -87,8 +87,9 @@ def shape_option(function: Function) -> Function:
 
 
 def network_options(function: Function) -> Function:
-    """Adds the argument NET and --input-shape."""
-    return click.argument("network", metavar="NET")(shape_option(function))
+    """Adds the argument NET, --input-shape and --output."""
+    named = click.option("--output", metavar="NAME", help="Which output is read, where the file has several.")
+    return click.argument("network", metavar="NET")(shape_option(named(function)))
 
 
 def data_options(split: str | None) -> Callable[[Function], Function]:

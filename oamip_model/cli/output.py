@@ -6,7 +6,9 @@ Tables and JSON are on standard output, notes and bars on standard error.
 from __future__ import annotations
 
 import json
+import os
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -28,19 +30,43 @@ def print_json(record: dict[str, Any]) -> None:
     click.echo(json.dumps(record, indent=1, allow_nan=False))
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> None:
-    """Print rows in aligned columns.
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1, less: Sequence[str] = ()) -> None:
+    """Print rows in aligned columns, within the width of the terminal.
 
-    The first ``left`` columns are flush left; the others hold numbers, and are flush right.
+    The first ``left`` columns are flush left; the others hold numbers, and are flush right. Where the terminal is too
+    narrow, columns of ``less`` are left out, the last of them first, and a note says so.
     """
-    lines = [columns, *rows]
-    widths = [max(len(line[k]) for line in lines) for k in range(len(columns))]
-    for line in lines:
-        cells = [
-            cell.ljust(width) if k < left else cell.rjust(width)
-            for k, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ]
-        click.echo("  ".join(cells).rstrip())
+    from oamip_model.network.table import text_table, without
+
+    width = terminal_width()
+    heads = list(columns)
+    if width is not None:
+        heads, rows = without(columns, rows, less, width)
+    left -= sum(head not in heads for head in columns[:left])
+    click.echo(text_table(heads, rows, range(left, len(heads)), rule=False, width=width, keys=left))
+    if len(heads) < len(columns):
+        note(f"not shown, in --json: {', '.join(head for head in columns if head not in heads)}")
+
+
+def say(text: str) -> None:
+    """Print a sentence, broken between words where the terminal ends."""
+    width = terminal_width()
+    lines = text.split("\n") if width is None else [
+        part for line in text.split("\n")
+        for part in textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False) or [""]
+    ]  # fmt: skip
+    click.echo("\n".join(lines))
+
+
+def terminal_width() -> int | None:
+    """Columns of the terminal, or those that COLUMNS names.
+
+    It is None where standard output is a file or a pipe.
+    """
+    asked = os.environ.get("COLUMNS", "")
+    if asked.isdecimal() and int(asked) > 0:
+        return int(asked)
+    return os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else None
 
 
 def note(line: str) -> None:

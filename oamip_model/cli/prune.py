@@ -10,7 +10,7 @@ import click
 from oamip_model.cli.numbers import SHARE_OR_NONE, Count, Threshold, UnitsByLayer
 from oamip_model.cli.objects import given, object_options
 from oamip_model.cli.options import Verb, check_out, data_options, json_option, network_options
-from oamip_model.cli.output import UNPROVED, percent, print_json, print_table
+from oamip_model.cli.output import UNPROVED, percent, print_json, print_table, say
 from oamip_model.errors import InputError
 from oamip_model.pruning.budgets.options import LIMITS, WORDS, Budget
 from oamip_model.refit.options import LEVELS
@@ -43,6 +43,7 @@ def prune(
     split: Any,
     download: bool,
     input_shape: tuple[int, ...] | None,
+    output: str | None,
     refit: str | None,
     images: int | str | None,
     timed: bool,
@@ -60,7 +61,7 @@ def prune(
     import oamip_model as om
 
     known = om.load_scores(scores)
-    plain = om.read_network(network, input_shape).check_scored(loss=False)
+    plain = om.read_network(network, input_shape, output=output).check_scored(loss=False)
     test = om.load_dataset(data, split=split, download=download)
     plain.check_images(test.images[:1])
     if refit is not None:
@@ -101,14 +102,14 @@ def prune(
         ["before", str(units), str(report.parameters_before), str(report.size_before.macs), percent(before)],
         ["after", str(left), str(report.parameters_after), str(report.size_after.macs), percent(after)],
     ]
-    print_table(["", "units", "parameters", WORDS["macs"], "accuracy"], rows)
-    click.echo(f"accuracy on {test.source}")
+    print_table(["", "units", "parameters", WORDS["macs"], "accuracy"], rows, less=[WORDS["macs"]])
+    say(f"accuracy on {test.source}")
     if took is not None:
         places = [(engine, batch) for engine, of in took["before"].items() for batch in of]
         rows = [[name, *(f"{times[engine][batch]:.3f}" for engine, batch in places)] for name, times in took.items()]
         print_table(["milliseconds", *(f"{engine}, {_images(batch)}" for engine, batch in places)], rows)
-    click.echo(report.summary())
-    click.echo(f"scores: {known.summary()}")
+    say(report.summary())
+    say(f"scores: {known.summary()}")
     if out is not None:
         click.echo(f"saved to {out}")
     return code

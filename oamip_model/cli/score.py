@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from oamip_model.certify.proof_rows import check_provable
 from oamip_model.cli.numbers import Count, Whole
 from oamip_model.cli.objects import given, object_options
 from oamip_model.cli.options import Verb, check_out, data_options, json_option, network_options
@@ -20,6 +21,7 @@ from oamip_model.cli.output import (
     print_json,
     print_table,
     progress_bar,
+    say,
     signs_of_life,
 )
 from oamip_model.clock import Deadline, seconds_left, within
@@ -35,6 +37,8 @@ from oamip_model.solving.searches import SEARCHES
 from oamip_model.tightening.methods import BOUND_METHODS
 
 if TYPE_CHECKING:
+    from oamip_model.data import Dataset
+    from oamip_model.network.types import Network
     from oamip_model.scoring import Scores
 
 _LOW = 0.1
@@ -71,6 +75,8 @@ class Bounds(click.ParamType[str]):
               "(joint), or several whose scores are averaged (batches, per-class).")  # fmt: skip
 @object_options(*GROUPS, types={"bounds": Bounds(), "search": click.Choice(SEARCHES), "exchanges": Whole(0, 1000)})
 @click.option("--out", type=click.Path(path_type=Path), help="Save the scores to this .json file.")
+@click.option("--proof", type=click.Path(path_type=Path), help="Of --strategy joint --search tree: save a proof of the "
+              "bound to this .json file, for `oamip check-proof`, and check it.")  # fmt: skip
 @json_option
 def score(
     network: str,
@@ -78,10 +84,12 @@ def score(
     split: Any,
     download: bool,
     input_shape: tuple[int, ...] | None,
+    output: str | None,
     n: int | str | None,
     correct_only: bool,
     strategy: str,
     out: Path | None,
+    proof: Path | None,
     as_json: bool,
     **options: Any,
 ) -> int:
@@ -98,6 +106,8 @@ def score(
     store = told.get("store")
     if out is not None:
         check_out(out, network, data, suffixes=(".json",))
+    if proof is not None:
+        check_out(proof, network, data, suffixes=(".json",), option="--proof")
     if store is not None:
         check_out(Path(store), network, data, option="--store", suffixes=(".jsonl",))
     if "log_file" in told:
@@ -109,6 +119,8 @@ def score(
     wanted = as_objects(strategy, **told)
     method, solver, run = wanted["method"], wanted["solver"], wanted["run"]
     method.check_given(solver, run)
+    if proof is not None and not (isinstance(method, Joint) and method.tree is not None):
+        raise InputError("proof: only --strategy joint with --search tree has one")
 
     import oamip_model as om
     from oamip_model.data import check_labels
@@ -123,10 +135,12 @@ def score(
     with progress_bar("programs") as progress, signs_of_life(progress), within(total), ExitStack() as one_program:
         # Reading has as long as a program, and a single program has what it leaves.
         one_program.enter_context(within(Deadline(solver.time_limit)))
-        plain = om.read_network(network, input_shape)
+        plain = om.read_network(network, input_shape, output=output)
         source = om.load_dataset(data, split=split, download=download)
         plain.check_images(source.images[:1])
         check_labels(source.labels, plain.classes, where=source.source)
+        if proof is not None and isinstance(method, Joint):
+            check_provable(plain, method.formulation)
         images = source
         if isinstance(n, int):
             images = om.choose_images(
@@ -150,6 +164,8 @@ def score(
         print_scores(result)
         if out is not None:
             click.echo(f"saved to {out}")
+    if proof is not None and result.bound is not None and not result.interrupted:
+        _prove(plain, images, result, method, solver, proof, as_json)
     if result.interrupted:
         note("oamip: interrupted" + (f"; the same command goes on from {runs}" if runs is not None else ""))
         return INTERRUPTED
@@ -165,6 +181,25 @@ def score(
     return 0 if done and not result.out_of_time else UNPROVED
 
 
+def _prove(
+    plain: Network, images: Dataset, result: Scores, method: Any, solver: Solver, path: Path, as_json: bool
+) -> None:
+    """Write the proof of a result's bound, and check it in rational arithmetic."""
+    from oamip_model.certify.prove import prove
+    from oamip_model.proofcheck import check_proof
+
+    assert result.objective is not None
+    assert result.bound is not None
+    made = prove(
+        plain, images.images, images.labels, method.formulation, result.by_layer, result.objective, result.bound,
+        solver=solver,
+    )  # fmt: skip
+    found = check_proof(made, plain, images.images)
+    made.save(path)
+    line = f"certified, proof checked: the bound {found.bound:.6g} follows from {found.leaves} leaves, saved to {path}"
+    note(line) if as_json else click.echo(line)
+
+
 def print_scores(result: Scores) -> None:
     """Print a table of the scores by layer, and under it what they are."""
     rows = [
@@ -172,7 +207,7 @@ def print_scores(result: Scores) -> None:
         for name, s in result.by_layer.items()
     ]
     print_table(["layer", "units", "mean", "min", "max", f"below {_LOW:g}"], rows)
-    click.echo(result.summary())
+    say(result.summary())
 
 
 def record(result: Scores) -> dict[str, Any]:

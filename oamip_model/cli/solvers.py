@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from oamip_model.cli.options import Verb, json_option
-from oamip_model.cli.output import print_json, print_table
+from oamip_model.cli.output import print_json, print_table, say
 
 
 @click.command(cls=Verb)
@@ -33,10 +33,10 @@ def solvers(as_json: bool) -> int:
     print_table(["solver", "usable", "version", "licence"], rows, left=4)
     click.echo()
     for s in found:
-        click.echo(f"{s.name}: {', '.join(sorted(s.capabilities)) or 'solves only'}")
+        say(f"{s.name}: {', '.join(sorted(s.capabilities)) or 'solves only'}")
     if any(not s.available for s in found):
         click.echo()
         for s in found:
             if not s.available:
-                click.echo(f"not usable: {s.problem}")
+                say(f"not usable: {s.problem}")
     return 0

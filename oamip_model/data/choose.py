@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from operator import index
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from oamip_model.data.dataset import Array, Dataset, Labels, check_labels, check_pixels
+from oamip_model.data.given import AnyImages, as_dataset, is_array
 from oamip_model.errors import InputError
 
 
@@ -27,7 +28,7 @@ _CHUNK = 256
 
 
 def choose_images(
-    images: Dataset | ArrayLike,
+    images: AnyImages,
     labels: ArrayLike | None = None,
     n: int = 10,
     *,
@@ -40,8 +41,8 @@ def choose_images(
 
     Parameters
     ----------
-    images : Dataset or array
-        A :class:`Dataset` alone, or images (n, ...) with labels.
+    images : Dataset, torch Dataset or DataLoader, or array
+        One of the first three alone, or images (n, ...) with labels.
     labels : array of int, optional
         Labels (n,) of images that are given as an array.
     n : int, default 10
@@ -98,7 +99,7 @@ def choose_images(
 
 
 def per_class(
-    images: Dataset | ArrayLike,
+    images: AnyImages,
     labels: ArrayLike | None = None,
     k: int = 10,
     *,
@@ -207,17 +208,19 @@ def _forward(classifier: Classifier) -> Callable[[Array], Any]:
 
 
 def _dataset(
-    images: Dataset | ArrayLike, labels: ArrayLike | None, classes: int | Sequence[int] | None
+    images: AnyImages, labels: ArrayLike | None, classes: int | Sequence[int] | None
 ) -> tuple[Dataset, list[int]]:
     """What to choose from, and the classes to choose from."""
     if isinstance(images, Dataset):
         if labels is not None:
             raise InputError("labels: a Dataset brings its own; give the number of images by name, as in n=10")
         data = images
+    elif not is_array(images):
+        data = as_dataset(images, labels)
     else:
         if labels is None:
             raise InputError("labels: images without labels, give both or a Dataset")
-        pixels, marks = check_pixels(images), check_labels(labels)
+        pixels, marks = check_pixels(cast("ArrayLike", images)), check_labels(labels)
         data = Dataset(pixels, marks, "arrays", max([int(marks.max()), *_wanted(classes, 0)[-1:]]) + 1)
     return data, _wanted(classes, data.classes)
 

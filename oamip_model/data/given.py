@@ -71,6 +71,27 @@ def as_dataset(images: AnyImages, labels: ArrayLike | None = None) -> Dataset:
     return Dataset(cast("Any", images), marks, "arrays given by the caller", int(marks.max()) + 1)
 
 
+def as_arrays(images: AnyImages, labels: ArrayLike | None = None) -> tuple[ArrayLike, ArrayLike]:
+    """Images and labels that a caller gave in any of the accepted forms, as two arrays.
+
+    Arrays are not looked at. Raises InputError as :func:`as_dataset` does.
+    """
+    if is_array(images) and labels is not None:
+        return cast("ArrayLike", images), labels
+    data = as_dataset(images, labels)
+    return data.images, data.labels
+
+
+def pixels_of(images: AnyImages) -> ArrayLike:
+    """The images that a caller gave in any of the accepted forms, without labels.
+
+    Arrays are not looked at. Raises InputError for a loader that has no images, or more than fit in memory.
+    """
+    if isinstance(images, Dataset):
+        return images.images
+    return cast("ArrayLike", images) if is_array(images) else read_all(images)[0]
+
+
 def _materialised(loader: Any, labels: ArrayLike | None) -> Dataset:
     pixels, marks = read_all(loader, labels)
     if marks is None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from oamip_model.clock import tick
 from oamip_model.errors import InputError
-from oamip_model.network.graph import Affine, Graph, Node, Value
+from oamip_model.network.graph import Affine, Graph, Joined, Node, Value
 from oamip_model.network.maps import Array, Identity, MaxPool, Padding, Shape, Shifted, ZeroPad
 from oamip_model.network.types import IMAGE, Activation, Layer, Term
 
@@ -76,6 +76,7 @@ class _Folder:
         self.graph = graph
         self.layers: list[Layer] = []
         self.names: set[str] = set()
+        self.made: dict[int, tuple[_Pending, _Stored]] = {}
 
     def run(self) -> tuple[Layer, ...]:
         live = _reaching(self.graph)
@@ -86,7 +87,8 @@ class _Folder:
             node = self.graph.nodes[value]
             tick(f"reading layer {node.name}")
             result = self.visit(node, [values[source] for source in node.inputs])
-            values[value] = result if uses[value] == 1 else self.store(result)
+            # What several operators read may still become part of each of them, where that costs nothing.
+            values[value] = result if uses[value] == 1 or _is_cheap(result) else self.store(result)
         self.store(self.plain(node.name, values[self.graph.output]) if live else values[self.graph.output])
         if not self.layers:
             raise InputError("network: the output is the image itself, there is no layer in between")
@@ -98,6 +100,8 @@ class _Folder:
             return replace(self.plain(node.name, x), shape=node.shape)
         if operator == "add":
             return self.add(node, *(self.plain(node.name, x) for x in inputs))
+        if isinstance(operator, Joined):
+            return self.join(node, operator, [self.store(self.plain(node.name, x)) for x in inputs])
         if operator == "relu":
             return self.store(x if isinstance(x, _Pending) else self.passing(node.name, x), "relu")
         if isinstance(operator, MaxPool):
@@ -114,6 +118,7 @@ class _Folder:
 
     def affine(self, node: Node, affine: Affine, x: _Tensor) -> _Pending:
         bias = np.zeros(node.shape[0]) if affine.bias is None else affine.bias
+        name = affine.owner or node.name
         if isinstance(x, _Pending):
             if x.shape == x.pre_shape:
                 if affine.map.passes_on:
@@ -123,31 +128,42 @@ class _Folder:
                 if factors is not None and scaled is not None:
                     term = replace(x.terms[0], map=scaled)
                     return replace(x, terms=(term,), bias=x.bias * factors + bias)
-            before = self.behind_activation(x)
-            if before is not None:
-                found = affine.map.absorbing(before, x.shape)
-                if found is not None:
-                    term = Term(found[0], x.terms[0].source, x.shape, affine.owner)
-                    return _Pending(affine.owner or node.name, (term,), found[1] + bias, node.shape, node.shape)
-                if affine.map.keeps_constants and x.shape == x.pre_shape:
-                    read = _Stored(x.terms[0].source, x.pre_shape)
-                    pooled = self.store(self.affine(node, replace(affine, bias=None), read))
-                    return replace(self.again(x, pooled), bias=before.shift + bias)
-            if x.shape == x.pre_shape and len(x.terms) == 1 and not x.bias.any():
-                both = affine.map.after(x.terms[0].map)
+            before = self.shifted(x)
+            found = None if before is None else affine.map.absorbing(before, x.shape)
+            if found is not None:
+                term = Term(found[0], x.terms[0].source, x.shape, affine.owner)
+                return _Pending(name, (term,), found[1] + bias, node.shape, node.shape)
+            if before is not None and affine.map.keeps_constants and x.shape == x.pre_shape and self.is_positive(x):
+                read = _Stored(x.terms[0].source, x.pre_shape)
+                pooled = self.store(self.affine(node, replace(affine, bias=None), read))
+                return replace(self.again(x, pooled), bias=before.shift + bias)
+            if (x.shape == x.pre_shape or len(x.shape) == 1) and len(x.terms) == 1 and not x.bias.any():
+                (first,) = x.terms
+                both = affine.map.after(first.map)
                 if both is not None:
-                    name = affine.owner or node.name
-                    return _Pending(name, (replace(x.terms[0], map=both),), bias, node.shape, node.shape)
+                    fits = both.misfit(first.input_shape) is None
+                    read_as = first.input_shape if fits else (int(np.prod(first.input_shape)),)
+                    term = Term(both, first.source, read_as, affine.owner)
+                    return _Pending(name, (term,), bias, node.shape, node.shape)
         source = self.store(x)
         term = Term(affine.map, source.source, source.shape, affine.owner)
-        return _Pending(affine.owner or node.name, (term,), bias, node.shape, node.shape)
+        return _Pending(name, (term,), bias, node.shape, node.shape)
 
-    def behind_activation(self, x: _Pending) -> Shifted | None:
-        """What a batch norm, or an added constant, behind a ReLU or a pooling of ReLUs does to its units."""
-        if len(x.terms) != 1 or x.terms[0].source == IMAGE or not _is_positive(self.layers, x.terms[0].source):
+    def shifted(self, x: _Pending) -> Shifted | None:
+        """What a batch norm, or an added constant, does to each channel of a stored tensor."""
+        if len(x.terms) != 1 or x.terms[0].input_shape != x.pre_shape:
             return None
-        factors = x.terms[0].map.factors(len(x.bias)) if x.terms[0].input_shape == x.pre_shape else None
+        factors = x.terms[0].map.factors(len(x.bias))
         return None if factors is None else Shifted(factors, x.bias, x.pre_shape)
+
+    def is_positive(self, x: _Pending) -> bool:
+        """Whether the one tensor that ``x`` reads is a ReLU's, or a pooling of ReLUs."""
+        return x.terms[0].source != IMAGE and _is_positive(self.layers, x.terms[0].source)
+
+    def join(self, node: Node, joined: Joined, inputs: list[_Stored]) -> _Pending:
+        """Tensors side by side, as a sum of their places."""
+        terms = tuple(Term(map, x.source, x.shape) for map, x in zip(joined.maps, inputs, strict=True))
+        return _Pending(node.name, terms, np.zeros(node.shape[0]), node.shape, node.shape)
 
     @staticmethod
     def again(x: _Pending, read: _Stored) -> _Pending:
@@ -157,8 +173,8 @@ class _Folder:
 
     def max_pool(self, node: Node, pool: MaxPool, x: _Tensor) -> _Tensor:
         if isinstance(x, _Pending) and x.shape == x.pre_shape and x.border == _NO_BORDER:
-            before = self.behind_activation(x)
-            if before is not None and (before.scale >= 0).all():
+            before = self.shifted(x)
+            if before is not None and self.is_positive(x) and (before.scale >= 0).all():
                 read = _Stored(x.terms[0].source, x.pre_shape)
                 return self.again(x, self.pooled(node.name, pool, read))
         if x.border != _NO_BORDER:
@@ -205,6 +221,8 @@ class _Folder:
         """Make ``x`` a layer, unless it is one; its border, which a ReLU leaves as it is, stays around it."""
         if isinstance(x, _Stored):
             return x
+        if activation == "none" and id(x) in self.made:
+            return self.made[id(x)][1]
         name, count = x.name, 1
         while name in self.names:
             count += 1
@@ -212,7 +230,18 @@ class _Folder:
         self.names.add(name)
         layer = Layer(name, x.terms, x.bias, x.pre_shape, activation, pool)
         self.layers.append(layer)
-        return _Stored(len(self.layers) - 1, layer.shape if pool is not None else x.shape, x.border)
+        stored = _Stored(len(self.layers) - 1, layer.shape if pool is not None else x.shape, x.border)
+        if activation == "none":
+            self.made[id(x)] = (x, stored)
+        return stored
+
+
+def _is_cheap(x: _Tensor) -> bool:
+    """Whether a tensor is a scale, a shift or a rearrangement of a stored one."""
+    if not isinstance(x, _Pending) or len(x.terms) != 1:
+        return False
+    map = x.terms[0].map
+    return map.moves is not None or map.factors(len(x.bias)) is not None
 
 
 def _rounded(layer: Layer) -> Layer:

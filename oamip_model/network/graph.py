@@ -6,7 +6,6 @@ It holds the checks that every operator must pass.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, TypeAlias
 
@@ -15,16 +14,15 @@ import numpy as np
 from oamip_model.errors import InputError
 from oamip_model.network.maps import (
     Array,
-    AveragePool,
     ChannelScale,
-    Identity,
     LinearMap,
     MaxPool,
+    Padding,
+    Rearrange,
     Shape,
     ZeroPad,
 )
 from oamip_model.network.maps.units import batched, not_space
-from oamip_model.network.maps.windows import is_averaging, spatial_mean
 from oamip_model.network.types import IMAGE
 
 Value: TypeAlias = int
@@ -34,8 +32,8 @@ MOST = 2**28
 """Numbers of the largest tensor that one image may have, far above those of the largest networks that are solved."""
 
 ACCEPTED = (
-    "Linear, Conv2d, BatchNorm1d and BatchNorm2d, ReLU, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, mean over space, "
-    "ZeroPad2d, Flatten/reshape, Dropout and Identity in eval mode, and addition"
+    "dense and convolutional layers, batch norm, averages, sums and constant factors, whatever moves numbers (such as "
+    "transposes, slices, concatenation, padding), ReLU, max pooling, LeakyReLU, PReLU, ReLU6, clamp, abs, max and min"
 )
 
 
@@ -78,9 +76,19 @@ class Border:
     value: float
 
 
+@dataclass(frozen=True)
+class Joined:
+    """Several tensors in one, the sum of a map of each.
+
+    At each place at most one of them is not 0.
+    """
+
+    maps: tuple[Rearrange, ...]
+
+
 LOWEST: Final = float(np.finfo(np.float32).min)
 """Padding with this number, or one below, never holds the maximum of numbers in single precision."""
-Operator: TypeAlias = Affine | MaxPool | Border | Literal["add", "relu", "reshape"]
+Operator: TypeAlias = Affine | MaxPool | Border | Joined | Literal["add", "relu", "reshape"]
 
 
 @dataclass(frozen=True)
@@ -127,11 +135,18 @@ class Graph:
         if math.prod(shape) > MOST:
             raise InputError(f"layer {name}: leaves an output of shape {shape}; accepted are at most {MOST} numbers")
         for source in inputs:
-            border = None if source == IMAGE else self.nodes[source].operator
-            if isinstance(border, Border):
-                raise refuse(name, "padding", f"reads a padding of {border.value:g}, which only max pooling may")
+            border = self._border(source)
+            if border is not None and operator != "reshape":
+                raise refuse(name, "padding", f"reads a padding of {border[0].value:g}, which only max pooling may")
         self.nodes.append(Node(name, operator, inputs, shape))
         return len(self.nodes) - 1
+
+    def _border(self, x: Value) -> tuple[Border, Value] | None:
+        """The border that makes ``x``, reshaped or not, and what is within it."""
+        while x != IMAGE and self.nodes[x].operator == "reshape":
+            (x,) = self.nodes[x].inputs
+        node = None if x == IMAGE else self.nodes[x]
+        return (node.operator, node.inputs[0]) if node is not None and isinstance(node.operator, Border) else None
 
     def _space(self, name: str, kind: str, x: Value) -> Shape:
         shape = self.shape(x)
@@ -158,84 +173,20 @@ class Graph:
             raise InputError(f"layer {name}: its bias has shape {bias.shape}, its output {output[0]} channels")
         return self._append(name, Affine(map, bias, owner), (x,), output)
 
-    def shift(self, name: str, x: Value, constant: Array) -> Value:
-        """The tensor plus a constant, one number or one per channel.
+    def join(self, name: str, parts: tuple[Value, ...], maps: tuple[Rearrange, ...]) -> Value:
+        """Tensors joined to one, by the place that each number of it comes from."""
+        return self._append(name, Joined(maps), parts, maps[0].index.shape)
 
-        Channels are those of torch's broadcasting.
-        """
-        shape = self.shape(x)
-        if constant.ndim == len(shape) + 1 and constant.shape[0] != 1:
-            raise refuse(
-                name,
-                "addition",
-                f"adds a constant of shape {constant.shape} to {batched(shape)}: its first axis is that of the batch, "
-                "one number for each channel is accepted",
-            )
-        per_channel = (shape[0],) + (1,) * (len(shape) - 1)
-        values = constant.reshape(constant.shape[1:]) if constant.ndim == len(shape) + 1 else constant
-        if values.ndim > len(shape) or (values.size != 1 and values.shape != per_channel):
-            raise refuse(
-                name,
-                "addition",
-                f"adds a constant of shape {constant.shape} to {batched(shape)}: one number for each channel is "
-                "accepted",
-            )
-        return self.affine(name, x, Identity(), np.broadcast_to(values.reshape(-1), shape[:1]).copy())
-
-    def mean(self, name: str, x: Value, axes: set[int], keep: bool) -> Value:
-        """The mean over height, width or both.
-
-        ``axes`` counts the batch as axis 0, ``keep`` leaves a 1 in place.
-        """
-        shape = self.shape(x)
-        # The last axis of (n, channels, width) is what a first mean over height leaves.
-        spatial = shape if len(shape) == 3 else (shape[0], 1, shape[-1])
-        over = {axis + len(spatial) - len(shape) for axis in axes}
-        if len(shape) not in (2, 3) or not over or not over <= {2, 3}:
-            raise refuse(name, "mean", f"takes a mean over axes {sorted(axes)} of {batched(shape)}, not over space")
-        value = self.affine(name, self.reshape(name, x, spatial), spatial_mean(*spatial[1:], 2 in over, 3 in over))
-        left = (1 if axis in axes else n for axis, n in enumerate(shape, 1) if keep or axis not in axes)
-        return self.reshape(name, value, tuple(left))
-
-    def average(self, name: str, kind: str, x: Value, matrix: Array, height: bool) -> Value:
-        """The tensor times a matrix of averages along its height or its width.
-
-        The matrix has the shape (windows, length).
-        """
-        shape = self._space(name, kind, x)
-        if matrix.ndim != 2 or matrix.shape[1] != shape[1 if height else 2] or not is_averaging(matrix):
-            raise refuse(name, kind, f"multiplies {batched(shape)} by an array that takes no averages over space")
-        other = np.eye(shape[2 if height else 1])
-        return self.affine(name, x, AveragePool(matrix, other) if height else AveragePool(other, matrix))
-
-    def pad(self, name: str, kind: str, x: Value, pads: Sequence[tuple[int, int]], value: float = 0.0) -> Value:
-        """The tensor with a border of one value.
-
-        ``pads`` are those of its axes from the channels on, (before, after) each.
-        """
-        shape = self.shape(x)
-        if len(pads) != len(shape) or any(pad != (0, 0) for pad in pads[: len(shape) - 2]):
-            raise refuse(name, kind, f"pads other axes than height and width of {batched(shape)}")
-        if any(n < 0 for pad in pads for n in pad):
-            raise refuse(name, kind, "cuts its input off by a negative padding")
-        if not any(n for pad in pads for n in pad):
-            return x
-        if len(shape) != 3:
-            raise refuse(name, kind, f"pads {batched(shape)}, which has no height and width")
-        (top, bottom), (left, right) = pads[1:]
-        padding = (top, left, bottom, right)
-        if value == 0:
-            return self.affine(name, x, ZeroPad(padding))
-        if value <= LOWEST:
-            return self._append(name, Border(padding, value), (x,), ZeroPad(padding).output_shape(shape))
-        raise refuse(name, kind, f"pads with {value:g}")
+    def border(self, name: str, x: Value, padding: Padding, value: float) -> Value:
+        """The tensor within a padding below every number, for max pooling."""
+        return self._append(name, Border(padding, value), (x,), ZeroPad(padding).output_shape(self.shape(x)))
 
     def max_pool(self, name: str, x: Value, pool: MaxPool) -> Value:
         """Max pooling of x."""
-        border = None if x == IMAGE else self.nodes[x].operator
-        if isinstance(border, Border):
-            (x,) = self.nodes[x].inputs
-            padding = [a + b for a, b in zip(pool.padding, border.padding, strict=True)]
+        border = self._border(x)
+        if border is not None:
+            x = border[1]
+            padding = [a + b for a, b in zip(pool.padding, border[0].padding, strict=True)]
             pool = replace(pool, padding=(padding[0], padding[1], padding[2], padding[3]))
         shape = self._space(name, "MaxPool2d", x)
         value = self._append(name, pool, (x,), (shape[0], *pool.output))
@@ -259,6 +210,8 @@ class Graph:
         """x with another shape, row-major, one image at a time."""
         if math.prod(shape) != math.prod(self.shape(x)):
             raise InputError(f"layer {name}: {self.shape(x)} cannot be reshaped to {shape}")
+        while shape != self.shape(x) and x != IMAGE and self.nodes[x].operator == "reshape":
+            (x,) = self.nodes[x].inputs
         return x if shape == self.shape(x) else self._append(name, "reshape", (x,), shape)
 
 

@@ -13,23 +13,25 @@ import numpy as np
 
 from oamip_model.errors import InputError
 from oamip_model.network.fold import fold
+from oamip_model.network.graph import Affine, Graph
 from oamip_model.network.groups import assign_groups
 from oamip_model.network.maps import Shape
-from oamip_model.network.maps.units import batched
 from oamip_model.network.readers.judge import Source, check_replay
-from oamip_model.network.types import Network
+from oamip_model.network.types import Layer, Network
 
 if TYPE_CHECKING:
     import torch
 
 
-def read_network(source: torch.nn.Module | str | Path, input_shape: Sequence[int] | None = None) -> Network:
+def read_network(
+    source: torch.nn.Module | str | Path, input_shape: Sequence[int] | None = None, *, output: str | None = None
+) -> Network:
     """The trained network as plain data.
 
-    It is read from a torch module, an exported program (.pt2) or an .onnx file. Accepted are dense and
-    2-d convolutional layers, batch norm, ReLU, max and average pooling, padding with zeros, reshapes
-    and residual additions. Before it is handed on, the result is replayed against its source on random
-    images.
+    It is read from a torch module, an exported program (.pt2) or an .onnx file. Accepted is whatever is
+    linear with constant weights, ReLU, max pooling, and what ReLUs make up: LeakyReLU, PReLU, ReLU6,
+    clamp, abs, max and min. A softmax or sigmoid at the end is left out, as ``network.notes`` says.
+    Before it is handed on, the result is replayed against its source on random images.
 
     Parameters
     ----------
@@ -38,6 +40,9 @@ def read_network(source: torch.nn.Module | str | Path, input_shape: Sequence[int
     input_shape : sequence of int, optional
         Shape of one image, such as (1, 28, 28). It is needed for modules that do not begin with a
         Linear layer; files carry it with them.
+    output : str, optional
+        Which output is read, where the source has several: its name in an .onnx file, else its place
+        or key in what the module returns.
 
     Returns
     -------
@@ -67,20 +72,30 @@ def read_network(source: torch.nn.Module | str | Path, input_shape: Sequence[int
         if path.suffix == ".pt2":
             from oamip_model.network.readers.torch.source import read_pt2
 
-            found = read_pt2(path, shape)
+            found = read_pt2(path, shape, output)
         elif path.suffix == ".onnx":
             from oamip_model.network.readers.onnx.source import read_onnx
 
-            found = read_onnx(path, shape)
+            found = read_onnx(path, shape, output)
         else:
-            raise InputError(f"network: {path} is a {path.suffix or 'nameless'} file; accepted are .pt2 and .onnx")
+            raise InputError(
+                f"network: {path} is a {path.suffix or 'nameless'} file; accepted are .pt2 and .onnx"
+                + (_FROM_PICKLES if path.suffix in (".pt", ".pth", ".ckpt", ".bin") else "")
+            )
         name = str(path)
     else:
         from oamip_model.network.readers.torch.source import read_module
 
-        found = read_module(source, shape)
+        found = read_module(source, shape, output)
         name = type(source).__name__
     return _checked(found, name)
+
+
+_FROM_PICKLES = (
+    ", as such a file may run code when it is opened; make one where the module is at hand (after "
+    "module.load_state_dict(torch.load(FILE, weights_only=True)) for a state_dict): torch.export.save("
+    "torch.export.export(module.eval(), (images[:2],)), 'net.pt2')"
+)
 
 
 def check_shape(input_shape: Sequence[int]) -> Shape:
@@ -100,10 +115,19 @@ def check_shape(input_shape: Sequence[int]) -> Shape:
 def _checked(source: Source, name: str) -> Network:
     """The network of a source's graph, replayed against the source."""
     graph = source.graph
-    output = graph.shape(graph.output)
-    if len(output) == 0 or max(output) != int(np.prod(output)):
-        raise InputError(f"network: its output has shape {batched(output)}; accepted is one vector of logits per image")
     layers, groups = assign_groups(fold(graph))
-    network = Network(graph.input_shape, layers, groups, name)
+    network = Network(graph.input_shape, layers, groups, name, (*source.notes, *_folded(graph, layers)))
     check_replay(network, source)
     return network
+
+
+def _folded(graph: Graph, layers: tuple[Layer, ...]) -> tuple[str, ...]:
+    """What became part of the weights beside it, in words."""
+    names = {layer.name for layer in layers} | {term.name for layer in layers for term in layer.terms}
+    gone = dict.fromkeys(
+        node.operator.owner or node.name
+        for node in graph.nodes
+        if isinstance(node.operator, Affine) and node.operator.map.factors(node.shape[0]) is not None
+    )
+    folded = [name for name in gone if name not in names]
+    return (f"folded into the weights beside them: {', '.join(folded)}",) if folded else ()

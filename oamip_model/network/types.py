@@ -54,6 +54,8 @@ class Network:
     layers: tuple[Layer, ...]
     groups: tuple[ScoreGroup, ...]
     source: str = ""
+    notes: tuple[str, ...] = ()
+    """What the reader left out, such as a softmax at the end."""
 
     def __str__(self) -> str:
         """One line for each layer, and the size of the network in the last."""

@@ -7,7 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from oamip_model.errors import CheckError
@@ -16,12 +18,13 @@ from oamip_model.network.counting.size import Size
 from oamip_model.network.types import Network
 from oamip_model.pruning.budgets.choose import Budgeted
 from oamip_model.pruning.check import TOLERANCE, expected_logits
-from oamip_model.pruning.mask import NotWiredError, masked_copy
-from oamip_model.pruning.rebuild import term_modules, to_module
+from oamip_model.pruning.mask import NotWiredError, clean_copy, make_permanent, masked_copy
+from oamip_model.pruning.rebuild import RebuiltNetwork, term_modules, to_module
 from oamip_model.pruning.refitted import with_weights
 from oamip_model.pruning.remove import smaller_copy, tie_again
 from oamip_model.pruning.report import PruneReport
 from oamip_model.refit.report import RefitReport
+from oamip_model.refit.slim import slim_network
 from oamip_model.scoring.select import Selection
 
 Mode: TypeAlias = Literal["remove", "mask"]
@@ -120,7 +123,10 @@ def _prune(
     def check(trial: nn.Module) -> bool:
         return expected.difference(trial) <= TOLERANCE
 
-    smaller, zeroed = smaller_copy(masked, producers, removed, network.input_shape, check)
+    if isinstance(module, RebuiltNetwork) and _has_moves(network):
+        smaller, zeroed = _written_down(masked, network, selection)
+    else:
+        smaller, zeroed = smaller_copy(masked, producers, removed, network.input_shape, check)
     tie_again(smaller, module)
     if not check(smaller):
         raise CheckError("prune: the smaller module does not give the logits of the masked one")
@@ -136,3 +142,18 @@ def _prune(
         plan=plan,
     )  # fmt: skip
     return (smaller if mode == "remove" else masked), report
+
+
+def _has_moves(network: Network) -> bool:
+    """Whether numbers move between layers, which Torch-Pruning cannot follow in a rebuilt module."""
+    return any(term.map.moves is not None for layer in network.layers for term in layer.terms)
+
+
+def _written_down(
+    masked: nn.Module, network: Network, selection: Selection
+) -> tuple[nn.Module, dict[str, NDArray[np.int64]]]:
+    """The smaller network as a module, and the units that stay in it as zeros."""
+    slim = slim_network(network, selection.keep)
+    if slim.gates:
+        return make_permanent(clean_copy(masked)), dict(selection.removed)
+    return to_module(slim.network), {}

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from torch import nn
 
 from oamip_model.data import check_pixels
+from oamip_model.data.given import AnyImages, as_arrays
 from oamip_model.errors import InputError
 from oamip_model.network import read_network
 from oamip_model.network.readers.torch.plain import deep_copy, unwrapped
@@ -28,8 +29,8 @@ Keep: TypeAlias = Selection | Mapping[str, ArrayLike]
 
 def fine_tune(
     module: nn.Module,
-    images: ArrayLike,
-    labels: ArrayLike,
+    images: AnyImages,
+    labels: ArrayLike | None = None,
     *,
     keep: Keep | None = None,
     mode: Mode = "mask",
@@ -43,10 +44,10 @@ def fine_tune(
     module : torch.nn.Module
         A module in eval mode. It is a smaller one of :func:`oamip_model.prune`, a masked one, whose
         masks hold, or, with ``keep``, one that is not pruned yet.
-    images : array_like
-        Images (n, ...) as the module takes them.
-    labels : array_like of int
-        Labels (n,) from 0 to classes - 1.
+    images : array_like, Dataset, torch Dataset or DataLoader
+        Images (n, ...) as the module takes them; all but an array carry their labels.
+    labels : array_like of int, optional
+        Labels (n,) from 0 to classes - 1, of images that are given as an array.
     keep : Selection or mapping of str to array of bool, optional
         The units that are kept. The others are exactly zero throughout, or removed.
     mode : {"mask", "remove"}, default "mask"
@@ -78,8 +79,9 @@ def fine_tune(
     (1, False, True)
     """
     options.setdefault("epochs", 1)
-    copy = deep_copy(unwrapped(module)) if keep is None else pruned_to(module, keep, images, mode)
-    return copy, train(copy, images, labels, progress=progress, **options)
+    pixels, marks = as_arrays(images, labels)
+    copy = deep_copy(unwrapped(module)) if keep is None else pruned_to(module, keep, pixels, mode)
+    return copy, train(copy, pixels, marks, progress=progress, **options)
 
 
 def retrain(

@@ -12,7 +12,7 @@ from oamip_model.torchnet.layers import TorchLayers
 
 
 def output_importance(network: Network, stream: ImageStream, seed: int, device: str = "cpu") -> list[Tensor]:
-    """What a squared error of each output of each layer costs, (channels,) by layer, in nats.
+    """What a squared error of each output costs, (channels,) by layer, in nats.
 
     It is half the mean squared gradient of the cross-entropy, summed over positions: errors that do not depend on each
     other change the softmax by so much, to second order (mathematics:elim-4). The classes are drawn from the network's

@@ -12,7 +12,7 @@ from oamip_model.formulation.relaxations import RELAXATIONS
 from oamip_model.formulation.settings import MARGIN, NOT_NEGATIVE, SCORES, WEIGHT, margined
 from oamip_model.formulation.sparsities import SPARSITIES
 from oamip_model.kinds import Choice, Made, Named, Number, Whole
-from oamip_model.scoring.strategies import HEADS, MIXED_HEADS, MOST_IMAGES, SCOPES
+from oamip_model.scoring.strategies import MOST_IMAGES, SCOPES
 from oamip_model.tightening.methods import BOUND_METHODS
 
 if TYPE_CHECKING:
@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 
 from oamip_model.kinds import Numbers
 from oamip_model.scoring.layer_options import EXCHANGES, LEVEL, PATH, Exchanges, LevelMethod
+from oamip_model.scoring.layerwise.heads import HEADS, given_heads, mixed_heads
 from oamip_model.scoring.method import Method
 
 AMOUNT = Number(0, 1, least_open=True, most_open=True, words="a share of the units between 0 and 1")
 _FOUND = Needs("amount", (None,), "with an amount the weight is found")
-_MIXED = Needs("head", MIXED_HEADS)
+_MIXED = Needs("head", mixed_heads)
 
 
 def _heads(given: Any) -> Any:
@@ -53,13 +54,13 @@ class Layerwise(Method):
         needs=(Needs("amount", None, "without an amount there is no share that it could be of"),),
     )  # fmt: skip
     head: str = option(
-        default=HEADS[0], kind=Choice(HEADS), flag="--head",
+        default="pattern", kind=Named(HEADS), flag="--head",
         help="What stands for the layers after the scored one, layer by layer.",
     )  # fmt: skip
     heads: Heads | None = option(
         default=None, kind=Made("are heads by the names of their layers", _heads),
         help="Auxiliary heads that are trained already, as om.train_greedy makes them.",
-        needs=(Needs("head", ("auxiliary",)),),
+        needs=(Needs("head", given_heads),),
     )  # fmt: skip
     weight: float = option(default=5.0, kind=NOT_NEGATIVE, flag="--weight", help=WEIGHT, needs=(_FOUND,))
     loss: str = option(

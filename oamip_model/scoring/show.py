@@ -15,8 +15,8 @@ from oamip_model.files import check_writable, replacing
 _FORMATS = (".png", ".pdf", ".svg")
 
 
-def frame_of(by_layer: Mapping[str, NDArray[np.float64]]) -> Any:
-    """A pandas DataFrame with the columns layer, unit and score.
+def as_frame(data: Any) -> Any:
+    """A pandas DataFrame of a dictionary of columns, or of a list of records.
 
     Raises InputError where pandas is not installed.
     """
@@ -24,8 +24,13 @@ def frame_of(by_layer: Mapping[str, NDArray[np.float64]]) -> Any:
         import pandas
     except ImportError:
         raise InputError("to_frame: needs pandas, which is not installed (pip install oamip_model[frame])") from None
+    return pandas.DataFrame(data)
+
+
+def frame_of(by_layer: Mapping[str, NDArray[np.float64]]) -> Any:
+    """A pandas DataFrame with the columns layer, unit and score."""
     sizes = [len(scores) for scores in by_layer.values()]
-    return pandas.DataFrame(
+    return as_frame(
         {
             "layer": np.repeat(list(by_layer), sizes),
             "unit": np.concatenate([np.arange(size) for size in sizes]),

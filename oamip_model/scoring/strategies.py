@@ -1,4 +1,4 @@
-"""The strategies, heads and scopes by name; this module loads nothing."""
+"""The strategies and scopes by name; this module loads nothing."""
 
 AVERAGED = ("batches", "per-class")
 """Several programs of all layers, scores averaged."""
@@ -16,8 +16,5 @@ STRATEGIES = (*LAYERWISE, ELIMINATION, *WHOLE)
 DEFAULT_STRATEGY = "forward"
 SCOPES = ("layer", "global")
 """What an amount is a share of: each layer's units, or those of all layers."""
-HEADS = ("pattern", "linear", "rest", "auxiliary")
-MIXED_HEADS = ("rest", "auxiliary")
-"""Heads with ReLUs after the score, whose programs are mixed-integer and take some of the images."""
 MOST_IMAGES = 200
 """Images that one mixed-integer program takes."""

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 from oamip_model import bounds as propagation
 from oamip_model.bounds import Bounds, Cutoff, Validity
 from oamip_model.data import check_labels
+from oamip_model.data.given import AnyImages, pixels_of
 from oamip_model.errors import InputError
 from oamip_model.formulation import Formulation
 from oamip_model.network.types import Network
@@ -17,7 +18,7 @@ from oamip_model.tightening.mip import mip_bounds
 
 def compute_bounds(
     network: Network,
-    images: ArrayLike,
+    images: AnyImages,
     method: str | Tightening = "interval",
     *,
     validity: Validity = "every score",
@@ -32,8 +33,8 @@ def compute_bounds(
     ----------
     network : Network
         The network.
-    images : array
-        Images of shape ``(n, *input_shape)``.
+    images : array, Dataset, torch Dataset or DataLoader
+        Images of shape ``(n, *input_shape)``; labels are not looked at.
     method : str or Tightening, default "interval"
         "interval", "crown", "lp" or "mip", or an object with limits and a solver.
     validity : {"every score", "trained network"}, default "every score"
@@ -75,13 +76,14 @@ def compute_bounds(
     """
     asked = as_tightening(method)
     name, limit = asked.method, asked.time_limit
+    pixels = pixels_of(images)
     if cutoff is not None:
-        _check_cutoff(network, images, name, cutoff)
+        _check_cutoff(network, pixels, name, cutoff)
     before = name if name in propagation.BOUND_METHODS else "crown"
-    found = propagation.compute_bounds(network, images, before, validity=validity, epsilon=epsilon, time_limit=limit)
+    found = propagation.compute_bounds(network, pixels, before, validity=validity, epsilon=epsilon, time_limit=limit)
     if name == before:
         return found
-    x, solver, jobs = network.check_images(images), asked.solver, asked.jobs
+    x, solver, jobs = network.check_images(pixels), asked.solver, asked.jobs
     found = lp_bounds(network, x, found, solver=solver, jobs=jobs, time_limit=limit, cutoff=cutoff)
     if name == "lp":
         return found

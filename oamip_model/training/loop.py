@@ -11,6 +11,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import nn
 
+from oamip_model.data.given import AnyImages, as_arrays
 from oamip_model.errors import OamipError
 from oamip_model.training.device import torch_device as torch_device
 from oamip_model.training.evaluate import accuracy
@@ -40,8 +41,8 @@ class TrainingResult:
 
 def train(
     module: nn.Module,
-    images: ArrayLike,
-    labels: ArrayLike,
+    images: AnyImages,
+    labels: ArrayLike | None = None,
     *,
     progress: Progress | None = None,
     **options: Unpack[Options],
@@ -55,10 +56,10 @@ def train(
     ----------
     module : torch.nn.Module
         The module.
-    images : array_like
-        Images (n, ...) as the module takes them.
-    labels : array_like of int
-        Labels (n,) from 0 to classes - 1.
+    images : array_like, Dataset, torch Dataset or DataLoader
+        Images (n, ...) as the module takes them; all but an array carry their labels.
+    labels : array_like of int, optional
+        Labels (n,) from 0 to classes - 1, of images that are given as an array.
     progress : callable, optional
         Called after each epoch with the number of epochs done and the epoch's loss.
     **options
@@ -89,7 +90,8 @@ def train(
     (2, True, False)
     """
     recipe = Recipe(**options)
-    trainer = Trainer(module, images, labels, recipe)
+    pixels, marks = as_arrays(images, labels)
+    trainer = Trainer(module, pixels, marks, recipe)
     started = time.perf_counter()
     before = _state(module)
     losses: list[float] = []

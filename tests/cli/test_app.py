@@ -13,7 +13,7 @@ import oamip_model as om
 HEAVY = ("torch", "pyomo", "matplotlib", "highspy", "onnx", "scipy", "numpy")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["score", "--help"], ["prune", "--help"],
+@pytest.mark.parametrize("arguments", [["--help"], ["score", "--help"], ["prune", "--help"],
                                        ["demo", "--help"], ["bounds", "--help"], ["solvers", "--help"],
                                        ["tightness", "--help"], ["experiment", "pruning", "--help"],
                                            ["bench", "run", "--help"]])  # fmt: skip

@@ -64,3 +64,39 @@ def test_a_loader_that_does_not_fit_in_memory_is_refused(monkeypatch):
     monkeypatch.setattr(given, "_MOST_NUMBERS", 20)
     with pytest.raises(om.InputError, match=r"^images: those of the TensorDataset take more than"):
         as_dataset(TensorDataset(torch.ones(2000, 4), torch.zeros(2000, dtype=torch.int64)))
+
+
+@pytest.mark.parametrize("form", ["data set", "torch data set", "loader"])
+def test_training_choices_and_bounds_take_what_scores_take(form):
+    arrays = (IMAGES.numpy().astype(float), LABELS.numpy())
+    torch_set = TensorDataset(torch.tensor(arrays[0]), LABELS)
+    forms = {
+        "data set": om.Dataset(*arrays, "seven points", 2),
+        "torch data set": torch_set,
+        "loader": DataLoader(torch_set, batch_size=3),
+    }
+
+    def trained(*given):
+        torch.manual_seed(0)
+        module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2))
+        om.train(module, *given, epochs=2, threads=1)
+        tuned, _ = om.fine_tune(module.eval(), *given, keep={"0": [True, False, True]}, epochs=1, threads=1)
+        return torch.cat([p.detach().flatten() for p in (*module.parameters(), *tuned.parameters())])
+
+    assert torch.equal(trained(forms[form]), trained(*arrays))
+    chosen, expected = (om.choose_images(*given, n=3, seed=1) for given in ((forms[form],), arrays))
+    assert chosen.indices.tolist() == expected.indices.tolist()
+    module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    network = om.read_network(module, (4,))
+    found, wanted = (om.compute_bounds(network, given) for given in (forms[form], arrays[0]))
+    np.testing.assert_array_equal(found.upper[1], wanted.upper[1])
+
+
+def test_what_cannot_be_read_twice_or_has_no_labels_is_refused():
+    module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    with pytest.raises(om.InputError, match=r"^labels: got none, one integer per image is needed$"):
+        om.train(module, IMAGES.numpy())
+    with pytest.raises(om.InputError, match=r"^labels: the DataLoader gives images without labels"):
+        om.fine_tune(module, DataLoader(TensorDataset(IMAGES)))
+    with pytest.raises(om.InputError, match=r"^images: got list_iterator, accepted are an array, a Dataset"):
+        om.compute_bounds(om.read_network(module, (4,)), iter([IMAGES]))

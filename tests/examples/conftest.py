@@ -13,6 +13,7 @@ from oamip_model.formulation.losses import LOSSES
 from oamip_model.formulation.sparsities import SPARSITIES
 from oamip_model.network.readers.onnx import operators as onnx_operators
 from oamip_model.network.readers.torch import operators as torch_operators
+from oamip_model.scoring.layerwise.heads import HEADS
 from oamip_model.solving import registry as solvers
 from oamip_model.torchnet.maps import MAPS
 
@@ -21,7 +22,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 @pytest.fixture(autouse=True)
 def own_registries(monkeypatch):
-    for registry in (GATES, LOSSES, SPARSITIES, MAPS):
+    for registry in (GATES, LOSSES, SPARSITIES, MAPS, HEADS):
         monkeypatch.setattr(registry, "_registered", {})
         monkeypatch.setattr(registry, "_known", {})
     for operators in (onnx_operators.OPERATORS, torch_operators.OPERATORS):
@@ -36,8 +37,10 @@ def example(monkeypatch):
     def load(name):
         spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
         module = importlib.util.module_from_spec(spec)
-        monkeypatch.setitem(sys.modules, name, module)
-        spec.loader.exec_module(module)
+        with monkeypatch.context() as patch:
+            # Only while it runs: a class of a module that nobody can import is sent to workers by value.
+            patch.setitem(sys.modules, name, module)
+            spec.loader.exec_module(module)
         return module
 
     return load

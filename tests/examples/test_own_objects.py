@@ -76,6 +76,13 @@ def test_the_optimum_of_an_own_gate_is_that_of_all_binary_scores(example, proble
     np.testing.assert_allclose(found.logits, gated_logits(p.network, p.images, scores, name), atol=1e-5)
 
 
+@pytest.mark.parametrize("gate", [Square, TightSquare])
+def test_a_gate_that_states_its_output_alone_has_it_in_torch_too(gate):
+    a, s = np.random.default_rng(0).normal(size=(2, 20))
+    found = gate().torch_output(torch.tensor(a, requires_grad=True), torch.tensor(s), torch.ones(20))
+    np.testing.assert_allclose(found.detach().numpy(), gate().output(a, s, np.ones(20)))
+
+
 @pytest.mark.parametrize("relaxation", ["partition-2", "hull"])
 def test_a_gate_with_the_rows_of_the_switch_has_its_relaxations_and_the_tree(problem_of, relaxation):
     register_gate(TightSquare)

@@ -24,7 +24,7 @@ WEIGHT = 2.0
 @pytest.fixture
 def shown(monkeypatch):
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     page = types.ModuleType("page")
     monkeypatch.setitem(sys.modules, "page", page)
     for block in blocks:
@@ -86,3 +86,10 @@ def test_its_map_is_read_cut_and_proved(shown):
     smaller = om.prune(module, {"0": [1.0, 0.0, 1.0]}, threshold=0.5, network=network)
     assert isinstance(smaller[2], shown.Flipped)
     assert om.read_network(smaller, (1, 4, 4)).groups[0].size == 2
+
+
+def test_its_head_scores_every_layer(shown, problem_of):
+    p = problem_of("dense", 1, 6)
+    found = om.score(p.network, p.images, p.labels, om.Decoupled(head="blind"))
+    assert found.status == "optimal"
+    assert set(found.by_layer) == {group.name for group in p.network.groups}

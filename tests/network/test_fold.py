@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from oamip_model.network import Network
+from oamip_model.network.emit.pointwise import scaled
 from oamip_model.network.fold import fold
 from oamip_model.network.graph import Affine, Graph
 from oamip_model.network.groups import assign_groups
@@ -45,7 +46,7 @@ def graphs(draw: st.DrawFn, shifts: bool) -> Graph:
         elif kind == "max" and image:
             values.append(graph.max_pool(name, x, biggest))
         elif kind == "shift":
-            values.append(graph.shift(name, x, random.normal(size=(1,))))
+            values.append(scaled(graph, name, x, shift=random.normal(size=(1,))))
         elif kind == "add":
             others = [y for y in values if graph.shape(y) == graph.shape(x)]
             values.append(graph.add(name, x, draw(st.sampled_from(others))))

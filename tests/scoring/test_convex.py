@@ -17,7 +17,7 @@ from oamip_model.errors import SolverError
 from oamip_model.formulation import cross_entropy
 from oamip_model.scoring.layer_options import PROJECTIONS, LevelMethod
 from oamip_model.scoring.layerwise import convex
-from oamip_model.scoring.layerwise.convex import Tangents, minimise_convex, project
+from oamip_model.scoring.layerwise.convex import ConvexSolve, Tangents, minimise_convex, project
 from oamip_model.scoring.layerwise.heads.columns import Columns
 from oamip_model.solving.protocol import Solution, Status
 
@@ -45,7 +45,9 @@ def test_the_oracle_gives_the_gradient_of_the_loss(seed: int) -> None:
 @given(st.integers(0, 10_000), st.floats(0.05, 20.0), st.sampled_from(PROJECTIONS))
 def test_no_point_is_better_than_the_bound(seed: int, weight: float, projection: str) -> None:
     columns, price = random_columns(seed), np.full(6, 1 / 6)
-    result = minimise_convex(columns, price, weight, tolerance=1e-4, level=LevelMethod(projection=projection))
+    result = minimise_convex(
+        columns, price, weight, ConvexSolve(tolerance=1e-4, level=LevelMethod(projection=projection))
+    )
     assert result.failed == 0
     assert result.status == "optimal"
     assert result.gap <= 1e-4
@@ -61,7 +63,7 @@ def test_binary_scores_reach_the_best_of_all_subsets(seed: int, solver: str) -> 
     best = min(
         price @ np.array(s) + weight * columns(np.array(s, dtype=float))[0] for s in itertools.product([0, 1], repeat=6)
     )
-    result = minimise_convex(columns, price, weight, binary=True, tolerance=1e-6, solver=solver)
+    result = minimise_convex(columns, price, weight, ConvexSolve(tolerance=1e-6, solver=solver), binary=True)
     assert set(np.unique(result.scores)) <= {0.0, 1.0}
     assert result.objective == pytest.approx(best, rel=1e-6)
     assert result.bound <= best + 1e-9
@@ -77,15 +79,15 @@ def test_a_path_of_weights_shares_its_tangents() -> None:
 
 def test_a_constant_moves_objective_and_bound_alike() -> None:
     columns, price = random_columns(5), np.full(6, 1 / 6)
-    plain, moved = (minimise_convex(columns, price, 1.0, offset=c, tolerance=1e-6) for c in (0.0, -2.0))
+    plain, moved = (minimise_convex(columns, price, 1.0, ConvexSolve(tolerance=1e-6), offset=c) for c in (0.0, -2.0))
     assert moved.objective == pytest.approx(plain.objective - 2.0, abs=1e-5)
     assert moved.bound <= moved.objective
 
 
 def test_stopping_early_is_said_and_the_bound_still_holds() -> None:
     columns, price = random_columns(7, images=300, units=30), np.full(30, 1 / 30)
-    early = minimise_convex(columns, price, 5.0, level=LevelMethod(max_calls=3))
-    full = minimise_convex(columns, price, 5.0, tolerance=1e-5)
+    early = minimise_convex(columns, price, 5.0, ConvexSolve(level=LevelMethod(max_calls=3)))
+    full = minimise_convex(columns, price, 5.0, ConvexSolve(tolerance=1e-5))
     assert (early.status, early.message) == ("feasible", "3 oracle calls")
     assert early.bound <= full.objective <= early.objective + 1e-9
 
@@ -121,12 +123,14 @@ class Forgetful(Highs):
 
 def test_a_master_that_fails_from_its_basis_is_solved_from_scratch() -> None:
     columns, price = random_columns(7), np.full(6, 1 / 6)
-    plain, again = (minimise_convex(columns, price, 5.0, solver=solver) for solver in (Highs(), Forgetful()))
+    plain, again = (
+        minimise_convex(columns, price, 5.0, ConvexSolve(solver=solver)) for solver in (Highs(), Forgetful())
+    )
     assert (again.status, again.objective) == ("optimal", pytest.approx(plain.objective, rel=1e-3))
     never = Forgetful()
     never.at_most = 0
     with pytest.raises(SolverError, match="the master program ended as error"):
-        minimise_convex(columns, price, 5.0, solver=never)
+        minimise_convex(columns, price, 5.0, ConvexSolve(solver=never))
 
 
 @pytest.mark.thinned(4)
@@ -135,7 +139,7 @@ def test_a_master_that_fails_from_its_basis_is_solved_from_scratch() -> None:
 @pytest.mark.parametrize("seed", range(2))
 def test_the_optimum_is_that_of_the_program_with_rows_for_each_image(seed: int, binary: bool, solver: str) -> None:
     columns, price, weight = random_columns(seed, images=15), np.full(6, 1 / 6), 2.0
-    found = minimise_convex(columns, price, weight, binary=binary, tolerance=1e-6, solver=solver)
+    found = minimise_convex(columns, price, weight, ConvexSolve(tolerance=1e-6, solver=solver), binary=binary)
     expected = written_out(columns, price, weight, binary)
     assert found.status == "optimal"
     assert found.objective == pytest.approx(expected, rel=3e-6)

@@ -13,11 +13,11 @@ import torch
 import oamip_model as om
 from oamip_model.formulation import cross_entropy
 from oamip_model.scoring.asked import as_objects
+from oamip_model.scoring.layerwise.heads import head_named
 from oamip_model.scoring.layerwise.heads.auxiliary import train_auxiliary_head
-from oamip_model.scoring.layerwise.heads.convex_layer import solve_convex_layer
-from oamip_model.scoring.layerwise.heads.mixed import even_rows, solve_mixed_layer
+from oamip_model.scoring.layerwise.heads.mixed import even_rows
 from oamip_model.scoring.layerwise.heads.tail import named_scores
-from oamip_model.scoring.layerwise.plan import Plan
+from oamip_model.scoring.layerwise.plan import LayerOutcome, Plan
 from oamip_model.scoring.layerwise.task import LayerTask, tensors
 from oamip_model.training import auxiliary_classifier
 
@@ -27,6 +27,10 @@ PLAN = Plan(head="rest", sparsity="mean", weight=WEIGHT, tolerance=1e-6)
 
 def task_of(p: Any, group: int, **options: Any) -> LayerTask:
     return LayerTask(p.network, p.images, p.labels, group, {}, replace(PLAN, **options))
+
+
+def solve(task: LayerTask) -> LayerOutcome:
+    return head_named(task.plan.head).solve(task)
 
 
 def cost(logits: np.ndarray, labels: np.ndarray, s: np.ndarray) -> float:
@@ -50,7 +54,7 @@ def test_rest_has_the_optimum_of_all_binary_scores(name: str, problem_of: Any) -
             cost(p.network.replay(p.images, named_scores(p.network, others | {group: s})), p.labels, s)
             for s in binaries(entry.size)
         )
-        found = solve_mixed_layer(task)
+        found = solve(task)
         assert found.result.status == "optimal"
         assert found.result.objective == pytest.approx(best, rel=1e-5, abs=1e-6)
         assert found.result.bound <= best + 1e-6
@@ -72,7 +76,7 @@ def test_auxiliary_has_the_optimum_of_all_binary_scores_of_its_head(name: str, p
     spread = p.network.layers[entry.layers[-1]].units
     assert head.accuracy == pytest.approx((head.network.replay(r).argmax(axis=1) == p.labels).mean())
     best = min(cost(head.network.replay(r * s[spread].reshape(r.shape[1:])), p.labels, s) for s in binaries(entry.size))
-    found = solve_mixed_layer(replace(task, heads={task.name: head.network}))
+    found = solve(replace(task, heads={task.name: head.network}))
     assert found.result.objective == pytest.approx(best, rel=1e-5, abs=1e-6)
     assert found.result.trained is not None
     assert (found.result.trained.accuracy, found.result.trained.epochs) == (head.accuracy, 0)
@@ -86,7 +90,7 @@ def test_auxiliary_has_the_optimum_of_all_binary_scores_of_its_head(name: str, p
 def fractional(problem_of: Any) -> Any:
     """A problem, and its solution with continuous scores."""
     p = problem_of("dense", 1, 3)
-    return p, solve_mixed_layer(task_of(p, 0))
+    return p, solve(task_of(p, 0))
 
 
 def test_fractional_scores_replay_and_are_no_worse_than_binary_and_convex_ones(fractional: Any) -> None:
@@ -94,9 +98,9 @@ def test_fractional_scores_replay_and_are_no_worse_than_binary_and_convex_ones(f
     logits = p.network.replay(p.images, named_scores(p.network, {0: found.scores}))
     assert found.result.objective == pytest.approx(cost(logits, p.labels, found.scores), rel=1e-5)
     assert found.result.replay.passed
-    binary = solve_mixed_layer(task_of(p, 0, binary=True))
+    binary = solve(task_of(p, 0, binary=True))
     assert found.result.objective <= binary.result.objective + 1e-6
-    pattern = solve_convex_layer(task_of(p, 0, head="pattern"))
+    pattern = solve(task_of(p, 0, head="pattern"))
     there = p.network.replay(p.images, named_scores(p.network, {0: pattern.scores}))
     assert found.result.objective <= cost(there, p.labels, pattern.scores) + 1e-6
 
@@ -104,14 +108,14 @@ def test_fractional_scores_replay_and_are_no_worse_than_binary_and_convex_ones(f
 @pytest.mark.parametrize("options", [{"solver": "cbc"}, {"bounds": "crown"}, {"bounds": "lp"}])
 def test_neither_solver_nor_bounds_move_the_optimum(fractional: Any, options: dict[str, Any]) -> None:
     p, found = fractional
-    other = solve_mixed_layer(task_of(p, 0, **options))
+    other = solve(task_of(p, 0, **options))
     assert other.result.status == "optimal"
     assert other.result.objective == pytest.approx(found.result.objective, rel=1e-5)
 
 
 def test_without_time_it_still_has_the_convex_solution_and_says_that_nothing_is_proved(fractional: Any) -> None:
     p, found = fractional
-    stopped = solve_mixed_layer(task_of(p, 0, time_limit=1e-9, tolerance=1e-4))
+    stopped = solve(task_of(p, 0, time_limit=1e-9, tolerance=1e-4))
     assert stopped.result.status == "feasible"
     assert stopped.result.objective >= found.result.objective - 1e-6
     assert stopped.result.gap is None or stopped.result.gap > 0
@@ -131,11 +135,11 @@ def test_a_solve_begins_from_the_scores_given(fractional: Any) -> None:
 
 def test_an_amount_takes_the_weight_whose_cut_does_best(problem_of: Any) -> None:
     p = problem_of("dense", 1, 3)
-    found = solve_mixed_layer(task_of(p, 0, amount=0.5, tolerance=1e-3))
+    found = solve(task_of(p, 0, amount=0.5, tolerance=1e-3))
     layers = task_of(p, 0).torch_layers()
     best = task_of(p, 0).measure(layers, found.keep)
     for weight in (0.1, 1.0, 30.0):
-        one = solve_mixed_layer(task_of(p, 0, weight=weight, tolerance=1e-3))
+        one = solve(task_of(p, 0, weight=weight, tolerance=1e-3))
         assert best <= task_of(p, 0).measure(layers, task_of(p, 0, amount=0.5).cut(one.scores))
     assert (found.keep == 0).sum() == p.network.groups[0].size // 2
 

@@ -13,6 +13,7 @@ from torch import nn
 import oamip_model as om
 from oamip_model.solving.compile import Compiled
 from oamip_model.solving.point import complete_point
+from oamip_model.solving.proofs.certificates import Rows, weak_duality
 from oamip_model.solving.proofs.scaling import DROPPED, Scale
 from oamip_model.solving.protocol import Arrays, Options
 from oamip_model.solving.registry import get_backend, open_session, open_tree_session
@@ -101,6 +102,20 @@ def test_a_session_gives_back_points_bounds_and_duals_in_the_units_of_the_progra
     assert infeasible.status == "infeasible"
     session.keep_rows(np.array([False]))
     assert session.solve().x / units == pytest.approx([2.0, 1.0])
+    session.close()
+
+
+def test_a_ray_proves_that_there_is_no_point_in_the_units_of_the_program():
+    arrays = Arrays(
+        sp.csr_array([[1e4, 1e4], [1e-3, -1e-3]]), np.ones(2), np.zeros(2), np.ones(2), np.array([1.5e4, 0.8e-3]),
+        np.array([np.inf, np.inf]), np.zeros(2, bool),
+    )  # fmt: skip
+    session = open_session(get_backend("highs"), arrays, Options())
+    found = session.solve()
+    assert found.certified
+    rows = [Rows(arrays.matrix, arrays.row_lower, arrays.row_upper)]
+    ways = (weak_duality(np.zeros(2), arrays.lower, arrays.upper, rows, sign * found.ray) for sign in (1.0, -1.0))
+    assert any(value > 0 for value in ways)
     session.close()
 
 

@@ -46,7 +46,9 @@ def list_instances(sizes: tuple[str, ...], as_json: bool) -> int:
         print_json({"instances": [asdict(recipe) for recipe in chosen]})
         return 0
     columns = ["instance", "size", "rows", "columns", "binaries", "non-zeros", "objective", "bound"]
-    print_table(columns, [_line(recipe) for recipe in chosen], left=2)
+    print_table(
+        columns, [_line(recipe) for recipe in chosen], left=2, less=["objective", "columns", "size", "non-zeros"]
+    )
     return 0
 
 

@@ -14,7 +14,7 @@ from oamip_benchmarks.experiments.importances import IMPORTANCES
 from oamip_benchmarks.experiments.study import Asked, Study
 from oamip_model.cli.numbers import SHARE, Count, Number, Whole
 from oamip_model.cli.options import DATA, Interrupted, Verb, check_out, json_option
-from oamip_model.cli.output import note, print_json, print_table, progress_bar
+from oamip_model.cli.output import note, print_json, print_table, progress_bar, say
 from oamip_model.training.recipe import Schedule
 
 
@@ -145,7 +145,7 @@ def conduct_and_tell(study: Study, asked: Asked, out: Path, jobs: int, as_json: 
     if found.done:
         click.echo(f"saved to {', '.join(map(str, found.files))}")
     else:
-        click.echo(f"all {found.cells} cells were in {out} already: nothing was computed")
+        say(f"all {found.cells} cells were in {out} already: nothing was computed")
     return 0
 
 

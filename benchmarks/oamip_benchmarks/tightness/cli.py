@@ -15,12 +15,12 @@ from oamip_model.checks import by_class
 from oamip_model.cli.numbers import Count, Whole
 from oamip_model.cli.objects import given, object_options
 from oamip_model.cli.options import Verb, check_out, data_options, json_option, shape_option
-from oamip_model.cli.output import INTERRUPTED, note, number, print_json, print_table, progress_bar
+from oamip_model.cli.output import INTERRUPTED, note, print_json, print_table, progress_bar, say
 from oamip_model.errors import InputError
 from oamip_model.solving.options import Run, Solver
 
 if TYPE_CHECKING:
-    from oamip_benchmarks.tightness import Row, Tightness
+    from oamip_benchmarks.tightness import Tightness
 
 
 GROUPS: tuple[tuple[str, tuple[type[Any], ...]], ...] = (
@@ -133,27 +133,9 @@ def _names(networks: tuple[str, ...]) -> list[str]:
 
 def print_rows(found: Tightness) -> None:
     """Print a table of a study's rows, and the objectives that its gaps are to."""
-    columns = ["network", "gate", "relaxation", "bounds", "off", "on", "open", "binaries", "rows", "non-zeros", "big-M"]
-    columns += ["root gap", "after cuts", "bounds s", "build s", "root s"]
-    solved = any(row.status is not None for row in found.rows)
-    if solved:
-        columns += ["solve s", "nodes", "gap", "status"]
-    print_table(columns, [_line(found, row, solved) for row in found.rows], left=4)
-    for (network, gate), value in found.best.items():
-        click.echo(f"{network}, {gate}: best objective known {value:.6g}")
-    click.echo(f"images: {found.source}")
+    from oamip_benchmarks.tightness.result import KEYS, LESS
 
-
-def _line(found: Tightness, row: Row, solved: bool) -> list[str]:
-    counts = (row.off, row.on, row.unstable, row.binaries, row.rows, row.nonzeros)
-    line = [row.network, row.gate, row.relaxation, row.bounds, *(str(count) for count in counts), number(row.big_m, 3)]
-    line += [_share(found.gap(row, row.root_bound)), _share(found.gap(row, row.cut_bound))]
-    line += [f"{seconds:.2f}" for seconds in (row.bounds_seconds, row.build_seconds, row.root_seconds)]
-    if solved:
-        line += [number(row.solve_seconds, 3), "-" if row.nodes is None else str(row.nodes), _share(row.gap)]
-        line.append(row.status or "-")
-    return line
-
-
-def _share(gap: float | None) -> str:
-    return "-" if gap is None else f"{100 * gap:.2f} %"
+    heads, rows = found.table()
+    print_table(heads, rows, left=len(KEYS), less=LESS)
+    for line in found.facts():
+        say(line)

@@ -11,6 +11,31 @@ from typing import Any
 from oamip_benchmarks.tightness.measure import Row
 from oamip_model.errors import InputError
 from oamip_model.files import replacing, replacing_table
+from oamip_model.network.table import text_table, without
+from oamip_model.scoring.show import as_frame
+
+KEYS = ("network", "gate", "relaxation", "bounds")
+SOLVED = ("solve s", "nodes", "gap", "status")
+"""Columns of a table that are about the integer program."""
+LESS = (
+    "open",
+    "status",
+    "big-M",
+    "root s",
+    "build s",
+    "bounds s",
+    "binaries",
+    "nodes",
+    "non-zeros",
+    "rows",
+    "on",
+    "off",
+)
+"""Columns that a narrow table is without, the last ones first."""
+HEADS = (
+    *KEYS, "off", "on", "open", "binaries", "rows", "non-zeros", "big-M", "root gap", "after cuts", "bounds s",
+    "build s", "root s", *SOLVED,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -42,6 +67,54 @@ class Tightness:
     found: int
     source: str
     interrupted: bool = False
+
+    def __str__(self) -> str:
+        heads, rows = without(*self.table(), LESS, 80)
+        left = sum(head in KEYS for head in heads)
+        table = text_table(heads, rows, range(left, len(heads)), rule=False, width=80, keys=left)
+        return "\n".join([table, *self.facts()])
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Heads and cells of a table for people, one line for each row.
+
+        Returns
+        -------
+        heads : list of str
+            The heads, of which those in LESS matter least.
+        rows : list of list of str
+            The cells. Those of the integer program are there where one was solved.
+        """
+        cells = [_cells(self, row) for row in self.rows]
+        solved = any(row.status is not None for row in self.rows)
+        kept = [head for head in HEADS if solved or head not in SOLVED]
+        return kept, [[line[head] for head in kept] for line in cells]
+
+    def facts(self) -> list[str]:
+        """Lines below the table: the objectives that gaps are to, and the images.
+
+        Returns
+        -------
+        list of str
+            One line for each program, and one for the images.
+        """
+        best = [f"{network}, {gate}: best objective known {value:.6g}" for (network, gate), value in self.best.items()]
+        stopped = [f"interrupted: {len(self.rows)} of {self.planned} rows"] if self.interrupted else []
+        return [*best, f"images: {self.source}", *stopped]
+
+    def to_frame(self) -> Any:
+        """A pandas DataFrame of the records, a row for each cell.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The columns are those of :meth:`records`.
+
+        Raises
+        ------
+        InputError
+            Where there are no records, or pandas is not installed.
+        """
+        return as_frame(self._records())
 
     def gap(self, row: Row, bound: float | None) -> float | None:
         """The gap of a bound of a row's program, at least 0, or None if unknown.
@@ -144,6 +217,22 @@ class Tightness:
         if not self.rows:
             raise InputError("study: no row is finished, there is nothing to write")
         return self.records()
+
+
+def _cells(found: Tightness, row: Row) -> dict[str, str]:
+    """The cells of a row by head."""
+    counts = {"off": row.off, "on": row.on, "open": row.unstable, "binaries": row.binaries, "rows": row.rows,
+              "non-zeros": row.nonzeros, "nodes": row.nodes}  # fmt: skip
+    shares = {"root gap": found.gap(row, row.root_bound), "after cuts": found.gap(row, row.cut_bound), "gap": row.gap}
+    seconds = {"bounds s": row.bounds_seconds, "build s": row.build_seconds, "root s": row.root_seconds}
+    numbers = {"big-M": row.big_m, "solve s": row.solve_seconds}
+    return (
+        {key: getattr(row, key) for key in KEYS} | {"status": row.status or "-"}
+        | {key: "-" if value is None else str(value) for key, value in counts.items()}
+        | {key: "-" if value is None else f"{100 * value:.2f} %" for key, value in shares.items()}
+        | {key: f"{value:.2f}" for key, value in seconds.items()}
+        | {key: "-" if value is None else f"{value:.3g}" for key, value in numbers.items()}
+    )  # fmt: skip
 
 
 _WORDS = ("network", "gate", "scores", "relaxation", "bounds", "root_status", "status")

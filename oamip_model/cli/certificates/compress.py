@@ -14,7 +14,7 @@ import click
 from oamip_model.cli.numbers import SECONDS
 from oamip_model.cli.objects import given, object_options
 from oamip_model.cli.options import Verb, check_out, json_option, network_options, shape_option
-from oamip_model.cli.output import UNPROVED, note, print_json, print_table
+from oamip_model.cli.output import UNPROVED, note, print_json, print_table, say
 from oamip_model.solving.options import Solver
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _print(found: Compressed) -> None:
             for claim in found.certificate.claims]  # fmt: skip
     print_table(["layer", "units", "never on", "always on", "folded"], rows)
     proved = f"proved by {found.certificate.solver}" + (f", and again by {found.checker}" if found.checker else "")
-    click.echo(f"{proved}; largest difference of a logit at points of the box: {found.difference:.2g}")
+    say(f"{proved}; largest difference of a logit at points of the box: {found.difference:.2g}")
 
 
 @click.command(cls=Verb, name="check-certificate")

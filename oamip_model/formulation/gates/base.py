@@ -85,6 +85,12 @@ class Gate(ABC):
     def output(self, a: Array, s: Array, scale: Array) -> Array:
         """The activation h that is passed on, in numpy; s is 1 where there is no score."""
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        # The forward pass in torch of a parent is not that of a class which has one of its own in numpy.
+        if "output" in vars(cls) and "torch_output" not in vars(cls):
+            cls.torch_output = Gate.torch_output  # type: ignore[method-assign]
+
     def torch_output(self, a: Tensor, s: Tensor, scale: Tensor) -> Tensor:
         """The activation in torch, with gradients.
 

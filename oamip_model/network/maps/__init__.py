@@ -12,6 +12,7 @@ from oamip_model.network.maps.dense import Dense
 from oamip_model.network.maps.identity import Identity
 from oamip_model.network.maps.max_pool import MaxPool
 from oamip_model.network.maps.part import Part
+from oamip_model.network.maps.rearrange import Rearrange
 from oamip_model.network.maps.units import Cells, Flags, Ids, Shifted
 from oamip_model.network.maps.zero_pad import ZeroPad
 
@@ -31,6 +32,7 @@ __all__ = [
     "MaxPool",
     "Padding",
     "Part",
+    "Rearrange",
     "Shape",
     "Shifted",
     "TrainedMap",

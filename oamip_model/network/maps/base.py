@@ -149,6 +149,14 @@ class LinearMap(ABC):
     # What a reader folds (mathematics:model-6).
 
     @property
+    def moves(self) -> tuple[Ids, int] | None:
+        """The place of each number of the output in a flat input, and the input's size.
+
+        None where the map does more than to take numbers from other places.
+        """
+        return None
+
+    @property
     def passes_on(self) -> bool:
         """Whether it gives what it reads, unchanged."""
         return False

@@ -13,6 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from oamip_model.network.maps.base import Array, Ids, LinearMap, Shape, TrainedMap
+from oamip_model.network.maps.rearrange import places_of, uses_each_once
 from oamip_model.network.maps.units import Shifted, batched
 
 
@@ -62,3 +63,15 @@ class Dense(TrainedMap):
         places = int(np.prod(before.shape[1:]))
         scale, shift = (np.repeat(values, places) for values in (before.scale, before.shift))
         return Dense(self.weight * scale), self.weight @ shift
+
+    def after(self, first: LinearMap) -> LinearMap | None:
+        """Return the map of what another rearranges."""
+        moves = first.moves
+        if moves is None:
+            return None
+        index, size = moves[0].ravel(), moves[1]
+        if uses_each_once(index, size):
+            return Dense(np.ascontiguousarray(self.weight[:, places_of(index, size)]))
+        weight = np.zeros((size, len(self.weight)))
+        np.add.at(weight, index[index >= 0], self.weight.T[index >= 0])
+        return Dense(np.ascontiguousarray(weight.T))

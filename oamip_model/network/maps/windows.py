@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from oamip_model.errors import InputError
-from oamip_model.network.maps import Array, AveragePool
+from oamip_model.network.maps.base import Array
 
 _MOST = 2**26
 
@@ -72,14 +72,6 @@ def is_averaging(matrix: Array) -> bool:
     return bool(matrix.ndim == 2 and (matrix >= 0).all() and (matrix.sum(axis=1) <= 1 + 1e-6).all())
 
 
-def spatial_mean(height: int, width: int, over_height: bool = True, over_width: bool = True) -> AveragePool:
-    """The mean over height, width or both."""
-    return AveragePool(
-        np.full((1, height), 1.0 / height) if over_height else np.eye(height),
-        np.full((1, width), 1.0 / width) if over_width else np.eye(width),
-    )
-
-
 def same_padding(kernel: int, dilation: int) -> tuple[int, int]:
     """Zeros before and after an axis that keep its length at stride 1.
 
@@ -87,3 +79,37 @@ def same_padding(kernel: int, dilation: int) -> tuple[int, int]:
     """
     total = dilation * (kernel - 1)
     return total // 2, total - total // 2
+
+
+def resizing(length: int, output: int, scale: float, mode: str, places: str, rounding: str = "floor") -> Array:
+    """Weights of a change of size along one axis, (output, length).
+
+    ``mode`` is nearest or linear, ``places`` ONNX's coordinate_transformation_mode, ``rounding`` its nearest_mode.
+
+    >>> resizing(2, 4, 2.0, "nearest", "asymmetric").tolist()
+    [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]
+    """
+    at = np.arange(output, dtype=np.float64)
+    if places == "align_corners":
+        at = at * (length - 1) / (output - 1) if output > 1 else 0.0 * at
+    elif places == "asymmetric":
+        at = at / scale
+    elif places == "pytorch_half_pixel" and output == 1:
+        at = 0.0 * at
+    else:
+        at = (at + 0.5) / scale - 0.5
+        if places == "half_pixel_symmetric":
+            at = at + length / 2 * (1 - output / (scale * length))
+    weights = _no_weights(output, length)
+    rows = np.arange(output)
+    if mode == "nearest":
+        half = {"round_prefer_floor": -0.5, "round_prefer_ceil": 0.5}.get(rounding, 0.0)
+        found = np.ceil(at + half) if rounding in ("ceil", "round_prefer_floor") else np.floor(at + half)
+        weights[rows, np.clip(found, 0, length - 1).astype(int)] = 1.0
+        return weights
+    at = np.clip(at, 0, length - 1)
+    first = np.minimum(np.floor(at).astype(int), max(length - 2, 0))
+    np.add.at(weights, (rows, first), 1.0 - (at - first))
+    if length > 1:
+        np.add.at(weights, (rows, first + 1), at - first)
+    return weights

@@ -10,8 +10,8 @@ from oamip_model.network.graph import Graph, Value
 from oamip_model.registry import load, offered
 
 C = TypeVar("C")
-Emit: TypeAlias = Callable[[Graph, C], Value]
-"""Appends what a call does to the graph, and returns the value that the call gives."""
+Emit: TypeAlias = Callable[[Graph, C], Value | list[Value]]
+"""Appends what a call does to the graph, and returns the value, or the values, that the call gives."""
 
 
 class Operators(Generic[C]):

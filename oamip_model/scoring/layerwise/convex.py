@@ -25,6 +25,7 @@ from oamip_model.solving.registry import get_backend, open_session, solve_once
 
 Oracle: TypeAlias = Callable[[Array], tuple[float, Array]]
 """From scores (units,) to the loss and its gradient (units,)."""
+_LEVEL = LevelMethod()
 
 
 @dataclass(frozen=True)
@@ -60,31 +61,40 @@ class ConvexResult:
         return abs(self.objective - self.bound) / max(abs(self.objective), 1e-10)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ConvexSolve:
+    """How a convex program is solved.
+
+    solver: of the master; tolerance: the relative gap at which it ends; time_limit: in seconds; level: of the level
+    method: where the next point lies, how it is found, "euclid" (the nearest, without a solver, and "lp" where its
+    check fails) or "lp" (the nearest in the largest coordinate, by one linear program more for each call), and the
+    oracle calls at which it stops, with whatever gap there is; seed: of the solver; progress: called with a line.
+    """
+
+    solver: str | Backend = "highs"
+    tolerance: float = 1e-3
+    time_limit: float | None = None
+    level: LevelMethod = _LEVEL
+    seed: int = 0
+    progress: Callable[[str], None] | None = None
+
+
 def minimise_convex(
     oracle: Oracle,
     price: Array,
     weight: float,
+    how: ConvexSolve | None = None,
     *,
     offset: float = 0.0,
-    solver: str | Backend = "highs",
     binary: bool = False,
-    tolerance: float = 1e-3,
-    time_limit: float | None = None,
-    start: Array | None = None,
     tangents: Tangents | None = None,
-    level: LevelMethod | None = None,
-    seed: int = 0,
-    progress: Callable[[str], None] | None = None,
 ) -> ConvexResult:
     """The scores that minimise price @ s + weight * L(s).
 
-    The relative gap is certified, at most ``tolerance``.
+    The relative gap is certified, at most the tolerance.
 
-    price: (units,); offset: constant of the objective, which the relative gap counts; start: (units,) first point,
-    all ones if not given; tangents: kept and extended, so that a path of weights shares them; level: of the level
-    method: where the next point lies, how it is found, "euclid" (the nearest, without a solver, and "lp" where its
-    check fails) or "lp" (the nearest in the largest coordinate, by one linear program more for each call), and the
-    oracle calls at which it stops, with whatever gap there is.
+    price: (units,); how: solver, tolerance and limits; offset: constant of the objective, which the relative gap
+    counts; tangents: kept and extended, so that a path of weights shares them. The first point is all ones.
 
     The bound is the master's dual bound, so it holds whatever points were tried. Binary scores: the continuous program
     first, then the mixed-integer master with the tangents of both.
@@ -97,10 +107,9 @@ def minimise_convex(
     >>> np.round(result.scores, 1).tolist(), result.gap < 1e-3
     ([0.5, 0.0], True)
     """
-    run = _Level(oracle, price, weight, get_backend(solver), tolerance, time_limit, tangents, progress, offset)
-    run.seed, run.options = seed, level or LevelMethod()
-    if start is not None or not run.cuts.points:
-        run.evaluate(np.ones(len(price)) if start is None else start)
+    run = _Level(oracle, price, weight, how or ConvexSolve(), tangents, offset)
+    if not run.cuts.points:
+        run.evaluate(np.ones(len(price)))
     run.continuous()
     if binary:
         run.binary()
@@ -109,22 +118,12 @@ def minimise_convex(
 
 class _Level:
     def __init__(
-        self,
-        oracle: Oracle,
-        price: Array,
-        weight: float,
-        backend: Backend,
-        tolerance: float,
-        time_limit: float | None,
-        tangents: Tangents | None,
-        progress: Callable[[str], None] | None,
-        offset: float,
+        self, oracle: Oracle, price: Array, weight: float, how: ConvexSolve, tangents: Tangents | None, offset: float
     ) -> None:
-        self.oracle, self.price, self.weight, self.backend = oracle, price, weight, backend
-        self.tolerance, self.time_limit, self.progress, self.offset = tolerance, time_limit, progress, offset
+        self.oracle, self.price, self.weight, self.offset = oracle, price, weight, offset
+        self.how, self.backend = how, get_backend(how.solver)
         self.cuts = Tangents() if tangents is None else tangents
         self.began = time.monotonic()
-        self.seed, self.options = 0, LevelMethod()
         self.calls = self.projections = self.failed = 0
         self.bound = -np.inf
         self.certified = False
@@ -155,14 +154,14 @@ class _Level:
         return (self.objective - self.bound) / max(abs(self.objective), 1e-10)
 
     def finished(self) -> bool:
-        if self.gap() <= self.tolerance:
+        if self.gap() <= self.how.tolerance:
             return True
-        if self.calls >= self.options.max_calls:
-            self.stopped = f"{self.options.max_calls} oracle calls"
-        elif self.time_limit is not None and time.monotonic() - self.began > self.time_limit:
+        if self.calls >= self.how.level.max_calls:
+            self.stopped = f"{self.how.level.max_calls} oracle calls"
+        elif self.how.time_limit is not None and time.monotonic() - self.began > self.how.time_limit:
             self.stopped = "time limit"
-        if self.progress is not None:
-            self.progress(f"oracle call {self.calls}: objective {self.objective:.6g}, bound {self.bound:.6g}")
+        if self.how.progress is not None:
+            self.how.progress(f"oracle call {self.calls}: objective {self.objective:.6g}, bound {self.bound:.6g}")
         return bool(self.stopped)
 
     def master(self, binary: bool) -> Arrays:
@@ -176,14 +175,14 @@ class _Level:
         )  # fmt: skip
 
     def continuous(self) -> None:
-        session = open_session(self.backend, self.master(False), Options(seed=self.seed))
+        session = open_session(self.backend, self.master(False), Options(seed=self.how.seed))
         try:
             while not self.finished():
                 solution = session.solve()
                 if solution.status is not Status.OPTIMAL:
                     # A basis kept from before can mislead a simplex method; without one the master is a small program.
                     session.close()
-                    session = open_session(self.backend, self.master(False), Options(seed=self.seed))
+                    session = open_session(self.backend, self.master(False), Options(seed=self.how.seed))
                     solution = session.solve()
                 if solution.status is not Status.OPTIMAL or solution.bound is None or solution.x is None:
                     raise SolverError(f"{self.backend.name}: the master program ended as {solution.status.value}")
@@ -199,12 +198,12 @@ class _Level:
 
     def nearest(self) -> Array | None:
         """The projection of the best point onto the level set; None where it was not found."""
-        level = self.bound + self.options.level * (self.objective - self.bound) - self.offset
+        level = self.bound + self.how.level.level * (self.objective - self.bound) - self.offset
         found = None
-        if self.options.projection == "euclid":
+        if self.how.level.projection == "euclid":
             found = project(self.best, level, self.price, self.weight, self.cuts)
         if found is None:
-            found = project_by_lp(self.backend, self.best, level, self.price, self.weight, self.cuts, self.seed)
+            found = project_by_lp(self.backend, self.best, level, self.price, self.weight, self.cuts, self.how.seed)
         self.projections += 1
         self.failed += found is None
         return found
@@ -218,8 +217,8 @@ class _Level:
             if np.array_equal(point, np.round(point)):
                 self.consider(point, value)
         while not self.finished():
-            left = None if self.time_limit is None else self.time_limit - (time.monotonic() - self.began)
-            options = Options(time_limit=left, gap=self.tolerance / 4, seed=self.seed)
+            left = None if self.how.time_limit is None else self.how.time_limit - (time.monotonic() - self.began)
+            options = Options(time_limit=left, gap=self.how.tolerance / 4, seed=self.how.seed)
             solution = solve_once(self.backend, self.master(True), options)
             if solution.bound is not None:
                 self.prove(solution.bound, solution.certified)
@@ -227,13 +226,13 @@ class _Level:
                 self.stopped = f"the master program ended as {solution.status.value}"
                 return
             point = np.round(solution.x[:-1])
-            if any(np.array_equal(point, known) for known in self.cuts.points) and self.gap() > self.tolerance:
+            if any(np.array_equal(point, known) for known in self.cuts.points) and self.gap() > self.how.tolerance:
                 self.stopped = "the master program repeats a point"
                 return
             self.evaluate(point)
 
     def result(self) -> ConvexResult:
-        status = Status.OPTIMAL if self.gap() <= self.tolerance else Status.FEASIBLE
+        status = Status.OPTIMAL if self.gap() <= self.how.tolerance else Status.FEASIBLE
         return ConvexResult(
             self.best, self.loss, self.objective, self.bound, status, self.calls, time.monotonic() - self.began,
             self.backend.name, self.backend.version(), self.stopped, self.projections, self.failed,

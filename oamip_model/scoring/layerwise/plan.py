@@ -26,8 +26,8 @@ _EXCHANGES, _LEVEL = Exchanges(), LevelMethod()
 class Plan:
     """What every subproblem of a run has in common.
 
-    order: "decoupled" (each layer on its own), "forward" or "backward" (layers cut before stay cut); head: "pattern",
-    "linear", "rest" or "auxiliary"; weight: of the ``loss`` ("cross-entropy", or "hinge" with a ``margin``), unless
+    order: "decoupled" (each layer on its own), "forward" or "backward" (layers cut before stay cut); head: the
+    name of one; weight: of the ``loss`` ("cross-entropy", or "hinge" with a ``margin``), unless
     there is an ``amount``: the share of the units that is to go, for which the weight is found along a path; scope: of
     that share, "layer" or "global"; path: weights that a subproblem solves one after the other, where they are not
     ``tried``, and gives back all of; threshold: units below it count as cut in the orders, if there is no amount;

@@ -19,6 +19,7 @@ from oamip_model.clock import Deadline, TimeIsUp
 from oamip_model.network.maps import Array
 from oamip_model.network.types import Network
 from oamip_model.scoring.layerwise.exchange import Exchanged, affordable_images, exchange_units, scores_of
+from oamip_model.scoring.layerwise.heads import head_named
 from oamip_model.scoring.layerwise.heads.columns import is_affine_after
 from oamip_model.scoring.layerwise.losses import summed_loss
 from oamip_model.scoring.layerwise.plan import LayerOutcome, Plan
@@ -222,7 +223,7 @@ class DecoupledRun:
 
         It counts where the group's subproblem is a linearisation of what follows.
         """
-        if self.plan.head != "pattern" or group not in self.cut() or is_affine_after(self.layers, group):
+        if not head_named(self.plan.head).linearised or group not in self.cut() or is_affine_after(self.layers, group):
             return None
         return self.outcomes[group].keep
 

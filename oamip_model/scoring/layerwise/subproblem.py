@@ -11,21 +11,12 @@ from dataclasses import replace
 import numpy as np
 
 from oamip_model.clock import TimeIsUp
-from oamip_model.scoring.layerwise.heads.convex_layer import solve_convex_layer
-from oamip_model.scoring.layerwise.heads.mixed import solve_mixed_layer
+from oamip_model.scoring.layerwise.heads import head_named
 from oamip_model.scoring.layerwise.plan import LayerOutcome
 from oamip_model.scoring.layerwise.task import LayerTask
 from oamip_model.scoring.program_result import ProgramResult
 from oamip_model.solving.protocol import Status
 from oamip_model.solving.registry import get_backend
-
-SOLVE: dict[str, Callable[[LayerTask, Callable[[str], None] | None], LayerOutcome]] = {
-    "pattern": solve_convex_layer,
-    "linear": solve_convex_layer,
-    "rest": solve_mixed_layer,
-    "auxiliary": solve_mixed_layer,
-}
-"""How the subproblem of each head is solved."""
 
 
 def solve_layer(task: LayerTask, progress: Callable[[str], None] | None = None) -> LayerOutcome:
@@ -36,7 +27,7 @@ def solve_layer(task: LayerTask, progress: Callable[[str], None] | None = None) 
     A layer for whose program there was no time keeps all its units, and its result says so.
     """
     try:
-        return SOLVE[task.plan.head](task, progress)
+        return head_named(task.plan.head).solve(task, progress)
     except TimeIsUp as up:
         return unscored(task, str(up))
 

@@ -183,7 +183,8 @@ class ScaledSession:
         linear = self._proofs and (relaxed or not self._arrays.is_mip)
         proved = self._proved(duals) if found.status is Status.OPTIMAL and linear and duals is not None else np.inf
         if linear and found.status is Status.INFEASIBLE and found.ray is not None:
-            return replace(found, certified=self._has_no_point(found.ray / np.concatenate(self._sizes)))
+            ray = found.ray / np.concatenate(self._sizes)
+            return replace(found, ray=ray, certified=self._has_no_point(ray))
         return replace(found, bound=proved, certified=True) if np.isfinite(proved) else found
 
     def _proved(self, duals: Array) -> float:

@@ -25,6 +25,7 @@ MAPS: Registry[TorchMap[Any]] = Registry(
         "average-pool": f"{_HERE}.average_pool:TorchAveragePool",
         "zero-pad": f"{_HERE}.zero_pad:TorchZeroPad",
         "identity": f"{_HERE}.identity:TorchIdentity",
+        "rearrange": f"{_HERE}.rearrange:TorchRearrange",
         "part": f"{_HERE}.part:TorchPart",
     },
     f"{_HERE}.base:TorchMap",

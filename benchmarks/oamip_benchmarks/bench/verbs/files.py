@@ -10,7 +10,7 @@ import click
 from oamip_benchmarks.bench.verbs.common import size_option
 from oamip_model.cli.numbers import SECONDS
 from oamip_model.cli.options import Interrupted, Verb, json_option
-from oamip_model.cli.output import UNPROVED, note, print_json, print_table, progress_bar
+from oamip_model.cli.output import UNPROVED, note, print_json, print_table, progress_bar, say
 from oamip_model.errors import CheckError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def export(
         print_json({"out": str(out), "instances": entries})
     else:
         files = sum(len(formats) for _ in entries)
-        click.echo(f"{files} files of {len(entries)} instances in {out}; {out / 'index.json'} says what they are")
+        say(f"{files} files of {len(entries)} instances in {out}; {out / 'index.json'} says what they are")
     for name in open_ones:
         note(f"oamip: the tangents of {name} stopped at the time limit: its optimum is a weaker bound")
     return UNPROVED if open_ones else 0
@@ -114,7 +114,7 @@ def _print(found: list[FileFindings]) -> None:
     solved = sum(a.status == "optimal" for findings in found for a in findings.answers.values())
     refused = sum(a.status == "licence" for findings in found for a in findings.answers.values())
     total = sum(len(findings.answers) for findings in found)
-    click.echo(f"{solved} of {total} to an optimum, {refused} too large for a licence, "
+    say(f"{solved} of {total} to an optimum, {refused} too large for a licence, "
                f"{total - solved - refused} stopped or failed")  # fmt: skip
 
 

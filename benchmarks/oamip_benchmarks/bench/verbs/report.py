@@ -10,7 +10,7 @@ import click
 
 from oamip_model.cli.numbers import SEED, Whole
 from oamip_model.cli.options import Verb, check_out, json_option
-from oamip_model.cli.output import note, print_json, print_table
+from oamip_model.cli.output import note, print_json, print_table, say
 from oamip_model.errors import CheckError
 
 if TYPE_CHECKING:
@@ -114,23 +114,21 @@ def print_comparison(comparison: Comparison) -> None:
     from oamip_benchmarks.bench.reporting.rows import solve_seconds
 
     same = comparison.before == comparison.after
-    click.echo(comparison.before if same else f"{comparison.before} -> {comparison.after}")
+    say(comparison.before if same else f"{comparison.before} -> {comparison.after}")
     rows = [
         [f"shift {shift:g} s", f"{r.before:.3f}", f"{r.after:.3f}", f"{r.ratio:.3f}", f"{r.low:.3f} to {r.high:.3f}"]
         for shift, r in comparison.ratios.items()
     ]
     print_table(["geometric mean", "before, s", "after, s", "ratio", "95 % interval"], rows)
-    click.echo(
+    say(
         f"{comparison.verdict()}; {len(comparison.pairs)} pairs of {comparison.instances} instances, "
         f"{len(comparison.censored)} censored"
     )
     if any(row.get("parallel") for pair in comparison.pairs for row in pair):
         click.echo("some solves ran beside others: their times are not to be relied on")
     for ratio, (a, b) in extremes(comparison):
-        click.echo(
-            f"  {ratio:7.3f}  {a['instance']}, seed {a['seed']}: {solve_seconds(a):.2f} -> {solve_seconds(b):.2f} s"
-        )
+        say(f"  {ratio:7.3f}  {a['instance']}, seed {a['seed']}: {solve_seconds(a):.2f} -> {solve_seconds(b):.2f} s")
     for pair in comparison.censored:
-        click.echo(f"  censored: {pair[0]['instance']}, seed {pair[0]['seed']}: {censoring(pair)}")
+        say(f"  censored: {pair[0]['instance']}, seed {pair[0]['seed']}: {censoring(pair)}")
     for label in comparison.unpaired:
         click.echo(f"  unpaired: {label}")

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oamip_model.errors import InputError
+from oamip_model.network.emit.pointwise import beside
 from oamip_model.network.graph import Graph, Value, refuse
-from oamip_model.network.maps import Array
+from oamip_model.network.maps import Array, Shape
 
 
 @dataclass(frozen=True)
@@ -32,18 +33,20 @@ class Constant:
 class Call:
     """One node: its layer's name, operator, attributes, and inputs.
 
-    An input that is left out is None. Batches have ``batch`` images.
+    An input that is left out is None. Batches have ``batch`` images; where that is None, tensors have no axis for them.
 
-    ``opset`` is the version of ONNX's operators that it is written in; ``owner`` names the module of an initializer.
+    ``opset`` is the version of ONNX's operators that it is written in; ``owner`` names the module of an initializer;
+    ``run`` works the node out for another array in the place of its activations.
     """
 
     name: str
     operator: str
     attributes: dict[str, Any]
     inputs: tuple[Value | Constant | None, ...]
-    batch: int
+    batch: int | None
     opset: int
     owner: Callable[[Constant], str]
+    run: Callable[[Array], list[NDArray[Any]]]
 
     def error(self, reason: str = "is not supported") -> InputError:
         """The refusal of this layer."""
@@ -81,6 +84,40 @@ class Call:
         values = self.array(index)
         return None if values is None else [int(n) for n in values.ravel()]
 
+    def full(self, graph: Graph, index: int = 0) -> Shape:
+        """The shape of an input that depends on the image, as the file has it."""
+        shape = graph.shape(self.tensor(index))
+        return shape if self.batch is None else (self.batch, *shape)
+
+    def image(self, graph: Graph, index: int = 0) -> Value:
+        """The input, which must depend on the image, for one image."""
+        x = self.tensor(index)
+        shape = graph.shape(x)
+        if self.batch is not None:
+            return x
+        if len(shape) < 2 or shape[0] != 1:
+            raise self.error(f"reads a tensor of shape {shape}, which is no batch of one image")
+        return graph.reshape(self.name, x, shape[1:])
+
+    def whole(self, graph: Graph, value: Value) -> Value:
+        """What was made of :meth:`image`, as the file has it."""
+        return value if self.batch is not None else graph.reshape(self.name, value, (1, *graph.shape(value)))
+
     def axes(self, graph: Graph, given: list[int]) -> set[int]:
-        """Axes of the input, counted from 0 (the batch)."""
-        return {axis % (len(graph.shape(self.tensor(0))) + 1) for axis in given}
+        """Axes of the input, counted from 0 for each image's tensor."""
+        count = len(self.full(graph))
+        found = {axis % count for axis in given}
+        if self.batch is None:
+            return found
+        if 0 in found:
+            raise self.error(f"works along axes {sorted(found)}, which mixes the images of a batch")
+        return {axis - 1 for axis in found}
+
+    def broadcast(self, graph: Graph, constant: Constant) -> tuple[Value, Array]:
+        """The one input that depends on the image, and a constant.
+
+        Both are broadcast to one shape for each image.
+        """
+        x = next(given for given in self.inputs if isinstance(given, int))
+        values = np.asarray(constant.array, dtype=np.float64)
+        return beside(graph, self.name, self.operator, x, values, self.batch is not None)

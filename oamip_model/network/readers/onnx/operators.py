@@ -6,19 +6,24 @@ A function makes nodes of the operator graph from a node of a model.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 
+from oamip_model.network.emit.linear import along_space, dense, reduced
+from oamip_model.network.emit.moves import permuted
+from oamip_model.network.emit.pointwise import absolute, added, clipped, larger, leaky, relu, scaled
 from oamip_model.network.graph import Graph, Value, batch_norm
-from oamip_model.network.maps import Array, AveragePool, Conv2d, Dense, MaxPool, Shape
-from oamip_model.network.maps.windows import averaging, is_averaging, window_count
+from oamip_model.network.maps import Array
+from oamip_model.network.maps.windows import is_averaging
 from oamip_model.network.readers.onnx.call import Call, Constant
-from oamip_model.network.readers.operators import Operators
+from oamip_model.network.readers.onnx.places import PLACES
+from oamip_model.network.readers.onnx.spatial import SPATIAL
+from oamip_model.network.readers.operators import Emit, Operators
 
 
-def emit(graph: Graph, call: Call) -> Value:
-    """Append the node to the graph.
+def emit(graph: Graph, call: Call) -> list[Value]:
+    """Append the node to the graph, and return what it gives.
 
     Raises InputError where the operator, or the way it is used, is not accepted.
     """
@@ -26,7 +31,8 @@ def emit(graph: Graph, call: Call) -> Value:
     if read is None:
         quantised = any(part in call.operator for part in ("Quantize", "QLinear", "Integer"))
         raise call.error("is quantised" if quantised else "is not supported")
-    return read(graph, call)
+    found = read(graph, call)
+    return [found] if isinstance(found, int) else found
 
 
 def register_onnx_operator(name: str, read: Callable[[Graph, Call], Value]) -> None:
@@ -39,87 +45,55 @@ def register_onnx_operator(name: str, read: Callable[[Graph, Call], Value]) -> N
     OPERATORS.register(name, read)
 
 
-@dataclass(frozen=True)
-class _Window:
-    """Sliding windows over height and width; ``pads`` holds (before, after) of each axis."""
-
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    dilation: tuple[int, int]
-    pads: tuple[tuple[int, int], tuple[int, int]]
-
-    @property
-    def padding(self) -> tuple[int, int, int, int]:
-        """(top, left, bottom, right)."""
-        (top, bottom), (left, right) = self.pads
-        return top, left, bottom, right
-
-
-def _window(graph: Graph, call: Call, kernel: list[int]) -> _Window:
-    shape = graph.shape(call.tensor(0))
-    if len(shape) != 3 or len(kernel) != 2:
-        raise call.error("is not two-dimensional")
-    strides = call.attributes.get("strides") or [1, 1]
-    dilations = call.attributes.get("dilations") or [1, 1]
-    given = call.attributes.get("pads") or [0, 0, 0, 0]
-    mode = call.attributes.get("auto_pad", "NOTSET")
-    if mode not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"):
-        raise call.error(f"pads by {mode}")
-    pads = []
-    for axis in range(2):
-        before, after = (given[axis], given[2 + axis]) if mode == "NOTSET" else (0, 0)
-        if mode.startswith("SAME"):
-            length = shape[1 + axis]
-            span = (-(-length // strides[axis]) - 1) * strides[axis] + dilations[axis] * (kernel[axis] - 1) + 1
-            total = max(span - length, 0)
-            before = total // 2 if mode == "SAME_UPPER" else total - total // 2
-            after = total - before
-        pads.append((int(before), int(after)))
-    if min(min(pad) for pad in pads) < 0:
-        raise call.error("cuts its input off by a negative padding")
-    return _Window(_two(kernel), _two(strides), _two(dilations), (pads[0], pads[1]))
-
-
-def _two(values: list[int]) -> tuple[int, int]:
-    return int(values[0]), int(values[1])
-
-
-def _conv(graph: Graph, call: Call) -> Value:
-    weights = call.constant(1)
-    weight = np.asarray(weights.array, dtype=np.float64)
-    if weight.ndim != 4:
-        raise call.error("is not two-dimensional")
-    window = _window(graph, call, list(weight.shape[2:]))
-    map = Conv2d(weight, window.stride, window.padding, window.dilation, int(call.attributes.get("group", 1)))
-    return graph.affine(call.name, call.tensor(0), map, call.array(2), call.owner(weights))
-
-
 def _gemm(graph: Graph, call: Call) -> Value:
-    weights = call.constant(1)
-    if call.attributes.get("transA"):
-        raise call.error("transposes its input, which mixes the images of a batch")
-    weight = call.attributes.get("alpha", 1.0) * np.asarray(weights.array, dtype=np.float64)
-    dense = Dense(np.ascontiguousarray(weight if call.attributes.get("transB") else weight.T))
+    first, second = (call.inputs[0], call.inputs[1])
+    if isinstance(first, Constant) and isinstance(second, int) and call.batch is None:
+        rows = _numbers(first).T if call.attributes.get("transA") else _numbers(first)
+        x, axis, weights = call.tensor(1), 1 if call.attributes.get("transB") else 0, first
+        value = dense(graph, call.name, x, call.attributes.get("alpha", 1.0) * rows, axis, call.owner(weights))
+        value = permuted(graph, call.name, value, (1, 0)) if axis else value
+    else:
+        weights, x = call.constant(1), call.tensor(0)
+        turned = bool(call.attributes.get("transA"))
+        if turned and call.batch is not None:
+            raise call.error("transposes its input, which mixes the images of a batch")
+        if len(call.full(graph)) != 2 or weights.array.ndim != 2:
+            raise call.error(f"multiplies a tensor of shape {call.full(graph)} by one of {weights.array.shape}")
+        weight = call.attributes.get("alpha", 1.0) * _numbers(weights)
+        weight = np.ascontiguousarray(weight if call.attributes.get("transB") else weight.T)
+        x = permuted(graph, call.name, x, (1, 0)) if turned else x
+        value = dense(graph, call.name, x, weight, owner=call.owner(weights))
     beta = call.attributes.get("beta", 1.0)
     bias = call.inputs[2] if len(call.inputs) > 2 else None
-    value = graph.affine(call.name, call.tensor(0), dense, owner=call.owner(weights))
     if isinstance(bias, Constant):
-        return graph.shift(call.name, value, beta * np.asarray(bias.array, dtype=np.float64))
-    if bias is not None and beta != 1.0:
-        raise call.error(f"adds activations with a factor beta={beta:g}")
-    return value if bias is None else graph.add(call.name, value, bias)
+        beside = replace(call, inputs=(value, bias))
+        value, values = beside.broadcast(graph, bias)
+        return scaled(graph, call.name, value, shift=beta * values)
+    return value if bias is None else added(graph, call.name, value, scaled(graph, call.name, bias, np.asarray(beta)))
 
 
 def _matmul(graph: Graph, call: Call) -> Value:
-    if isinstance(call.inputs[0], Constant) and isinstance(call.inputs[1], int):
-        return graph.average(call.name, call.operator, call.tensor(1), _numbers(call.constant(0)), height=True)
-    weights = call.constant(1)
-    if len(graph.shape(call.tensor(0))) == 3 and is_averaging(_numbers(weights).T):
-        return graph.average(call.name, call.operator, call.tensor(0), _numbers(weights).T, height=False)
-    if weights.array.ndim != 2:
-        raise call.error(f"multiplies by an array of shape {weights.array.shape}")
-    dense = Dense(np.ascontiguousarray(np.asarray(weights.array, dtype=np.float64).T))
-    return graph.affine(call.name, call.tensor(0), dense, owner=call.owner(weights))
+    left = isinstance(call.inputs[0], Constant) and isinstance(call.inputs[1], int)
+    weights, x = call.constant(0 if left else 1), call.tensor(1 if left else 0)
+    weight, shape = _numbers(weights), graph.shape(x)
+    while weight.ndim > 2 and weight.shape[0] == 1 and weight.ndim <= len(call.full(graph, 1 if left else 0)):
+        weight = weight[0]
+    vector = weight.ndim == 1
+    weight = weight[None] if vector else weight if left else np.ascontiguousarray(weight.T)
+    axis = len(shape) - (2 if left and len(call.full(graph, 1 if left else 0)) > 1 else 1)
+    if weight.ndim != 2 or axis < 0:
+        raise call.error(f"multiplies {call.full(graph, 1 if left else 0)} by an array of shape {weights.array.shape}")
+    space = shape[1:] if call.batch is None and len(shape) == 4 and shape[0] == 1 else shape
+    if len(space) == 3 and not vector and weight.shape[1] == shape[axis] and is_averaging(weight):
+        place = axis - len(shape) + 2
+        if place >= 0:
+            matrices = [weight if n == place else np.eye(space[1 + n]) for n in range(2)]
+            value = along_space(graph, call.name, graph.reshape(call.name, x, space), matrices)
+            made = graph.shape(value)
+            return graph.reshape(call.name, value, made if len(space) == len(shape) else (1, *made))
+    value = dense(graph, call.name, x, weight, axis, call.owner(weights))
+    made = graph.shape(value)
+    return graph.reshape(call.name, value, made[:axis] + made[axis + 1 :]) if vector else value
 
 
 def _batch_norm(graph: Graph, call: Call) -> Value:
@@ -127,121 +101,114 @@ def _batch_norm(graph: Graph, call: Call) -> Value:
         raise call.error("is in training mode; export the model in eval mode")
     if not call.attributes.get("spatial", 1):
         raise call.error("has spatial=0, statistics for each position; accepted are those of each channel")
-    weight, bias, mean, variance = (np.asarray(call.constant(i).array, dtype=np.float64) for i in range(1, 5))
+    weight, bias, mean, variance = (_numbers(call.constant(i)) for i in range(1, 5))
     map, shift = batch_norm(mean, variance, call.attributes.get("epsilon", 1e-5), weight, bias)
+    x = call.image(graph)
+    shape = graph.shape(x)
+    if map.scale.shape != shape[:1]:
+        raise call.error(f"normalises {map.scale.size} channels, and got a batch of shape {(call.batch or 1, *shape)}")
+    channels = (-1,) + (1,) * (len(shape) - 1)
     # Exporters store equal weights once, and those of untrained batch norms are all 1: that ties no units.
-    return graph.affine(call.name, call.tensor(0), map, shift, call.name)
+    value = scaled(graph, call.name, x, map.scale.reshape(channels), shift.reshape(channels), call.name)
+    return call.whole(graph, value)
 
 
-def _max_pool(graph: Graph, call: Call) -> Value:
-    x = call.tensor(0)
-    window = _window(graph, call, call.attributes["kernel_shape"])
-    if window.dilation != (1, 1) and str(call.attributes.get("auto_pad", "")).startswith("SAME"):
-        raise call.error("is dilated and pads by SAME, where onnxruntime does not do what ONNX defines")
-    ceil = bool(call.attributes.get("ceil_mode", 0))
-    output = [
-        window_count(length, k, s, pads, d, ceil)
-        for length, k, s, pads, d in zip(
-            graph.shape(x)[1:], window.kernel, window.stride, window.pads, window.dilation, strict=True
-        )
-    ]
-    pool = MaxPool(window.kernel, window.stride, window.padding, window.dilation, _two(output))
-    return graph.max_pool(call.name, x, pool)
-
-
-def _average_pool(graph: Graph, call: Call) -> Value:
-    x = call.tensor(0)
-    window = _window(graph, call, call.attributes["kernel_shape"])
-    if window.dilation != (1, 1):
-        raise call.error("is dilated")
-    ceil, counted = bool(call.attributes.get("ceil_mode", 0)), bool(call.attributes.get("count_include_pad", 0))
-    rows, columns = (
-        averaging(length, k, s, pads, ceil, counted)
-        for length, k, s, pads in zip(graph.shape(x)[1:], window.kernel, window.stride, window.pads, strict=True)
-    )
-    return graph.affine(call.name, x, AveragePool(rows, columns))
-
-
-def _mean(graph: Graph, call: Call) -> Value:
-    given = [2, 3] if call.operator == "GlobalAveragePool" else call.integers(1, "axes")
+def _reduce(graph: Graph, call: Call) -> Value:
+    given = call.integers(1, "axes")
     if not given and call.attributes.get("noop_with_empty_axes"):
         return call.tensor(0)
-    axes = call.axes(graph, given or [])
-    return graph.mean(call.name, call.tensor(0), axes, bool(call.attributes.get("keepdims", 1)))
+    axes = call.axes(graph, given or list(range(len(call.full(graph)))))
+    keep = bool(call.attributes.get("keepdims", 1))
+    return reduced(graph, call.name, call.tensor(0), axes, keep, call.operator == "ReduceMean")
 
 
-def _add(graph: Graph, call: Call) -> Value:
-    first, second = call.inputs
+def _sum(graph: Graph, call: Call) -> Value:
+    """Add, Sub, Sum and Mean."""
+    signs = [1.0] * len(call.inputs)
+    if call.operator == "Sub":
+        signs[1] = -1.0
+    constants = [given for given in call.inputs if isinstance(given, Constant)]
+    total: Value | None = None
+    for given, sign in zip(call.inputs, signs, strict=True):
+        if isinstance(given, int):
+            term = scaled(graph, call.name, given, np.asarray(sign))
+            total = term if total is None else added(graph, call.name, total, term)
+    assert total is not None
+    for given, sign in zip(call.inputs, signs, strict=True):
+        if isinstance(given, Constant):
+            beside = replace(call, inputs=(total, given))
+            total, values = beside.broadcast(graph, _aligned(graph, call, given))
+            total = scaled(graph, call.name, total, shift=sign * values)
+    if call.operator == "Mean":
+        total = scaled(graph, call.name, total, np.asarray(1.0 / len(call.inputs)))
+    assert len(constants) < len(call.inputs)
+    return total
+
+
+def _product(graph: Graph, call: Call) -> Value:
+    """Mul and Div by a constant."""
+    first, second = call.inputs[0], call.inputs[1]
     if isinstance(first, int) and isinstance(second, int):
-        return graph.add(call.name, first, second)
-    tensor, constant = (0, 1) if isinstance(first, int) else (1, 0)
-    values = np.asarray(call.constant(constant).array, dtype=np.float64)
-    if call.opset < 7 and "axis" in call.attributes:
-        # Where the constant's axes begin in the tensor; later operators broadcast as numpy does.
-        behind = len(graph.shape(call.tensor(tensor))) + 1 - call.attributes["axis"] - values.ndim
-        values = values.reshape(values.shape + (1,) * max(behind, 0))
-    return graph.shift(call.name, call.tensor(tensor), values)
+        raise call.error("multiplies activations" if call.operator == "Mul" else "divides by activations")
+    constant = second if isinstance(second, Constant) else first
+    if not isinstance(constant, Constant) or (call.operator == "Div" and constant is first):
+        raise call.error("divides by activations")
+    x, values = call.broadcast(graph, _aligned(graph, call, constant))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return scaled(graph, call.name, x, 1.0 / values if call.operator == "Div" else values)
 
 
-def _pad(graph: Graph, call: Call) -> Value:
-    x = call.tensor(0)
-    mode = call.attributes.get("mode", "constant")
-    if mode != "constant":
-        raise call.error(f"pads by {mode}")
-    given = call.integers(1, "paddings" if call.opset < 2 else "pads")
-    if given is None:
-        raise call.error("does not say how far it pads")
-    value = call.array(2)
-    number = float(value.ravel()[0]) if value is not None and value.size else float(call.attributes.get("value", 0.0))
-    count = len(graph.shape(x)) + 1
-    named = None if call.array(3) is None else call.integers(3, "axes")
-    axes = list(range(count)) if named is None else [axis % count for axis in named]
-    if len(given) != 2 * len(axes):
-        raise call.error(f"has {len(given)} paddings for {len(axes)} axes")
-    pads = [(0, 0)] * count
-    for place, axis in enumerate(axes):
-        pads[axis] = (given[place], given[len(axes) + place])
-    if pads[0] != (0, 0):
-        raise call.error("pads the batch")
-    return graph.pad(call.name, call.operator, x, pads[1:], number)
+def _aligned(graph: Graph, call: Call, constant: Constant) -> Constant:
+    """A constant with the axes that operators before opset 7 give it: where they begin in the other tensor."""
+    if call.opset >= 7 or "axis" not in call.attributes:
+        return constant
+    x = next(n for n, given in enumerate(call.inputs) if isinstance(given, int))
+    behind = len(call.full(graph, x)) - call.attributes["axis"] - constant.array.ndim
+    return Constant(constant.array.reshape(constant.array.shape + (1,) * max(behind, 0)), constant.origin)
+
+
+def _extreme(graph: Graph, call: Call) -> Value:
+    """Max and Min of several tensors and constants."""
+    largest = call.operator == "Max"
+    total: Value | None = None
+    for given in call.inputs:
+        if isinstance(given, int):
+            total = given if total is None else larger(graph, call.name, total, given, largest)
+    assert total is not None
+    for given in call.inputs:
+        if isinstance(given, Constant):
+            total, values = replace(call, inputs=(total, given)).broadcast(graph, given)
+            total = larger(graph, call.name, total, np.array(values), largest)
+    return total
+
+
+def _clip(graph: Graph, call: Call) -> Value:
+    ends = []
+    for place, name in enumerate(("min", "max"), 1):
+        given = call.array(place)
+        if given is not None and given.size != 1:
+            raise call.error("has an end that is not one number")
+        ends.append(float(given.ravel()[0]) if given is not None else call.attributes.get(name))
+    return clipped(graph, call.name, call.tensor(0), *ends)
+
+
+def _leaky(graph: Graph, call: Call) -> Value:
+    if call.operator == "LeakyRelu":
+        return leaky(graph, call.name, call.tensor(0), np.asarray(call.attributes.get("alpha", 0.01)))
+    slope = call.constant(1)
+    if call.opset < 7 and slope.array.ndim == 1 and slope.array.size > 1:
+        slope = Constant(slope.array.reshape(-1, *[1] * (len(call.full(graph)) - 2)), slope.origin)
+    x, values = call.broadcast(graph, slope)
+    return leaky(graph, call.name, x, np.array(values))
+
+
+def _hard_sigmoid(graph: Graph, call: Call) -> Value:
+    alpha, beta = (np.asarray(call.attributes.get(n, d)) for n, d in (("alpha", 0.2), ("beta", 0.5)))
+    return clipped(graph, call.name, scaled(graph, call.name, call.tensor(0), alpha, beta), 0.0, 1.0)
 
 
 def _numbers(constant: Constant) -> Array:
     return np.asarray(constant.array, dtype=np.float64)
-
-
-def _reshape(graph: Graph, call: Call) -> Value:
-    x = call.tensor(0)
-    old = (call.batch, *graph.shape(x))
-    if call.operator == "Flatten":
-        axis = call.attributes.get("axis", 1) % len(old)
-        new = [int(np.prod(old[:axis])), int(np.prod(old[axis:]))]
-    elif call.operator == "Reshape":
-        given = call.integers(1, "shape") or []
-        keep_zero = bool(call.attributes.get("allowzero", 0))
-        new = [old[axis] if n == 0 and not keep_zero and axis < len(old) else n for axis, n in enumerate(given)]
-    elif call.operator == "Squeeze":
-        squeezed = call.integers(1, "axes")
-        if squeezed is None:
-            raise call.error("names no axes, which could drop the batch")
-        axes = call.axes(graph, squeezed)
-        new = [n for axis, n in enumerate(old) if axis not in axes]
-        if 0 in axes:
-            new = []
-    else:
-        added = call.integers(1, "axes") or []
-        axes = {axis % (len(old) + len(added)) for axis in added}
-        rest = iter(old)
-        new = [1 if axis in axes else next(rest) for axis in range(len(old) + len(axes))]
-        if 0 in axes:
-            new = []
-    known = int(np.prod([n for n in new if n != -1]))
-    if new.count(-1) == 1 and known > 0:
-        new[new.index(-1)] = int(np.prod(old)) // known
-    if not new or new[0] != call.batch or np.prod(new) != np.prod(old) or min(new) < 1 or len(new) < 2:
-        raise call.error(f"turns a batch of shape {old} into shape {tuple(new)}, which mixes its images")
-    shape: Shape = tuple(new[1:])
-    return graph.reshape(call.name, x, shape)
 
 
 def _is_old_training(call: Call) -> bool:
@@ -263,28 +230,24 @@ def _cast(graph: Graph, call: Call) -> Value:
     return call.tensor(0)
 
 
-def _relu(graph: Graph, call: Call) -> Value:
-    return graph.relu(call.name, call.tensor(0))
-
-
-def _same(graph: Graph, call: Call) -> Value:
-    return call.tensor(0)
-
-
-_OPERATORS: dict[str, Callable[[Graph, Call], Value]] = {
-    "Conv": _conv,
+_OPERATORS: dict[str, Emit[Call]] = {
+    **SPATIAL,
+    **PLACES,
     "Gemm": _gemm,
     "MatMul": _matmul,
     "BatchNormalization": _batch_norm,
-    "MaxPool": _max_pool,
-    "AveragePool": _average_pool,
-    **dict.fromkeys(("GlobalAveragePool", "ReduceMean"), _mean),
-    "Add": _add,
-    "Pad": _pad,
-    "Relu": _relu,
-    **dict.fromkeys(("Flatten", "Reshape", "Squeeze", "Unsqueeze"), _reshape),
+    **dict.fromkeys(("ReduceMean", "ReduceSum"), _reduce),
+    **dict.fromkeys(("Add", "Sub", "Sum", "Mean"), _sum),
+    **dict.fromkeys(("Mul", "Div"), _product),
+    "Neg": lambda graph, call: scaled(graph, call.name, call.tensor(0), np.asarray(-1.0)),
+    "Relu": lambda graph, call: relu(graph, call.name, call.tensor(0)),
+    "Abs": lambda graph, call: absolute(graph, call.name, call.tensor(0)),
+    **dict.fromkeys(("Max", "Min"), _extreme),
+    "Clip": _clip,
+    **dict.fromkeys(("LeakyRelu", "PRelu"), _leaky),
+    "HardSigmoid": _hard_sigmoid,
     "Dropout": _dropout,
     "Cast": _cast,
-    "Identity": _same,
+    "Identity": lambda graph, call: call.tensor(0),
 }
 OPERATORS: Operators[Call] = Operators("ONNX operator", "oamip_model.onnx_operators", _OPERATORS)

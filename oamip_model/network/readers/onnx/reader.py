@@ -5,50 +5,41 @@ Tensors that depend on weights and shapes alone are worked out on the way.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from oamip_model.errors import InputError
-from oamip_model.network.graph import Graph, Value, refuse, room_for
-from oamip_model.network.maps import Shape
+from oamip_model.network.graph import MOST, Graph, Value, refuse, room_for
+from oamip_model.network.maps import Array, Shape
 from oamip_model.network.readers.onnx.call import Call, Constant
 from oamip_model.network.readers.onnx.operators import emit
 from oamip_model.network.readers.onnx.runs import run_node
 from oamip_model.network.types import IMAGE
 
 
-def read_model(model: onnx.ModelProto, image: str, input_shape: Shape, batch: int) -> Graph:
+def read_model(model: onnx.ModelProto, image: str, input_shape: Shape, whole: Shape, batch: int | None) -> Graph:
     """The operator graph of a model, for batches of ``batch`` images.
 
-    They are called ``image``.
+    They are called ``image``. Where ``batch`` is None, the input has the shape ``whole`` and is one image.
 
     Raises InputError for an operator that is not accepted, or an output that does not depend on the image.
     """
-    return _Reader(model, image, input_shape, batch).run()
-
-
-def drop_unneeded(model: onnx.ModelProto) -> None:
-    """Take the nodes out of a model that its result does not depend on.
-
-    So nobody runs them.
-    """
-    needed = _needed(model.graph, model.graph.output[0].name)
-    kept = [node for node in model.graph.node if needed & set(node.output)]
-    if len(kept) < len(model.graph.node):
-        del model.graph.node[:]
-        model.graph.node.extend(kept)
+    return _Reader(model, image, input_shape, whole, batch).run()
 
 
 class _Reader:
-    def __init__(self, model: onnx.ModelProto, image: str, input_shape: Shape, batch: int) -> None:
+    def __init__(self, model: onnx.ModelProto, image: str, input_shape: Shape, whole: Shape, batch: int | None) -> None:
         self.model, self.batch = model, batch
         self.opsets = {entry.domain: entry.version for entry in model.opset_import}
         self.graph = Graph(input_shape)
-        self.values: dict[str, Value | Constant] = {image: IMAGE}
+        taken = IMAGE if batch is not None else self.graph.reshape(image, IMAGE, whole)
+        self.values: dict[str, Value | Constant] = {image: taken}
         for entry in model.graph.initializer:
             try:
                 self.values[entry.name] = Constant(numpy_helper.to_array(entry), entry.name)
@@ -80,31 +71,51 @@ class _Reader:
             raise refuse(name, node.op_type, f"reads {missing[0]}, an output that its operator does not give here")
         inputs = tuple(self.values[source] if source else None for source in node.input)
         if node.op_type == "Shape" and isinstance(inputs[0], int):
-            shape = (self.batch, *self.graph.shape(inputs[0]))
+            shape = self._full(inputs[0])
             part = shape[slice(attributes.get("start", 0), attributes.get("end"))]
             self.values[node.output[0]] = Constant(np.array(part, dtype=np.int64))
+        elif node.op_type == "Size" and isinstance(inputs[0], int):
+            self.values[node.output[0]] = Constant(np.array(math.prod(self._full(inputs[0])), dtype=np.int64))
         elif all(source is None or isinstance(source, Constant) for source in inputs):
             self._evaluate(node, name, [source for source in inputs if isinstance(source, Constant)])
         else:
             opset = self.opsets.get(node.domain, self.opsets.get("", self.opsets.get("ai.onnx", 1)))
-            call = Call(name, node.op_type, attributes, inputs, self.batch, opset, lambda c: self._owner(c, name))
-            self.values[node.output[0]] = emit(self.graph, call)
+            call = Call(
+                name, node.op_type, attributes, inputs, self.batch, opset, lambda constant: self._owner(constant, name),
+                lambda numbers: self._run(node, name, {source: numbers for source in node.input
+                                                       if source and isinstance(self.values[source], int)}),
+            )  # fmt: skip
+            self.values.update(zip(node.output, emit(self.graph, call), strict=False))
 
     def _evaluate(self, node: onnx.NodeProto, name: str, sources: list[Constant]) -> None:
         """Work out a tensor that depends on weights and shapes alone."""
         if any(entry.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for entry in node.attribute):
             raise refuse(name, node.op_type)
-        given = {source: self.values[source].array for source in node.input if source}  # type: ignore[union-attr]
-        try:
-            results = [np.asarray(array) for array in run_node(node, self.opsets, given, self.room)]
-        except MemoryError:
-            raise refuse(name, node.op_type, "works out constants of far more numbers than the file has") from None
-        except Exception as error:
-            raise refuse(name, node.op_type, f"cannot be worked out ({type(error).__name__})") from error
+        results = self._run(node, name, {})
         origin = next((source.origin for source in sources if source.origin), "")
         for output, array in zip(node.output, results, strict=False):
             self.values[output] = Constant(array, origin)
             self.room -= array.size
+
+    def _full(self, value: Value) -> Shape:
+        """The shape of a tensor as the file has it."""
+        shape = self.graph.shape(value)
+        return shape if self.batch is None else (self.batch, *shape)
+
+    def _run(self, node: onnx.NodeProto, name: str, beside: dict[str, Array]) -> list[NDArray[Any]]:
+        """Work out a node of constants, and of arrays in the place of activations."""
+        given = {**beside}
+        for source in node.input:
+            value = self.values[source] if source else None
+            if isinstance(value, Constant):
+                given[source] = value.array
+        most = self.room if not beside else MOST
+        try:
+            return [np.asarray(array) for array in run_node(node, self.opsets, given, most)]
+        except MemoryError:
+            raise refuse(name, node.op_type, "works out constants of far more numbers than the file has") from None
+        except Exception as error:
+            raise refuse(name, node.op_type, f"cannot be worked out ({type(error).__name__})") from error
 
     def _owner(self, constant: Constant, layer: str) -> str:
         """The module that weights belong to: by the initializer's name, or the layer's where an exporter made it up."""
@@ -146,12 +157,3 @@ def layer_name(node: onnx.NodeProto) -> str:
 def _attribute(entry: onnx.AttributeProto) -> Any:
     value = onnx.helper.get_attribute_value(entry)
     return value.decode() if isinstance(value, bytes) else value
-
-
-def _needed(graph: onnx.GraphProto, result: str) -> set[str]:
-    """Names of the tensors that the result depends on."""
-    needed = {result}
-    for node in reversed(graph.node):
-        if needed & set(node.output):
-            needed.update(node.input)
-    return needed

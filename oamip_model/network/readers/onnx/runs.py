@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from oamip_model.network.maps import Array
+from oamip_model.network.maps import Array, Shape
 from oamip_model.network.readers.judge import Judge
 from oamip_model.network.readers.onnx.mended import MENDED
 from oamip_model.network.readers.onnx.sizes import largest_output, one_node
@@ -23,10 +23,11 @@ from oamip_model.network.readers.onnx.sizes import largest_output, one_node
 FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16}
 
 
-def judges_of(model: onnx.ModelProto, image: str) -> list[Judge]:
+def judges_of(model: onnx.ModelProto, image: str, whole: Shape | None = None) -> list[Judge]:
     """Judges of a model: onnxruntime where it is installed, and the reference.
 
-    The first is in single precision, the mended reference in double precision.
+    The first is in single precision, the mended reference in double precision. ``whole``: the shape of the input where
+    it is one image.
     """
 
     @functools.cache
@@ -37,11 +38,14 @@ def judges_of(model: onnx.ModelProto, image: str) -> list[Judge]:
     def session() -> Any:
         return _session(_converted(model, TensorProto.FLOAT))
 
+    def shaped(images: Array) -> Array:
+        return images if whole is None else images.reshape(whole)
+
     def by_runtime(images: Array) -> Array:
-        return np.asarray(session().run(None, {image: images.astype(np.float32)})[0], dtype=np.float64)
+        return np.asarray(session().run(None, {image: shaped(images).astype(np.float32)})[0], dtype=np.float64)
 
     def by_reference(images: Array) -> Array:
-        return np.asarray(run_reference(double(), {image: images})[0], dtype=np.float64)
+        return np.asarray(run_reference(double(), {image: shaped(images)})[0], dtype=np.float64)
 
     if find_spec("onnxruntime") is None:
         advice = "; with the package onnxruntime installed it may be checked"

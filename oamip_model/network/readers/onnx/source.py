@@ -12,22 +12,26 @@ import onnx
 from oamip_model.errors import InputError
 from oamip_model.network.maps import Shape
 from oamip_model.network.readers.judge import Source
+from oamip_model.network.readers.onnx.cuts import choose_output, drop_unneeded, in_order, leave_out_probabilities
 from oamip_model.network.readers.onnx.file import load_model
-from oamip_model.network.readers.onnx.reader import drop_unneeded, read_model
+from oamip_model.network.readers.onnx.reader import read_model
 from oamip_model.network.readers.onnx.runs import FLOATS, judges_of
 
 
-def read_onnx(path: Path, input_shape: Shape | None) -> Source:
+def read_onnx(path: Path, input_shape: Shape | None, output: str | None = None) -> Source:
     """The graph of an .onnx file, and the programs that run it.
 
-    Raises InputError where the file cannot be read, has several inputs or outputs, leaves more than the batch open
-    without ``input_shape``, or takes images of another shape.
+    The first axis of its input is that of the images, unless operators drop it, or there is none.
+
+    Raises InputError where the file cannot be read, has several inputs or an output of another name, leaves more than
+    the batch open without ``input_shape``, or takes images of another shape.
     """
     try:
         model = load_model(path)
+        sorted_ = in_order(model)
         # By its path, or files of more than 2 GB are refused; it takes none that is not UTF-8.
         name = str(path)
-        onnx.checker.check_model(name if name.isprintable() or name.isascii() else model)
+        onnx.checker.check_model(name if sorted_ and (name.isprintable() or name.isascii()) else model)
     except InputError:
         raise
     except Exception as error:
@@ -35,10 +39,23 @@ def read_onnx(path: Path, input_shape: Shape | None) -> Source:
         raise InputError(
             f"network: {path} cannot be read as an ONNX model ({type(error).__name__}: {reason})"
         ) from error
-    image = _image(model, path)
+    choose_output(model, f"network: {path}", output)
+    notes = leave_out_probabilities(model)
     drop_unneeded(model)
-    shape, batch = _shape(image, path, input_shape)
-    return Source(read_model(model, image.name, shape, batch or 2), judges_of(model, image.name), batch)
+    image = _image(model, path)
+    problem: InputError | None = None
+    for shape, whole, batch in _readings(image, path, input_shape):
+        try:
+            graph = read_model(model, image.name, shape, whole, batch)
+        except InputError as error:
+            # Without the frames of the reading, which hold all that it worked out.
+            problem = problem or InputError(str(error))
+            continue
+        fixed = _sizes(image)[0] if batch is not None else 1
+        judges = judges_of(model, image.name, None if batch is not None else whole)
+        return Source(graph, judges, fixed, notes)
+    assert problem is not None
+    raise problem
 
 
 def _image(model: onnx.ModelProto, path: Path) -> onnx.ValueInfoProto:
@@ -47,8 +64,6 @@ def _image(model: onnx.ModelProto, path: Path) -> onnx.ValueInfoProto:
     inputs = [entry for entry in model.graph.input if entry.name not in weights]
     if len(inputs) != 1:
         raise InputError(f"network: {path} takes {len(inputs)} inputs; accepted is one batch of images")
-    if len(model.graph.output) != 1:
-        raise InputError(f"network: {path} gives {len(model.graph.output)} outputs; accepted is one tensor of logits")
     if model.graph.sparse_initializer:
         raise InputError(f"network: {path} holds sparse weights; accepted are dense ones")
     if inputs[0].type.tensor_type.elem_type not in FLOATS:
@@ -56,18 +71,44 @@ def _image(model: onnx.ModelProto, path: Path) -> onnx.ValueInfoProto:
     return inputs[0]
 
 
-def _shape(image: onnx.ValueInfoProto, path: Path, given: Shape | None) -> tuple[Shape, int | None]:
-    """Shape of one image, and the batch size if it is fixed."""
-    tensor = image.type.tensor_type
-    sizes = [entry.dim_value if entry.HasField("dim_value") else None for entry in tensor.shape.dim]
-    if not tensor.HasField("shape") or len(sizes) < 2:
+def _sizes(image: onnx.ValueInfoProto) -> list[int | None]:
+    """The sizes of an input's axes, None where one is open."""
+    entries = image.type.tensor_type.shape.dim
+    return [entry.dim_value if entry.HasField("dim_value") and entry.dim_value > 0 else None for entry in entries]
+
+
+def _readings(image: onnx.ValueInfoProto, path: Path, given: Shape | None) -> list[tuple[Shape, Shape, int | None]]:
+    """Ways to take an input, the likely ones first: the shape of one image, that of the input, and the batch.
+
+    The batch is None where the input is one image.
+    """
+    sizes = _sizes(image)
+    if not image.type.tensor_type.HasField("shape") or not sizes:
         raise InputError(f"network: {path} takes inputs of {len(sizes)} axes; accepted are batches of images (n, ...)")
-    batch, fixed = sizes[0], sizes[1:]
+    if len(sizes) == 1 or (given is not None and len(given) == len(sizes) and sizes[0] is not None):
+        shape = _matched(sizes, path, given)
+        return [(shape, shape, None)]
+    batch, shape = sizes[0], _matched(sizes[1:], path, given)
+    if batch == 1:
+        # As a batch of one, or where some operator drops that axis, as one image.
+        return [(shape, (1, *shape), 1), (shape, (1, *shape), None)]
+    readings: list[tuple[Shape, Shape, int | None]] = [(shape, (batch or 2, *shape), batch or 2)]
+    if batch is None:
+        # What leaves its batch open may still be made for a batch of one.
+        readings.append((shape, (1, *shape), None))
+    elif set(shape) == {1}:
+        # A column of numbers is rather one image.
+        readings.append(((batch, *shape), (batch, *shape), None))
+    return readings
+
+
+def _matched(fixed: list[int | None], path: Path, given: Shape | None) -> Shape:
+    """The shape of one image, from the file's and the one that is given."""
     stored = tuple("?" if size is None else size for size in fixed)
     if given is None:
         if None in fixed:
             raise InputError(f"network: {path} takes images of shape {stored}; pass input_shape to fix the open sizes")
-        return tuple(size for size in fixed if size is not None), batch
+        return tuple(size for size in fixed if size is not None)
     if len(given) != len(fixed) or any(size not in (None, n) for size, n in zip(fixed, given, strict=True)):
         raise InputError(f"input_shape: got {given}, but {path} takes images of shape {stored}")
-    return given, batch
+    return given

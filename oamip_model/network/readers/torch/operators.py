@@ -5,71 +5,18 @@ A function makes nodes of the operator graph from a call in an exported program.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
-from oamip_model.errors import InputError
-from oamip_model.network.graph import Graph, Value, batch_norm, refuse
-from oamip_model.network.maps import Array, AveragePool, Conv2d, Dense, MaxPool, Shape
-from oamip_model.network.maps.windows import adaptive_averaging, averaging, is_averaging, same_padding, window_count
-from oamip_model.network.readers.operators import Operators
-
-
-@dataclass(frozen=True)
-class Weights:
-    """A tensor that does not depend on the image, and its module.
-
-    It may belong to a parameter instead.
-    """
-
-    array: Array
-    owner: str
-
-
-@dataclass(frozen=True)
-class Activations:
-    """A tensor that depends on the image."""
-
-    value: Value
-
-
-@dataclass(frozen=True)
-class Call:
-    """One operator of an exported program.
-
-    It has its layer's name and type, its arguments, and one image's output shape.
-    """
-
-    name: str
-    kind: str
-    operator: str
-    arguments: dict[str, Any]
-    shape: Shape
-
-    def error(self, reason: str = "is not supported") -> InputError:
-        """The refusal of this layer."""
-        return refuse(self.name, self.kind, reason)
-
-    def tensor(self, argument: str) -> Value:
-        """The argument, which must depend on the image."""
-        given = self.arguments[argument]
-        if not isinstance(given, Activations):
-            raise self.error(f"reads a constant as its {argument}")
-        return given.value
-
-    def weights(self, argument: str) -> Weights:
-        """The argument, which must be a constant."""
-        given = self.arguments[argument]
-        if not isinstance(given, Weights):
-            raise self.error(f"has a {argument} that depends on the image")
-        return given
-
-    def array(self, argument: str) -> Array | None:
-        """The argument's numbers, None where it is left out."""
-        return None if self.arguments.get(argument) is None else self.weights(argument).array
+from oamip_model.network.emit.linear import along_space, dense, reduced
+from oamip_model.network.emit.pointwise import absolute, added, clipped, larger, leaky, relu, scaled
+from oamip_model.network.graph import Graph, Value, batch_norm
+from oamip_model.network.maps.windows import is_averaging
+from oamip_model.network.readers.operators import Emit, Operators
+from oamip_model.network.readers.torch.call import Activations, Call, Weights
+from oamip_model.network.readers.torch.places import PLACES
+from oamip_model.network.readers.torch.spatial import SPATIAL
 
 
 def is_accepted(operator: str) -> bool:
@@ -77,8 +24,8 @@ def is_accepted(operator: str) -> bool:
     return OPERATORS.find(operator) is not None
 
 
-def emit(graph: Graph, call: Call) -> Value:
-    """Append a call of an accepted operator.
+def emit(graph: Graph, call: Call) -> Value | list[Value]:
+    """Append a call of an accepted operator, and return what it gives.
 
     Raises InputError where the way it is used is not accepted.
     """
@@ -98,46 +45,32 @@ def register_torch_operator(name: str, read: Callable[[Graph, Call], Value]) -> 
     OPERATORS.register(name, read)
 
 
-def _pair(given: int | Sequence[int]) -> tuple[int, int]:
-    values = [given] * 2 if isinstance(given, int) else list(given)
-    return (int(values[0]), int(values[-1]))
-
-
-def _conv(graph: Graph, call: Call) -> Value:
-    weights = call.weights("weight")
-    if weights.array.ndim != 4 or call.arguments.get("transposed"):
-        raise call.error()
-    stride, dilation = _pair(call.arguments["stride"]), _pair(call.arguments["dilation"])
-    padding = call.arguments["padding"]
-    kernel = weights.array.shape[2:]
-    if padding == "same":
-        before, after = zip(*(same_padding(k, d) for k, d in zip(kernel, dilation, strict=True)), strict=True)
-    else:
-        before = after = _pair(0 if padding == "valid" else padding)
-    map = Conv2d(weights.array, stride, (*before, *after), dilation, call.arguments["groups"])
-    return graph.affine(call.name, call.tensor("input"), map, call.array("bias"), weights.owner)
-
-
 def _linear(graph: Graph, call: Call) -> Value:
     weights = call.weights("weight")
-    return graph.affine(call.name, call.tensor("input"), Dense(weights.array), call.array("bias"), weights.owner)
+    value = dense(graph, call.name, call.tensor("input"), weights.array, owner=weights.owner)
+    bias = call.array("bias")
+    return value if bias is None else scaled(graph, call.name, value, shift=bias)
 
 
 def _matmul(graph: Graph, call: Call) -> Value:
     first, second = (
         ("mat1", "mat2") if call.operator == "addmm" else ("self", "mat2" if call.operator == "mm" else "other")
     )
-    if isinstance(call.arguments[first], Weights) and isinstance(call.arguments[second], Activations):
-        rows = call.weights(first).array
-        return graph.average(call.name, call.kind, call.tensor(second), rows, height=True)
-    weights = call.weights(second)
-    if len(graph.shape(call.tensor(first))) == 3 and is_averaging(weights.array.T):
-        return graph.average(call.name, call.kind, call.tensor(first), weights.array.T, height=False)
-    if weights.array.ndim != 2 or any(call.arguments.get(name, 1) != 1 for name in ("alpha", "beta")):
+    left = isinstance(call.arguments[first], Weights) and isinstance(call.arguments[second], Activations)
+    weights, x = call.weights(first if left else second), call.tensor(second if left else first)
+    weight = weights.array if left else np.ascontiguousarray(weights.array.T)
+    shape = graph.shape(x)
+    axis = len(shape) - (2 if left else 1)
+    if weight.ndim != 2 or axis < 0 or any(call.arguments.get(name, 1) != 1 for name in ("alpha", "beta")):
         raise call.error()
-    dense = Dense(np.ascontiguousarray(weights.array.T))
-    value = graph.affine(call.name, call.tensor(first), dense, owner=weights.owner)
-    return graph.shift(call.name, value, call.weights("self").array) if call.operator == "addmm" else value
+    if len(shape) == 3 and axis > 0 and weight.shape[1] == shape[axis] and is_averaging(weight):
+        matrices = [weight if n == axis else np.eye(shape[n]) for n in (1, 2)]
+        return along_space(graph, call.name, x, matrices)
+    value = dense(graph, call.name, x, weight, axis, weights.owner)
+    if call.operator != "addmm":
+        return value
+    value, shift = call.broadcast(graph, value, call.arguments["self"])
+    return scaled(graph, call.name, value, shift=shift)
 
 
 def _batch_norm(graph: Graph, call: Call) -> Value:
@@ -147,88 +80,86 @@ def _batch_norm(graph: Graph, call: Call) -> Value:
     map, bias = batch_norm(
         mean.array, call.weights("running_var").array, call.arguments["eps"], call.array("weight"), call.array("bias")
     )
-    return graph.affine(call.name, call.tensor("input"), map, bias, mean.owner)
+    x = call.tensor("input")
+    channels = (-1,) + (1,) * (len(graph.shape(x)) - 1)
+    return scaled(graph, call.name, x, map.scale.reshape(channels), bias.reshape(channels), mean.owner)
 
 
-def _max_pool(graph: Graph, call: Call) -> Value:
+def _reduce(graph: Graph, call: Call) -> Value:
     x = call.tensor("self")
-    kernel, dilation = _pair(call.arguments["kernel_size"]), _pair(call.arguments["dilation"])
-    stride = _pair(call.arguments["stride"] or kernel)
-    pads = _pair(call.arguments["padding"])
-    if len(graph.shape(x)) != 3:
-        raise call.error("reads tensors other than (n, channels, height, width)")
-    output = [
-        window_count(length, k, s, (p, p), d, call.arguments["ceil_mode"])
-        for length, k, s, p, d in zip(graph.shape(x)[1:], kernel, stride, pads, dilation, strict=True)
-    ]
-    return graph.max_pool(call.name, x, MaxPool(kernel, stride, pads + pads, dilation, (output[0], output[1])))
+    count = len(graph.shape(x)) + 1
+    given = call.arguments.get("dim")
+    axes = {axis % count for axis in ([given] if isinstance(given, int) else given or range(count))}
+    if 0 in axes:
+        raise call.error(f"takes a {call.operator} over axes {sorted(axes)}, which mixes the images of a batch")
+    keep = bool(call.arguments.get("keepdim"))
+    return reduced(graph, call.name, x, {axis - 1 for axis in axes}, keep, call.operator == "mean")
 
 
-def _average_pool(graph: Graph, call: Call) -> Value:
-    x = call.tensor("self")
-    if len(graph.shape(x)) != 3:
-        raise call.error("reads tensors other than (n, channels, height, width)")
-    kernel = _pair(call.arguments["kernel_size"])
-    stride, pads = _pair(call.arguments["stride"] or kernel), _pair(call.arguments["padding"])
-    divisor = call.arguments["divisor_override"]
-    axes = [
-        averaging(length, k, s, (p, p), call.arguments["ceil_mode"], call.arguments["count_include_pad"])
-        for length, k, s, p in zip(graph.shape(x)[1:], kernel, stride, pads, strict=True)
-    ]
-    if divisor is not None:
-        axes = [(axis > 0).astype(np.float64) for axis in axes]
-        axes[0] /= divisor
-    return graph.affine(call.name, x, AveragePool(axes[0], axes[1]))
-
-
-def _adaptive_average_pool(graph: Graph, call: Call) -> Value:
-    x = call.tensor("self")
-    if len(graph.shape(x)) != 3:
-        raise call.error("reads tensors other than (n, channels, height, width)")
-    sizes = zip(graph.shape(x)[1:], call.arguments["output_size"], strict=True)
-    rows, columns = (adaptive_averaging(length, output) for length, output in sizes)
-    return graph.affine(call.name, x, AveragePool(rows, columns))
-
-
-def _mean(graph: Graph, call: Call) -> Value:
-    x = call.tensor("self")
-    axes = {axis % (len(graph.shape(x)) + 1) for axis in call.arguments.get("dim") or ()}
-    return graph.mean(call.name, x, axes, bool(call.arguments.get("keepdim")))
-
-
-def _add(graph: Graph, call: Call) -> Value:
+def _sum(graph: Graph, call: Call) -> Value:
+    """Sums and differences, the second one with a factor."""
     first, second = call.arguments["self"], call.arguments["other"]
-    if call.arguments["alpha"] != 1:
-        raise call.error(f"adds with a factor alpha={call.arguments['alpha']}")
+    factor = call.number("alpha", 1.0) or 0.0
+    signs = {"sub": (1.0, -factor), "rsub": (-factor, 1.0)}.get(_plain(call), (1.0, factor))
+    (a, b), numbers = signs, np.asarray
     if isinstance(first, Activations) and isinstance(second, Activations):
-        return graph.add(call.name, first.value, second.value)
-    if first is None or second is None:
-        raise call.error("adds the size of a tensor")
-    tensor, constant = (first, second) if isinstance(first, Activations) else (second, first)
-    numbers = constant.array if isinstance(constant, Weights) else np.asarray(constant, dtype=np.float64)
-    return graph.shift(call.name, tensor.value, numbers)
+        terms = scaled(graph, call.name, first.value, numbers(a)), scaled(graph, call.name, second.value, numbers(b))
+        return added(graph, call.name, *terms)
+    (x, of_x), (constant, of_constant) = (
+        ((first, a), (second, b)) if isinstance(first, Activations) else ((second, b), (first, a))
+    )
+    value, values = call.broadcast(graph, x.value, constant)
+    return scaled(graph, call.name, value, numbers(of_x), of_constant * values)
 
 
-def _pad(graph: Graph, call: Call) -> Value:
-    mode = call.arguments.get("mode", "constant")
-    if mode != "constant":
-        raise call.error(f"pads by {mode} (its padding_mode)")
+def _plain(call: Call) -> str:
+    """The operator's name, without the mark of one that works in place."""
+    return {"subtract": "sub"}.get(call.operator.rstrip("_"), call.operator.rstrip("_"))
+
+
+def _product(graph: Graph, call: Call) -> Value:
+    first, second = call.arguments["self"], call.arguments["other"]
+    divides = _plain(call) in ("div", "divide", "true_divide")
+    if isinstance(first, Activations) and isinstance(second, Activations):
+        raise call.error("divides by activations" if divides else "multiplies activations")
+    if (divides and not isinstance(first, Activations)) or call.arguments.get("rounding_mode") is not None:
+        raise call.error("divides by activations, or rounds")
+    x, constant = (first, second) if isinstance(first, Activations) else (second, first)
+    value, values = call.broadcast(graph, x.value, constant)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return scaled(graph, call.name, value, 1.0 / values if divides else values)
+
+
+def _clip(graph: Graph, call: Call) -> Value:
+    ends = {
+        "relu6": (0.0, 6.0),
+        "hardtanh": (call.number("min_val", -1.0), call.number("max_val", 1.0)),
+    }.get(_plain(call), (call.number("min"), call.number("max")))
+    return clipped(graph, call.name, call.tensor("self"), *ends)
+
+
+def _leaky(graph: Graph, call: Call) -> Value:
     x = call.tensor("self")
-    given = [int(n) for n in call.arguments["pad"]]
-    last = [(before, after) for before, after in zip(given[::2], given[1::2], strict=True)][::-1]
-    axes = len(graph.shape(x)) + 1
-    pads = [(0, 0)] * (axes - len(last)) + last
-    if pads[0] != (0, 0):
-        raise call.error("pads the batch")
-    return graph.pad(call.name, call.kind, x, pads[1:], float(call.arguments.get("value") or 0.0))
+    if _plain(call) == "leaky_relu":
+        return leaky(graph, call.name, x, np.asarray(call.number("negative_slope", 0.01)))
+    slopes = call.weights("weight").array
+    shape = graph.shape(x)
+    return leaky(graph, call.name, x, slopes.reshape(-1, *[1] * (len(shape) - 1)) if slopes.size > 1 else slopes)
 
 
-def _relu(graph: Graph, call: Call) -> Value:
-    return graph.relu(call.name, call.tensor("self"))
+def _extreme(graph: Graph, call: Call) -> Value:
+    first, second = call.arguments["self"], call.arguments["other"]
+    largest = call.operator in ("maximum", "max")
+    if isinstance(first, Activations) and isinstance(second, Activations):
+        return larger(graph, call.name, first.value, second.value, largest)
+    x, constant = (first, second) if isinstance(first, Activations) else (second, first)
+    value, values = call.broadcast(graph, x.value, constant)
+    return larger(graph, call.name, value, np.array(values), largest)
 
 
-def _reshape(graph: Graph, call: Call) -> Value:
-    return graph.reshape(call.name, call.tensor("self"), call.shape)
+def _hard_sigmoid(graph: Graph, call: Call) -> Value:
+    part = scaled(graph, call.name, call.tensor("self"), np.asarray(1 / 6), np.asarray(0.5))
+    return clipped(graph, call.name, part, 0.0, 1.0)
 
 
 def _dropout(graph: Graph, call: Call) -> Value:
@@ -241,19 +172,25 @@ def _same(graph: Graph, call: Call) -> Value:
     return call.tensor("self")
 
 
-_OPERATORS: dict[str, Callable[[Graph, Call], Value]] = {
-    **dict.fromkeys(("conv2d", "convolution"), _conv),
+_OPERATORS: dict[str, Emit[Call]] = {
+    **SPATIAL,
+    **PLACES,
     "linear": _linear,
     **dict.fromkeys(("addmm", "mm", "matmul"), _matmul),
     **dict.fromkeys(("batch_norm", "_native_batch_norm_legit_no_training"), _batch_norm),
-    **dict.fromkeys(("max_pool2d", "max_pool2d_with_indices"), _max_pool),
-    "avg_pool2d": _average_pool,
-    **dict.fromkeys(("pad", "constant_pad_nd"), _pad),
-    **dict.fromkeys(("adaptive_avg_pool2d", "_adaptive_avg_pool2d"), _adaptive_average_pool),
-    "mean": _mean,
-    **dict.fromkeys(("add", "add_"), _add),
-    **dict.fromkeys(("relu", "relu_"), _relu),
-    **dict.fromkeys(("flatten", "view", "reshape", "_unsafe_view", "squeeze", "unsqueeze", "unflatten"), _reshape),
+    **dict.fromkeys(("mean", "sum"), _reduce),
+    **dict.fromkeys(("add", "add_", "sub", "sub_", "subtract", "rsub"), _sum),
+    **dict.fromkeys(("mul", "mul_", "multiply", "div", "div_", "divide", "true_divide"), _product),
+    "neg": lambda graph, call: scaled(graph, call.name, call.tensor("self"), np.asarray(-1.0)),
+    **dict.fromkeys(("relu", "relu_"), lambda graph, call: relu(graph, call.name, call.tensor("self"))),
+    **dict.fromkeys(
+        ("relu6", "relu6_", "hardtanh", "hardtanh_", "clamp", "clamp_", "clip", "clamp_min", "clamp_min_", "clamp_max"),
+        _clip,
+    ),
+    **dict.fromkeys(("leaky_relu", "leaky_relu_", "prelu", "_prelu_kernel"), _leaky),
+    "abs": lambda graph, call: absolute(graph, call.name, call.tensor("self")),
+    **dict.fromkeys(("maximum", "minimum"), _extreme),
+    **dict.fromkeys(("hardsigmoid", "hardsigmoid_"), _hard_sigmoid),
     **dict.fromkeys(("dropout", "dropout_", "feature_dropout", "alpha_dropout", "feature_alpha_dropout"), _dropout),
     **dict.fromkeys(("alias", "detach", "detach_", "clone", "contiguous", "to", "_to_copy", "lift_fresh_copy"), _same),
 }

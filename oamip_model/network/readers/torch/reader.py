@@ -14,9 +14,12 @@ from torch.export.graph_signature import InputKind, OutputKind
 from torch.nn.parameter import is_lazy
 
 from oamip_model.errors import InputError
-from oamip_model.network.graph import ACCEPTED, Graph, refuse
-from oamip_model.network.maps import Shape
+from oamip_model.network.graph import Graph, Value, refuse
+from oamip_model.network.maps import Array, Shape
+from oamip_model.network.readers.judge import Ending
+from oamip_model.network.readers.torch.call import Activations, Call, Weights
 from oamip_model.network.readers.torch.nodes import (
+    ending_of,
     first_line,
     is_in_place,
     is_size,
@@ -24,9 +27,11 @@ from oamip_model.network.readers.torch.nodes import (
     memory,
     needed,
     operator_of,
+    output_names,
     owner_of,
 )
-from oamip_model.network.readers.torch.operators import Activations, Call, Weights, emit, is_accepted
+from oamip_model.network.readers.torch.operators import emit, is_accepted
+from oamip_model.network.readers.torch.places import MOVING_VIEWS
 from oamip_model.network.readers.torch.quiet import quiet
 from oamip_model.network.types import IMAGE
 
@@ -72,16 +77,21 @@ def export_module(module: torch.nn.Module, input_shape: Shape) -> torch.export.E
         ) from error
 
 
-def read_exported(program: torch.export.ExportedProgram, hooked: Collection[str] = ()) -> Graph:
-    """The operator graph of an exported program.
+def read_exported(
+    program: torch.export.ExportedProgram, hooked: Collection[str] = (), output: str | None = None
+) -> tuple[Graph, Ending | None]:
+    """The operator graph of an exported program, and its :class:`Ending`.
 
-    ``hooked`` names the layers that have a hook.
+    ``hooked`` names the layers that have a hook, ``output`` the one of several outputs that is read.
 
-    Raises InputError for an operator that is not accepted, several inputs or outputs, and an input that is not a batch.
+    Raises InputError for an operator that is not accepted, several inputs, and an input that is not a batch.
     """
-    return _Reader(program, hooked).run()
+    return _Reader(program, hooked, output).run()
 
 
+_PLAIN = {"Linear", "Conv1d", "Conv2d", "Conv3d", "BatchNorm1d", "BatchNorm2d", "ReLU", "MaxPool2d", "AvgPool2d",
+          "AdaptiveAvgPool2d", "ZeroPad2d", "Flatten", "Dropout", "Identity"}  # fmt: skip
+"""Modules that compute nothing but accepted operators, unless somebody adds to them."""
 _OF_CONSTANTS = {
     "_to_copy", "_weight_norm", "arange", "clamp_min", "clone", "contiguous", "copy", "detach", "detach_", "div",
     "dot", "eye", "lift_fresh", "lift_fresh_copy", "linalg_vector_norm", "linspace", "matmul", "mv", "norm",
@@ -109,13 +119,14 @@ def check_operators(program: torch.export.ExportedProgram) -> None:
 
 
 class _Reader:
-    def __init__(self, program: torch.export.ExportedProgram, hooked: Collection[str]) -> None:
-        self.program, self.hooked = program, hooked
+    def __init__(self, program: torch.export.ExportedProgram, hooked: Collection[str], output: str | None) -> None:
+        self.program, self.hooked, self.output = program, hooked, output
         self.constants: dict[torch.fx.Node, Any] = {}
         self.owners: dict[torch.fx.Node, str] = {}
-        self.values: dict[torch.fx.Node, int] = {}
+        self.values: dict[torch.fx.Node, Value | list[Value]] = {}
         # Which memory an activation lives in: views share it, so that operators in place reach all of them.
         self.tensors: dict[torch.fx.Node, int] = {}
+        self.moved: set[int] = set()
         image = self._placeholders()
         shape = image.meta["val"].shape
         if len(shape) < 2:
@@ -152,54 +163,70 @@ class _Reader:
         image: torch.fx.Node = images[0]
         return image
 
-    def run(self) -> Graph:
+    def run(self) -> tuple[Graph, Ending | None]:
         outputs = self.program.graph_signature.output_specs
         results = next(node for node in self.program.graph.nodes if node.op == "output").args[0]
         if any(spec.kind == OutputKind.BUFFER_MUTATION for spec in outputs):
             raise InputError("network: it changes one of its buffers while it predicts; accepted are fixed weights")
-        if not self.program.call_spec.out_spec.is_leaf():
-            container = self.program.call_spec.out_spec.type.__name__
-            raise InputError(f"network: it gives a {container} of {len(outputs)}; accepted is one tensor of logits")
-        if len(outputs) != 1 or outputs[0].kind != OutputKind.USER_OUTPUT or not isinstance(results[0], torch.fx.Node):
-            raise InputError(f"network: it gives {len(outputs)} outputs; accepted is one tensor of logits")
-        live = needed(self.program.graph, results[0])
+        names = output_names(self.program)
+        if self.output is None and len(names) != 1:
+            shown = ", ".join(names[:10])
+            raise InputError(f"network: it gives {len(names)} outputs ({shown}); accepted is one, named by output")
+        if self.output is not None and self.output not in names:
+            raise InputError(f"output: got {self.output!r}, but the outputs of the network are {names}")
+        result = results[0 if self.output is None else names.index(self.output)]
+        if outputs[0].kind != OutputKind.USER_OUTPUT or not isinstance(result, torch.fx.Node):
+            raise InputError("network: its output is no tensor; accepted is one tensor of logits")
+        result, ending = ending_of(result)
+        live = needed(self.program.graph, result)
         for node in self.program.graph.nodes:
             if node.op == "call_function" and node in live and not is_size(node):
                 self._visit(node)
-        if results[0] not in self.values:
+        value = self.values.get(result)
+        if not isinstance(value, int):
             raise InputError("network: its output does not depend on its input")
-        self.graph.output = self.values[results[0]]
-        return self.graph
+        self.graph.output = value
+        return self.graph, ending
 
     def _visit(self, node: torch.fx.Node) -> None:
         sources = node.all_input_nodes
         if node.target is operator.getitem and sources[0] in self.values:
-            self._first_of_several(node, sources[0])
+            self._one_of_several(node, sources[0])
             return
         if all(source in self.constants for source in sources):
             self._evaluate(node)
             return
         call = self._call(node)
         value = emit(self.graph, call)
-        if call.shape != self.graph.shape(value):
+        first = value if isinstance(value, int) else value[0]
+        if call.shape != self.graph.shape(first):
             raise call.error(f"gives an output of shape (n, *{call.shape}) that this reader does not understand")
-        self.values[node] = value
-        self.tensors[node] = self._storage(node) if call.operator in _VIEWS or is_in_place(node) else len(self.tensors)
+        views = call.operator in _VIEWS or call.operator in MOVING_VIEWS or is_in_place(node)
+        self.tensors[node] = self._storage(node) if views else len(self.tensors)
+        if call.operator in MOVING_VIEWS:
+            self.moved.add(self.tensors[node])
+        lists = isinstance(node.meta.get("val"), list | tuple)
+        self.values[node] = value if lists or isinstance(value, int) else first
         if is_in_place(node):
+            if self.tensors[node] in self.moved:
+                raise call.error("changes in place a tensor of which a transpose, a slice or the like is also used")
             # Whoever reads the same memory later reads what was written.
             for other, storage in self.tensors.items():
-                if storage == self.tensors[node]:
-                    self.values[other] = self.graph.reshape(call.name, value, self.graph.shape(self.values[other]))
+                shared = self.values[other]
+                if storage == self.tensors[node] and isinstance(shared, int):
+                    self.values[other] = self.graph.reshape(call.name, first, self.graph.shape(shared))
 
     def _storage(self, node: torch.fx.Node) -> int:
         return self.tensors[next(source for source in node.all_input_nodes if source in self.tensors)]
 
-    def _first_of_several(self, node: torch.fx.Node, source: torch.fx.Node) -> None:
-        """Operators of decomposed programs give several tensors, of which only the first is ever accepted."""
-        if node.args[1] != 0:
+    def _one_of_several(self, node: torch.fx.Node, source: torch.fx.Node) -> None:
+        """Take one of the tensors that an operator gives; of a pooling, only the first is ever accepted."""
+        given, place = self.values[source], node.args[1]
+        if isinstance(given, int) and place != 0:
             name, kind = layer_of(node)
             raise refuse(name, kind, "reads a second output of an operator")
-        self.values[node], self.tensors[node] = self.values[source], self.tensors[source]
+        assert isinstance(place, int)
+        self.values[node], self.tensors[node] = given if isinstance(given, int) else given[place], self.tensors[source]
 
     def _evaluate(self, node: torch.fx.Node) -> None:
         """Work out a tensor that depends on weights alone."""
@@ -225,7 +252,7 @@ class _Reader:
         if not isinstance(node.target, torch._ops.OpOverload) or not is_accepted(operator_name):
             if name in self.hooked:
                 raise refuse(name, kind, f"has a forward hook that changes what it reads or gives ({operator_name})")
-            if kind in ACCEPTED.replace(",", "").split():
+            if kind in _PLAIN:
                 raise refuse(name, kind, f"also computes {operator_name}, as with a forward hook")
             raise refuse(name, kind)
         if not isinstance(output, torch.Tensor) or not output.dtype.is_floating_point:
@@ -238,11 +265,37 @@ class _Reader:
                 node.args[position] if position < len(node.args) else node.kwargs.get(entry.name, entry.default_value)
             )
             arguments[entry.name] = torch.fx.node.map_arg(given, self._argument)
-        return Call(name, kind, operator_name, arguments, self._fixed(output.shape[1:], name))
+
+        def run(numbers: Array) -> list[Array]:
+            return self._run(node, name, kind, numbers)
+
+        return Call(name, kind, operator_name, arguments, self._fixed(output.shape[1:], name), run)
+
+    def _run(self, node: torch.fx.Node, name: str, kind: str, numbers: Array) -> list[Array]:
+        """Work an operator out for numbers in the place of its activations."""
+
+        def given(source: torch.fx.Node) -> Any:
+            if source in self.values:
+                return torch.from_numpy(numbers)
+            if source in self.constants:
+                return self.constants[source]
+            size = source.meta.get("val")
+            if isinstance(size, torch.SymInt):  # a batch whose size is open
+                return len(numbers)
+            raise refuse(name, kind, "works with the size of a tensor")
+
+        target: Any = node.target
+        try:
+            with torch.no_grad():
+                found = target(*torch.fx.node.map_arg(node.args, given), **torch.fx.node.map_arg(node.kwargs, given))
+        except RuntimeError as error:
+            raise refuse(name, kind, f"cannot be worked out ({first_line(error)})") from error
+        return [part.numpy() for part in (found if isinstance(found, list | tuple) else [found])]
 
     def _argument(self, node: torch.fx.Node) -> Any:
-        if node in self.values:
-            return Activations(self.values[node])
+        value = self.values.get(node)
+        if isinstance(value, int):
+            return Activations(value)
         if node not in self.constants:
             return None
         constant = self.constants[node]

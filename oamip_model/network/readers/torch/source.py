@@ -13,8 +13,8 @@ import torch
 
 from oamip_model.errors import InputError
 from oamip_model.network.maps import Array, Shape
-from oamip_model.network.readers.judge import Judge, Source
-from oamip_model.network.readers.torch.nodes import first_line
+from oamip_model.network.readers.judge import Ending, Judge, Source, left_out
+from oamip_model.network.readers.torch.nodes import first_line, leaf_of, output_names
 from oamip_model.network.readers.torch.plain import deep_copy, hooked, unwrapped
 from oamip_model.network.readers.torch.pt2_archive import load_program
 from oamip_model.network.readers.torch.quiet import quiet
@@ -22,7 +22,7 @@ from oamip_model.network.readers.torch.reader import check_operators, export_mod
 from oamip_model.network.readers.torch.sizes import check_sizes
 
 
-def read_module(module: torch.nn.Module, input_shape: Shape | None) -> Source:
+def read_module(module: torch.nn.Module, input_shape: Shape | None, output: str | None = None) -> Source:
     """The graph of a module and its forward pass.
 
     Raises InputError for whatever is not an nn.Module in eval mode, made of accepted layers.
@@ -36,11 +36,13 @@ def read_module(module: torch.nn.Module, input_shape: Shape | None) -> Source:
     module = unwrapped(module)
     if input_shape is None:
         input_shape = _infer_shape(module)
-    graph = read_exported(export_module(module, input_shape), set(hooked(module)))
-    return Source(graph, [Judge("torch", _forward_of(module, graph.input_shape))], None)
+    program = export_module(module, input_shape)
+    graph, ending = read_exported(program, set(hooked(module)), output)
+    place = 0 if output is None else output_names(program).index(output)
+    return Source(graph, [Judge("torch", _forward_of(module, graph.input_shape, place))], None, _told(ending), ending)
 
 
-def read_pt2(path: Path, input_shape: Shape | None) -> Source:
+def read_pt2(path: Path, input_shape: Shape | None, output: str | None = None) -> Source:
     """The graph of an exported program in a file, and its forward pass.
 
     Raises InputError where the file cannot be read, or takes images of another shape than ``input_shape``.
@@ -63,7 +65,8 @@ def read_pt2(path: Path, input_shape: Shape | None) -> Source:
     except Exception as error:
         reason = f"{type(error).__name__}: {first_line(error)}"
         raise InputError(f"network: {path} cannot be run, its parts do not fit together ({reason})") from None
-    graph = read_exported(program)
+    graph, ending = read_exported(program, output=output)
+    place = 0 if output is None else output_names(program).index(output)
     if input_shape is not None and input_shape != graph.input_shape:
         raise InputError(f"input_shape: got {input_shape}, but {path} takes images of shape {graph.input_shape}")
     images = next(node for node in program.graph.nodes if node.name == program.graph_signature.user_inputs[0])
@@ -71,10 +74,14 @@ def read_pt2(path: Path, input_shape: Shape | None) -> Source:
     batch = example.shape[0]
     # Half precision rounds more than what a check may allow; a program that fixes its precision runs in that alone.
     judges = [
-        Judge("torch in double precision", _forward(program.module().double(), torch.float64, example.device)),
-        Judge("torch", _forward(program.module(), example.dtype, example.device)),
+        Judge("torch in double precision", _forward(program.module().double(), place, torch.float64, example.device)),
+        Judge("torch", _forward(program.module(), place, example.dtype, example.device)),
     ]
-    return Source(graph, judges, batch if isinstance(batch, int) else None)
+    return Source(graph, judges, batch if isinstance(batch, int) else None, _told(ending), ending)
+
+
+def _told(ending: Ending | None) -> tuple[str, ...]:
+    return () if ending is None else (left_out(ending.kind),)
 
 
 def _infer_shape(module: torch.nn.Module) -> Shape:
@@ -90,14 +97,16 @@ def _infer_shape(module: torch.nn.Module) -> Shape:
     return (first.in_features,)
 
 
-def _forward_of(module: torch.nn.Module, input_shape: Shape) -> Callable[[Array], Array]:
+def _forward_of(module: torch.nn.Module, input_shape: Shape, place: int) -> Callable[[Array], Array]:
     """The forward pass, in double precision unless the module fixes another one (``x.float()``) or cannot be copied."""
     try:
-        run = _forward(_double(module))
+        run = _forward(_double(module), place)
         run(np.zeros((2, *input_shape)))
     except (RuntimeError, TypeError):
         parameter = next(module.parameters(), None)
-        return _forward(module) if parameter is None else _forward(module, parameter.dtype, parameter.device)
+        if parameter is None:
+            return _forward(module, place)
+        return _forward(module, place, parameter.dtype, parameter.device)
     return run
 
 
@@ -112,11 +121,11 @@ def _double(module: torch.nn.Module) -> torch.nn.Module:
 
 
 def _forward(
-    module: torch.nn.Module, dtype: torch.dtype = torch.float64, device: torch.device | None = None
+    module: torch.nn.Module, place: int, dtype: torch.dtype = torch.float64, device: torch.device | None = None
 ) -> Callable[[Array], Array]:
     def run(images: Array) -> Array:
         with torch.no_grad():
-            result: torch.Tensor = module(torch.from_numpy(images).to(device, dtype, copy=True))
+            result = leaf_of(module(torch.from_numpy(images).to(device, dtype, copy=True)), place)
         return np.asarray(result.detach().cpu().to(torch.float64).numpy())
 
     return run

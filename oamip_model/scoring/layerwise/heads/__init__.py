@@ -1,1 +1,59 @@
-"""What stands for the layers behind a scored one, and the programs with it."""
+"""Heads by name: what stands for the layers behind a scored one.
+
+Another head is registered with :func:`register_head`, or offered by a package in the entry-point group
+``oamip_model.heads``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from oamip_model.registry import Registry
+
+if TYPE_CHECKING:
+    from oamip_model.scoring.layerwise.heads.base import Head
+
+_HERE = "oamip_model.scoring.layerwise.heads"
+HEADS: Registry[Head] = Registry(
+    "head",
+    "oamip_model.heads",
+    {
+        "pattern": f"{_HERE}.convex_heads:Pattern",
+        "linear": f"{_HERE}.convex_heads:LinearClassifier",
+        "rest": f"{_HERE}.mixed_heads:Rest",
+        "auxiliary": f"{_HERE}.mixed_heads:Auxiliary",
+    },
+    f"{_HERE}.base:Head",
+    __name__,
+)
+
+
+def head_named(name: str) -> Head:
+    """The head of that name.
+
+    Raises InputError, with the accepted names, for one that is unknown.
+
+    Examples
+    --------
+    >>> head_named("rest").mixed
+    True
+    """
+    return HEADS.named(name)
+
+
+def mixed_heads() -> tuple[str, ...]:
+    """The heads whose programs are mixed-integer, and take some of the images."""
+    return tuple(name for name in HEADS.names() if head_named(name).mixed)
+
+
+def given_heads() -> tuple[str, ...]:
+    """The heads that take networks which were trained before."""
+    return tuple(name for name in HEADS.names() if head_named(name).takes_networks)
+
+
+def register_head(head: Head | type[Head]) -> Head:
+    """Make a head known under its name, in this process and in its workers.
+
+    Raises InputError for an object that is no head, or a name that another one has.
+    """
+    return HEADS.register(head)

@@ -1,4 +1,4 @@
-"""The convex subproblem of one layer (heads "pattern" and "linear").
+"""The convex subproblem of one layer, with any head that gives columns.
 
 It is columns, a path of weights, and the replay check.
 """
@@ -6,6 +6,7 @@ It is columns, a path of weights, and the replay check.
 from __future__ import annotations
 
 import time
+from abc import abstractmethod
 from collections.abc import Callable
 
 import numpy as np
@@ -14,16 +15,9 @@ from torch import Tensor
 
 from oamip_model.clock import Deadline, finishing, seconds_left, within
 from oamip_model.network.maps import Array
-from oamip_model.scoring.layerwise.convex import ConvexResult, minimise_convex
-from oamip_model.scoring.layerwise.heads.columns import (
-    Oracle,
-    is_affine_after,
-    pattern_columns,
-    rest_columns,
-    shared_columns,
-)
-from oamip_model.scoring.layerwise.heads.representation import Representation
-from oamip_model.scoring.layerwise.heads.trained import train_linear_head
+from oamip_model.scoring.layerwise.convex import ConvexResult, ConvexSolve, minimise_convex
+from oamip_model.scoring.layerwise.heads.base import Head
+from oamip_model.scoring.layerwise.heads.columns import Oracle, is_affine_after, rest_columns
 from oamip_model.scoring.layerwise.plan import LayerOutcome
 from oamip_model.scoring.layerwise.projection import Tangents
 from oamip_model.scoring.layerwise.task import LayerTask, tensors
@@ -34,7 +28,39 @@ _CHECKED, _ACTIVATIONS = 100, 20_000_000
 """Images of the replay check at most, and their activations: it is in double precision, and one image tells enough."""
 
 
-def solve_convex_layer(task: LayerTask, progress: Callable[[str], None] | None = None) -> LayerOutcome:
+class ColumnHead(Head):
+    """A head whose logits are affine in the scores.
+
+    So the layer's program is convex.
+
+    Where nothing but the loss is non-linear after the score, the columns are those of the network itself, whatever the
+    head.
+    """
+
+    @abstractmethod
+    def columns(
+        self, task: LayerTask, layers: TorchLayers, others: dict[int, Tensor]
+    ) -> tuple[Oracle, TrainedHead | None]:
+        """Logits in the scores of the layer, and what is known of a trained head.
+
+        layers: the network in torch; others: masks of the groups that are cut already, by index.
+        """
+
+    def exact_at(self, task: LayerTask, scores: Array) -> Array | None:
+        """Scores at which the columns give the network's logits, which is checked.
+
+        scores: those that were found. None for a head that is no part of the network.
+        """
+        return None
+
+    def solve(self, task: LayerTask, progress: Callable[[str], None] | None = None) -> LayerOutcome:
+        """See :class:`Head`."""
+        return solve_convex_layer(task, self, progress)
+
+
+def solve_convex_layer(
+    task: LayerTask, head: ColumnHead, progress: Callable[[str], None] | None = None
+) -> LayerOutcome:
     """The outcome of one layer's convex program, or of a path of programs.
 
     Columns come first. Of a path the best cut is taken. The replay check comes last.
@@ -43,8 +69,13 @@ def solve_convex_layer(task: LayerTask, progress: Callable[[str], None] | None =
     plan, layers = task.plan, task.torch_layers()
     others = tensors(layers, task.others)
     first = Deadline(plan.time_limit)
+    whole = is_affine_after(layers, task.group)
+    trained: TrainedHead | None = None
     with within(first):
-        columns, head, trained = _columns(task, layers, others)
+        if whole:
+            columns = rest_columns(layers, task.images, task.labels, task.group, others)
+        else:
+            columns, trained = head.columns(task, layers, others)
     columns.loss = task.loss
     made = time.monotonic()
     tangents = Tangents()
@@ -64,7 +95,8 @@ def solve_convex_layer(task: LayerTask, progress: Callable[[str], None] | None =
         before = time.monotonic()
         check = loss = None
         with finishing(plan.time_limit):
-            check = _check(task, columns, head, result.scores)
+            at = result.scores if whole else head.exact_at(task, result.scores)
+            check = None if at is None else _check(task, columns, at)
         with finishing(plan.time_limit):
             # Of a path it is computed by who chooses from it: a pass over all images each.
             loss = None if plan.path else task.measure(layers, result.scores).loss
@@ -74,7 +106,8 @@ def solve_convex_layer(task: LayerTask, progress: Callable[[str], None] | None =
             seconds | {"replay": time.monotonic() - before}, result.message, weight, task.name, result.variables,
             result.rows, trained, certified=result.certified,
         )  # fmt: skip
-        return LayerOutcome(result.scores, task.cut(result.scores), program, result.solver, result.version, head)
+        name = "rest" if whole else head.name
+        return LayerOutcome(result.scores, task.cut(result.scores), program, result.solver, result.version, name)
 
     return task.settle(layers, [result.scores for result in results], outcome)
 
@@ -118,41 +151,17 @@ def _program(
     """The convex program of one layer at one weight."""
     plan = task.plan
     price, offset = task.price()
-    return minimise_convex(
-        columns, price, weight, offset=offset, solver=plan.solver, binary=plan.binary, tolerance=plan.tolerance,
-        time_limit=seconds_left(), tangents=tangents, seed=plan.seed, level=plan.level,
+    how = ConvexSolve(
+        solver=plan.solver, tolerance=plan.tolerance, time_limit=seconds_left(), level=plan.level, seed=plan.seed,
         progress=None if progress is None else lambda line: progress(f"weight {weight:g}, {line}"),
     )  # fmt: skip
+    return minimise_convex(columns, price, weight, how, offset=offset, binary=plan.binary, tangents=tangents)
 
 
-def _columns(task: LayerTask, layers: TorchLayers, others: dict[int, Tensor]) -> tuple[Oracle, str, TrainedHead | None]:
-    """The columns of the layer, the head that they are of, and what is known of a trained head."""
-    images, labels, group = task.images, task.labels, task.group
-    if is_affine_after(layers, group):
-        return rest_columns(layers, images, labels, group, others), "rest", None
-    if task.plan.head == "pattern":
-        at = None if task.at is None else torch.as_tensor(task.at, dtype=layers.dtype, device=layers.device)
-        return pattern_columns(layers, images, labels, group, others, at), "pattern", None
-    features = Representation(layers, images, group, others)
-    known = features.tensor()
-    head = train_linear_head(known, labels, task.network.classes, seed=task.plan.seed)
-    trained = TrainedHead(head.accuracy, head.epochs, task.plan.seed, features.units * features.positions)
-    return shared_columns(features, head.weight, head.bias, labels, known), "linear", trained
-
-
-def _check(task: LayerTask, columns: Oracle, head: str, scores: Array) -> ReplayCheck | None:
-    """The columns' logits against the network's own in double precision, on the first images.
-
-    Where the columns are exact ("rest") at these scores; for "pattern" where they are linearised, since they must agree
-    there too. A trained head is no part of the network, so there is nothing to replay.
-    """
-    if head == "linear":
-        return None
+def _check(task: LayerTask, columns: Oracle, at: Array) -> ReplayCheck:
+    """The columns' logits against the network's own in double precision, at these scores, on the first images."""
     network = task.network
     images = task.images[: min(_CHECKED, max(1, _ACTIVATIONS // sum(layer.size for layer in network.layers)))]
-    at = scores
-    if head == "pattern":
-        at = np.ones(network.groups[task.group].size) if task.at is None else task.at
     by_name = {g.name: np.ones(g.size) for g in network.groups}
     by_name |= {network.groups[g].name: mask for g, mask in task.others.items()}
     logits = network.replay(images, by_name | {task.name: at})

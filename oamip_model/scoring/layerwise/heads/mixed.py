@@ -1,4 +1,4 @@
-"""The mixed-integer subproblem of one layer (heads "rest" and "auxiliary").
+"""The mixed-integer subproblem of one layer, with any head that gives a network.
 
 It takes some images, and has integer ReLU states.
 """
@@ -6,8 +6,10 @@ It takes some images, and has integer ReLU states.
 from __future__ import annotations
 
 import time
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +20,13 @@ from oamip_model.formulation import Formulation
 from oamip_model.formulation.gates import gate_for
 from oamip_model.network.maps import Array
 from oamip_model.scoring.joint.program import ProgramOutcome, solve_program
-from oamip_model.scoring.layerwise.heads.auxiliary import AuxiliaryHead, given_head, train_auxiliary_head
+from oamip_model.scoring.layerwise.heads.auxiliary import AuxiliaryHead
+from oamip_model.scoring.layerwise.heads.base import Head
 from oamip_model.scoring.layerwise.heads.columns import is_affine_after
-from oamip_model.scoring.layerwise.heads.convex_layer import solve_convex_layer
-from oamip_model.scoring.layerwise.heads.tail import Tail, head_tail, named_scores, rest_tail
+from oamip_model.scoring.layerwise.heads.convex_heads import Pattern
+from oamip_model.scoring.layerwise.heads.tail import Tail, named_scores
 from oamip_model.scoring.layerwise.plan import LayerOutcome
-from oamip_model.scoring.layerwise.task import LayerTask, tensors
+from oamip_model.scoring.layerwise.task import LayerTask
 from oamip_model.scoring.methods import Joint
 from oamip_model.scoring.program_result import ReplayCheck, TrainedHead
 from oamip_model.solving.options import Solver
@@ -31,7 +34,31 @@ from oamip_model.solving.protocol import Status
 from oamip_model.torchnet.layers import TorchLayers
 
 
-def solve_mixed_layer(task: LayerTask, progress: Callable[[str], None] | None = None) -> LayerOutcome:
+class MixedHead(Head):
+    """A head with ReLUs after the score, so that the layer's program is mixed-integer."""
+
+    mixed: ClassVar[bool] = True
+
+    def train(self, task: LayerTask, layers: TorchLayers) -> AuxiliaryHead | None:
+        """A classifier that is trained for the layer on all images.
+
+        None where the network itself follows.
+        """
+        return None
+
+    @abstractmethod
+    def tail(self, part: LayerTask, trained: AuxiliaryHead | None) -> Tail:
+        """What follows the layer, and what it is given, for the images of the program.
+
+        part: the task with these images alone; trained: what :meth:`train` gave.
+        """
+
+    def solve(self, task: LayerTask, progress: Callable[[str], None] | None = None) -> LayerOutcome:
+        """See :class:`Head`."""
+        return solve_mixed_layer(task, self, progress)
+
+
+def solve_mixed_layer(task: LayerTask, kind: MixedHead, progress: Callable[[str], None] | None = None) -> LayerOutcome:
     """The scores of one layer by a mixed-integer program of its tail.
 
     It begins from the convex solution.
@@ -45,18 +72,14 @@ def solve_mixed_layer(task: LayerTask, progress: Callable[[str], None] | None = 
     """
     layers = task.torch_layers()
     if is_affine_after(layers, task.group):
-        return solve_convex_layer(replace(task, plan=replace(task.plan, head="pattern")), progress)
+        return Pattern().solve(replace(task, plan=replace(task.plan, head="pattern")), progress)
     began = time.monotonic()
     with within(Deadline(task.plan.time_limit)):
-        head = _head(task, layers)
+        head = kind.train(task, layers)
     headed = time.monotonic() - began
     rows = even_rows(task.labels, task.plan.program_images, task.plan.seed)
     part = replace(task, images=task.images[rows], labels=task.labels[rows])
-    tail = (
-        rest_tail(task.network, part.images, task.group, task.others)
-        if head is None
-        else head_tail(task.network, part.images, task.group, task.others, head.network)
-    )
+    tail = kind.tail(part, head)
     weights = task.weights
     found = [_program(part, tail, weight, head is not None, rows, progress) for weight in weights]
     scores_of = [(solved.scores or {})[task.name] for solved in found]
@@ -96,17 +119,6 @@ def even_rows(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.in
     return np.sort(order[np.argsort(place[order], kind="stable")][:count])
 
 
-def _head(task: LayerTask, layers: TorchLayers) -> AuxiliaryHead | None:
-    """The auxiliary head of a layer, trained or given; None with the head "rest"."""
-    if task.plan.head != "auxiliary":
-        return None
-    others, seed = tensors(layers, task.others), task.plan.seed
-    given = task.heads.get(task.name)
-    if given is not None:
-        return given_head(given, layers, task.images, task.labels, task.group, others, seed)
-    return train_auxiliary_head(layers, task.images, task.labels, task.group, others, seed=seed)
-
-
 def _program(
     task: LayerTask,
     tail: Tail,
@@ -121,7 +133,7 @@ def _program(
     near = replace(task, plan=pattern)
     if has_head:
         near = replace(near, network=tail.network, images=tail.inputs, group=0, others={})
-    start = {task.name: solve_convex_layer(near, progress).scores}
+    start = {task.name: Pattern().solve(near, progress).scores}
     kind = "binary" if plan.binary else "continuous"
     program = Formulation(
         gate=gate_for(kind), scores=kind,

@@ -1,0 +1,1 @@
+"""What both readers make of whole families of operators."""

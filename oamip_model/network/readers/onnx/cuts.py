@@ -1,0 +1,103 @@
+"""ONNX models in order, down to the one output that is read.
+
+Operators are sorted, what the output does not depend on is taken out, and probabilities become logits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import onnx
+
+from oamip_model.errors import InputError
+from oamip_model.network.readers.judge import left_out
+
+_PROBABILITIES = ("Softmax", "LogSoftmax", "Sigmoid")
+
+
+def in_order(model: onnx.ModelProto) -> bool:
+    """Sort the operators of a model, so that each comes after what it reads.
+
+    Returns whether they were in order. What hangs together in a circle stays behind, for the checker to refuse.
+    """
+    given = {entry.name for entry in (*model.graph.input, *model.graph.initializer, *model.graph.sparse_initializer)}
+    made = {name for node in model.graph.node for name in node.output}
+    ready, waiting, order = set(given) | {""}, list(model.graph.node), []
+    while waiting:
+        later = []
+        for node in waiting:
+            if all(name in ready or name not in made for name in _read(node)):
+                order.append(node)
+                ready.update(node.output)
+            else:
+                later.append(node)
+        if len(later) == len(waiting):
+            order += later
+            break
+        waiting = later
+    if all(a is b for a, b in zip(order, model.graph.node, strict=True)):
+        return True
+    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in order]
+    del model.graph.node[:]
+    model.graph.node.extend(copies)
+    return False
+
+
+def _read(node: onnx.NodeProto) -> list[str]:
+    """Names of the tensors that a node reads, those of its inner graphs included."""
+    names = list(node.input)
+    for attribute in node.attribute:
+        for graph in (attribute.g, *attribute.graphs):
+            names += [name for inner in graph.node for name in _read(inner)]
+    return names
+
+
+def choose_output(model: onnx.ModelProto, where: str, output: str | None) -> None:
+    """Keep one output of a model: the only one, or the one of this name."""
+    names = [entry.name for entry in model.graph.output]
+    if output is None and len(names) != 1:
+        shown = ", ".join(names[:10])
+        raise InputError(f"{where} gives {len(names)} outputs ({shown}); accepted is one, named by output")
+    if output is not None and output not in names:
+        raise InputError(f"output: got {output!r}, but the outputs of {where.removeprefix('network: ')} are {names}")
+    kept = next(entry for entry in model.graph.output if output in (None, entry.name))
+    chosen = onnx.ValueInfoProto.FromString(kept.SerializeToString())
+    del model.graph.output[:]
+    model.graph.output.append(chosen)
+
+
+def leave_out_probabilities(model: onnx.ModelProto) -> tuple[str, ...]:
+    """Take a softmax, its logarithm or a sigmoid off the end of a model, and say so."""
+    makers = {name: node for node in model.graph.node for name in node.output}
+    output, notes = model.graph.output[0], []
+    at = output.name
+    while at in makers and makers[at].op_type in (*_PROBABILITIES, "Identity") and makers[at].domain in ("", "ai.onnx"):
+        node = makers[at]
+        if node.op_type != "Identity":
+            notes.append(left_out(node.op_type))
+        at = node.input[0]
+    if notes:
+        kind = output.type.tensor_type.elem_type
+        model.graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info(at, kind, None))
+    return tuple(notes[::-1])
+
+
+def drop_unneeded(model: onnx.ModelProto) -> None:
+    """Take out what the result of a model does not depend on.
+
+    So nobody runs them.
+    """
+    needed = {model.graph.output[0].name}
+    for node in reversed(model.graph.node):
+        if needed & set(node.output):
+            needed.update(_read(node))
+    _keep(model.graph.node, [bool(needed & set(node.output)) for node in model.graph.node])
+    _keep(model.graph.initializer, [entry.name in needed for entry in model.graph.initializer])
+    if any(entry.name in needed for entry in model.graph.input):
+        _keep(model.graph.input, [entry.name in needed for entry in model.graph.input])
+
+
+def _keep(messages: object, kept: Sequence[bool]) -> None:
+    for place in range(len(kept) - 1, -1, -1):
+        if not kept[place]:
+            del messages[place]  # type: ignore[attr-defined]

@@ -1,0 +1,128 @@
+"""The file of a proof: what is claimed, and the tree whose leaves prove it.
+
+See mathematics:proof-1..4.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from oamip_model.errors import InputError
+from oamip_model.files import replacing
+from oamip_model.records import Within, checked, read_json
+
+Place = Annotated[int, Within(0)]
+Family = Literal["pre", "above", "below", "state", "score", "hinge"]
+
+
+@dataclass(frozen=True)
+class Program:
+    """The program whose optimum is bounded.
+
+    See mathematics:objective-1.
+    """
+
+    gate: Literal["subtractive", "switch"]
+    scores: Literal["continuous", "binary"]
+    loss: Literal["cross-entropy", "hinge"]
+    sparsity: Literal["mean", "parameters"]
+    weight: Annotated[float, Within(0)]
+    margin: Annotated[float, Within(0)]
+
+
+@dataclass(frozen=True)
+class Multiplier:
+    """The multiplier of one row.
+
+    It is the row of a family for an image, a layer and a place in it; of "hinge" the place is the other class.
+    """
+
+    family: Family
+    image: Place
+    layer: Place
+    place: Place
+    value: float
+
+
+@dataclass(frozen=True)
+class Tangent:
+    """The multiplier of a tangent of an image's cross-entropy.
+
+    slopes: a probability of each class but the last one, whose is what is missing to 1.
+    """
+
+    image: Place
+    slopes: tuple[float, ...]
+    value: float
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node of the tree: a leaf with multipliers, or a split with two children.
+
+    kind: "leaf"; "score", split by the score of unit ``place``; or "state", by the ReLU of an image, a layer and a
+    place. low, high: the nodes where the split column is 0 and 1; both come later in the list.
+    """
+
+    kind: Literal["leaf", "score", "state"]
+    image: Place = 0
+    layer: Place = 0
+    place: Place = 0
+    low: Place = 0
+    high: Place = 0
+    rows: tuple[Multiplier, ...] = ()
+    tangents: tuple[Tangent, ...] = ()
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A lower bound and an incumbent, with what proves them.
+
+    network: its fingerprint; images, labels: the hash of each image, and its label; scores: the incumbent, (units,);
+    objective: an upper bound of its value; bound: a lower bound of the value of all scores; lower, upper: bounds of
+    pre-activations by image and layer; nodes: the tree, the root first; digest: of all the rest.
+    """
+
+    format: Literal[1]
+    kind: Literal["scores"]
+    network: str
+    images: tuple[str, ...]
+    labels: tuple[Place, ...]
+    program: Program
+    scores: tuple[Annotated[float, Within(0, 1)], ...]
+    objective: float
+    bound: float
+    lower: tuple[tuple[tuple[float, ...], ...], ...]
+    upper: tuple[tuple[tuple[float, ...], ...], ...]
+    nodes: tuple[Node, ...]
+    digest: str = ""
+
+    def digested(self) -> str:
+        """The digest that the proof should have."""
+        rest = asdict(self)
+        del rest["digest"]
+        return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+    def save(self, path: str | Path) -> None:
+        """Write the proof, with its digest, to a .json file, whole or not at all."""
+        if Path(path).suffix != ".json":
+            raise InputError(f"proof: {path} is not a name ending in .json")
+        record: dict[str, Any] = {**asdict(self), "digest": self.digested()}
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(record, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def load_proof(path: str | Path) -> Proof:
+    """The proof in a file.
+
+    Raises InputError where it holds anything else, or something of it was changed.
+    """
+    where = f"proof: {path}"
+    found: Proof = checked(Proof, read_json(Path(path), where), where)
+    if found.digest != found.digested():
+        raise InputError(f"{where} was changed after it was written: its digest is another one")
+    return found
