@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from oamip_model.bounds import interval_bounds
 from oamip_model.errors import InputError
+from oamip_model.formulation.gates import LOWEST, PRODUCT
 from oamip_model.formulation.settings import Formulation
 from oamip_model.network.maps import Array
 from oamip_model.network.types import IMAGE, Network
@@ -20,7 +21,7 @@ from oamip_model.proofcheck.record import Family
 from oamip_model.proofcheck.rows import Column
 from oamip_model.solving.protocol import Arrays
 
-GATES, LOSSES, SPARSITIES = ("subtractive", "switch"), ("cross-entropy", "hinge"), ("mean", "parameters")
+GATES, LOSSES, SPARSITIES = (LOWEST, PRODUCT), ("cross-entropy", "hinge"), ("mean", "parameters")
 _OUTWARD = 1e-11
 """Share by which bounds are moved outward, so that they hold in exact arithmetic."""
 
@@ -148,7 +149,7 @@ class ProofProgram:
         else:
             self.rows.add("above", at, {h: 1.0, a: -1.0, s: -high}, (-high, inf))
             self.rows.add("score", at, {h: 1.0, s: -high}, (-inf, 0.0))
-        if unit is None or self.form.gate == "switch":
+        if unit is None or self.form.gate == PRODUCT:
             self.rows.add("below", at, {h: 1.0, a: -1.0, z: -low}, (-inf, -low))
         else:
             self.rows.add("below", at, {h: 1.0, a: -1.0, s: -high, z: high - low}, (-inf, -low))

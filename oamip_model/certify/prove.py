@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from oamip_model.certify.proof_rows import ProofProgram, check_provable
 from oamip_model.clock import Deadline
 from oamip_model.errors import CheckError, SolverError
+from oamip_model.formulation.gates import PRODUCT
 from oamip_model.formulation.settings import Formulation
 from oamip_model.network.maps import Array
 from oamip_model.network.types import Network
@@ -186,7 +187,7 @@ class _Writer(ProofProgram):
         a, h = (float(x[self.columns[kind, n, k, i]]) for kind in ("a", "h"))
         unit = self.unit(k, i)
         s = 1.0 if unit is None else float(x[self.columns["s", 0, 0, unit]])
-        right = s * max(a, 0.0) if self.form.gate == "switch" else max(a - (1.0 - s) * high, 0.0)
+        right = s * max(a, 0.0) if self.form.gate == PRODUCT else max(a - (1.0 - s) * high, 0.0)
         return abs(h - right) / high
 
     def _cut(self, x: Array) -> bool:

@@ -105,7 +105,7 @@ class _Checker(ExactRows):
                     if layer.activation == "relu":
                         unit = self.unit(k, i)
                         s = Fraction(1) if unit is None else scores[unit]
-                        if self.program.gate == "switch" or unit is None:
+                        if self.program.multiplies or unit is None:
                             a = s * max(a, NONE)
                         else:
                             a = max(a - (1 - s) * max(self.high[n][k][i], NONE), NONE)

@@ -33,6 +33,11 @@ class Program:
     weight: Annotated[float, Within(0)]
     margin: Annotated[float, Within(0)]
 
+    @property
+    def multiplies(self) -> bool:
+        """Whether the gate multiplies an activation by its score, which then has to be binary."""
+        return self.gate == "switch"
+
 
 @dataclass(frozen=True)
 class Multiplier:

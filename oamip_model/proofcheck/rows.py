@@ -43,8 +43,8 @@ class ExactRows:
             raise CheckError("proof: a label is no class of the network")
         if self.program.scores == "binary" and any(s not in (0.0, 1.0) for s in proof.scores):
             raise CheckError("proof: a score of its incumbent is not binary")
-        if self.program.gate == "switch" and self.program.scores != "binary":
-            raise CheckError("proof: the gate switch has binary scores")
+        if self.program.multiplies and self.program.scores != "binary":
+            raise CheckError(f"proof: the gate {self.program.gate} has binary scores")
         self.bias = [self._bias(k) for k in range(self.last + 1)]
         self.weights = [self._weights(k) for k in range(self.last + 1)]
         self.low = [self._given(proof.lower, n) for n in range(len(images))]
@@ -147,7 +147,7 @@ class ExactRows:
                 return {h: one, a: -one}, NONE, None
             return {h: one, a: -one, s: -high}, -high, None
         if family == "below":
-            if unit is None or self.program.gate == "switch":
+            if unit is None or self.program.multiplies:
                 return {h: one, a: -one, z: -low}, None, -low
             # h <= a - (1 - s) M - (L - M) (1 - z)
             return {h: one, a: -one, s: -high, z: high - low}, None, -low

@@ -38,7 +38,7 @@ def compute_bounds(
     method : str or Tightening, default "interval"
         "interval", "crown", "lp" or "mip", or an object with limits and a solver.
     validity : {"every score", "trained network"}, default "every score"
-        The first is for the gates "subtractive" and "switch", the second for the gate "published".
+        The first is for the sound gates, the second for the authors' gate.
     epsilon : float, default 0.0
         Half width of the box around each pixel.
     cutoff : Cutoff, optional
