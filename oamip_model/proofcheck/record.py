@@ -35,7 +35,7 @@ class Program:
 
     @property
     def multiplies(self) -> bool:
-        """Whether the gate multiplies an activation by its score, which then has to be binary."""
+        """Whether the gate multiplies an activation by its score, which is binary then."""
         return self.gate == "switch"
 
 
