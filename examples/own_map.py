@@ -95,7 +95,8 @@ class TorchRunningSum(TorchMap[RunningSum]):
 def read_onnx(graph, call):
     """CumSum of ONNX, whose axis is its second input."""
     axes = call.axes(graph, call.integers(1, "axis"))
-    if axes != {len(graph.shape(call.tensor(0))) - 1} or call.attributes.get("exclusive") or call.attributes.get("reverse"):
+    otherwise = call.attributes.get("exclusive") or call.attributes.get("reverse")
+    if axes != {len(graph.shape(call.tensor(0))) - 1} or otherwise:
         raise call.error("sums in another way than along rows, each number with those before it")
     return graph.affine(call.name, call.tensor(0), RunningSum())
 

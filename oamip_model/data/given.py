@@ -72,7 +72,7 @@ def as_dataset(images: AnyImages, labels: ArrayLike | None = None) -> Dataset:
 
 
 def as_arrays(images: AnyImages, labels: ArrayLike | None = None) -> tuple[ArrayLike, ArrayLike]:
-    """Images and labels that a caller gave in any of the accepted forms, as two arrays.
+    """Images and labels, given in any of the accepted forms, as two arrays.
 
     Arrays are not looked at. Raises InputError as :func:`as_dataset` does.
     """
