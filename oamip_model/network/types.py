@@ -40,6 +40,8 @@ class Network:
         a group.
     source : str, default ""
         Where the network was read from, in words.
+    notes : tuple of str, default ()
+        What the reader left out, such as a softmax at the end.
 
     Examples
     --------
