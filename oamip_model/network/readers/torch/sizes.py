@@ -1,4 +1,4 @@
-"""Whether an exported program may be run: its operators, and how large its tensors are.
+"""Whether an exported program may be run: its operators and its tensors' sizes.
 
 It is run without numbers, before it is run with them.
 """
