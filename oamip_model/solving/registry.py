@@ -226,11 +226,8 @@ def _others(
         threads = options.threads if Capability.THREADS in other.capabilities else 1
         asked = Options(left, threads=threads, feasibility=options.feasibility, interior_point=interior)
         with suppress(SolverMissingError, SolverError):  # such as a program beyond the size of a licence
-            yield replace(_alone(other, program, asked).solve(), solver=_called(other, interior))
-
-
-def _called(backend: Backend, interior: bool) -> str:
-    return f"{backend.name} by an interior point" if interior else backend.name
+            called = f"{other.name} by an interior point" if interior else other.name
+            yield replace(_alone(other, program, asked).solve(), solver=called)
 
 
 _Entry: TypeAlias = EntryPoint | Callable[[], Backend]
@@ -279,11 +276,8 @@ def _load(entry: _Entry) -> Any:
 
 
 def _require_backend(candidate: object, what: str) -> None:
-    missing = [
-        part
-        for part in ("name", "capabilities", "licence", "check", "version", "solve")
-        if not hasattr(candidate, part)
-    ]
+    parts = ("name", "capabilities", "licence", "check", "version", "solve")
+    missing = [part for part in parts if not hasattr(candidate, part)]
     if missing or isinstance(candidate, type):
         lack = f"lacks {', '.join(missing)}" if missing else "is a class, not an object"
         raise InputError(f"{what} is not a backend, it {lack}: see docs/how-to/backends.md")

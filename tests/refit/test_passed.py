@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 
 import oamip_model as om
 from oamip_model.refit import moments as moments_module
-from oamip_model.refit.importance import output_importance
+from oamip_model.refit.elimination.importance import output_importance
 from oamip_model.refit.stream import image_stream
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from oamip_model.refit.elimination.sweep import Swept, eliminate
 from oamip_model.refit.moments import System
-from oamip_model.refit.sweep import Swept, eliminate
 
 RIDGE = 1e-4
 

@@ -17,6 +17,7 @@ from typing import ClassVar
 import numpy as np
 import scipy.sparse as sp
 
+from oamip_model.network.maps import units
 from oamip_model.network.maps.units import Array, Cells, Flags, Ids, Shape, Shifted, by_channel, merged, parted
 
 __all__ = ["Array", "Cut", "Ids", "LinearMap", "Padding", "Shape", "TrainedMap"]
@@ -293,13 +294,5 @@ class TrainedMap(LinearMap):
         map: LinearMap = self
         if not reads.all() or not makes.all():
             weight = np.ascontiguousarray(self.full_weight[np.ix_(rows, columns)])
-            map = self.with_full_weight(weight, self._blocks_left(rows, columns))
+            map = self.with_full_weight(weight, units.blocks_left(*self.channel_blocks, rows, columns))
         return Cut(map, (len(columns), *shape[1:]), rows, columns)
-
-    def _blocks_left(self, rows: Ids, columns: Ids) -> int:
-        of_rows, of_columns = self.channel_blocks
-        made = np.bincount(of_rows[rows], minlength=self.blocks)
-        read = np.bincount(of_columns[columns], minlength=self.blocks)
-        used = made > 0
-        even = len(set(made[used])) == 1 and len(set(read[used])) == 1 and not read[~used].any() and read[used].all()
-        return int(used.sum()) if even else 1

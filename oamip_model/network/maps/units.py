@@ -145,3 +145,16 @@ def batched(shape: Shape) -> str:
     '(n, 3, 8, 8)'
     """
     return f"({', '.join(['n', *map(str, shape)])})"
+
+
+def blocks_left(outputs: Ids, inputs: Ids, rows: Ids, columns: Ids) -> int:
+    """How many equal blocks a cut map has, 1 where those that are left are not equal.
+
+    outputs, inputs: the block of each output and input channel; rows, columns: those that are left.
+    """
+    count = int(outputs[-1]) + 1
+    made = np.bincount(outputs[rows], minlength=count)
+    read = np.bincount(inputs[columns], minlength=count)
+    used = made > 0
+    even = len(set(made[used])) == 1 and len(set(read[used])) == 1 and not read[~used].any() and read[used].all()
+    return int(used.sum()) if even else 1

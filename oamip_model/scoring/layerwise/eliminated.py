@@ -12,10 +12,10 @@ import oamip_model
 from oamip_model.checks import to_record
 from oamip_model.data.given import AnyImages, image_shape
 from oamip_model.network import Network, read_network
-from oamip_model.refit.elimination import eliminate_units
+from oamip_model.refit.elimination.sweep import Eliminated
+from oamip_model.refit.elimination.units import eliminate_units
 from oamip_model.refit.options import Refit
 from oamip_model.refit.stream import image_stream
-from oamip_model.refit.sweep import Eliminated
 from oamip_model.scoring.layer_methods import Elimination
 from oamip_model.scoring.result import Scores
 from oamip_model.scoring.select import removal_count

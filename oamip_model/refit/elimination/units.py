@@ -14,13 +14,13 @@ from torch import Tensor
 from oamip_model.clock import TimeIsUp
 from oamip_model.network.norms import unit_norms
 from oamip_model.network.types import IMAGE, Layer, Network, Term
-from oamip_model.refit.importance import output_importance
+from oamip_model.refit.elimination.importance import output_importance
+from oamip_model.refit.elimination.sweep import Eliminated, eliminate
 from oamip_model.refit.least_squares import refit_layer
 from oamip_model.refit.moments import Design, System, moments
 from oamip_model.refit.options import Refit
 from oamip_model.refit.slim import in_blocks, slim_network
 from oamip_model.refit.stream import ImageStream
-from oamip_model.refit.sweep import Eliminated, eliminate
 from oamip_model.refit.walk import Walk
 
 Owners = NDArray[np.int64]

@@ -1,0 +1,1 @@
+"""Masks for the least squares that follow (mathematics:elim-1..4)."""
