@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -33,21 +32,21 @@ def cut_by(importance: str, module: nn.Module, share: float, train: Dataset, see
     import oamip_model as om
 
     cut = copy.deepcopy(module).eval()
-    measure: Callable[..., Any] = getattr(torch_pruning.importance, IMPORTANCES[importance])()
+    measure: Any = getattr(torch_pruning.importance, IMPORTANCES[importance])()
     chosen = om.choose_images(train, n=min(_GRADIENT_IMAGES, train.count), seed=seed)
     images = torch.as_tensor(chosen.images, dtype=next(cut.parameters()).dtype)
     labels = torch.as_tensor(chosen.labels)
     logits = [part for part in cut.modules() if isinstance(part, torch.nn.Linear)][-1]
     pruner = torch_pruning.BasePruner(cut, images[:1], measure, pruning_ratio=share, ignored_layers=[logits])
     if importance == "tp-taylor":
-        torch.nn.functional.cross_entropy(cut(images), labels).backward()
+        torch.autograd.backward(torch.nn.functional.cross_entropy(cut(images), labels))
     elif importance == "tp-hessian":  # squares of the gradients of single images
         measure.zero_grad()
         for image, label in zip(
-            images.split(1), labels.split(1), strict=True
+            torch.split(images, 1), torch.split(labels, 1), strict=True
         ):  # gradients of single images are squared
             cut.zero_grad()
-            torch.nn.functional.cross_entropy(cut(image), label).backward()
+            torch.autograd.backward(torch.nn.functional.cross_entropy(cut(image), label))
             measure.accumulate_grad(cut)
     pruner.step()
     cut.zero_grad(set_to_none=True)

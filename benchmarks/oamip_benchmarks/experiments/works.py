@@ -98,7 +98,7 @@ def torch_pruning(shop: Workshop, options: Plain) -> Plain:
     started = time.perf_counter()
     module = cut_by(options["importance"], trained.module, options["share"], train, setting["seed"])
     seconds = {"seconds": time.perf_counter() - started, "seconds_tuning": 0.0}
-    left = {group.name: len(module.get_submodule(group.producers[0]).weight) for group in trained.network.groups}
+    left = {group.name: len(module.get_parameter(f"{group.producers[0]}.weight")) for group in trained.network.groups}
     # Which units are left is not known, only how many, and no more is asked of the masks.
     keep = {group.name: np.arange(group.size) < left[group.name] for group in trained.network.groups}
     if options["tune"]:
