@@ -231,6 +231,12 @@ def no_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(output, "_BEFORE", 1e9)
 
 
+@pytest.fixture(autouse=True)
+def no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is printed goes to no terminal, also where pytest's own processes are told the width of one."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture(params=BUILDERS, scope="session")
 def kind(request: pytest.FixtureRequest) -> str:
     """Each kind of network in turn."""

@@ -22,7 +22,7 @@ PLACES = {
     # A line as it was just written, and not one of a file.
     # So are those that a script damages on purpose, or reads of commands that it ran itself.
     "json.loads": {
-        "oamip_model/records.py", "oamip_model/scoring/store.py", "benchmarks/oamip_benchmarks/measures/kills.py",
+        "oamip_model/records.py", "oamip_model/runs/store.py", "benchmarks/oamip_benchmarks/measures/kills.py",
         "benchmarks/oamip_benchmarks/mutations.py",
     },
     # Whose parts were all checked by name.

@@ -50,7 +50,7 @@ def smaller(network: Network, states: dict[str, States]) -> tuple[Network, dict[
     >>> states = {"0": States(np.array([2]), np.array([0, 1]))}
     >>> less, folded = smaller(om.read_network(module, (1,)), states)
     >>> less.layers[0].size, folded["0"].tolist()
-    (1, [0])
+    (1, [1])
     """
     changed, keep, folded = network, {}, {}
     for group in network.groups:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from oamip_model.certify.proof_rows import check_provable
 from oamip_model.cli.numbers import Count, Whole
 from oamip_model.cli.objects import given, object_options
 from oamip_model.cli.options import Verb, check_out, data_options, json_option, network_options
@@ -140,6 +139,8 @@ def score(
         plain.check_images(source.images[:1])
         check_labels(source.labels, plain.classes, where=source.source)
         if proof is not None and isinstance(method, Joint):
+            from oamip_model.certify.proof_rows import check_provable
+
             check_provable(plain, method.formulation)
         images = source
         if isinstance(n, int):

@@ -20,7 +20,7 @@ IN_RANGE = {
     "threshold": {"0"}, "grace": {"0", *ANY_INTEGRAL}, "time_limit": ANY_INTEGRAL, "solve_limit": ANY_INTEGRAL,
     "total_time_limit": ANY_INTEGRAL, "input_shape": ANY_INTEGRAL,
     "bounds_limit": ANY_INTEGRAL, "heuristic_limit": ANY_INTEGRAL, "weights": ANY_INTEGRAL,
-    "macs": ANY_INTEGRAL, "parameters": ANY_INTEGRAL,
+    "tunes": {"0"}, "radii": {"0", *ANY_INTEGRAL}, "seed_images": {"0"}, "macs": ANY_INTEGRAL, "parameters": ANY_INTEGRAL,
 }  # fmt: skip
 PRUNED = {"amount": {"0"}}
 NOT_NUMBERS = (click.Choice, click.Path, click.types.StringParamType, click.types.BoolParamType)
@@ -63,7 +63,10 @@ def _arguments(path: tuple[str, ...], files: Any, folder: Path) -> list[str]:
     data = ["--data", files.data]
     return {"score": [files.net, *data, "--out", "new.json"], "bounds": [files.net, *data, "--out", "new.npz"],
             "baseline": ["random", files.net, "--out", "new.json"], "tightness": [files.net, *data],
-            "prune": [files.net, *data, "--scores", files.scores, "--out", "new.onnx"]}[path[0]]  # fmt: skip
+            "prune": [files.net, *data, "--scores", files.scores, "--out", "new.onnx"], "info": [files.net],
+            "compress": [files.net, "--domain", "0,1", "--out", "new.onnx"],
+            "check-proof": [files.scores, files.net, *data], "check-certificate": [files.scores, files.net, files.net],
+            "distance": [files.net, files.net, "--radius", "0.1", "--images", "1", *data]}[path[0]]  # fmt: skip
 
 
 @pytest.mark.parametrize(("path", "option"), OPTIONS, ids=[f"{' '.join(p)} {o.opts[0]}" for p, o in OPTIONS])

@@ -149,7 +149,7 @@ def clipped(graph: Graph, name: str, x: Value, low: float | None, high: float | 
     --------
     >>> graph = Graph((2,))
     >>> clipped(graph, "clip", -1, 0.0, 6.0)
-    2
+    4
     >>> [node.operator if isinstance(node.operator, str) else "affine" for node in graph.nodes]
     ['relu', 'affine', 'relu', 'affine', 'add']
     """
