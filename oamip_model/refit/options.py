@@ -41,8 +41,8 @@ class Refit:
     held_out : float, default 0.1
         Share of the images that decide after which pass the weights of "outgoing" are taken.
     varied : bool, default True
-        Whether "outgoing" mirrors, shifts and mixes images of rows and columns at random. The trained
-        network's answers are those to the images as changed.
+        Whether "outgoing" mirrors, shifts and mixes the images of a network that convolves, at random.
+        The trained network's answers are those to the images as changed.
     seed : int, default 0
         Seed of all random numbers.
     device : {"cpu", "cuda", "auto"}, default "cpu"

@@ -54,7 +54,7 @@ def fit_outgoing(walk: Walk, options: Refit, progress: Callable[[str], None] | N
     order = torch.randperm(len(images), generator=generator)
     count = max(1, min(len(images) - 1, round(options.held_out * len(images))))
     held, used = order[:count], order[count:]
-    varied = options.varied and images.ndim == 4
+    varied = options.varied and _convolves(walk.current)
     judged = (images[held.to(images.device)], target[held.to(images.device)])
     if varied:
         judged = _varied(walk, judged[0], generator)
@@ -96,6 +96,12 @@ def fit_outgoing(walk: Walk, options: Refit, progress: Callable[[str], None] | N
 
 
 @torch.no_grad()
+def _convolves(network: Network) -> bool:
+    """Whether it reads images by kernels, to which a shifted or mirrored image is much the same."""
+    maps = [term.map.trained for layer in network.layers for term in layer.terms]
+    return len(network.input_shape) == 3 and any(one is not None and one.has_kernel for one in maps)
+
+
 def _varied(walk: Walk, images: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Images (n, channels, height, width) changed at random, and the trained network's softmax of each.
 
