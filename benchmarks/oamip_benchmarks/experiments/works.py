@@ -17,7 +17,7 @@ from oamip_benchmarks.experiments.cells import Plain
 from oamip_benchmarks.experiments.importances import cut_by
 from oamip_benchmarks.experiments.measures import known, measured
 from oamip_benchmarks.experiments.scorers import make_scores
-from oamip_benchmarks.experiments.workshop import Workshop
+from oamip_benchmarks.experiments.workshop import Trained, Workshop
 from oamip_model.pruning.masked_training import pruned_to
 
 if TYPE_CHECKING:
@@ -46,10 +46,8 @@ def prune(shop: Workshop, options: Plain) -> Plain:
     Scores from one class alone: "class_accuracy" is the share of the test images of that class classified correctly.
     """
     setting = options["setting"]
-    trained = shop.trained(setting)
+    trained, scores, scoring, selection = _chosen(shop, options)
     train, test = shop.data(setting)
-    scores, scoring = shop.scores(setting, options["rule"])
-    selection = om.choose_units(scores, trained.network, **options["choice"])
     started = time.perf_counter()
     module = pruned_to(trained.module, selection, test.images, "remove", trained.network)
     seconds = {"seconds": scoring, "seconds_pruning": time.perf_counter() - started, "seconds_tuning": 0.0}
@@ -68,10 +66,8 @@ def refit(shop: Workshop, options: Plain) -> Plain:
     "level": one of :data:`.cells.LEVELS`; "refit_images": how many training images the refit sees, without labels.
     """
     setting = options["setting"]
-    trained = shop.trained(setting)
+    trained, scores, scoring, selection = _chosen(shop, options)
     train, test = shop.data(setting)
-    scores, scoring = shop.scores(setting, options["rule"])
-    selection = om.choose_units(scores, trained.network, **options["choice"])
     started = time.perf_counter()
     if options["level"] == "removal":
         module = pruned_to(trained.module, selection, test.images, "remove", trained.network)
@@ -183,6 +179,13 @@ WORKS: dict[str, Work] = {work.__name__: work for work in _WORKS}
 def run_cell(shop: Workshop, work: str, options: Plain) -> Plain:
     """The result of a cell."""
     return WORKS[work](shop, options)
+
+
+def _chosen(shop: Workshop, options: Plain) -> tuple[Trained, om.Scores, float, Selection]:
+    """The trained network, its scores with the seconds that they took, and the units that "choice" keeps."""
+    trained = shop.trained(options["setting"])
+    scores, seconds = shop.scores(options["setting"], options["rule"])
+    return trained, scores, seconds, om.choose_units(scores, trained.network, **options["choice"])
 
 
 def _selection(shop: Workshop, options: Plain, scores: om.Scores) -> Selection:
