@@ -54,7 +54,7 @@ print(scores.summary())
 # says what each step cost.
 
 smaller, report = om.prune_with_report(module, scores, amount=0.3, refit="least-squares", images=images)
-print(report)
+print(report.summary())
 
 # %%
 # What it is worth
