@@ -7,16 +7,13 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from oamip_benchmarks.experiments.cells import ELIMINATION, Cell, Plain, score_rule
-from oamip_benchmarks.experiments.studies.pruning import reference_cell
-from oamip_benchmarks.experiments.studies.refit import refit_cell
+from oamip_benchmarks.experiments.studies.refit import TAGS, reference_line, refit_cell
 from oamip_benchmarks.experiments.study import Asked, Study, settings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from oamip_benchmarks.experiments.reporting.table import Line
-
-_NAMES = ("network", "method", "share", "level", "tuned")
 
 
 def plan(asked: Asked) -> list[Cell]:
@@ -25,7 +22,7 @@ def plan(asked: Asked) -> list[Cell]:
     for network in asked.networks:
         known = [setting.plain() for setting in settings(asked, network)]
         for tune in asked.tunes:
-            cells += [_reference(setting, tune) for setting in known]
+            cells += [reference_line(setting, tune) for setting in known]
             for share in asked.shares:
                 for method, level in product(asked.methods, asked.levels):
                     rule = score_rule(method, share, asked.images)
@@ -33,11 +30,6 @@ def plan(asked: Asked) -> list[Cell]:
                 for importance in asked.importances:
                     cells += [_direct(setting, importance, share, tune) for setting in known]
     return cells
-
-
-def _reference(setting: Plain, tune: int) -> Cell:
-    cell = reference_cell(setting, tune)
-    return Cell(cell.work, cell.options, {name: cell.tags.get(name) for name in (*_NAMES, "seed")})
 
 
 def _direct(setting: Plain, importance: str, share: float, tune: int) -> Cell:
@@ -57,7 +49,7 @@ STUDY = Study(
     "fine-tuned",
     "Masks of this package, refitted or not, against importances of Torch-Pruning, after epochs of fine-tuning.",
     plan,
-    rows=_NAMES,
+    rows=TAGS,
     values=("accuracy", "parameters", "seconds", "seconds_refit", "seconds_tuning"),
     draw=draw,
     options={

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from oamip_benchmarks.experiments.reporting.table import Line
 
-_NO_TAGS: Plain = dict.fromkeys(("network", "method", "share", "level", "tuned"))
+TAGS = ("network", "method", "share", "level", "tuned")
 
 
 def plan(asked: Asked) -> list[Cell]:
@@ -23,7 +23,7 @@ def plan(asked: Asked) -> list[Cell]:
     cells = []
     for network in asked.networks:
         known = [setting.plain() for setting in settings(asked, network)]
-        cells += [_tagged(reference_cell(setting)) for setting in known]
+        cells += [reference_line(setting) for setting in known]
         for share, method, level in product(asked.shares, asked.methods, asked.levels):
             rule = score_rule(method, share, asked.images)
             cells += [refit_cell(setting, rule, method, share, level, asked.refit_images) for setting in known]
@@ -40,8 +40,10 @@ def refit_cell(
     return Cell("refit", options, tags | {"seed": setting["seed"]})
 
 
-def _tagged(cell: Cell) -> Cell:
-    return Cell(cell.work, cell.options, _NO_TAGS | {name: cell.tags[name] for name in ("network", "method", "seed")})
+def reference_line(setting: Plain, tune: int = 0) -> Cell:
+    """The cell of the network as trained, or trained on for ``tune`` epochs, by the tags of this study."""
+    cell = reference_cell(setting, tune)
+    return Cell(cell.work, cell.options, {name: cell.tags.get(name) for name in (*TAGS, "seed")})
 
 
 def draw(lines: Sequence[Line]) -> Figure:
