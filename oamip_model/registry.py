@@ -108,10 +108,10 @@ class Registry(Generic[T]):
         return made
 
 
-def offered(option: str, group: str) -> dict[str, EntryPoint]:
+def offered(option: str, group: str, kind: str = "one named") -> dict[str, EntryPoint]:
     """What installed packages offer in an entry-point group, by name.
 
-    option: what messages call one of them. Raises InputError where two offer different things by one name.
+    option, kind: what messages call one of them. Raises InputError where two offer different things by one name.
     """
     found: dict[str, EntryPoint] = {}
     for entry in entry_points(group=group):
@@ -119,7 +119,7 @@ def offered(option: str, group: str) -> dict[str, EntryPoint]:
         # An editable install beside a built one lists the same entry point twice, so equal values count once.
         if other.value != entry.value:
             raise InputError(
-                f"{option}: two packages offer one named {entry.name}, {other.value} and {entry.value}: uninstall one"
+                f"{option}: two packages offer {kind} {entry.name}, {other.value} and {entry.value}: uninstall one"
             )
     return found
 

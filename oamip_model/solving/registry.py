@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any, TypeAlias, TypeGuard
 
+from oamip_model.registry import offered
 from oamip_model.solving.proofs.scaling import Others, Scale, ScaledSession
 from oamip_model.solving.protocol import (
     Array,
@@ -249,15 +250,7 @@ def _source(entry: _Entry) -> str:
 
 
 def _entries() -> dict[str, _Entry]:
-    # An editable install beside a built one lists the same entry point twice, so equal values count once.
-    found: dict[str, EntryPoint] = {}
-    for entry in entry_points(group=GROUP):
-        other = found.setdefault(entry.name, entry)
-        if other.value != entry.value:
-            raise InputError(
-                f"solver: two packages offer a backend {entry.name}, {other.value} and {entry.value}: uninstall one"
-            )
-    return {**found, **_registered}
+    return {**offered("solver", GROUP, "a backend"), **_registered}
 
 
 def _load(entry: _Entry) -> Any:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from oamip_model import registry as registries
 from oamip_model.solving import registry
 from oamip_model.solving.protocol import (
     Arrays,
@@ -53,9 +54,9 @@ def offered(monkeypatch):
     """Installs entry points beside the real ones."""
 
     def offer(**values: str) -> None:
-        real = list(registry.entry_points(group=registry.GROUP))
+        real = list(registries.entry_points(group=registry.GROUP))
         extra = [EntryPoint(name, value, registry.GROUP) for name, value in values.items()]
-        monkeypatch.setattr(registry, "entry_points", lambda group: [*real, *extra])
+        monkeypatch.setattr(registries, "entry_points", lambda group: [*real, *extra])
         monkeypatch.setattr(EntryPoint, "load", _load_here(EntryPoint.load))
 
     return offer

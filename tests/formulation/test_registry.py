@@ -45,11 +45,15 @@ def own_registries(monkeypatch):
 
 @pytest.fixture
 def offered(monkeypatch):
-    """offered(name, value): the only entry point that any package has."""
+    """offered((name, value), ...): the only gates that any package has."""
 
     def offer(*pairs):
+        real = registry.entry_points
+
         def found(group):
-            return EntryPoints(EntryPoint(name, value, group) for name, value in pairs if group == GATES.group)
+            if group != GATES.group:
+                return real(group=group)
+            return EntryPoints(EntryPoint(name, value, group) for name, value in pairs)
 
         monkeypatch.setattr(registry, "entry_points", found)
 
