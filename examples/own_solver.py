@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 import torch
-from oamip_backends.shared.common import CheckedRun, Outcome
+from oamip_backends.shared.common import CheckedRun
 from oamip_backends.shared.handover import Limits
+from oamip_backends.shared.outcome import Outcome
 
 import oamip_model as om
 from oamip_model.solving import register_backend
