@@ -1,60 +1,43 @@
-"""Solvers by name: those that installed packages offer by entry points, and those that a program registered."""
+"""Solvers by name, from entry points and from registered classes."""
 
 from __future__ import annotations
 
 import difflib
 import re
-import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from typing import Any, TypeAlias, TypeGuard
 
 from oamip_model.registry import offered
-from oamip_model.solving.proofs.scaling import Others, Scale, ScaledSession
-from oamip_model.solving.protocol import (
-    Array,
-    Arrays,
-    Backend,
-    Capability,
-    CostSession,
-    InputError,
-    Options,
-    Session,
-    Solution,
-    SolverError,
-    SolverMissingError,
-    TreeSession,
-    check_options,
-)  # fmt: skip
-from oamip_model.solving.rebuild import RebuildSession
-
-__all__ = [
-    "GROUP", "SolverInfo", "get_backend", "list_solvers", "open_cost_session", "open_session", "open_tree_session",
-    "register_backend", "registered_backends", "solve_once",
-]  # fmt: skip
+from oamip_model.solving.protocol import Backend, Capability, InputError, SolverMissingError
 
 GROUP = "oamip_model.backends"
 """The entry-point group in which a package offers a backend."""
 
 _registered: dict[str, Callable[[], Backend]] = {}
 
-_SECOND = ("highs", "cbc", "scip")
-"""Whom others are asked about what they claim without a proof, where installed: solvers without a licence's limits."""
-
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
 _FAMILY = "pyomo"
-"""The backend that stands for many solvers: its name is followed by a colon and the name of one."""
+"""The backend that serves many solvers. A colon and the name of one of them follow its name."""
 
 
 @dataclass(frozen=True)
 class SolverInfo:
-    """One solver, for ``oamip solvers``.
+    """One solver, as ``oamip solvers`` lists it.
 
-    available: usable here; version, licence: None where it cannot be loaded; problem: why it is not usable, and what to
-    install; capabilities: what it can do beyond solving.
+    Parameters
+    ----------
+    name : str
+        The name that users give.
+    available : bool
+        Whether it can be used here.
+    version, licence : str, optional
+        None where the solver cannot be loaded.
+    problem : str, default ""
+        Why it cannot be used, and what to install.
+    capabilities : frozenset of Capability
+        What it can do besides solving.
     """
 
     name: str
@@ -66,7 +49,7 @@ class SolverInfo:
 
 
 def get_backend(name: str | Backend) -> Backend:
-    """The backend of that name, usable here; a backend object is handed back as it is.
+    """The usable backend of that name. A backend object is returned as it is.
 
     Parameters
     ----------
@@ -81,9 +64,9 @@ def get_backend(name: str | Backend) -> Backend:
     Raises
     ------
     InputError
-        For a name that nobody offers.
+        For a name that no package offers.
     SolverMissingError
-        Where the solver is not there; the message says what to install.
+        Where the solver is not installed. The message says what to install.
 
     Examples
     --------
@@ -110,14 +93,15 @@ def get_backend(name: str | Backend) -> Backend:
 
 
 def register_backend(make: Callable[[], Backend]) -> None:
-    """Make a backend known under the attribute ``name`` of its class, in this process and in its workers.
+    """Register a backend under the attribute ``name`` of its class.
 
-    Installed packages offer theirs by an entry point instead. The same class may be registered again.
+    It is known in this process and in its workers. Installed packages offer theirs by an entry
+    point instead. The same class may be registered again.
 
     Parameters
     ----------
     make : callable
-        The class of the backend, which is made anew for each use.
+        The class of the backend. Each use makes a new object.
 
     Raises
     ------
@@ -135,12 +119,18 @@ def register_backend(make: Callable[[], Backend]) -> None:
 
 
 def registered_backends() -> tuple[Callable[[], Backend], ...]:
-    """What :func:`register_backend` was given, which processes that work for this one need too."""
+    """The classes of registered backends, for processes that work for this one.
+
+    Returns
+    -------
+    tuple of callable
+        Classes of backends.
+    """
     return tuple(_registered.values())
 
 
 def list_solvers() -> list[SolverInfo]:
-    """Every solver that some installed package offers, by name, usable or not.
+    """All solvers that installed packages offer, sorted by name, usable or not.
 
     A broken one does not hide the others.
 
@@ -155,80 +145,6 @@ def list_solvers() -> list[SolverInfo]:
     [True]
     """
     return [_describe(name, entry) for name, entry in sorted(_entries().items())]
-
-
-def open_session(backend: Backend, arrays: Arrays, options: Options, *, proofs: bool = True) -> Session:
-    """A session of the backend for arrays, which are scaled on their way to it.
-
-    It is the backend's own where it has one, else one that passes the whole model each time. proofs: bounds of linear
-    programs are those that their duals prove; without, they are what the solver says, for callers that use points only.
-    Raises InputError for an option that the backend cannot honour.
-    """
-    return _scaled(backend, arrays, options, getattr(backend, "session", None), proofs)
-
-
-def open_cost_session(backend: Backend, arrays: Arrays, options: Options) -> CostSession:
-    """A session whose costs can be changed; otherwise as :func:`open_session`."""
-    able = Capability.COST_CHANGE in backend.capabilities
-    return _scaled(backend, arrays, options, getattr(backend, "session", None) if able else None)
-
-
-def open_tree_session(backend: Backend, arrays: Arrays, options: Options) -> TreeSession:
-    """A session for a search tree; otherwise as :func:`open_session`."""
-    able = Capability.BOUND_CHANGE in backend.capabilities
-    return _scaled(backend, arrays, options, getattr(backend, "session", None) if able else None)
-
-
-def solve_once(backend: Backend, arrays: Arrays, options: Options, start: Array | None = None) -> Solution:
-    """The solution of one program, scaled on its way to the solver."""
-    return _scaled(backend, arrays, options, None).solve(start)
-
-
-def _scaled(
-    backend: Backend,
-    arrays: Arrays,
-    options: Options,
-    own: Callable[[Arrays, Options], Session] | None,
-    proofs: bool = True,
-) -> ScaledSession:
-    check_options(backend, options)
-    return _alone(backend, arrays, options, own, partial(_others, backend, options), proofs)
-
-
-def _alone(
-    backend: Backend,
-    arrays: Arrays,
-    options: Options,
-    own: Callable[[Arrays, Options], Session] | None = None,
-    others: Others | None = None,
-    proofs: bool = True,
-) -> ScaledSession:
-    scale = Scale.of(arrays)
-    scaled, sizes = scale.program(arrays)
-    inner = RebuildSession(backend, scaled, options) if own is None else own(scaled, options)
-    return ScaledSession(arrays, scale, inner, sizes, others, proofs)
-
-
-def _others(
-    backend: Backend, options: Options, program: Arrays, time_limit: float | None, spent: float
-) -> Iterator[Solution]:
-    """The solutions of a linear program by the backend's interior point method, and by other solvers that are here."""
-    limit, began = options.time_limit if time_limit is None else time_limit, time.monotonic() - spent
-    ways = [(backend, True)] if Capability.INTERIOR_POINT in backend.capabilities else []
-    for name in _SECOND:
-        if name != backend.name:
-            with suppress(InputError, SolverMissingError):
-                ways.append((get_backend(name), False))
-    for other, interior in ways:
-        left = None if limit is None else limit - (time.monotonic() - began)
-        if left is not None and left <= 0:
-            return
-        # As many threads as before: HiGHS has one count of them for all solves of a process.
-        threads = options.threads if Capability.THREADS in other.capabilities else 1
-        asked = Options(left, threads=threads, feasibility=options.feasibility, interior_point=interior)
-        with suppress(SolverMissingError, SolverError):  # such as a program beyond the size of a licence
-            called = f"{other.name} by an interior point" if interior else other.name
-            yield replace(_alone(other, program, asked).solve(), solver=called)
 
 
 _Entry: TypeAlias = EntryPoint | Callable[[], Backend]
@@ -256,7 +172,7 @@ def _entries() -> dict[str, _Entry]:
 def _load(entry: _Entry) -> Any:
     if not _is_entry_point(entry):
         return entry
-    # A third party's module may fail in any way when it is imported: that is its solver missing, not our failure.
+    # A third party's module may raise anything when it is imported. Its solver is then missing, and the rest works.
     try:
         return entry.load()
     except Exception as error:
@@ -288,6 +204,6 @@ def _describe(name: str, entry: _Entry) -> SolverInfo:
         backend = make()
         backend.check()
         return SolverInfo(shown, True, backend.version(), licence, capabilities=capabilities)
-    except Exception as error:  # as above: one broken backend must not break the listing
+    except Exception as error:  # as in _load: one broken backend must not break the listing
         reason = str(error) if isinstance(error, SolverMissingError) else f"{name}: {type(error).__name__}: {error}"
         return SolverInfo(shown, False, None, licence, " ".join(reason.split()), capabilities)
