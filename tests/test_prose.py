@@ -1,4 +1,7 @@
-"""First lines of docstrings are sentences that fit on a line and use the words of the field."""
+"""First lines of docstrings are sentences that fit on a line and use the words of the field.
+
+Sentences of pages, and of the rooms in ``WHOLE``, are short.
+"""
 
 from __future__ import annotations
 
@@ -11,26 +14,37 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 MOST = 80
-PRIVATE = re.compile(r"\b(stays?|goes|told|tells|rungs?|harm|what (was|is) found)\b", re.IGNORECASE)
+WORDS = 25
+"""A sentence has this many words at most, where code and a link count as one."""
+PAGES = sorted(
+    [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+    + [page for folder in ("how-to", "explanation", "reference") for page in (ROOT / "docs" / folder).glob("*.md")]
+)
+WHOLE = sorted(
+    path for house in ("oamip_model/solving", "backends/oamip_backends") for path in (ROOT / house).rglob("*.py")
+)
+"""Files whose docstrings have numpydoc sections and short sentences throughout."""
+SECTIONS = ("Parameters", "Returns", "Yields", "Raises", "Attributes", "Examples", "See Also", "References")
+PRIVATE = re.compile(r"\b(?:stays?|goes|told|tells|rungs?|harm|what (?:was|is) found)\b", re.IGNORECASE)
 """Words of our own for: is kept, is removed, reported, method, loss, incumbent."""
 FILES = sorted(path for house in ("oamip_model", "backends/oamip_backends") for path in (ROOT / house).rglob("*.py"))
 
 
-def documented(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """Name and docstring of a module, its public functions and classes, and their public methods."""
-    queue: list[tuple[str, ast.AST]] = [("module", tree)]
+def documented(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
+    """Node and docstring of a module, its public functions and classes, and their public methods."""
+    queue: list[ast.AST] = [tree]
     while queue:
-        name, node = queue.pop()
+        node = queue.pop()
         docstring = ast.get_docstring(node)
         if docstring:
-            yield name, docstring
+            yield node, docstring
         if isinstance(node, ast.Module | ast.ClassDef):
             inside = [n for n in node.body if isinstance(n, ast.FunctionDef | ast.ClassDef) and n.name[0] != "_"]
             # What a verb's function says is its help, which is wrapped.
             inside = [
                 n for n in inside if not re.search(r"command|group", " ".join(map(ast.unparse, n.decorator_list)))
             ]
-            queue += [(n.name, n) for n in inside]
+            queue += inside
 
 
 def faults(line: str) -> list[str]:
@@ -42,12 +56,64 @@ def faults(line: str) -> list[str]:
     return found + [f"the word {word.group()!r}" for word in PRIVATE.finditer(line)]
 
 
+def paragraphs(page: str) -> Iterator[str]:
+    """The paragraphs and items of a Markdown page, without code, tables, formulas and headings."""
+    page = re.sub(r"```.*?```|<!--.*?-->|<a id=[^>]*></a>", "", page, flags=re.DOTALL)
+    block: list[str] = []
+    for line in [*page.split("\n"), ""]:
+        text = line.strip()
+        item = re.match(r"(?:[-*]|\d+\.) ", text)
+        skipped = not text or text[0] in "#|<!" or (line.startswith("    ") and not block)
+        if (skipped or item) and block:
+            yield " ".join(block)
+            block = []
+        if not skipped and not (line.startswith("    ") and not block):
+            block.append(text[item.end() :] if item else text)
+
+
+def long_sentences(text: str) -> list[str]:
+    """The sentences of a paragraph that have more than WORDS words."""
+    text = re.sub(r"\]\([^)]*\)", "]", text)
+    text = re.sub(r"`[^`]+`|\[[^\]]*\]", "code", text)
+    sentences = re.split(r"(?<=[.!?])[)\"*\]]*\s+", text)
+    return [one for one in sentences if sum(bool(re.search(r"\w", word)) for word in one.split()) > WORDS]
+
+
+def prose(docstring: str) -> Iterator[str]:
+    """The paragraphs of a docstring, and the descriptions in its sections."""
+    section, block = "", ""
+    lines = docstring.split("\n")
+    for line, after in zip(lines, [*lines[1:], ""], strict=True):
+        if line in SECTIONS and re.fullmatch("-+", after):
+            section = line
+        entry = section in SECTIONS[:5] and not line.startswith(" ")
+        if section in SECTIONS[5:] or entry or not line.strip() or re.match(r"-+$|>>>|\.\.\.", line.strip()):
+            yield block
+            block = ""
+        else:
+            block += line + " "
+    yield block
+
+
+def missing_sections(node: ast.AST, docstring: str) -> list[str]:
+    """The numpydoc sections that the docstring of a function should have and has not."""
+    if not isinstance(node, ast.FunctionDef) or re.search(r"(^|\n\n|\. )See :\w+:", docstring):
+        return []
+    arguments = [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+    gives = ast.unparse(node.returns) if node.returns else "None"
+    is_property = any("property" in ast.unparse(decorator) for decorator in node.decorator_list)
+    wanted = ["Parameters"] if set(arguments) - {"self", "cls"} else []
+    if gives != "None" and not is_property:
+        wanted += ["Yields" if re.match("Iterator|Generator", gives) else "Returns"]
+    return [f"no section {name}" for name in wanted if f"\n{name}\n---" not in docstring]
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_first_lines_are_short_sentences(path):
     wrong = []
-    for name, docstring in documented(ast.parse(path.read_text())):
+    for node, docstring in documented(ast.parse(path.read_text())):
         line = docstring.split("\n")[0]
-        wrong += [f"{name}: {', '.join(found)}: {line}" for found in [faults(line)] if found]
+        wrong += [f"{getattr(node, 'name', 'module')}: {', '.join(found)}: {line}" for found in [faults(line)] if found]
     assert not wrong, "\n" + "\n".join(wrong)
 
 
@@ -64,3 +130,32 @@ def test_first_lines_are_short_sentences(path):
 def test_a_fault_is_seen(line, fault):
     assert any(fault in found for found in faults(line))
     assert faults("The lower bounds of a layer's pre-activations, for each image.") == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_sentences_of_pages_are_short(page):
+    wrong = [one for block in paragraphs(page.read_text()) for one in long_sentences(block)]
+    assert not wrong, "\n" + "\n".join(wrong)
+
+
+@pytest.mark.parametrize("path", WHOLE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_docstrings_have_sections_and_short_sentences(path):
+    tree = ast.parse(path.read_text())
+    nodes = [n for n in ast.walk(tree) if isinstance(n, ast.Module | ast.FunctionDef | ast.ClassDef)]
+    blocks = [block for n in nodes for block in prose(ast.get_docstring(n) or "")]
+    wrong = [fault for block in blocks for fault in [*long_sentences(block), *PRIVATE.findall(block)]]
+    wrong += [
+        f"{node.name}: {one}" for node, docstring in documented(tree) for one in missing_sections(node, docstring)
+    ]
+    assert not wrong, "\n" + "\n".join(wrong)
+
+
+def test_a_long_sentence_and_a_missing_section_are_seen():
+    many = " ".join(["word"] * 26)
+    page = f"# {many}\n\n{many}.\n\n    {many}\n\n| {many} |\n\n1. `{many}` is [one {many}](link).\n- {many}.\n"
+    assert [len(long_sentences(block)) for block in paragraphs(page)] == [1, 0, 1]
+    described = f"Short.\n\nReturns\n-------\nint\n    {many}."
+    assert [len(long_sentences(block)) for block in prose(described)][-1] == 1
+    function = ast.parse("def f(self, x: int) -> int: ...").body[0]
+    assert missing_sections(function, "The next.") == ["no section Parameters", "no section Returns"]
+    assert missing_sections(function, "The next.\n\nSee :meth:`g`.") == []
