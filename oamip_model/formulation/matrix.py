@@ -152,7 +152,7 @@ class MatrixConstraint(IndexedConstraint):
     def active_rows(self) -> NDArray[np.int64] | slice:
         """Numbers of the rows that are neither deactivated nor deleted.
 
-        They are all rows while nobody has asked for one.
+        They are all rows until the first object of one has been made.
         """
         if not self._materialised:
             return slice(None)

@@ -45,14 +45,40 @@ def climb(
     unstable: bool = False,
     cutoff: Cutoff | None = None,
 ) -> Bounds:
-    """Bounds never looser than ``start``, by programs that ``optimise`` solves.
+    """Bounds never looser than ``start``, by programs for some layers.
 
-    They are solved in the layers that are ``worth`` it.
+    Parameters
+    ----------
+    network : Network
+        The network.
+    images : array
+        Images (n, *input_shape).
+    start : Bounds
+        Bounds for every score, without a box.
+    method : str
+        The name of the method, for reports.
+    worth : sequence of bool
+        The layers in which programs are solved.
+    optimise : callable
+        Solves the programs of one layer.
+    jobs : int
+        Processes, each of which takes whole images.
+    time_limit : float, optional
+        Seconds, of which each image has its share.
+    unstable : bool, default False
+        Whether only open ReLUs are bounded, and not those that are on and keep rows.
+    cutoff : Cutoff, optional
+        An objective beyond which the bounds need not hold.
 
-    images: (n, *input_shape); unstable: only ReLUs that are still open, and not those that are on and keep rows; jobs:
-    processes, each of which takes whole images; time_limit: seconds, of which each image has its share; cutoff: an
-    objective beyond which the bounds need not hold. Raises InputError where ``start`` is not for every score, has a box
-    around the images, or does not fit, and where no scores have an objective as low as the cutoff.
+    Returns
+    -------
+    Bounds
+        Bounds of every layer.
+
+    Raises
+    ------
+    InputError
+        Where ``start`` does not fit, and where no scores have an objective as low as the cutoff.
     """
     if start.validity != "every score" or start.epsilon != 0:
         raise InputError(
@@ -67,7 +93,7 @@ def climb(
     except TimeIsUp:
         if time_limit is None:
             raise
-        sound = start  # which is all there will be
+        sound = start  # the time is up, so no other bounds will be computed
     limits: Sequence[Limit | None] = [None] * len(x)
     if cutoff is not None:
         start, limits = replace(start, cutoff=cutoff), limits_of(network, x, start, cutoff)
@@ -151,7 +177,7 @@ def tighten_image(
             todo &= low[0] < 0
         at = np.flatnonzero(todo) if worth[k] else np.zeros(0, np.int64)
         if len(at):
-            # What optimise is told of this layer is what holds by now.
+            # optimise gets the bounds of this layer that hold so far.
             sides[0][k], sides[1][k] = low, high
             now = replace(start, **{name: tuple(side) for name, side in zip(names, sides, strict=True)})  # type: ignore[arg-type]
             try:
@@ -179,13 +205,13 @@ def tighten_image(
 
 
 def _unrefuted(name: str, least: Array, most: Array, seen_least: Array, seen_most: Array) -> tuple[Array, Array]:
-    """The bounds without those that pre-activations of known scores refute, in whose place the ones before stay."""
+    """The bounds, where those that known pre-activations refute are replaced by the ones before."""
     low, high = least > seen_least, most < seen_most
     if low.any() or high.any():
-        told = (
+        message = (
             f"layer {name}: {int(low.sum() + high.sum())} bounds of the solver are withdrawn, known scores lie beyond"
         )
-        warnings.warn(told, RuntimeWarning, stacklevel=2)
+        warnings.warn(message, RuntimeWarning, stacklevel=2)
     return np.where(low, -np.inf, least), np.where(high, np.inf, most)
 
 
