@@ -51,7 +51,7 @@ class Relus:
 
 
 class Gate(ABC):
-    """A gate: how a score s in [0, 1] acts on its unit's activation, and in which rows.
+    """A gate, which is the way a score s in [0, 1] acts on its unit's activation.
 
     The activation is max(0, a) without a score. A score of 1 leaves the unit as trained and a score
     of 0 removes it, in every gate (mathematics:score-1). The gate decides what a fractional score
