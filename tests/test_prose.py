@@ -22,6 +22,7 @@ PRIVATE = re.compile(r"\b(stays?|goes|told|tells|rungs?|harm|what (was|is) found
 FILES = sorted(
     [*ROOT.glob("oamip_model/*.py"), *(p for room in DONE for p in (ROOT / "oamip_model" / room).rglob("*.py"))]
 )
+FILES += sorted(ROOT.glob("benchmarks/**/*.py"))
 
 
 def documented(tree: ast.Module) -> Iterator[tuple[str, str]]:
