@@ -48,7 +48,10 @@ class Deadline:
     def closing(self) -> bool:
         """Whether the time is up, or so nearly that it is what ended the work.
 
-        Whoever stopped just now was stopped by it.
+        Returns
+        -------
+        bool
+            Whether work that stopped just now was stopped by the deadline.
         """
         return self.over(-_MARGIN)
 
@@ -58,7 +61,7 @@ class Deadline:
 
 
 class _Voice:
-    """Who is told what is going on, and when that was last."""
+    """The function that hears what is being done, and when it was last called."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self.tell, self.last = tell, time.monotonic()
@@ -95,10 +98,21 @@ def unhurried() -> Iterator[None]:
 def finishing(limit: float | None = None) -> Iterator[None]:
     """Allow a little time beyond the deadlines in this block.
 
-    The block ends quietly where that does not suffice.
+    The block ends quietly where that does not suffice. It is for checks of a result, which is then
+    returned without them.
 
-    It is for checks of what was found, which is given back without them. limit: seconds of the work that they are of.
+    Parameters
+    ----------
+    limit : float, optional
+        Seconds of the work that the checks belong to.
 
+    Yields
+    ------
+    None
+        Nothing.
+
+    Examples
+    --------
     >>> with within(Deadline(-9.0)), finishing():
     ...     tick("a check")
     """
@@ -113,7 +127,7 @@ def finishing(limit: float | None = None) -> Iterator[None]:
 
 @contextmanager
 def telling(tell: Callable[[str], None] | None) -> Iterator[None]:
-    """In this block ``tell`` is called now and then with what is being done."""
+    """A block in which ``tell`` is called now and then with what is being done."""
     token = _voice.set(None if tell is None else _Voice(tell))
     try:
         yield

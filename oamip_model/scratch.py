@@ -1,7 +1,7 @@
 """Temporary folders and files, and the sweep of what killed processes left.
 
-Whoever makes one writes its process number into the name and holds a lock, which the system frees with the process.
-What belongs to no running process by either sign is swept.
+Each has its process number in its name, and the process holds a lock, which the system frees with
+the process. Those that belong to no running process by either sign are removed.
 """
 
 from __future__ import annotations

@@ -40,12 +40,24 @@ _NEAR = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Distance:
-    """How far two networks are apart over a box.
+    """The distance of two networks over a box.
 
-    upper: (classes,) bounds of |f_c - g_c|; lower: (classes,) the largest that was seen; points: (classes, inputs)
-    where; proofs: by class, whether the bound is certified or a solver's claim; same: whether both networks have the
-    same class everywhere, None where that is open; same_proof: how that was proved, None where it was not; differs: an
-    input at which the classes differ.
+    Parameters
+    ----------
+    upper : array
+        Bounds (classes,) of |f_c - g_c|.
+    lower : array
+        The largest differences that were seen, (classes,).
+    points : array
+        The inputs with these differences, (classes, inputs).
+    proofs : tuple of Proof
+        Whether the bound of each class is certified or a solver's claim.
+    same : bool, optional
+        Whether both networks have the same class everywhere, None where that is open.
+    same_proof : Proof, optional
+        How that was proved.
+    differs : array, optional
+        An input at which the classes differ.
     """
 
     upper: Array

@@ -21,9 +21,22 @@ from oamip_model.network.types import IMAGE, Network
 class Node:
     """One vector: affine in earlier ones, or an activation of one.
 
-    kind: "affine" is the sum of ``terms``, (source, matrix) pairs, and ``bias``; "relu" and "max" read the single
-    source ``of``; "max" takes the maximum over each of its ``windows``, (outputs, entries), where -1 is no entry.
-    layer: the layer of the network that it belongs to.
+    Parameters
+    ----------
+    kind : {"affine", "relu", "max"}
+        "affine" is the sum of ``terms`` and ``bias``. "relu" and "max" read one source.
+    size : int
+        Number of entries.
+    layer : int
+        The layer of the network that it belongs to.
+    terms : tuple of tuple
+        (source, matrix) pairs.
+    bias : array, optional
+        Constants (size,).
+    of : int
+        The source of "relu" and "max".
+    windows : array of int, optional
+        The windows whose maximum "max" takes, (outputs, entries), where -1 is no entry.
     """
 
     kind: Literal["affine", "relu", "max"]

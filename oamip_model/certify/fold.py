@@ -34,12 +34,25 @@ class States:
 
 
 def smaller(network: Network, states: dict[str, States]) -> tuple[Network, dict[str, Indices]]:
-    """The network without what is stable, and the folded units by group.
+    """The network without its stable units, and the folded units by group.
 
-    It is equal to the network on the box.
+    It is equal to the network on the box. A unit of a group of several layers is never on where it
+    is so in all of them, and none of them is folded. A group whose units are all never on keeps one
+    of them, which gives 0.
 
-    states: by group; a unit of a group of several layers is never on where it is so in all of them, and none of them
-    is folded. A group whose units are all never on keeps one of them, which gives 0.
+    Parameters
+    ----------
+    network : Network
+        The network.
+    states : mapping of str to States
+        The stable units of each group.
+
+    Returns
+    -------
+    Network
+        The smaller network.
+    dict of str to array
+        The units of each group that were folded.
 
     Examples
     --------
@@ -71,7 +84,7 @@ def smaller(network: Network, states: dict[str, States]) -> tuple[Network, dict[
 
 
 def _folded(network: Network, k: int, always: Indices) -> tuple[Network, Indices]:
-    """The network in which some units of layer k that are always on are read by nobody, and which these are."""
+    """The network in which no layer reads some units of layer k that are always on, and these units."""
     layer = network.layers[k]
     readers = [(r, t) for r, other in enumerate(network.layers) for t, term in enumerate(other.terms)
                if term.source == k]  # fmt: skip

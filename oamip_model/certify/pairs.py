@@ -83,8 +83,14 @@ def _assigned(seen: Array, other: Array) -> NDArray[np.int64]:
 class TwinBounds:
     """Bounds over a box of both networks and of their differences.
 
-    envelope: the nodes of the first network, then those of the second, then the differences; starts: where each of the
-    three begins; logits: bounds of the differences of the logits, second less first.
+    Parameters
+    ----------
+    envelope : Envelope
+        The nodes of the first network, then those of the second, then the differences.
+    starts : tuple of int
+        The first node of each of the three.
+    logits : tuple of array
+        Bounds of the differences of the logits, second less first.
     """
 
     envelope: Envelope

@@ -30,12 +30,29 @@ def smaller_copy(
 ) -> tuple[nn.Module, dict[str, Units]]:
     """A copy of a masked module without the removed units.
 
-    Returns the units that could only be zeroed, {group: indices}, too.
+    Units of convolutions with groups are removed only as far as the groups remain of equal size.
+    The others remain as zeros. So do units that Torch-Pruning cannot remove without changing the
+    logits.
 
-    masked: from :func:`~.mask.masked_copy`; producers: {group: paths of the modules whose outputs are its units};
-    removed: {group: indices of the units that go}; check: whether a module still computes the right logits. Units of
-    convolutions with groups leave only as far as the groups stay of equal size; the others stay as zeros, as does
-    whatever Torch-Pruning cannot remove without changing the logits.
+    Parameters
+    ----------
+    masked : torch.nn.Module
+        A module of :func:`~.mask.masked_copy`.
+    producers : mapping of str to sequence of str
+        The paths of the modules whose outputs are the units of each group.
+    removed : mapping of str to array of int
+        The removed units of each group.
+    input_shape : sequence of int
+        Shape of one input.
+    check : callable
+        Whether a module still computes the right logits.
+
+    Returns
+    -------
+    torch.nn.Module
+        The smaller copy.
+    dict of str to array of int
+        The units of each group that could only be set to zero.
     """
     base = make_permanent(clean_copy(masked))
     flags = {name: p.requires_grad for name, p in base.named_parameters(remove_duplicate=False)}
@@ -99,7 +116,7 @@ def _attempt(
 
 
 def _remove_group(graph: torch_pruning.DependencyGraph, module: nn.Module, paths: Sequence[str], units: Units) -> Units:
-    """Remove as many of the units as can go together, from all their producers. Returns those that stay."""
+    """Remove as many of the units as possible together, from all their producers. Returns the others."""
     roots = [module.get_submodule(path) for path in paths]
     go = units
     while len(go):

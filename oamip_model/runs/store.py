@@ -45,19 +45,20 @@ def key_of(**parts: Any) -> str:
 class LineStore:
     """Lines of JSON in a file that is appended to, each on disk before the next.
 
-    A last line that a kill cut short is dropped before the next one is written. Whoever only reads leaves it there.
+    A last line that a kill cut short is dropped before the next one is written. Readers do not
+    change it.
 
     Parameters
     ----------
     path : Path
-        The file, which need not be there.
+        The file, which need not exist.
     what : str
-        What the file is, as errors begin.
+        The kind of file, at the beginning of errors.
 
     Raises
     ------
     InputError
-        Where the file holds something else, which is left as it is.
+        Where the file holds something else. It is not changed then.
     """
 
     def __init__(self, path: Path, what: str) -> None:

@@ -49,7 +49,7 @@ def mip_bounds(
     solve_limit: float | None = None,
     cutoff: Cutoff | None = None,
 ) -> Bounds:
-    """Bounds over an integer program of the layers before, never looser than ``start``.
+    """Bounds over an integer program of earlier layers, no looser than ``start``.
 
     The program is that of :func:`integer_program`. Layer by layer and image by image, each open
     ReLU is minimised and maximised until its sign is decided. The side nearer 0 comes first. The
