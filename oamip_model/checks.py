@@ -273,10 +273,10 @@ def _plain(value: Any) -> Any:
 
 
 def from_record(record: Any, classes: Mapping[str, type[T]], where: str = "options") -> T:
-    """The options object of a record that :func:`to_record` gave, of one of these classes.
+    """The options object of a record that :func:`to_record` gave.
 
-    Raises InputError for a record of another kind, and for fields that the class does not have. It
-    does so too where a value was an object that no file holds.
+    Its class is one of these. Raises InputError for a record of another kind, and for fields that
+    the class does not have. It does so too where a value was an object that no file holds.
     """
     if not isinstance(record, dict) or record.get("kind") not in classes:
         raise InputError(f"{where}: is no record of {', '.join(classes)}")

@@ -114,7 +114,7 @@ class Walk:
 
     @torch.no_grad()
     def _advance(self, layers: TorchLayers, outputs: Outputs, gates: dict[int, Tensor], k: int) -> None:
-        """Compute the outputs of the layers before k that are not there yet; drop those that nobody reads from k on."""
+        """Compute the outputs of the layers before k, and drop those that no layer reads from k on."""
         for j in range(max(outputs) + 1 if outputs else 0, k):
             if j not in outputs:
                 tick(f"layer {layers.network.layers[j].name}")

@@ -28,10 +28,10 @@ Padding = tuple[int, int, int, int]
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """What is left of a map where some of its inputs and outputs are gone.
+    """A map without some of its inputs and outputs.
 
-    map: the smaller map; shape: that of one image's input; rows, columns: the output and input channels that are left,
-    of a map with rows of weights.
+    ``shape`` is that of one image's input. ``rows`` and ``columns`` are the output and input
+    channels that are left, of a map with rows of weights.
     """
 
     map: LinearMap
