@@ -94,8 +94,9 @@ def score(
 ) -> int:
     """Score the units of the network NET, an .onnx or .pt2 file.
 
-    With --out or --store, a run of several programs that was killed or interrupted goes on where it stopped when it is
-    started again: finished programs are kept in OUT.runs.jsonl until the scores are saved, or in the file of --store.
+    With --out or --store, a run of several programs that was killed or interrupted continues when
+    it is started again. Finished programs are kept in OUT.runs.jsonl until the scores are saved, or
+    in the file of --store.
 
     Exit code 3 if a program was not solved to --tolerance. Scores of a relaxation, or averaged over programs, are
     labelled so, and end with 0.

@@ -91,7 +91,7 @@ def _without_use(key: str, value: Any, strategy: str, form: bool) -> str:
 
 
 def read_method(options: dict[str, Any]) -> Method | None:
-    """The method that a result's options tell, None where they tell none."""
+    """The method in a result's options, None where they have none."""
     record = options.get("method")
     if not isinstance(record, dict):
         return None
@@ -100,7 +100,7 @@ def read_method(options: dict[str, Any]) -> Method | None:
 
 
 def read_solver(options: dict[str, Any]) -> Solver | None:
-    """The solver that a result's options tell, None where they tell none."""
+    """The solver in a result's options, None where they have none."""
     record = options.get("solver")
     return from_record(record, {"Solver": Solver}, "solver") if isinstance(record, dict) else None
 

@@ -42,10 +42,19 @@ _LEAST = 1e-6
 
 @dataclass(frozen=True)
 class HeuristicResult:
-    """Scores {group: (units,)} and their objective in the network.
+    """Scores and their objective in the network.
 
-    The objective is in double precision, and inf where an image misses the margin that rows of the program hold.
-    interrupted: Ctrl-C ended the search, and these are the best by then.
+    Parameters
+    ----------
+    scores : dict of str to array
+        Scores (units,) of each group.
+    objective : float
+        Their objective in double precision, inf where an image misses the margin that rows of the
+        program hold.
+    seconds : float
+        Wall clock.
+    interrupted : bool
+        Whether Ctrl-C ended the search. The scores are then the best so far.
     """
 
     scores: dict[str, Array]
@@ -66,15 +75,38 @@ def find_scores(
 ) -> HeuristicResult:
     """Good scores for the program of these settings, in a sound gate.
 
-    The same seed without a limit gives the same.
+    The search starts from the trained network, all scores 1 less some noise. Gradient steps are
+    taken first with scores that multiply activations, which has gradients everywhere, then through
+    the gate itself. The best point is disturbed and improved again. At last single scores are moved
+    to 0 and 1. Binary scores are rounded before those moves. Continuous ones start also from the
+    best binary ones.
 
-    images: (n, *input_shape); labels: (n,). From the trained network, all scores 1 less some noise, gradient steps go
-    first through the network whose activations the scores multiply, which has gradients everywhere, then through the
-    gate itself. The best point is disturbed and improved again, and at last single scores are moved to 0 and 1. Binary
-    scores are rounded before those moves; continuous ones begin also from the best binary ones. time_limit: seconds
-    after which the best so far is given back, as it is at Ctrl-C.
+    Parameters
+    ----------
+    network : Network
+        The network.
+    images : array
+        Images (n, *input_shape).
+    labels : array of int
+        Labels (n,).
+    settings : Formulation
+        The program.
+    seed : int
+        Seed of the search. The same seed without a limit gives the same scores.
+    time_limit : float, optional
+        Seconds after which the best so far is returned, as it is at Ctrl-C.
+    progress : callable, optional
+        Called with an event after each improvement.
 
-    Raises InputError for a gate that is not sound, in which fewer scores are feasible than the network has.
+    Returns
+    -------
+    HeuristicResult
+        Scores and their objective.
+
+    Raises
+    ------
+    InputError
+        For a gate that is not sound, in which fewer scores are feasible than in the network.
 
     Examples
     --------

@@ -2,9 +2,10 @@
 
 They are raised by the ascent of a Lagrangian relaxation whose minima a heuristic finds.
 
-The multipliers P_n hold the images' scores together; the best ones make the sum of the least objectives
-weight * loss_n + P_n s the largest. Solving the programs for each step takes minutes, a local search less than a
-second, and it need not prove anything: the programs that are solved in the end do.
+The multipliers P_n hold the images' scores together. The best ones maximise the sum of the least
+objectives weight * loss_n + P_n s. Solving the programs for each step takes minutes, and a local
+search less than a second. The search need not prove anything, since the programs that are solved in
+the end do.
 """
 
 from __future__ import annotations
@@ -96,10 +97,10 @@ class ImageMinima:
 
 
 def ascend(images: Sequence[ImageMinima], multipliers: Array, backend: Backend, time_limit: float | None) -> Array:
-    """Multipliers (n, units) whose programs promise more, with the same sum.
+    """Multipliers (n, units) whose programs have better bounds, with the same sum.
 
-    A bundle method: the points known make a piecewise linear model of the least objectives, from above, which is
-    maximised in a box around the best multipliers so far.
+    A bundle method finds them. The known points make a piecewise linear model of the least
+    objectives, from above. It is maximised in a box around the best multipliers so far.
     """
     began, best, box = time.monotonic(), multipliers, _BOX * float(np.abs(multipliers.mean(axis=0)).mean())
     reached = _least(images, best, improve=True, first=True)

@@ -60,7 +60,7 @@ class OneImage:
         return -np.inf if solution.bound is None else solution.bound - constant, scores
 
     def ascend(self, multipliers: Array, start: Array, time_limit: float | None) -> Array:
-        """Multipliers (n, units) whose programs promise more.
+        """Multipliers (n, units) whose programs have better bounds.
 
         See :func:`oamip_model.scoring.joint.multipliers.ascend`.
         """

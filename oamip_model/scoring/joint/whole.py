@@ -118,7 +118,7 @@ def _solve(programs: Programs, rows: NDArray[np.int64], tell: Callable[[str], No
 
 
 def _key(programs: Programs, rows: NDArray[np.int64], asked: dict[str, Any]) -> str:
-    """The key of one program in the store; where the solver's log goes changes nothing in what it finds."""
+    """The key of one program in the store. The file of the solver's log is no part of it."""
     images = fingerprint_images(programs.x[rows])
     rest = asked | {"solver": {name: value for name, value in asked["solver"].items() if name != "log_file"}}
     return key_of(network=programs.network.fingerprint, images=images, labels=programs.y[rows].tolist(), **rest)

@@ -114,10 +114,11 @@ def solve_convex_layer(
 
 
 def _along_weights(task: LayerTask, solve: Callable[[float], ConvexResult]) -> tuple[list[float], list[ConvexResult]]:
-    """The weights that were tried, and their results: those of the plan, and with an amount those that get closer.
+    """The weights that were tried, and their results.
 
-    A weight keeps the units whose score is at least one half. With an amount the path, whose weights keep ever more
-    units, ends at the second that keeps more than are to stay, and the interval where it passes that number is halved.
+    They are those of the plan, and with an amount some between two of them. A weight keeps the
+    units whose score is at least one half. The weights of the path keep ever more units. It ends at
+    the second that keeps too many, and the interval where the number is reached is halved.
     """
     weights: list[float] = []
     results: list[ConvexResult] = []
