@@ -88,6 +88,7 @@ def prose(docstring: str) -> Iterator[str]:
         if line in SECTIONS and re.fullmatch("-+", after):
             section = line
         entry = section in SECTIONS[:5] and not line.startswith(" ")
+        entry |= not section and line.startswith("    ")  # code or a formula
         if section in SECTIONS[5:] or entry or not line.strip() or re.match(r"-+$|>>>|\.\.\.|- ", line.strip()):
             yield block
             block = ""

@@ -63,8 +63,9 @@ def bounds(
 ) -> int:
     """Bound the pre-activations of the network NET, an .onnx or .pt2 file, for some images.
 
-    Each method and ReLU layer has a line, over all images. It says how many ReLUs are always off,
-    always on and unstable, how many of them this method decided, and the mean width of the bounds.
+    Each method and ReLU layer has a line, over all images. It has the numbers of ReLUs that are
+    always off, always on and unstable, and of those that this method decided. The mean width of the
+    bounds follows.
     `oamip score --bounds FILE` takes the file that --out wrote, with the same network, data, images
     and seed. With --gate published it takes one of --method interval. With --cutoff it needs the
     same --loss, --weight, --margin and --sparsity.

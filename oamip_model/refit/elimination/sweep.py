@@ -163,7 +163,8 @@ def eliminate(
 ) -> Eliminated:
     """Remove the unit that costs least until one is left.
 
-    At ``stay`` units, pairs are swapped while the error falls, at most ``swaps`` times. The systems
+    At the number of units to keep, pairs are swapped while the error falls, at most ``swaps``
+    times. The systems
     and the ridge are those of :class:`Swept`.
     """
     swept = Swept(systems, units, ridge)

@@ -97,8 +97,8 @@ class ConvexSolve:
     time_limit : float, optional
         Seconds.
     level : LevelMethod
-        Options of the level method: the place of the next point, how it is computed, and the calls
-        of the oracle after which the method stops with its gap.
+        Options of the level method. They choose the next point, and the calls of the oracle after
+        which the method stops with its gap.
     seed : int
         Seed of the solver.
     progress : callable, optional
