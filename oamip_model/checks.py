@@ -19,7 +19,7 @@ from oamip_model.kinds import Choice, Kind, Number, Whole
 T = TypeVar("T")
 _FLAG = re.compile(r"--([a-z][a-z-]*)")
 _TOLD = ("told", "fingerprint")
-"""Attributes by which a record tells an object that it does not hold, such as bounds and networks."""
+"""Attributes that describe an object in a record that does not hold the object itself, such as bounds and networks."""
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,14 @@ from oamip_model.errors import OamipError
 _SILENCE = 0.5
 """Seconds at least between two signs of life."""
 _GRACE = 0.5
-"""Seconds beyond a deadline after which work without a result is given up: small programs are built in it, and so have
-their start to give back."""
+"""Seconds beyond a deadline after which work without a result is given up. Small programs are built
+in that time, and so have a start that can be returned."""
 _MARGIN = 0.25
 """Seconds before its limit at which a solver may stop."""
 _LEAST = 1e-3
 """Seconds that a solver gets at least: one without any could not give back its start."""
 _LATE, _LATER = 1.0, 0.05
-"""Seconds, and a share of the limit besides, that checks of what was found may take when the time is up."""
+"""Seconds, and a share of the limit besides, that checks of a result may take beyond the deadline."""
 
 
 class TimeIsUp(OamipError):

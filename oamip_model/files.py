@@ -156,7 +156,7 @@ def alone(path: Path, option: str) -> Iterator[None]:
     while True:
         with lock_file(lock, option) as handle:
             _take(handle, path, option)
-            # Whoever had it may have removed it between the two calls.
+            # Its owner may have removed it between the two calls.
             if not lock.exists() or not os.path.samestat(os.fstat(handle), lock.stat()):
                 continue
             try:

@@ -147,7 +147,7 @@ def _combinations(rows: Array) -> tuple[Indices, Indices, Array]:
     left = np.linalg.norm(unit[others] - share @ unit[basis], axis=1)
     share = share * size[others][:, None] / size[basis][None, :]
     good = (left <= _RESIDUAL) & (np.abs(share).max(axis=1, initial=0.0) <= _LARGEST)
-    # A row that stays is no part of the combinations, which need the first ones alone.
+    # A row whose combination is not exact is kept. All others are combinations of the basis alone.
     return basis, others[good], share[good]
 
 

@@ -199,7 +199,7 @@ class _Writer(ProofProgram):
             if column in fixed or off < 1e-9:
                 continue
             if column[0] == "z":
-                # A state that is not whole does no harm where the output is right.
+                # A fractional state needs no branching where the ReLU's output is right.
                 off = 1e-4 * off + self._off(x, column)
             if off > most:
                 best, most = column, off

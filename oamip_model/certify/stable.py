@@ -32,8 +32,8 @@ WAYS: tuple[Way, ...] = ("bounds", "linear programs", "integer program")
 """How a ReLU was decided, from the cheapest on."""
 _SAMPLES = 2000
 _NEAR = 1e-6
-"""Share of a pre-activation's largest value by which the integer program must find it on the right side of 0: far more
-than a solver's tolerance hides."""
+"""Share of a pre-activation's largest value by which the integer program must have it on the right
+side of 0. A solver's tolerance is far smaller."""
 _GAP = 1e-4
 _LEAST = 1e-3
 """Seconds that a program gets at least."""

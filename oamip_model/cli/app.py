@@ -129,7 +129,7 @@ def run(arguments: Sequence[str]) -> int:
     except OamipError as error:
         return _failed(str(error), error.exit_code)
     except BrokenPipeError:
-        # Whoever read our output has left; Python must not complain when it flushes at exit.
+        # The reader of our output has closed the pipe. Python must not complain when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OamipError.exit_code
     except OSError as error:

@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#777777")
-"""The palette of Okabe and Ito (grey for its yellow, which is faint on white): colour-blind readers can tell them
-apart."""
+"""The palette of Okabe and Ito, with grey for its yellow, which is faint on white. Colour-blind
+readers can distinguish them."""
 
 
 def plain(axes: Axes) -> Axes:

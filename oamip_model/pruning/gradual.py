@@ -111,7 +111,7 @@ def prune_while_training(
     if isinstance(every, bool) or not isinstance(every, int | np.integer) or not 1 <= every < recipe.epochs:
         raise InputError(f"every: got {every!r}, accepted are integers from 1 to below the {recipe.epochs} epochs")
     network = read_network(module, check_pixels(images).shape[1:])
-    # One unit of every layer gone, to see before the training whether masking works.
+    # Mask one unit of every layer, to find out before the training whether masking works.
     trial = {group.name: np.arange(group.size) >= min(1, group.size - 1) for group in network.groups}
     _, report = prune_with_report(module, trial, threshold=0.5, mode="mask", network=network)
     if report.rebuilt:

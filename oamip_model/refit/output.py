@@ -69,7 +69,7 @@ def fit_output(walk: Walk, options: Refit) -> OutputFit:
     z = torch.cat([z / size, torch.ones(len(z), 1, dtype=z.dtype, device=z.device)], dim=1)
     entropy = float(-(target * torch.log(target.clamp_min(1e-300))).sum(1).mean())
     shape = (z.shape[1], base.shape[1])
-    # Where the inputs are white the search takes few steps; the objective and its proof stay as they are.
+    # With white inputs the search takes fewer steps. The objective and its proof do not change.
     second = z.T @ z / len(z) + options.ridge * torch.eye(shape[0], dtype=z.dtype, device=z.device)
     white = torch.linalg.inv(torch.linalg.cholesky(second)).T
 

@@ -21,7 +21,7 @@ from oamip_model.refit.stream import ImageStream
 from oamip_model.torchnet.layers import TorchLayers
 
 HELD = 3 * 2**28
-"""Numbers (in single precision: 3 GiB) that outputs kept between layers may take; with more they are computed anew."""
+"""Numbers, in single precision 3 GiB, that outputs kept between layers may take. Beyond it they are computed again."""
 
 Outputs = dict[int, Tensor]
 

@@ -169,7 +169,7 @@ def tighten_image(
     known: list[tuple[Array, Array]] | None = None
     for k, layer in enumerate(network.layers):
         began = time.perf_counter()
-        if deadline.over():  # what was found so far is all there is
+        if deadline.over():  # the bounds so far are kept
             seconds.append(0.0)
             continue
         try:

@@ -155,7 +155,7 @@ class HullCuts:
         before = slope[row[order]] - (passed - passed[first])
         taken = np.empty(len(row))
         taken[order] = np.clip(before / wide[order], 0.0, 1.0)
-        # Where s is the state, or the most that it can be, z goes no further.
+        # Where s is the state, or its upper bound, larger z are not searched.
         limited = self.capped | ~free
         below = position < np.where(limited, score, np.inf)[row]
         taken = np.where(free[row], np.where(below, taken, 0.0), below)

@@ -31,7 +31,7 @@ _RATE = 0.1
 _ROUNDS, _PATIENCE = 8, 2
 """Rounds of disturbed points, which end when so many in a row found nothing better."""
 _DISTURBED = 0.1
-"""Share of the units whose score is drawn anew in a disturbed point."""
+"""Share of the units whose scores are replaced by random ones in a disturbed point."""
 _MOVED = 3
 """Points of each round, the best after rounding, that moves of single scores improve, where scores are binary."""
 _MOVES = 200

@@ -29,8 +29,8 @@ from oamip_model.solving.registry import solve_once
 
 _ITERATIONS = 30
 _MOVED = 0.3
-"""Share of the way to the best multipliers found that is gone: the farther from those of the linear relaxation, the
-more the programs of single images are worth, and the longer they take."""
+"""Share of the way to the best multipliers by which the first ones are moved. Farther from the
+multipliers of the linear relaxation, the programs of single images prove more, and take longer."""
 _BOX = 0.1
 """Most that a multiplier moves in the first iteration, relative to their mean."""
 _WIDER, _NARROWER, _GOOD = 1.3, 0.6, 0.2

@@ -26,7 +26,8 @@ from oamip_model.scoring.program_result import ProgramResult, ReplayCheck, Train
 from oamip_model.torchnet.layers import TorchLayers
 
 _CHECKED, _ACTIVATIONS = 100, 20_000_000
-"""Images of the replay check at most, and their activations: it is in double precision, and one image tells enough."""
+"""Images of the replay check at most, and their activations. It is in double precision, and one
+image shows an error."""
 
 
 class ColumnHead(Head):

@@ -22,7 +22,7 @@ from oamip_model.network.maps import Array, ChannelScale, Identity, Part, Shape
 from oamip_model.network.types import IMAGE, Layer, Network, ScoreGroup, Term
 
 Masks: TypeAlias = Mapping[int, NDArray[np.float64]]
-"""Which units of other score groups stay (1) or are cut (0), (units,) by group index; missing: all stay."""
+"""Masks (units,) of other score groups, by group index. Missing groups are whole."""
 
 
 @dataclass(frozen=True)
