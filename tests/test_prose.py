@@ -20,6 +20,8 @@ PAGES = sorted(
     [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
     + [page for folder in ("how-to", "explanation", "reference") for page in (ROOT / "docs" / folder).glob("*.md")]
 )
+EXAMPLES = sorted((ROOT / "examples").rglob("*.py"))
+"""Scripts that are shown as pages: their docstrings and comments."""
 SECTIONED = sorted(
     path for house in ("oamip_model/solving", "backends/oamip_backends") for path in (ROOT / house).rglob("*.py")
 )
@@ -136,7 +138,18 @@ def test_a_fault_is_seen(line, fault):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_sentences_of_pages_are_short(page):
-    wrong = [one for block in paragraphs(page.read_text()) for one in long_sentences(block)]
+    blocks = list(paragraphs(page.read_text()))
+    wrong = [fault for block in blocks for fault in [*long_sentences(block), *PRIVATE.findall(block)]]
+    assert not wrong, "\n" + "\n".join(wrong)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_sentences_of_examples_are_short(path):
+    script = path.read_text()
+    comments = re.findall(r"(?:^# (?!%%).*\n)+", script, flags=re.MULTILINE)
+    page = "\n\n".join([ast.get_docstring(ast.parse(script)) or "", *(re.sub("(?m)^# ", "", c) for c in comments)])
+    page = re.sub(r"(?m)^.*\n[-=~]{4,}$", "", page.replace("``", "`"))
+    wrong = [fault for block in paragraphs(page) for fault in [*long_sentences(block), *PRIVATE.findall(block)]]
     assert not wrong, "\n" + "\n".join(wrong)
 
 
