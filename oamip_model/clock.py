@@ -1,7 +1,7 @@
-"""The clock of a run: one deadline, which every loop that may take long looks at.
+"""The clock of a run: one deadline, which every long loop compares with the time.
 
 A deadline holds for all that is called within it, so that reading, bounds, building and solving end at the same time.
-Deadlines nest, and the earliest counts. The same look at the clock gives a sign of life.
+Deadlines nest, and the earliest counts. The same call reports progress.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LATE, _LATER = 1.0, 0.05
 
 
 class TimeIsUp(OamipError):
-    """The deadline came before there was anything to give back."""
+    """The deadline came before there was any result."""
 
 
 class Deadline:
@@ -163,7 +163,7 @@ def expect(seconds: float, doing: str) -> None:
 
 
 def tick(doing: str) -> None:
-    """Look at the clock: raise TimeIsUp where a deadline of this block is over.
+    """Raise TimeIsUp where a deadline of this block is over.
 
     What is being done is noted for progress.
 

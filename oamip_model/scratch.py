@@ -35,7 +35,7 @@ def owned(kind: str = "") -> str:
 
 
 def abandoned(path: Path) -> bool:
-    """Whether this is a temporary folder or file whose process is gone."""
+    """Whether this is a temporary folder or file whose process has ended."""
     named = _OWNED.search(path.name)
     if named is None or _runs(int(named[1])):
         return False

@@ -1,6 +1,6 @@
 """A network as a chain of flat vectors with sparse matrices between them.
 
-Every linear map is its matrix here, so that nothing behind this file knows kinds of layers.
+Every linear map is its matrix here, so that later code does not depend on kinds of layers.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ class Node:
 class Flat:
     """The nodes of a network in order; the last one gives the logits.
 
-    inputs: number of inputs; pre, out: by layer, its pre-activations' node and that of what it passes on.
+    ``inputs`` is the number of inputs. For each layer, ``pre`` is the node of its pre-activations,
+    and ``out`` that of its outputs.
     """
 
     inputs: int

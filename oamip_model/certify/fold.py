@@ -152,7 +152,7 @@ def _combinations(rows: Array) -> tuple[Indices, Indices, Array]:
 
 
 def _constant(reader: Layer, term: Term, layer: Layer, unit: int) -> Array | None:
-    """What a reader makes of 1 at all positions of a unit, by channel; None where that differs between positions."""
+    """The reader's output, by channel, for 1 at all positions of a unit, None where positions differ."""
     assert term.source != IMAGE
     ones = np.zeros((1, *layer.shape))
     ones[0, unit] = 1.0

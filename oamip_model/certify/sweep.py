@@ -79,7 +79,7 @@ def distances(
     radii : sequence of float
         Half widths of the boxes.
     solver : str, backend or Solver, default "highs"
-        Who solves the programs. Its time limit is that of one box, and the class is asked for first.
+        Who solves the programs. Its time limit is that of one box, and the class is settled first.
     clip : pair of float, optional
         Limits of every input, such as (0, 1), beyond which no box reaches.
     store : path, optional

@@ -71,7 +71,7 @@ def _loaded(entry: EntryPoint) -> click.Command:
 
 
 def _broken(name: str, error: InputError) -> click.Command:
-    """A verb that cannot be had: it says so when it is asked for, and keeps no other one from its help."""
+    """A verb that cannot be loaded. It says so when it is called, and does not break the help of others."""
 
     @click.command(name, short_help="(cannot be imported)", add_help_option=False,
                    context_settings={"ignore_unknown_options": True})  # fmt: skip

@@ -203,7 +203,7 @@ def _prove(
 
 
 def print_scores(result: Scores) -> None:
-    """Print a table of the scores by layer, and under it what they are."""
+    """Print a table of the scores by layer, and their description under it."""
     rows = [
         [name, str(len(s)), f"{s.mean():.3f}", f"{s.min():.3f}", f"{s.max():.3f}", percent(float((s < _LOW).mean()))]
         for name, s in result.by_layer.items()

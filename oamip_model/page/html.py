@@ -76,7 +76,7 @@ class Page:
         self._add("points", lines=list(lines), tone=tone)
 
     def facts(self, facts: Sequence[tuple[str, str]]) -> None:
-        """Add pairs of a name and what it is."""
+        """Add pairs of a name and its value."""
         self._add("facts", facts=list(facts))
 
     def table(

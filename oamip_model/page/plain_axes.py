@@ -13,7 +13,7 @@ readers can distinguish them."""
 
 
 def plain(axes: Axes) -> Axes:
-    """The axes, without box and with a faint grid behind the data."""
+    """The axes, without a box and with a faint grid."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#dddddd", linewidth=0.7)
     axes.set_axisbelow(True)

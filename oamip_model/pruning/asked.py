@@ -1,4 +1,4 @@
-"""What is asked of a pruning, checked before anything is cut."""
+"""The options of a pruning, which are checked before anything is cut."""
 
 from __future__ import annotations
 

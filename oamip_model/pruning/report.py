@@ -72,7 +72,7 @@ class PruneReport:
     def summary(self) -> str:
         """A few plain sentences about units and parameters that were removed.
 
-        They name whatever was not removed as asked.
+        They name units that were not removed although the rule chose them.
 
         Examples
         --------

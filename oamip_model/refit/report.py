@@ -45,7 +45,7 @@ class RefitReport:
     Parameters
     ----------
     level : str
-        The level that was asked for.
+        The level of the refit.
     images : int
         Number of images that it was done from.
     source : str

@@ -224,7 +224,7 @@ def _unrefuted(name: str, least: Array, most: Array, seen_least: Array, seen_mos
 
 
 def _propagated(layer: Layer, k: int, image: Array, sides: tuple[list[Array], ...]) -> tuple[Array, Array]:
-    """Bounds of layer k so far, met with the interval of what the layers before it pass on now."""
+    """Bounds of layer k so far, intersected with the intervals from the current bounds of earlier layers."""
     before_low, before_high = sides[0][k], sides[1][k]
     ins = [(image, image) if t.source == IMAGE else (sides[2][t.source], sides[3][t.source]) for t in layer.terms]
     low, high = (side.reshape(1, -1) for side in affine_interval(layer, ins))
@@ -234,7 +234,7 @@ def _propagated(layer: Layer, k: int, image: Array, sides: tuple[list[Array], ..
 
 
 def _open(layer: Layer, sound: Bounds, k: int, low: Array, high: Array) -> NDArray[np.bool_]:
-    """Which pre-activations of a layer are worth bounding again; a scored ReLU keeps its rows where it is on."""
+    """The pre-activations of a layer that tighter bounds help. A scored ReLU keeps its rows where it is on."""
     todo = (sound.lower[k][0] < sound.upper[k][0]) & (low < high)
     if layer.activation == "relu":
         todo &= (high > 0) & ((layer.group is not None) | (low < 0))

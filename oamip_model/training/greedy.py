@@ -130,7 +130,8 @@ def train_greedy(
 ) -> GreedyResult:
     """Train ``module`` in place, each layer with a classifier of its own.
 
-    The module is cut behind each ReLU. Each part but the last has an :func:`auxiliary_classifier` on its
+    The module is cut after each ReLU. Each part but the last has an :func:`auxiliary_classifier` on
+    its
     output. Part and classifier learn from that classifier's cross-entropy, and the next part takes the
     output as given. All layers are trained at the same time. So a layer's representation is made for
     its classifier, and ``om.score(..., om.Forward(head="auxiliary", heads=result.heads))`` can score the
@@ -250,7 +251,7 @@ class _Greedy(Trainer):
 
 
 def _parts(module: nn.Module) -> tuple[list[str], list[nn.Sequential]]:
-    """The module cut behind each ReLU, and the name of the last layer with weights in each part but the last."""
+    """The module cut after each ReLU, and the name of the last layer with weights in each part but the last."""
     if not isinstance(module, nn.Sequential):
         raise InputError(f"module: got a {type(module).__name__}, accepted is an nn.Sequential: a chain of layers")
     names: list[str] = []

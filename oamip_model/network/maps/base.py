@@ -72,7 +72,7 @@ class LinearMap(ABC):
     def misfit(self, shape: Shape) -> str | None:
         """Why tensors of this shape cannot be read, or None where they can.
 
-        It comes behind the layer's name, such as "reads (n, 3) here".
+        It follows the layer's name in messages, such as "reads (n, 3) here".
         """
         return None
 
@@ -103,7 +103,7 @@ class LinearMap(ABC):
 
     @property
     def called(self) -> str:
-        """What it is in messages."""
+        """Its name in messages."""
         return type(self).__name__
 
     @property

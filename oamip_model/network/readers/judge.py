@@ -44,7 +44,7 @@ def left_out(kind: str) -> str:
 
 @dataclass(frozen=True)
 class Ending:
-    """A softmax, its logarithm or a sigmoid that a source has behind its logits.
+    """A softmax, its logarithm or a sigmoid that a source has after its logits.
 
     ``axis`` counts that of the batch; ``shape`` is that of one image's logits.
     """

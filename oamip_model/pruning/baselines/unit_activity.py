@@ -1,4 +1,4 @@
-"""Simple rules that look at what each unit does on images."""
+"""Simple rules that use the activity of each unit on images."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class Exchanged:
 
 
 def affordable_images(network: Network, count: int, options: Exchanges | None = None) -> int:
-    """How many of ``count`` images the search can look at, 0 where they are too few.
+    """The number of images that the search can use, 0 where they are too few.
 
     Examples
     --------
@@ -73,7 +73,7 @@ def affordable_images(network: Network, count: int, options: Exchanges | None = 
 
 
 def _work_behind(network: Network) -> NDArray[np.int64]:
-    """Multiplications for one image in the layers behind each layer, (layers,)."""
+    """Multiplications for one image in the layers after each layer, (layers,)."""
     work = [
         sum(term.map.multiplications(term.input_shape) for term in layer.terms if term.map.trained is not None)
         for layer in network.layers

@@ -65,7 +65,7 @@ class Representation:
         self.order = torch.as_tensor(order, device=layers.device)
 
     def batches(self) -> Iterator[tuple[slice, Tensor]]:
-        """The features in parts, computed as they are asked for.
+        """The features in parts, each computed when it is needed.
 
         A part is (slice of the images, (part, units, positions)).
         """
