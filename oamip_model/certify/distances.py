@@ -76,7 +76,7 @@ class Distance:
     def seen(self, norm: str = "inf") -> float:
         """A distance in this norm that some input of the box has, at least."""
         _check_norm(norm)
-        # Of the 1-norm each class's own largest difference is a lower bound.
+        # The largest difference of each class is a lower bound of the 1-norm.
         return float(self.lower.max())
 
     @property
@@ -178,7 +178,7 @@ class _Search:
         if (upper < self.lower - _NEAR * size).any():
             raise CheckError("distance: an input of the box has a larger distance than its bound")
         proofs: tuple[Proof, ...] = tuple("certified" if p == "certified" else "claimed" for p in self.proofs)
-        # What rounding leaves below a point that was seen is that point.
+        # Rounding may leave a bound just below a known difference. Then the bound is that difference.
         return Distance(np.maximum(upper, self.lower), self.lower, self.points, proofs, same, proof, self.differs)
 
     def logit(self, net: int) -> int:
@@ -221,7 +221,7 @@ class _Search:
             if answer is None:
                 return
             if answer.bound is not None and answer.bound < self.sides[side][c]:
-                # What a point that is known refutes is no bound; the one before is certified, and is kept.
+                # A claim that a known point refutes is no bound. The one before is certified, and is kept.
                 found = answer.bound + _NEAR * max(1.0, abs(answer.bound))
                 if found < self.seen[side][c]:
                     continue

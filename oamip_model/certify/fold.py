@@ -78,7 +78,7 @@ def smaller(network: Network, states: dict[str, States]) -> tuple[Network, dict[
         kept[0] |= not kept.any()
         keep[group.name] = kept
     slim = slim_network(changed, keep)
-    if slim.gates:  # a channel is read where it cannot be taken out: the network keeps its shapes
+    if slim.gates:  # a channel is read where it cannot be removed, so the network keeps its shapes
         return network, {name: units[:0] for name, units in folded.items()}
     return slim.network, folded
 

@@ -105,7 +105,7 @@ def twin_bounds(both: Twins, box: Box) -> TwinBounds:
     for k, node in enumerate(both.second.nodes):
         add_node(found, node, offset=second, last=k == len(both.second.nodes) - 1)
     differences = len(found.low)
-    # The logits' difference through both networks, which is all there is where they are not paired.
+    # The logits' difference through both networks. Without pairs there is no other bound.
     size = both.first.nodes[-1].size
     plain = Line(((differences - 1, _eye(size)), (second - 1, sp.csr_array(-_eye(size)))), np.zeros(size))
     logits = met(found.of_line(plain), found.substituted(plain, np.arange(size)))

@@ -158,7 +158,7 @@ class _Search:
                 return
             seen = self.net.until(k).values(np.clip(x[None, : self.box.size], self.box.lower, self.box.upper))[-1][0]
             y = x[program.width :]
-            # What the solver moved within its tolerance is left out, though the network itself does not show it.
+            # Units that change within the solver's tolerance are excluded too, though not in the network itself.
             gone = (y > 0.5) | np.concatenate([seen[never] > 0, seen[always] < 0])
             units = self.network.layers[k].units
             if self.wanted is not None and gone.any():

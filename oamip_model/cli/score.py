@@ -133,7 +133,7 @@ def score(
     if n is None:
         n = "all" if not isinstance(method, AllLayers) and not correct_only else _IMAGES
     with progress_bar("programs") as progress, signs_of_life(progress), within(total), ExitStack() as one_program:
-        # Reading has as long as a program, and a single program has what it leaves.
+        # The time limit of a program holds for reading too. A single program has the rest of it.
         one_program.enter_context(within(Deadline(solver.time_limit)))
         plain = om.read_network(network, input_shape, output=output)
         source = om.load_dataset(data, split=split, download=download)

@@ -222,7 +222,7 @@ def _mask_rows(part: nn.Module, path: str, mask: Mask) -> None:
         values = getattr(part, name)
         if values is None:
             continue
-        # A batch norm behind a flattening has a row for every position of a unit.
+        # A batch norm after a flattening has a row for every position of a unit.
         repeats = len(values) // len(mask) if isinstance(part, Norm) else 1
         if len(values) != len(mask) * repeats:
             raise NotWiredError(f"module {path} has {len(values)} outputs, not {len(mask)}")

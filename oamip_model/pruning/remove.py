@@ -58,7 +58,7 @@ def smaller_copy(
     flags = {name: p.requires_grad for name, p in base.named_parameters(remove_duplicate=False)}
     base.requires_grad_(True)  # Torch-Pruning finds the dependencies through autograd
     todo = {group: units for group, units in removed.items() if len(units)}
-    # All at once, which is right nearly always; group by group where it is not, to find the ones that cannot go.
+    # All at once, which works nearly always. Otherwise group by group, to find those that cannot be removed.
     result, zeroed = _attempt(base, producers, todo, input_shape, check)
     if result is None:
         result, zeroed = base, {}
@@ -105,7 +105,7 @@ def _attempt(
                 left = _remove_group(graph, trial, producers[group], units)
                 if len(left):
                     zeroed[group] = left
-            # What reads the logits must still find as many, and all shapes must fit, or the check raises or says no.
+            # The number of logits must be the same and all shapes must fit. Otherwise the check raises or fails.
             fits = check(trial)
     except NotWiredError:
         return None, {}
@@ -159,7 +159,7 @@ def _keep_even(conv: nn.Conv2d, indices: Units, units: Units, outgoing: bool) ->
     size = (conv.out_channels if outgoing else conv.in_channels) // conv.groups
     blocks = [order[order // size == block] for block in range(conv.groups)]
     if outgoing:
-        # As many from each group, any.
+        # The same number from each group, in any places.
         count = min(len(block) for block in blocks)
         return np.concatenate([block[:count] for block in blocks])
     # The same places of every group: Torch-Pruning cuts all groups alike.

@@ -50,7 +50,7 @@ def as_objects(strategy: str = DEFAULT_STRATEGY, **given: Any) -> Asked:
     form = issubclass(cls, AllLayers)
     wants_tree = form and given.get("search") == "tree"
     parts: list[type[Any]] = [cls, Solver, Run, *([Formulation] if form else []), *([TreeSearch] if wants_tree else [])]
-    # What is the method's own, such as the seed of elimination, is not the solver's.
+    # Options of the method itself, such as the seed of elimination, are no options of the solver.
     values, left = by_class(parts, given)
     for key in left:
         if not _is_default(key, given[key]):

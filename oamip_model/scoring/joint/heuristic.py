@@ -125,7 +125,7 @@ def find_scores(
     began = time.monotonic()
     near: list[Array] = []
     if settings.scores == "continuous":
-        # Most of the best scores are 0 or 1, and moves between those reach where gradients do not lead.
+        # Most of the best scores are 0 or 1. Moves between these find points that gradient steps do not.
         half = None if time_limit is None else time_limit / 2
         binary = replace(settings, scores="binary")
         first = Search(network, images, labels, binary, seed, half)

@@ -115,7 +115,7 @@ def ascend(images: Sequence[ImageMinima], multipliers: Array, backend: Backend, 
         found = _least(images, moved, improve=True)
         good = found - reached > _GOOD * (promised - reached)
         best = moved if found > reached else best
-        # Points found since may be better at the best multipliers, too.
+        # Newer points may have lower objectives at the best multipliers as well.
         reached = _least(images, best)
         box *= _WIDER if good else _NARROWER
     return np.asarray(multipliers + _MOVED * (best - multipliers))

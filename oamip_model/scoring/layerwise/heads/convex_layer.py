@@ -100,7 +100,7 @@ def solve_convex_layer(
             at = result.scores if whole else head.exact_at(task, result.scores)
             check = None if at is None else _check(task, columns, at)
         with finishing(plan.time_limit):
-            # Of a path it is computed by who chooses from it: a pass over all images each.
+            # For a path the caller computes it, for the chosen results only, since each takes a pass over all images.
             loss = None if plan.path else task.measure(layers, result.scores).loss
         program = ProgramResult(
             (), result.status.value, result.objective, result.bound, result.gap, result.loss,
