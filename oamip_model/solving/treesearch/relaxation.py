@@ -24,6 +24,8 @@ _TIGHT = 1e-7
 """Slack, relative to max(1, limit), up to which a row counts as tight."""
 
 
+_IGNORED = 0.5
+"""Share of what tangents were added for by which an optimum that breaks them shows that the solver ignores them."""
 _SIDES = ("lower", "upper", "idle", "lasting")
 _BLOCKS = 16
 """Blocks of added rows that are kept apart before they are joined."""
@@ -85,6 +87,8 @@ class Relaxation:
         self.count = 0
         self.certified = True
         self.last: Solution | None = None
+        # The last tangents, while they are there: rows, lower bounds, and by how much one of them was violated.
+        self.tangents: tuple[sp.csr_array, Array, float] | None = None
 
     def set_bounds(self, lower: Array, upper: Array) -> None:
         """Bounds of the columns from now on, (columns,) each."""
@@ -160,18 +164,33 @@ class Relaxation:
     def add_tangents(self, x: Array, least: float, inner: Array | None) -> int:
         """Tangents of the losses that are short of by more than ``least`` at x, and where they are also between x and a
         feasible point; returns how many."""
-        images = np.flatnonzero(self.missing(x) > least)
-        if not len(images):
+        missing = self.missing(x)
+        images = np.flatnonzero(missing > least)
+        if not len(images) or self._ignored(x):
             return 0
         points, at = [self._logits(x)[images]], images
         if inner is not None:
             points.append(self._logits(_MIDDLE * x + (1 - _MIDDLE) * inner)[images])
             at = np.concatenate([images, images])
-        home = self.solve.program.loss_tangents
+        solve = self.solve
+        home = solve.program.loss_tangents
         assert home is not None
-        rows = self.solve.program.tangents_at(np.concatenate(points), at)
-        self.add(home, rows.names, self.compiled.rows(rows), rows.lower, rows.upper)
+        rows = solve.program.tangents_at(np.concatenate(points), at)
+        matrix = self.compiled.rows(rows)
+        self.add(home, rows.names, matrix, rows.lower, rows.upper)
+        self.tangents = matrix, rows.lower, float(missing.max()) * solve.program.images / solve.program.weight
         return len(at)
+
+    def _ignored(self, x: Array) -> bool:
+        """Whether the optimum x breaks the last tangents by most of what they were added for.
+
+        Then the values of its program reach so far that all this is within the solver's tolerances, and more tangents
+        will change nothing.
+        """
+        if self.tangents is None:
+            return False
+        matrix, lower, wanted = self.tangents
+        return bool((lower - matrix @ x).max() > _IGNORED * wanted)
 
     def _logits(self, x: Array) -> Array:
         return x[self.solve.o].reshape(self.solve.program.images, -1)
@@ -221,6 +240,7 @@ class Relaxation:
         if rows - sum(int(part.sum()) for part in keep) <= _DROPPED * rows:
             return
         self.session.keep_rows(np.concatenate(keep))
+        self.tangents = None
         kept = [block.take(part) for block, part in zip(self.added, keep, strict=True)]
         self.added = [block for block in kept if len(block.idle)]
 

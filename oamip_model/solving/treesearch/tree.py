@@ -19,6 +19,7 @@ from oamip_model.solving.solution import InstanceSolution
 from oamip_model.solving.state import SolveState
 from oamip_model.solving.treesearch.branching import Node, PseudoCosts, urgency, whole_column
 from oamip_model.solving.treesearch.image_cuts import ImageCuts, ImageProgram
+from oamip_model.solving.treesearch.ranges import Ranges
 from oamip_model.solving.treesearch.relaxation import OutOfTime, Relaxation
 
 _FRACTION = 1e-6
@@ -67,6 +68,7 @@ class Tree:
         arrays = solve.arrays
         self.integral = np.flatnonzero(arrays.integral)
         self.settled = settled_by_scores(solve.compiled)
+        self.ranges = Ranges(solve.program, solve.compiled)
         self.costs = PseudoCosts(len(arrays.cost), options.strong_branching, options.reliable)
         self.root: dict[int, float] = {}
         # Every node that is not closed is here, or counted by ``active``, at any time: the bound rests on that.
@@ -148,11 +150,15 @@ class Tree:
         self.nodes += 1
         fixed, tangents = dict(node.fixed), 0
         while True:
-            least = self.solve.best_choice(*self._bounds(fixed)) if self.settled else None
+            ends = self._bounds(fixed)
+            least = self.solve.best_choice(*ends) if self.settled else None
             if least is not None:
                 self._close(least)
                 return None
-            x, bound = self._solve_node(fixed, root=self.nodes == 1)
+            x, bound = None, self.ranges.least(*ends)
+            if bound < self.cutoff():
+                x, proved = self._solve_node(fixed, root=self.nodes == 1)
+                bound = max(bound, proved)
             self.active = bound = max(bound, node.bound)
             if bound >= self.cutoff():
                 self._close(bound)
@@ -180,12 +186,15 @@ class Tree:
             base, most, basis = bound, self.cutoff() - bound, self.lp.session.basis()
 
             def rise(column: int, side: int, base: float = base, x: Array = x, basis: object = basis) -> float:
-                whole = float(np.floor(x[column]) + side)
-                self.lp.set_bounds(*self._bounds({**fixed, column: whole}))
+                ends = self._bounds({**fixed, column: float(np.floor(x[column]) + side)})
+                least = self.ranges.least(*ends)
+                if least >= self.cutoff():
+                    return least - base
+                self.lp.set_bounds(*ends)
                 # From the node's own basis one bound is new, from that of the side before it several are.
                 self.lp.session.set_basis(basis)
                 _, value = self.lp.minimise()
-                return max(value - base, 0.0)
+                return max(value - base, least - base, 0.0)
 
             choice = self.costs.choose(candidates, x[candidates], rise, most)
             sides = [float(np.floor(x[choice.column]) + side) for side in (0, 1)]
