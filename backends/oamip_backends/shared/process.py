@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+import select
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
 from oamip_backends.shared.interrupts import Interrupts
@@ -17,12 +21,30 @@ from oamip_backends.shared.interrupts import Interrupts
 _PATIENCE = 5.0
 """Seconds that a solver has to write its solution after it was asked to stop."""
 
+_LOOK = 0.05
+"""Seconds between two looks at whether Ctrl-C was pressed."""
+
 # A child outlives a parent that is killed, unless, on Linux, it asked to be ended with its parent. Asking between fork
-# and exec is unsafe in a process with threads, so a bare interpreter asks and then becomes the solver.
-_TIED_TO_PARENT = (
+# and exec is unsafe in a process with threads, so a program asks and then becomes the solver: util-linux's where it is
+# there, which takes 2 ms, else a bare interpreter, which takes 10 ms.
+_SETPRIV = ["setpriv", "--pdeathsig", "KILL", "sh", "-c", '[ "$PPID" = "$0" ] || exit 1; exec "$@"']
+_PYTHON = [
+    sys.executable, "-I", "-S", "-c",
     "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); "
-    "os.getppid() == int(sys.argv[1]) or sys.exit(1); os.execvp(sys.argv[2], sys.argv[2:])"
-)
+    "os.getppid() == int(sys.argv[1]) or sys.exit(1); os.execvp(sys.argv[2], sys.argv[2:])",
+]  # fmt: skip
+
+
+@cache
+def _tied() -> list[str]:
+    """What begins a command that is to end with its parent; the parent's number comes next."""
+    if sys.platform != "linux":
+        return []
+    try:
+        tried = subprocess.run([*_SETPRIV, str(os.getpid()), "true"], capture_output=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return _PYTHON
+    return _PYTHON if tried.returncode else _SETPRIV
 
 
 @dataclass(frozen=True)
@@ -53,8 +75,8 @@ def run_to_end(
     terminal's Ctrl-C reaches it only through here. told: a file that it reads as standard input; environment, folder:
     those of this process unless given.
     """
-    if sys.platform == "linux":
-        command = [sys.executable, "-I", "-S", "-c", _TIED_TO_PARENT, str(os.getpid()), *command]
+    if tied := _tied():
+        command = [*tied, str(os.getpid()), *command]
     with log.open("ab") as output, Path(told or os.devnull).open("rb") as given:
         before = output.tell()
         begin = time.monotonic()
@@ -77,18 +99,47 @@ def run_to_end(
 
 def _watch(process: subprocess.Popen[bytes], interrupts: Interrupts, time_limit: float | None) -> bool:
     """Wait for the end, and return whether it had to be asked for."""
-    deadline = None if time_limit is None else time.monotonic() + time_limit
-    pause = 0.001
-    while not interrupts.pressed and (deadline is None or time.monotonic() < deadline):
-        try:
-            process.wait(pause)
-            return False
-        except subprocess.TimeoutExpired:
-            pause = min(2 * pause, 0.05)
+    deadline = math.inf if time_limit is None else time.monotonic() + time_limit
+    with _end_of(process) as wait:
+        while not interrupts.pressed and (left := deadline - time.monotonic()) > 0:
+            if wait(min(left, _LOOK)):
+                return False
     _signal(process, signal.SIGINT)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(_PATIENCE)
     return True
+
+
+@contextmanager
+def _end_of(process: subprocess.Popen[bytes]) -> Iterator[Callable[[float], bool]]:
+    """A function that waits up to so many seconds for the end, and says whether it came.
+
+    Where the system can tell of the end at once, nothing is lost by looking too late.
+    """
+    if not hasattr(os, "pidfd_open"):
+        yield partial(_ends_within, process)
+        return
+    try:
+        handle = os.pidfd_open(process.pid)
+    except OSError:  # a kernel older than Python knows
+        yield partial(_ends_within, process)
+        return
+    try:
+        poll = select.poll()
+        poll.register(handle, select.POLLIN)
+
+        def ended(seconds: float) -> bool:
+            return bool(poll.poll(1000 * seconds)) and process.wait() is not None
+
+        yield ended
+    finally:
+        os.close(handle)
+
+
+def _ends_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+    return process.returncode is not None
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
