@@ -1,4 +1,4 @@
-"""Two revisions of the package on the same instances, one straight after the other.
+"""Two revisions of the package on the same instances, solved in turn.
 
 Run: python -m oamip_benchmarks.measures.revisions OTHER [--solver cbc] [--size small] [--instance NAME ...]
      [--seeds 1] [--repeats 2] [--time-limit 30] [--out rows.jsonl]
@@ -31,13 +31,17 @@ MEASURES = ("wall", "cpu", "solver")
 
 
 def work() -> None:
-    """Solve what is asked for on standard input, a line of JSON each, and answer with one."""
+    """Answer each line of JSON on standard input, which asks for a solve, by another."""
     import oamip_model as om
-    from oamip_benchmarks.bench.recipes import build_program, find_recipe
+    from oamip_benchmarks.bench import recipes
 
+    # Some revisions have it among the recipes.
+    build: Any = getattr(recipes, "build_program", None)
+    if build is None:
+        from oamip_benchmarks.bench.programs import build_program as build
     for line in sys.stdin:
         asked = json.loads(line)
-        instance = build_program(find_recipe(asked["instance"]), "interval", "big-m").instance
+        instance = build(recipes.find_recipe(asked["instance"]), "interval", "big-m").instance
         limits = {"time_limit": asked["limit"], "seed": asked["seed"], "tolerance": 1e-4, "threads": 1}
         began, before = time.perf_counter(), _cpu()
         if hasattr(om, "Solver"):
@@ -87,7 +91,7 @@ class Revision:
 
 
 def compared(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """A row for each instance and seed: what the other revision (before) and this one (after) made of it."""
+    """A row for each instance and seed: the answers of both revisions."""
     from oamip_benchmarks.bench.recipes import choose_recipes
 
     sides = {"before": Revision(arguments.other), "after": Revision(Path(__file__).parents[3])}

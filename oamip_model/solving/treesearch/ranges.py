@@ -1,7 +1,7 @@
-"""What the fixed scores and states of a tree's node leave of its values and its objective, by intervals alone.
+"""Bounds of a tree's node by interval arithmetic.
 
-A linear program with values from 1 to 1e9 lets a solver pass anything within its tolerances. Intervals have none, and
-where all scores are fixed they are the forward pass but for rounding (mathematics:tree-6).
+Where a program has values from 1 to 1e9, any point is within a solver's tolerances. Intervals have none. Where all
+scores are fixed they are the forward pass, up to rounding (mathematics:tree-6).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class _Ends:
         self.constant = expressions.constant
 
     def over(self, low: Array, high: Array) -> tuple[Array, Array]:
-        """Both ends (rows,) over low <= variables <= high, moved outward by more than rounding can have moved them."""
+        """Both ends (rows,) of the expressions for low <= variables <= high, with their rounding."""
         most = np.maximum(np.abs(low), np.abs(high))
         error = OUTWARD * (self.rising @ most - self.falling @ most + np.abs(self.constant))
         least = self.rising @ low + self.falling @ high + self.constant - error
@@ -36,10 +36,22 @@ class _Ends:
 
 
 class Ranges:
-    """Bounds of a node's objective by intervals, for the sound gates.
+    """Lower bounds of nodes of a program in a sound gate, by intervals.
 
-    A score of 0 makes the activation 0, a score of 1 leaves it as trained, and one that is open makes it anything from
-    0 to that. So nothing here depends on what a gate makes of a fraction.
+    A score of 0 makes the activation 0. A score of 1 leaves it as trained, and an open one makes it
+    anything between the two. So the bounds are valid whatever a fraction means in the gate.
+
+    Parameters
+    ----------
+    program : Program
+        The program.
+    compiled : Compiled
+        Its arrays.
+
+    Attributes
+    ----------
+    usable : bool
+        Whether intervals prove anything here.
     """
 
     def __init__(self, program: Program, compiled: Compiled) -> None:
@@ -64,9 +76,17 @@ class Ranges:
         self.lead_ends = _Ends(leads)
 
     def least(self, lower: Array, upper: Array) -> float:
-        """The least objective within these bounds of the columns, (columns,) each, as far as intervals tell.
+        """A lower bound of a node's objective.
 
-        Infinite where they leave no point.
+        Parameters
+        ----------
+        lower, upper : array
+            Bounds (columns,) of the instance in the node.
+
+        Returns
+        -------
+        float
+            The bound, inf where the node has no point.
         """
         if not self.usable:
             return -np.inf
@@ -82,7 +102,7 @@ class Ranges:
         return float(terms.sum()) + self.offset - OUTWARD * size if np.isfinite(size) else -np.inf
 
     def _values(self, lower: Array, upper: Array) -> tuple[Array, Array] | None:
-        """The ends of s, a and h in turn, (variables,) each; None where they leave no point."""
+        """The ends of s, a and h in turn, (variables,) each. None where the node has no point."""
         layout, g = self.program.layout, self.program.layout.gated
         scored, stated = g.score >= 0, g.state >= 0
         kept, gone, on, off = ~scored, np.zeros_like(scored), np.zeros_like(stated), np.zeros_like(stated)
