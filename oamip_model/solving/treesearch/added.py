@@ -138,7 +138,9 @@ class Tangents:
     violation: float
 
     def ignored(self, x: Array) -> bool:
-        """Whether the solver ignores these rows, since the values of its program reach so far.
+        """Whether the solver ignores these rows.
+
+        It does where the values of its program reach so far that they are within its tolerances.
 
         More tangents of the kind would then change nothing.
 
