@@ -19,6 +19,7 @@ from torch import Tensor
 
 from oamip_model.clock import tick
 from oamip_model.network.maps import Array
+from oamip_model.refit.elimination.layer_error import regression
 from oamip_model.refit.moments import System
 
 _GAIN = 1e-9
@@ -86,31 +87,20 @@ class _Part:
     def __init__(self, system: System | None, owners: NDArray[np.int64], ridge: float) -> None:
         if system is None:
             return
-        xx, xe, ee = system.centred
-        trained = xx @ system.weight
-        target = xe + trained
-        used = xx.diagonal()[xx.diagonal() > 0]
-        d = float(used.mean()) if len(used) else 1.0
-        matrix = xx + ridge * d * torch.eye(len(xx), dtype=xx.dtype, device=xx.device)
-        factor = torch.linalg.cholesky(matrix)
-        self.scale, weight = 1.0 / system.variance, system.weight
-        if system.importance is not None:
-            self.scale = 1.0 / system.count
-            root = system.importance.sqrt()
-            target, trained, xe, weight, ee = target * root, trained * root, xe * root, weight * root, ee * root * root
-        self.right = torch.cholesky_solve(target, factor)
+        fit = regression(system, owners, ridge)
+        factor = torch.linalg.cholesky(fit.matrix)
+        self.scale, self.right = fit.scale, torch.cholesky_solve(fit.target, factor)
         self.matrix = -torch.cholesky_inverse(factor)
-        # ||T||^2 - <B, W>. T, without terms that stay, is what is missing plus the inputs times the weights.
-        total = float(ee.sum() + 2 * (weight * xe).sum() + (weight * trained).sum())
-        self.error = max(0.0, self.scale * (total - float((target * self.right).sum())))
+        # ||T||^2 - <B, W>
+        self.error = max(0.0, self.scale * (fit.total - float((fit.target * self.right).sum())))
         self.owners = np.unique(owners[owners >= 0])
         found = [np.flatnonzero(owners == unit) for unit in self.owners]
         places = zip(self.owners.tolist(), found, strict=True)
-        self.columns = {unit: torch.as_tensor(at, device=xx.device) for unit, at in places}
+        self.columns = {unit: torch.as_tensor(at, device=fit.inputs.device) for unit, at in places}
         self.sizes: dict[int, tuple[NDArray[np.int64], Tensor]] = {}
         for size in {len(at) for at in found}:
             which = np.array([n for n, at in enumerate(found) if len(at) == size])
-            self.sizes[size] = (which, torch.as_tensor(np.stack([found[n] for n in which]), device=xx.device))
+            self.sizes[size] = (which, torch.as_tensor(np.stack([found[n] for n in which]), device=fit.inputs.device))
 
     def copy(self) -> _Part:
         twin = _Part(None, np.zeros(0, np.int64), 1.0)
