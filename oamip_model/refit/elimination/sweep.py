@@ -24,8 +24,10 @@ from oamip_model.refit.moments import System
 
 _GAIN = 1e-9
 """Share of the targets' variance that a swap must gain: rounding shows no smaller one."""
-_TRIED = 3
-"""Units that are tried for a way back in, those that gain most, before swaps end."""
+_TRIED = 3, 100
+"""Units that are tried for a way back in, those that gain most, before swaps end: at least, and at most."""
+_WORK = 3e8
+"""Entries of matrices that are updated for these tries; large layers try fewer."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,8 @@ def eliminate(
 ) -> Eliminated:
     """Take out the unit that costs least until one is left.
 
-    At ``stay`` units, pairs are swapped while the error falls.
+    At ``stay`` units, pairs are swapped while the error falls. The same is done from the other side, with the best
+    units taken in one by one, and the better of both is kept.
 
     systems, ridge: as for :class:`Swept`; swaps: at most.
     """
@@ -157,18 +160,40 @@ def eliminate(
             at_stay = swept.copy()
     order.append(int(swept.inside.argmax()))
     assert at_stay is not None
+    done = _swaps(at_stay, swaps)
+    if swaps and 0 < stay < units:
+        # What is left in ``swept`` is one unit; from there the best ones come back one by one.
+        added = _grown(swept, stay)
+        more = _swaps(added, swaps)
+        if added.error < at_stay.error - _GAIN:
+            at_stay, done = added, more
+    return Eliminated(at_stay.inside, np.array(order), np.maximum(errors, 0.0), max(at_stay.error, 0.0), done)
+
+
+def _grown(swept: Swept, stay: int) -> Swept:
+    """The same with no unit but the ``stay`` that gain most when they come in one after the other."""
+    swept.flip(int(swept.inside.argmax()))
+    for _ in range(stay):
+        tick("taking in the units of a layer")
+        swept.flip(int(np.where(swept.inside, -np.inf, swept.values()).argmax()))
+    return swept
+
+
+def _swaps(swept: Swept, most: int) -> int:
+    """Swap pairs while the error falls; returns how many were swapped."""
     done = 0
-    while done < swaps and 0 < stay < units and _swap(at_stay):
+    while done < most and 0 < swept.inside.sum() < swept.units and _swap(swept):
         tick("swapping units")
         done += 1
-    return Eliminated(at_stay.inside, np.array(order), np.maximum(errors, 0.0), max(at_stay.error, 0.0), done)
+    return done
 
 
 def _swap(swept: Swept) -> bool:
     """Make the first swap that lowers the error, of those tried; returns whether there was one."""
-    before = swept.error
+    before, least, most = swept.error, *_TRIED
+    tried = min(most, max(least, int(_WORK / max(sum(part.matrix.numel() for part in swept.parts), 1))))
     gains = np.where(swept.inside, -np.inf, swept.values())
-    for into in np.argsort(-gains, kind="stable")[: min(_TRIED, int((~swept.inside).sum()))]:
+    for into in np.argsort(-gains, kind="stable")[: min(tried, int((~swept.inside).sum()))]:
         swept.flip(int(into))
         costs = np.where(swept.inside, swept.values(), np.inf)
         out = int(costs.argmin())

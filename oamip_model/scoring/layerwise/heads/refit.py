@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from oamip_model.clock import Deadline, finishing, seconds_left, within
 from oamip_model.errors import InputError
@@ -30,7 +29,7 @@ from oamip_model.scoring.layerwise.convex import ConvexResult, ConvexSolve, mini
 from oamip_model.scoring.layerwise.heads.base import Head
 from oamip_model.scoring.layerwise.plan import LayerOutcome
 from oamip_model.scoring.layerwise.projection import Tangents
-from oamip_model.scoring.layerwise.task import LayerTask
+from oamip_model.scoring.layerwise.task import LayerTask, named_masks
 from oamip_model.scoring.program_result import ProgramResult
 from oamip_model.scoring.select import removal_count
 
@@ -123,7 +122,7 @@ class AfterRefit(Head):
                     f"head: got refit, but no layer that a refit may change reads {group.name}, take another head"
                 )
         refitted, upto = (known.refitted, known.upto) if known.goes_on(task) else (network, 0)
-        walk = Walk(network, slim_network(refitted, _masks(task)), stream, options.device)
+        walk = Walk(network, slim_network(refitted, named_masks(network, task.others)), stream, options.device)
         k = readers.first[task.group]
         for before in range(upto, k):
             refit_reader(walk, before, options)
@@ -159,12 +158,6 @@ def _program(
 
 def _asked(task: LayerTask) -> tuple[Any, ...]:
     return task.plan.seed, task.plan.device
-
-
-def _masks(task: LayerTask) -> dict[str, NDArray[np.bool_]]:
-    """Which units stay of each group, all where it is not cut yet."""
-    groups = enumerate(task.network.groups)
-    return {group.name: np.asarray(task.others.get(g, np.ones(group.size))) > 0.5 for g, group in groups}
 
 
 def _incumbent(taken: Eliminated, price: Array, weight: float, tangents: Tangents) -> Array:
