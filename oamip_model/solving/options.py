@@ -251,8 +251,9 @@ class Run(Checked):
         default="cpu", kind=Text("a device of torch"), flag="--device",
         help="Device of torch, layer by layer: cpu, cuda or auto.",
     )  # fmt: skip
-    progress: bool | Callable[[int, int, str], None] = option(
-        default=False, kind=Made("are True, False and a function of (done, planned, line)", _callable),
+    progress: bool | Callable[[int, int, str], None] | None = option(
+        default=None, kind=Made("are True, False and a function of (done, planned, line)", _callable),
+        shown="a bar in a terminal or a notebook",
         help="Called with programs finished, programs, and a line of text; True writes the lines to standard error.",
     )  # fmt: skip
     total_time_limit: float | None = option(
@@ -270,7 +271,7 @@ class Run(Checked):
     @property
     def tell(self) -> Callable[[int, int, str], None] | None:
         """The function that is called with progress, None where there is none."""
-        if isinstance(self.progress, bool):
+        if self.progress is None or isinstance(self.progress, bool):
             return _to_stderr if self.progress else None
         return self.progress
 
