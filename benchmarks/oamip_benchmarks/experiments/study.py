@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from oamip_model.data import Dataset
 
 Draw: TypeAlias = Callable[[Sequence["Line"]], "Figure"]
+Finish: TypeAlias = Callable[[Sequence["Line"]], "list[Line]"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,9 @@ class Asked:
     prunings; target: the data set that is trained on after scoring on ``data``; keep: share of all units that stays;
     per_class: images of each class; levels: of the refit, "removal" for none; refit_images: how many training images
     the refit sees, None for all; tunes: epochs of fine-tuning, each in a line of its own; importances: those of
-    Torch-Pruning that are compared
+    Torch-Pruning that are compared; radius, boxes: half the width of boxes around test images, and how many; tools:
+    whose programs are solved there; solver, time_limit: of each program; distance_limit: seconds of each certified
+    distance
     """
 
     networks: tuple[str, ...]
@@ -57,6 +60,12 @@ class Asked:
     refit_images: int | None = None
     tunes: tuple[int, ...] = ()
     importances: tuple[str, ...] = ()
+    radius: float = 0.0
+    boxes: int = 0
+    tools: tuple[str, ...] = ()
+    solver: str = ""
+    time_limit: float = 0.0
+    distance_limit: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -66,7 +75,8 @@ class Study:
     options: names and defaults of the fields of :class:`Asked` that it takes beyond the first eight; plan: its
     cells, in the order in which they are run; rows: tags that name a line of its table, over whose cells means are
     taken; values: results that the table shows; draw: its figure; schedule: default of that option of the command, None
-    for that of the published runs
+    for that of the published runs; finish: adds to the lines what compares them; own_methods: ways of scoring that it
+    has beside those of all studies
     """
 
     name: str
@@ -77,6 +87,14 @@ class Study:
     draw: Draw
     options: Mapping[str, Any] = field(default_factory=dict)
     schedule: str | None = None
+    finish: Finish = list
+    own_methods: tuple[str, ...] = ()
+
+    def table(self, found: Sequence[tuple[Plain, Plain]]) -> list[Line]:
+        """The lines of the study's table, from tags and results of its cells."""
+        from oamip_benchmarks.experiments.reporting.table import summarise
+
+        return self.finish(summarise(found, self.rows, self.values))
 
 
 def settings(asked: Asked, network: str, data: str | None = None) -> list[Setting]:
