@@ -70,9 +70,11 @@ def arrays_of(lp: Any, highspy: Any) -> Arrays:
     kinds = list(lp.integrality_) or [highspy.HighsVarType.kContinuous] * lp.num_col_
     integral = np.array([kind == highspy.HighsVarType.kInteger for kind in kinds], dtype=bool)
     sense = -1 if lp.sense_ == highspy.ObjSense.kMaximize else 1
-    names = "col_cost_", "col_lower_", "col_upper_", "row_lower_", "row_upper_"
-    parts = (np.asarray(getattr(lp, name), dtype=np.float64) for name in names)
-    return Arrays(sp.csr_array(whole), *parts, integral, float(lp.offset_), sense)
+    sides = (lp.col_cost_, lp.col_lower_, lp.col_upper_, lp.row_lower_, lp.row_upper_)
+    cost, lower, upper, row_lower, row_upper = (np.asarray(side, dtype=np.float64) for side in sides)
+    return Arrays(
+        sp.csr_array(whole), cost, lower, upper, row_lower, row_upper, integral, float(lp.offset_), sense
+    )  # fmt: skip
 
 
 TOOLS: dict[str, Callable[[om.Network, Box], Arrays]] = {OURS: ours, "omlt": omlt, "pyscipopt-ml": pyscipopt_ml}

@@ -128,7 +128,7 @@ def _smaller(
         count = options["refit_images"]
         images = (train if count is None else om.choose_images(train, n=count, seed=seed)).images
     refit = None if level == "removal" else om.Refit(level=level, seed=seed)
-    more = {} if refit is None else {"refit": refit, "images": images}
+    more: Plain = {} if refit is None else {"refit": refit, "images": images}
     module = om.prune(trained.module, scores, network=trained.network, **choice, **more)
     return module, om.read_network(module, shape)
 
