@@ -13,7 +13,8 @@ ROOT = Path(__file__).parents[1]
 MOST = 80
 PRIVATE = re.compile(r"\b(stays?|goes|told|tells|rungs?|harm|what (was|is) found)\b", re.IGNORECASE)
 """Words of our own for: is kept, is removed, reported, method, loss, incumbent."""
-FILES = sorted(path for house in ("oamip_model", "backends/oamip_backends") for path in (ROOT / house).rglob("*.py"))
+HOUSES = ("oamip_model", "backends/oamip_backends", "benchmarks/oamip_benchmarks")
+FILES = sorted(path for house in HOUSES for path in (ROOT / house).rglob("*.py"))
 
 
 def documented(tree: ast.Module) -> Iterator[tuple[str, str]]:

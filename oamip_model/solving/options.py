@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from oamip_model.checks import Checked, option, options
+from oamip_model.checks import Checked, Flag, option, options
 from oamip_model.errors import InputError
 from oamip_model.kinds import Choice, File, Made, Number, Switch, Text, Whole
 from oamip_model.solving.searches import SEARCHES
@@ -40,7 +40,7 @@ class Solver(Checked):
     """
 
     name: str | Backend = option(
-        default="highs", kind=Made("are a solver's name and a backend", _backend), flag="--solver", key="solver",
+        default="highs", kind=Made("are a solver's name and a backend", _backend), flag=Flag("--solver", key="solver"),
         help="A name of `oamip solvers`, or pyomo:NAME.", kw_only=False,
     )  # fmt: skip
     time_limit: float | None = option(
@@ -132,7 +132,8 @@ class TreeSearch(Checked):
     """
 
     image_cuts: bool = option(
-        default=True, kind=Switch(), flag="--image-cuts", off="--no-image-cuts", shown="yes, from 200 binaries on",
+        default=True, kind=Switch(), flag=Flag("--image-cuts", off="--no-image-cuts"),
+        shown="yes, from 200 binaries on",
         help="Whether --search tree adds cuts from programs of one image each.",
     )  # fmt: skip
     image_cuts_from: int = option(

@@ -1,4 +1,4 @@
-"""Images as scenarios of mpi-sppy: against the joint program, over many images, and with hub and spokes.
+"""Images as scenarios of mpi-sppy, and the joint program.
 
 Run: python -m oamip_benchmarks.measures.scenarios small [--choices 3] [--iterations 40]
      mpiexec -np 2 python -m oamip_benchmarks.measures.scenarios split [--images 100] [--size 5] [--iterations 10]
@@ -108,7 +108,10 @@ def small(asked: argparse.Namespace, network: om.Network, train: om.Dataset) -> 
 
 
 def expected(hedging: Any, scenarios: Any) -> float:
-    """The expected cost at the mean of the scenarios' scores: every scenario is solved with these."""
+    """The expected cost at the mean of the scenarios' scores.
+
+    Every scenario is solved with these.
+    """
     import pyomo.environ as pyo
 
     model = next(iter(hedging.local_scenarios.values()))

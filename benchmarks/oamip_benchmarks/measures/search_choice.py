@@ -1,4 +1,4 @@
-"""The search "auto" against both ways, on programs with a user's own rows, with the loss "hinge", and with both.
+"""The search "auto" against both ways, with own rows and with the loss "hinge".
 
 Run: python -m oamip_benchmarks.measures.search_choice [--network dense-20-10 --network dense-32-16] [--seed 0 --seed 1]
      [--data fashion-mnist-2000] [--solver highs] [--limit 60] [--repeats 2] [--programs 20]
@@ -52,7 +52,10 @@ def pairs(m: Any) -> None:
 
 
 def count(m: Any) -> None:
-    """At most a third of the units have a score, counted by binary variables of the user's."""
+    """At most a third of the units have a score.
+
+    Binary variables of the user's count them.
+    """
     m.used = pyo.Var(m.UNIT, within=pyo.Binary)
     m.link = pyo.Constraint(m.UNIT, rule=lambda m, *u: m.s[u] <= m.used[u])
     m.own = pyo.Constraint(expr=pyo.quicksum(m.used.values()) <= len(m.s) // 3)
@@ -83,7 +86,7 @@ PROGRAMS: tuple[tuple[Rows | None, str, str], ...] = (
 
 @dataclass(frozen=True)
 class Found:
-    """One way's solve: seconds of the processor, objective and bound, and whether it was solved."""
+    """One way's solve: seconds of the processor, objective and bound."""
 
     seconds: float
     objective: float | None
@@ -113,7 +116,7 @@ def best(runs: list[Found]) -> Found:
 
 
 def main() -> int:
-    """Print both ways' seconds on each program, and the ratio of the chosen one; returns the exit code."""
+    """Print both ways' seconds on each program; returns the exit code."""
     parser = argparse.ArgumentParser(description='The search "auto" against both ways.')
     parser.add_argument("--network", action="append")
     parser.add_argument("--seed", type=int, action="append")

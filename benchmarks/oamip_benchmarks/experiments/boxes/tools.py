@@ -1,6 +1,7 @@
-"""The largest logit over a box of images as arrays, by each tool that puts networks into programs.
+"""The largest logit over a box of images as arrays, by each tool.
 
-The arrays of every tool go to the same solver with the same options. Tools are imported when used.
+Tools put trained networks into mixed-integer programs. The arrays of every tool go to the same solver with the same
+options. Tools are imported when used.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ OURS = "ours"
 
 
 def ours(network: om.Network, box: Box) -> Arrays:
-    """This package, with bounds by crown."""
+    """The program of this package, with bounds by crown."""
     return om.compile_arrays(box_instance(network, box, "crown"))
 
 
@@ -82,7 +83,10 @@ _PACKAGES = {"omlt": "omlt", "pyscipopt-ml": "pyscipopt_ml"}
 
 
 def check_tool(tool: str, network: str) -> None:
-    """Raise an error where a tool is not installed, or does not take a network of this name."""
+    """Raise an error where a tool cannot be used for a network of this name.
+
+    SolverMissingError: it is not installed. InputError: it is used for dense networks alone.
+    """
     import importlib.util
 
     if tool == OURS:

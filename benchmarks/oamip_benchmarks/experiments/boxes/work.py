@@ -1,4 +1,4 @@
-"""The work of the study ``prune-to-solve``: one network, made smaller in one way, in programs over many boxes."""
+"""The work of the study ``prune-to-solve``: smaller networks in programs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ _SHIFT = 1.0
 
 
 def in_boxes(shop: Workshop, options: Plain) -> Plain:
-    """Seconds of programs over boxes around the first test images, with a network that was made smaller.
+    """Seconds of programs over boxes around the first test images.
+
+    They are of a network that was made smaller.
 
     "rule": how units are scored, None for the network as trained; its "method" may be "box" for masks of each box, or
     "compress" for the exact compression over each box. "choice", "level" and "refit_images" are those of the work
@@ -72,16 +74,20 @@ def in_boxes(shop: Workshop, options: Plain) -> Plain:
 
 
 def boxes(test: Dataset, count: int, radius: float) -> Iterator[Box]:
-    """The boxes around the first test images; the logit is that of the class after the label."""
+    """The boxes around the first test images.
+
+    The logit whose largest value is asked for is that of the class after the label.
+    """
     for image, label in zip(test.images[:count], test.labels[:count], strict=True):
         yield Box.around(np.asarray(image, dtype=np.float64), radius, (int(label) + 1) % test.classes)
 
 
 def box_scores(network: om.Network, box: Box, refitted: bool) -> dict[str, Array]:
-    """Scores of units for one box: 0 for what is never on, then by what a unit adds to the next layer there.
+    """Scores of units for one box: 0 for units that are never on in it.
 
-    refitted: a constant output goes into the next layer's biases, so that only the range of an output counts, else its
-    largest value. Both are weighted by the norm of the outgoing weights. Bounds are those of crown.
+    Other scores say what a unit adds to the next layer there. refitted: a constant output goes into the next layer's
+    biases, so that only the range of an output counts, else its largest value. Both are weighted by the norm of the
+    outgoing weights. Bounds are those of crown.
     """
     whole = front(network, box)
     bounds = om.compute_bounds(whole, np.zeros((1, 1)), "crown")

@@ -1,4 +1,4 @@
-"""The study ``prune-to-solve``: how much quicker a program over a network is when the network is pruned first."""
+"""The study ``prune-to-solve``: programs over a network that is pruned first."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ TAGS = ("network", "tool", "method", "share", "level")
 
 
 def plan(asked: Asked) -> list[Cell]:
-    """For each tool the network as trained, its exact compression, and every method at every share and level."""
+    """The cells of each tool.
+
+    They are the network as trained, its exact compression, and every method at every share and level.
+    """
     from oamip_model.solving import get_backend
 
     get_backend(asked.solver)
@@ -65,7 +68,10 @@ def _cell(
 
 
 def finish(lines: Sequence[Line]) -> list[Line]:
-    """The lines with how many times shorter each is than the network as trained, by the same tool."""
+    """The lines with how many times shorter their programs take.
+
+    They are compared with the network as trained, by the same tool.
+    """
     known = {(line.tags["network"], line.tags["tool"]): line for line in lines if line.tags["method"] == REFERENCE}
     found = []
     for line in lines:
@@ -81,7 +87,10 @@ def finish(lines: Sequence[Line]) -> list[Line]:
 
 
 def draw(lines: Sequence[Line]) -> Figure:
-    """Accuracy against seconds, for each tool: one curve over the shares for each method and level."""
+    """Accuracy against seconds, a panel for each tool.
+
+    Each method and level is a curve over the shares.
+    """
     from oamip_benchmarks.experiments.reporting.drawing import legend_below, panels
     from oamip_model.page import COLOURS
 
