@@ -1,6 +1,6 @@
 """An extension of mpi-sppy that keeps the best scores, by forward passes.
 
-It imports mpi-sppy, so it is loaded only where that is.
+mpi-sppy is imported when the extension is asked for.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
-from mpisppy import MPI
-from mpisppy.extensions.extension import Extension
 from numpy.typing import ArrayLike
 
 from oamip_model.formulation import Formulation
@@ -30,7 +28,7 @@ class Judged(Protocol):
         """The joint program's objective at some scores."""
 
 
-class ForwardPass(Extension):
+class ForwardPass:
     """Keeps the best scores of each iteration of progressive hedging.
 
     Candidates are the scores of each scenario here, and their mean over all; at the end also the best of these with
@@ -41,7 +39,7 @@ class ForwardPass(Extension):
     """
 
     def __init__(self, opt: Any, scenarios: Judged) -> None:
-        super().__init__(opt)
+        self.opt = opt
         self.scenarios = scenarios
         self.objective = np.inf
         self.scores: dict[str, Array] | None = None
@@ -102,7 +100,18 @@ class ForwardPass(Extension):
 
     def share(self) -> None:
         """Take the best of all processes' candidates."""
-        if not MPI.haveMPI:
+        if self.opt.n_proc == 1:
             return
         best = self.opt.mpicomm.allgather((self.objective, self.scores))
         self.objective, self.scores = min(best, key=lambda pair: pair[0])
+
+
+def extension_of_mpisppy() -> type[ForwardPass]:
+    """The extension as a class that mpi-sppy's engines take.
+
+    Raises ImportError where mpi-sppy is not installed.
+    """
+    from mpisppy.extensions.extension import Extension
+
+    # What is defined here comes before mpi-sppy's empty methods.
+    return type("ForwardPassExtension", (ForwardPass, Extension), {})

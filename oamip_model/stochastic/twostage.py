@@ -205,11 +205,12 @@ class Scenarios:
         SolverMissingError
             Where mpi-sppy is not installed.
         """
+        from oamip_model.stochastic.forward_pass import extension_of_mpisppy
+
         try:
-            from oamip_model.stochastic.forward_pass import ForwardPass
+            return extension_of_mpisppy()
         except ImportError as error:
             raise SolverMissingError(f"scenarios: their extension needs {_EXTRA} ({error})") from None
-        return ForwardPass
 
     def _rows(self, name: str) -> NDArray[np.int64]:
         if name not in self.rows:

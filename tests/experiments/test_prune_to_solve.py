@@ -14,6 +14,7 @@ from oamip_benchmarks.experiments.boxes.work import box_scores, boxes
 from oamip_benchmarks.experiments.catalogue import STUDIES
 from oamip_benchmarks.experiments.conduct import conduct
 from oamip_benchmarks.experiments.engine import stored_cells
+from oamip_benchmarks.experiments.reporting.page import make_report
 from oamip_benchmarks.experiments.study import Asked
 from oamip_benchmarks.experiments.workshop import Workshop
 from oamip_benchmarks.measures.box import front
@@ -54,6 +55,9 @@ def test_every_line_is_compared_with_the_network_as_trained(conducted, small):
         assert line.mean("solved") == 1.0
     assert all(path.stat().st_size for path in found.files)
     assert conduct(STUDIES["prune-to-solve"], small, folder).done == 0, "a finished study does nothing"
+    page, studies = make_report(folder)
+    assert studies == 1
+    assert "times shorter" in page.html()
 
 
 def test_optima_are_largest_logits_and_distances_hold(conducted, small, data):
