@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from oamip_model.data import Dataset
 
 Draw: TypeAlias = Callable[[Sequence["Line"]], "Figure"]
+Gather: TypeAlias = Callable[[Sequence[tuple[Plain, Plain]]], list[tuple[Plain, Plain]]]
 Finish: TypeAlias = Callable[[Sequence["Line"]], "list[Line]"]
 
 
@@ -127,6 +128,8 @@ class Study:
         Names and defaults of the fields of :class:`Asked` that it takes beyond the first eight.
     schedule : str or None
         Default of that option of the command, None for that of the published runs.
+    gather : callable
+        Makes one result of the cells of a seed, where a seed has several for a line of the table.
     finish : callable
         Adds to the lines of the table what compares them.
     own_methods : tuple of str
@@ -141,6 +144,7 @@ class Study:
     draw: Draw
     options: Mapping[str, Any] = field(default_factory=dict)
     schedule: str | None = None
+    gather: Gather = list
     finish: Finish = list
     own_methods: tuple[str, ...] = ()
 
@@ -148,7 +152,7 @@ class Study:
         """The lines of the study's table, from tags and results of its cells."""
         from oamip_benchmarks.experiments.reporting.table import summarise
 
-        return self.finish(summarise(found, self.rows, self.values))
+        return self.finish(summarise(self.gather(found), self.rows, self.values))
 
 
 def settings(asked: Asked, network: str, data: str | None = None) -> list[Setting]:

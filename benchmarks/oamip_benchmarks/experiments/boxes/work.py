@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +15,7 @@ from oamip_benchmarks.experiments.boxes.tools import TOOLS
 from oamip_benchmarks.experiments.cells import Plain
 from oamip_benchmarks.measures.box import Box, front
 from oamip_model.network.norms import outgoing_norms
+from oamip_model.runs.store import key_of
 from oamip_model.solving.protocol import Options
 
 if TYPE_CHECKING:
@@ -33,53 +34,71 @@ _SHIFT = 1.0
 """Seconds of the shifted geometric mean."""
 
 
-def in_boxes(shop: Workshop, options: Plain) -> Plain:
-    """Seconds of programs over boxes around the first test images.
+def in_box(shop: Workshop, options: Plain) -> Plain:
+    """Seconds of a program over the box around a test image.
 
-    They are of a network that was made smaller.
+    It is of a network that was made smaller. "rule": how units are scored, None for the network as trained; its
+    "method" may be "box" for masks of each box, or "compress" for the exact compression over each box. "choice",
+    "level" and "refit_images" are those of the work ``refit``. "box": number of the test image; "radius": half the
+    width; "tool": whose program; "solver", "time_limit": of the program; "distance_limit": seconds of the certified
+    distance from the network as trained, or of a compression.
 
-    "rule": how units are scored, None for the network as trained; its "method" may be "box" for masks of each box, or
-    "compress" for the exact compression over each box. "choice", "level" and "refit_images" are those of the work
-    ``refit``. "boxes", "radius": how many, and half their width; "tool": whose program; "solver", "time_limit": of each
-    program; "distance_limit": seconds of each certified distance from the network as trained, or of a compression.
-
-    "seconds_mip" is the shifted geometric mean of the solver's seconds of the processor, so that other work on the
-    machine does not count. A program that the limit ended counts with what it took until then, which is too little.
-    "distance" is the mean of the certified bounds of the largest difference of a logit. "same" is the share of boxes in
-    which the class is certified to be the same.
+    "seconds_mip" are the solver's, and "seconds_build" the tool's, of the processor, so that other work on the machine
+    does not count. A program that the limit ended counts with what it took until then, which is too little. "distance"
+    is the certified bound of the largest difference of a logit. "same" is 1 where the class is certified to be the same
+    everywhere in the box, else 0.
     """
-    setting = options["setting"]
-    trained = shop.trained(setting)
-    train, test = shop.data(setting)
-    rows, accuracies, gone = [], [], []
-    module, network, method = None, None, _method(options)
-    for number, box in enumerate(boxes(test, options["boxes"], options["radius"])):
-        if module is None or method in (BOX, COMPRESS):
-            started = time.perf_counter()
-            module, network = _smaller(shop, options, trained, train, box)
-            preparing = time.perf_counter() - started
-            accuracies.append(om.accuracy(module, *test))
-            gone.append(1 - _units(network) / _units(trained.network))
-        assert network is not None
-        shop.tell(f"box {number + 1} of {options['boxes']}: {options['tool']}")
-        rows.append(_solved(network, box, options) | _apart(trained, network, box, options) | {"preparing": preparing})
-    means = {
-        name: float(np.mean([row[name] for row in rows])) for name in ("seconds_build", "distance", "same", "solved")
-    }
-    return means | {
-        "accuracy": float(np.mean(accuracies)), "units": float(np.mean(gone)), "test_images": test.count,
-        "seconds_mip": shifted_geometric_mean([row["seconds"] for row in rows], _SHIFT), "boxes": rows,
-        "seconds": float(np.mean([row["preparing"] for row in rows])),
-    }  # fmt: skip
+    trained = shop.trained(options["setting"])
+    train, test = shop.data(options["setting"])
+    box = box_around(test, options["box"], options["radius"])
+    made = _made(shop, options, trained, train, test, box)
+    shop.tell(f"box {options['box'] + 1}: {options['tool']}")
+    return (
+        {name: made[name] for name in ("accuracy", "units", "seconds")} | {"test_images": test.count}
+        | _solved(made["network"], box, options) | _apart(trained, made["network"], box, options)
+    )  # fmt: skip
 
 
-def boxes(test: Dataset, count: int, radius: float) -> Iterator[Box]:
-    """The boxes around the first test images.
+_kept: dict[str, Plain] = {}
+"""The last smaller network, which the cells of other boxes have as well."""
 
-    The logit whose largest value is asked for is that of the class after the label.
-    """
-    for image, label in zip(test.images[:count], test.labels[:count], strict=True):
-        yield Box.around(np.asarray(image, dtype=np.float64), radius, (int(label) + 1) % test.classes)
+
+def _made(shop: Workshop, options: Plain, trained: Trained, train: Dataset, test: Dataset, box: Box) -> Plain:
+    """The smaller network, its accuracy and share of units removed, and the seconds that it took."""
+    names = ["setting", "rule", "choice", "level", "refit_images"]
+    names += ["box", "radius", "distance_limit"] if _method(options) in (BOX, COMPRESS) else []
+    key = key_of(folder=str(shop.folder), **{name: options[name] for name in names})
+    if key not in _kept:
+        started = time.perf_counter()
+        module, network = _smaller(shop, options, trained, train, box)
+        seconds = time.perf_counter() - started
+        _kept.clear()
+        _kept[key] = {
+            "network": network, "accuracy": om.accuracy(module, *test), "seconds": seconds,
+            "units": 1 - _units(network) / _units(trained.network),
+        }  # fmt: skip
+    return _kept[key]
+
+
+def box_around(test: Dataset, number: int, radius: float) -> Box:
+    """The box around a test image, and the logit of the class after its label."""
+    image, label = np.asarray(test.images[number], dtype=np.float64), int(test.labels[number])
+    return Box.around(image, radius, (label + 1) % test.classes)
+
+
+def gather(found: Sequence[tuple[Plain, Plain]]) -> list[tuple[Plain, Plain]]:
+    """One result for all boxes of a seed: means, and of seconds the shifted geometric mean."""
+    groups: dict[str, tuple[Plain, list[Plain]]] = {}
+    for tags, result in found:
+        shared = {name: value for name, value in tags.items() if name != "box"}
+        groups.setdefault(key_of(**shared), (shared, []))[1].append(result)
+    lines = []
+    for tags, results in groups.values():
+        names = [name for name, value in results[0].items() if isinstance(value, int | float)]
+        means: Plain = {name: float(np.mean([one[name] for one in results])) for name in names}
+        means["seconds_mip"] = shifted_geometric_mean([one["seconds_mip"] for one in results], _SHIFT)
+        lines.append((tags, means))
+    return lines
 
 
 def box_scores(network: om.Network, box: Box, refitted: bool) -> dict[str, Array]:
@@ -161,7 +180,7 @@ def _solved(network: om.Network, box: Box, options: Plain) -> Plain:
         raise KeyboardInterrupt
     largest = None if found.objective is None else -arrays.sense * found.objective
     return {
-        "seconds": spent, "seconds_build": built, "solved": found.status == "optimal", "largest": largest,
+        "seconds_mip": spent, "seconds_build": built, "solved": float(found.status == "optimal"), "largest": largest,
         "nodes": found.nodes, "binaries": int(arrays.integral.sum()),
     }  # fmt: skip
 
@@ -169,7 +188,7 @@ def _solved(network: om.Network, box: Box, options: Plain) -> Plain:
 def _apart(trained: Trained, network: om.Network, box: Box, options: Plain) -> Plain:
     """The certified distance from the network as trained."""
     if _method(options) in (None, COMPRESS):
-        return {"distance": 0.0, "same": True}
+        return {"distance": 0.0, "same": 1.0}
     limit = om.Solver(options["solver"], time_limit=options["distance_limit"])
     found = om.distance(trained.network, network, _domain(box), solver=limit)
-    return {"distance": found.bound(), "same": found.same is True}
+    return {"distance": found.bound(), "same": float(found.same is True)}

@@ -8,7 +8,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from oamip_benchmarks.experiments.boxes.tools import OURS, check_tool
-from oamip_benchmarks.experiments.boxes.work import BOX, COMPRESS
+from oamip_benchmarks.experiments.boxes.work import BOX, COMPRESS, gather
 from oamip_benchmarks.experiments.cells import ELIMINATION, Cell, Plain, score_rule, share_choice
 from oamip_benchmarks.experiments.reporting.table import Line
 from oamip_benchmarks.experiments.study import Asked, Study, settings
@@ -35,12 +35,12 @@ def plan(asked: Asked) -> list[Cell]:
         for setting in settings(asked, network):
             if asked.boxes > (count := setting_tests(asked)):
                 raise InputError(f"boxes: got {asked.boxes}, there are {count} test images of {asked.data}")
-            cells.append(_cell(asked, setting.plain(), tool, REFERENCE))
+            cells += _cells(asked, setting.plain(), tool, REFERENCE)
             if COMPRESS in asked.methods:
-                cells.append(_cell(asked, setting.plain(), tool, COMPRESS))
+                cells += _cells(asked, setting.plain(), tool, COMPRESS)
             methods = [method for method in asked.methods if method != COMPRESS]
             for share, method, level in product(asked.shares, methods, asked.levels):
-                cells.append(_cell(asked, setting.plain(), tool, method, share, level))
+                cells += _cells(asked, setting.plain(), tool, method, share, level)
     return cells
 
 
@@ -51,20 +51,24 @@ def setting_tests(asked: Asked) -> int:
     return data_of(asked, asked.data)[1].count
 
 
-def _cell(
+def _cells(
     asked: Asked, setting: Plain, tool: str, method: str, share: float | None = None, level: str | None = None
-) -> Cell:
+) -> list[Cell]:
+    """A cell for each box."""
     rule: Plain | None = None if method == REFERENCE else {"method": method}
     if share is not None and method != BOX:
         rule = score_rule(method, share, asked.images)
     refitted = level not in (None, "removal") and method != BOX
     options = {
         "setting": setting, "rule": rule, "choice": None if share is None else share_choice(share), "level": level,
-        "refit_images": asked.refit_images if refitted else None, "boxes": asked.boxes, "radius": asked.radius,
+        "refit_images": asked.refit_images if refitted else None, "radius": asked.radius,
         "tool": tool, "solver": asked.solver, "time_limit": asked.time_limit, "distance_limit": asked.distance_limit,
     }  # fmt: skip
     tags = {"network": setting["network"], "tool": tool, "method": method, "share": share, "level": level}
-    return Cell("in_boxes", options, tags | {"seed": setting["seed"]})
+    return [
+        Cell("in_box", options | {"box": box}, tags | {"seed": setting["seed"], "box": box})
+        for box in range(asked.boxes)
+    ]
 
 
 def finish(lines: Sequence[Line]) -> list[Line]:
@@ -122,6 +126,7 @@ STUDY = Study(
     rows=TAGS,
     values=("accuracy", "units", "seconds_mip", "times", "solved", "distance", "same", "seconds_build", "seconds"),
     draw=draw,
+    gather=gather,
     finish=finish,
     own_methods=(BOX, COMPRESS),
     options={
