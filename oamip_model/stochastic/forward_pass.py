@@ -31,11 +31,11 @@ class Judged(Protocol):
 class ForwardPass:
     """Keeps the best scores of each iteration of progressive hedging.
 
-    Candidates are the scores of each scenario here, and their mean over all; at the end also the best of these with
-    single scores moved to 0 or 1, again and again while that is better. Any scores are feasible in a sound gate, so a
-    candidate costs one forward pass of the images and no solve.
+    Candidates are the scores of each scenario here, and their mean over all. At the end single scores of the best are
+    moved to 0 or 1 while that is better. Any scores are feasible in a sound gate, so a candidate costs one forward pass
+    of the images and no solve.
 
-    objective: the best found, infinite before; scores: by layer, None before.
+    objective: that of the best scores, infinite before; scores: by layer, None before.
     """
 
     def __init__(self, opt: Any, scenarios: Judged) -> None:

@@ -98,7 +98,7 @@ class OamipSolver:
     ) -> SolverResults:
         """Pyomo's results of a model, whose losses are exact to the tolerance.
 
-        Tangents that were added stay in the model. The bound holds for the losses themselves.
+        Tangents that were added are kept in the model. The bound holds for the losses themselves.
 
         Raises InputError for an option that is not known, or a model that is not linear.
         """
@@ -147,7 +147,7 @@ class _Rounds:
         self.bound = -np.inf
 
     def run(self, warmstart: bool) -> _Rounds:
-        """Solve, and keep what was found."""
+        """Solve, and keep the incumbent and the bound."""
         session = open_session(self.backend, self.arrays, self.options)
         try:
             if self.arrays.is_mip and self.programs:

@@ -3,11 +3,11 @@
 Run: python -m oamip_benchmarks.measures.search_choice [--network dense-20-10 --network dense-32-16] [--seed 0 --seed 1]
      [--data fashion-mnist-2000] [--solver highs] [--limit 60] [--repeats 2] [--programs 20]
 
-Both ways solve the same program (gate subtractive, weight 5, sparsity mean, gap 1e-4, one thread): the solver's own
-tree on big-M rows, and the tree of this package with hull cuts. Seconds are of the processor, with building. Each
-program is solved as often as ``--repeats`` says, and the quickest counts. A program that the way chosen by "auto" does
-not solve within the limit counts with the limit. The exit code is 1 where that way takes more than 1.2 times as long as
-the better one, or where the two disagree.
+Both ways solve the same program: gate subtractive, weight 5, sparsity mean, gap 1e-4, one thread. One is the solver's
+own tree on big-M rows, the other the tree of this package with hull cuts. Seconds are of the processor, with building.
+Each program is solved as often as ``--repeats`` says, and the quickest counts. The exit code is 1 where the way that
+"auto" chooses takes more than 1.2 times as long as the better one. It is 1 as well where the two disagree, or the
+chosen way alone does not solve the program within the limit.
 """
 
 from __future__ import annotations

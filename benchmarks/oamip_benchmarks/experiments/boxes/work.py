@@ -37,15 +37,15 @@ _SHIFT = 1.0
 def in_box(shop: Workshop, options: Plain) -> Plain:
     """Seconds of a program over the box around a test image.
 
-    It is of a network that was made smaller. "rule": how units are scored, None for the network as trained; its
-    "method" may be "box" for masks of each box, or "compress" for the exact compression over each box. "choice",
-    "level" and "refit_images" are those of the work ``refit``. "box": number of the test image; "radius": half the
-    width; "tool": whose program; "solver", "time_limit": of the program; "distance_limit": seconds of the certified
-    distance from the network as trained, or of a compression.
+    The network was made smaller. "rule" says how units are scored, None for the network as trained. Its "method" may be
+    "box" for masks of each box, or "compress" for the exact compression over each box. "choice", "level" and
+    "refit_images" are those of the work ``refit``. "box" is the number of the test image, and "radius" half the width.
+    "tool" names whose program is solved, by "solver" in at most "time_limit" seconds. "distance_limit" has the seconds
+    of the certified distance from the network as trained, or of a compression.
 
-    "seconds_mip" are the solver's, and "seconds_build" the tool's, of the processor, so that other work on the machine
-    does not count. A program that the limit ended counts with what it took until then, which is too little. "distance"
-    is the certified bound of the largest difference of a logit. "same" is 1 where the class is certified to be the same
+    "seconds_mip" are the solver's, and "seconds_build" the tool's, of the processor. So other work on the machine does
+    not count. A program that the limit ended counts with its seconds until then, which are too few. "distance" is the
+    certified bound of the largest difference of a logit. "same" is 1 where the class is certified to be the same
     everywhere in the box, else 0.
     """
     trained = shop.trained(options["setting"])
@@ -87,7 +87,10 @@ def box_around(test: Dataset, number: int, radius: float) -> Box:
 
 
 def gather(found: Sequence[tuple[Plain, Plain]]) -> list[tuple[Plain, Plain]]:
-    """One result for all boxes of a seed: means, and of seconds the shifted geometric mean."""
+    """One result for all boxes of a seed.
+
+    It has means, and the shifted geometric mean of the solver's seconds.
+    """
     groups: dict[str, tuple[Plain, list[Plain]]] = {}
     for tags, result in found:
         shared = {name: value for name, value in tags.items() if name != "box"}
@@ -104,9 +107,9 @@ def gather(found: Sequence[tuple[Plain, Plain]]) -> list[tuple[Plain, Plain]]:
 def box_scores(network: om.Network, box: Box, refitted: bool) -> dict[str, Array]:
     """Scores of units for one box: 0 for units that are never on in it.
 
-    Other scores say what a unit adds to the next layer there. refitted: a constant output goes into the next layer's
-    biases, so that only the range of an output counts, else its largest value. Both are weighted by the norm of the
-    outgoing weights. Bounds are those of crown.
+    Other scores say how much a unit changes the next layer there. With ``refitted`` a constant output becomes part of
+    the next layer's biases, so only the range of an output counts. Without it the largest output counts. Both are
+    weighted by the norm of the outgoing weights. Bounds are those of crown.
     """
     whole = front(network, box)
     bounds = om.compute_bounds(whole, np.zeros((1, 1)), "crown")
@@ -136,7 +139,7 @@ def _units(network: om.Network) -> int:
 def _smaller(
     shop: Workshop, options: Plain, trained: Trained, train: Dataset, box: Box
 ) -> tuple[nn.Module, om.Network]:
-    """The network that goes into the programs, as a module and as it is read again."""
+    """The network of the programs, as a module and as it is read again."""
     method, level, shape = _method(options), options["level"], train.images.shape[1:]
     if method is None:
         return trained.module, trained.network
