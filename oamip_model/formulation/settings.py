@@ -138,6 +138,16 @@ class Formulation(Checked):
         return self.relaxed
 
     @property
+    def has_tangents(self) -> bool:
+        """Whether the loss enters the program by tangents, in rounds."""
+        return loss_named(self.loss).by_tangents and self.weight > 0
+
+    @property
+    def has_states(self) -> bool:
+        """Whether anything in the program may be integral: ReLU states or scores."""
+        return not self.relaxed or self.scores == "binary"
+
+    @property
     def has_heuristic(self) -> bool:
         """Whether the program's best scores are the network's best.
 
