@@ -2,9 +2,9 @@
 
     python -m oamip_benchmarks.measures.fuzz [--files 1000] [--seed 0] [--kind scores --kind onnx ...]
 
-Each must be refused in one line, or read without damage. Reported is every file that ends in a traceback, in an exit
-code that its kind does not have, in more than one line of errors, in a hang, or in something written although it was
-refused. Exit code 1 where there is one.
+Each must be refused in one line, or read without damage. A file is reported if it ends in a
+traceback, in a hang, or in an exit code that its kind does not have. So are more than one line of
+errors, and a refused file after which something was written. Exit code 1 where there is one.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ from oamip_model.cli import run
 
 SHAPE, CLASSES = (1, 3, 3), 3
 SECONDS = 60
-"""How long one command may take."""
+"""How long one command may take, of the processor's time."""
+_WAITING = 10
+"""How many times as long it may wait."""
 _PRUNING = ["experiment", "pruning", "--network", "dense-4", "--epochs", "1", "--method", "decoupled", "--method",
             "random", "--share", "0.5", "--tune", "0", "--seeds", "1", "--data", "data.npz",
             "--out", "study"]  # fmt: skip
@@ -164,8 +166,10 @@ def make_files(folder: Path) -> None:
 def _run(command: Sequence[str]) -> tuple[int | None, str]:
     """Exit code of a command, None for a traceback or a hang, and its standard error."""
     errors = io.StringIO()
-    before = signal.signal(signal.SIGALRM, _stop)
-    signal.alarm(SECONDS)
+    before = [signal.signal(number, _stop) for number in (signal.SIGPROF, signal.SIGALRM)]
+    # Of the processor, as the machine may be busy; what waits forever uses none.
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    signal.alarm(_WAITING * SECONDS)
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors), warnings.catch_warnings():
             warnings.simplefilter("always", RuntimeWarning)
@@ -173,13 +177,19 @@ def _run(command: Sequence[str]) -> tuple[int | None, str]:
     except BaseException:  # whatever ends a command in another way than by its exit code is what is looked for
         return None, traceback.format_exc()
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        for number, handler in zip((signal.SIGPROF, signal.SIGALRM), before, strict=True):
+            signal.signal(number, handler)
     return code, errors.getvalue()
 
 
 def _stop(number: int, frame: Any) -> None:
-    raise TimeoutError(f"took more than {SECONDS} s")
+    raise _HangError(f"took more than {SECONDS} s")
+
+
+class _HangError(BaseException):
+    """A command that took too long. It is no error that a command may take for one of its own."""
 
 
 def fuzz(
