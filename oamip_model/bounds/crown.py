@@ -44,7 +44,7 @@ def crown_bounds(
     interval, and so it does where a layer's coefficients alone would take longer. Only pre-activations that are not
     decided are bounded again. The functions are those of :func:`oamip_model.bounds.relax.relu_functions`; the method is
     that of Zhang, Weng, Chen, Hsieh and Daniel 2018 (arXiv 1811.00866), with the scores as inputs. Raises InputError as
-    :func:`interval_bounds` does.
+    :func:`interval_bounds` does, and TimeIsUp where the time does not suffice for intervals.
 
     Examples
     --------
@@ -59,7 +59,8 @@ def crown_bounds(
     True
     """
     deadline = Deadline(time_limit)
-    base = interval_bounds(network, images, validity=validity, epsilon=epsilon)
+    with within(deadline):
+        base = interval_bounds(network, images, validity=validity, epsilon=epsilon)
     return _Crown(network, network.check_images(images), base, deadline).run()
 
 

@@ -45,6 +45,7 @@ def numbers_of(graph: Graph, x: Value) -> Ids:
     What an operator makes of it is the index of a move.
     """
     shape = graph.shape(x)
+    graph.move(math.prod(shape))
     return np.arange(math.prod(shape)).reshape(shape)
 
 
@@ -81,6 +82,7 @@ def joined(graph: Graph, name: str, parts: Sequence[Value], axis: int) -> Value:
         raise InputError(f"layer {name}: joins tensors of shapes {shapes}, which differ beside axis {axis}")
     maps = []
     for k, part in enumerate(parts):
+        graph.move(sum(map(math.prod, shapes)))
         blocks = [
             numbers_of(graph, part) if n == k else np.full(shape, NOTHING, np.int64) for n, shape in enumerate(shapes)
         ]
