@@ -136,7 +136,7 @@ def test_a_solver_that_fails_on_a_node_leaves_its_bound_open(problem_of, monkeyp
     p = problem_of("conv", 4)
     whole = om.solve_instance(p.build(relaxation="hull"), om.Solver(tolerance=1e-6), search="tree")
     real, unproved = Relaxation.minimise, 0
-    for most in range(1, whole.rounds, 11):
+    for most in range(1, whole.rounds, 19):
 
         def broken(self, most=most):
             return (None, -np.inf) if self.count >= most else real(self)
