@@ -125,7 +125,7 @@ class Registry(Generic[T]):
         name = getattr(made, "name", None)
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise InputError(
-                f"{self.option}: the name of {type(made).__name__} is {name!r}, accepted are such as my-own"
+                f"{self.option}: the name of {type(made).__name__} is {name!r}, accepted is a name such as my-own"
             )
         if wanted is not None and name != wanted:
             raise InputError(f"{self.option}: what a package offers as {wanted} has the name {name}")
