@@ -247,7 +247,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--limit", type=float, default=20.0, help="seconds for each program")
     parser.add_argument(
         "--listed", type=int, default=claims.LISTED,
-        help="choices of scores up to which the package tries all; 0 leaves the proofs to linear programs and solvers",
+        help="choices of scores up to which the package tries all; 0 leaves proofs to solvers and to bounds of nodes",
     )  # fmt: skip
     parser.add_argument("--verbose", action="store_true", help="print the programs that end without a proof, too")
     lists = {"kind": list(KINDS), "solver": ["highs", "cbc", "scip"], "gate": ["subtractive", "switch"],
