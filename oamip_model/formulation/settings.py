@@ -91,7 +91,7 @@ class Formulation(Checked):
     )  # fmt: skip
 
     def __post_init__(self) -> None:
-        # What a field needs of another is looked at where a method is made: a study varies the loss alone.
+        # The dependence between fields is checked when a method is made, since a study varies the loss alone.
         check_kinds(self)
         gate = gate_named(self.gate)
         if self.relaxation is not None and self.relaxation not in gate.relaxations:

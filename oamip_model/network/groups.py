@@ -114,7 +114,7 @@ def _trace(layers: tuple[Layer, ...]) -> _Units:
             both = (ids != NOTHING) & (made != NOTHING)
             units.ties.tie(ids[both], made[both])
             ids = np.where(made == NOTHING, ids, made)
-        # What reads nothing is a constant.
+        # A layer that reads nothing is a constant.
         ids = np.where(ids == NOTHING, _FIXED, ids)
         if layer.pool is not None:
             ids = _carried(ids, Cells.by_channel(layer.pre_shape[0], len(ids), layer.size), units.ties)
@@ -135,7 +135,7 @@ def _units_of(term: Term, layer: Layer, source: Ids, units: _Units) -> Ids:
         units.producers[term.name] = units.ties.fresh(channels)
         units.readers[term.name] = source.reshape(term.input_shape[0], -1)[:, 0]
     else:
-        # Weights that are used twice: a column can only be removed for both of its readers.
+        # A column of weights that are used twice can only be removed for both of its readers.
         by_channel = source.reshape(term.input_shape[0], -1)
         units.ties.tie(by_channel, np.broadcast_to(units.readers[term.name][:, None], by_channel.shape))
     made = units.producers[term.name]

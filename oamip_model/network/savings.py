@@ -41,7 +41,7 @@ def saved_parameters(layers: tuple[Layer, ...], outputs: list[Ids], producers: d
             groups = trained.blocks
             rows = weight.shape[0] // groups
             columns = np.full(len(read), rows * trained.kernel, np.float64)
-            # What leaves with the unit's own rows (a depthwise filter) has been counted.
+            # Parameters that are removed with the unit's own rows (a depthwise filter) have been counted.
             own = made.reshape(groups, rows)
             group_of_channel = np.arange(len(read)) // (len(read) // groups)
             columns -= (own[group_of_channel] == read[:, None]).sum(axis=1) * trained.kernel

@@ -109,7 +109,7 @@ def join(graph: Graph, name: str, parts: Sequence[Value], maps: Sequence[Ids]) -
             indices.append(whole)
     kept: dict[Value, Ids] = {}
     for source, index in zip(sources, indices, strict=True):
-        # A tensor that comes twice is one term: at each place one of its indices says something.
+        # A tensor that comes twice is one term, since at each place only one of its indices is used.
         kept[source] = index if source not in kept else np.maximum(kept[source], index)
     if len(kept) == 1:
         ((source, index),) = kept.items()
