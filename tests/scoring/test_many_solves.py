@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import forked
 import numpy as np
 import pytest
 import torch
 from scoring.logging_backend import end_at, offer, started
+from thinned import examples
 from torch import nn
 
 import oamip_model as om
@@ -74,21 +73,25 @@ def same(a: om.Scores, b: om.Scores) -> None:
     assert [p.images for p in a.programs] == [p.images for p in b.programs]
 
 
+@pytest.mark.thinned(3)
+@pytest.mark.parametrize("where", ["jobs", "cluster"])
 @pytest.mark.parametrize(
     "options",
     [
-        {"strategy": "batches", "batch_size": 7},
         {"strategy": "per-class", "bounds": "lp"},
+        {"strategy": "batches", "batch_size": 7},
         {"strategy": "decoupled"},
     ],
     ids=lambda options: options["strategy"],
 )
-def test_two_jobs_and_a_cluster_give_the_scores_of_one(options: dict[str, Any], problem: Any, cluster: str) -> None:
+def test_two_jobs_and_a_cluster_give_the_scores_of_one(
+    options: dict[str, Any], where: str, problem: Any, cluster: str
+) -> None:
     told: list[tuple[int, int, str]] = []
     one = om.score(*problem, **as_objects(**options))
-    two = om.score(*problem, **as_objects(**options, jobs=2, progress=lambda *line: told.append(line)))
-    same(one, two)
-    same(one, om.score(*problem, **as_objects(**options, engine="dask", scheduler=cluster)))
+    several = {"jobs": 2} if where == "jobs" else {"engine": "dask", "scheduler": cluster}
+    found = om.score(*problem, **as_objects(**options, **several, progress=lambda *line: told.append(line)))
+    same(one, found)
     count = len(one.programs)
     assert [line[:2] for line in told] == [(k + 1, count) for k in range(count)], "one bar for all"
 
@@ -129,7 +132,7 @@ om.score(*problem, **as_objects(**json.loads(sys.argv[2]), solver="logging", sto
 """
 
 
-@pytest.mark.parametrize(("asked", "kills"), [(TWENTY, 2), (LAYERS, 1)], ids=["batches", "layers"])
+@pytest.mark.parametrize(("asked", "kills"), [(TWENTY, examples(1, 3)), (LAYERS, 1)], ids=["batches", "layers"])
 def test_kill_9_at_any_point_and_the_same_again(
     asked: dict[str, Any], kills: int, problem: Any, deep: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,18 +144,17 @@ def test_kill_9_at_any_point_and_the_same_again(
     whole = om.score(*problem, **as_objects(**asked, store=tmp_path / "whole.jsonl"))
     count = len(keys(tmp_path / "whole.jsonl"))
     assert count == (20 if asked is TWENTY else 19)
-    command = [sys.executable, "-c", RUN, str(file), json.dumps(asked), str(store)]
     rng = np.random.default_rng(int.from_bytes(os.urandom(4)))
     points = sorted(rng.choice(np.arange(1, 19), size=kills, replace=False).tolist())
     kept: list[str] = []
     for number, point in enumerate(points, 1):
-        run = subprocess.Popen(command, stderr=subprocess.PIPE)
+        run = forked.Forked(RUN, str(file), json.dumps(asked), str(store))
         end = time.monotonic() + 600
         while len(keys(store)) < point:
             assert run.poll() is None, (points, run.communicate())
             assert time.monotonic() < end, points
             time.sleep(float(rng.uniform(0, 0.02)))
-        os.kill(run.pid, signal.SIGKILL)
+        run.kill()
         run.communicate()
         now = keys(store)
         assert now[: len(kept)] == kept, (points, "finished programs stay as they are")
