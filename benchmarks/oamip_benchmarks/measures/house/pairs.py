@@ -1,4 +1,4 @@
-"""Compares two checkouts: the time of a build, and the scores layer by layer of one network.
+"""Compares two checkouts by the time of a build, and by the scores of one network.
 
 Run: python -m oamip_benchmarks.measures.house.pairs OLD NEW [--repeats 7] [--images 500] [--epochs 5] [--seed 0]
 
@@ -67,7 +67,7 @@ else:
 
 
 def ask(checkout: Path, task: str, *files: Path) -> Any:
-    """What a process with the code of a checkout answers to a task, "build" or "forward"."""
+    """The answer of a process with a checkout's code to the task "build" or "forward"."""
     path = os.pathsep.join(str(checkout.resolve() / part) for part in (".", "backends", "benchmarks"))
     environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     command = [sys.executable, "-P", "-c", SIDE, task, *map(str, files)]
