@@ -38,6 +38,12 @@ def problem() -> tuple[om.Network, np.ndarray, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
+def one_by_one(problem: Any) -> om.Scores:
+    """The twenty programs' scores by one job."""
+    return om.score(*problem, **as_objects(**TWENTY | {"jobs": 1}))
+
+
+@pytest.fixture(scope="module")
 def deep() -> tuple[om.Network, np.ndarray, np.ndarray]:
     torch.manual_seed(0)
     hidden = [part for _ in range(10) for part in (nn.Linear(4, 4), nn.ReLU())]
@@ -97,26 +103,26 @@ def test_two_jobs_and_a_cluster_give_the_scores_of_one(
 
 
 def test_a_worker_that_is_killed_costs_its_program_only(
-    problem: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    problem: Any, one_by_one: om.Scores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = offer(tmp_path, monkeypatch)
-    whole = om.score(*problem, **as_objects(**TWENTY))
     end_at(log, 10)
     store = tmp_path / "runs.jsonl"
     found = om.score(*problem, **as_objects(**TWENTY, solver="logging", store=store))
-    same(whole, found)
+    same(one_by_one, found)
     assert len(started(log)) == 21
     assert len(set(started(log))) == 3, "two workers, and one in the place of the killed"
     assert len(keys(store)) == 20
 
 
-def test_a_cluster_survives_a_killed_worker(problem: Any, logged_cluster: tuple[str, Path], tmp_path: Path) -> None:
+def test_a_cluster_survives_a_killed_worker(
+    problem: Any, one_by_one: om.Scores, logged_cluster: tuple[str, Path], tmp_path: Path
+) -> None:
     address, log = logged_cluster
     end_at(log, 10)
-    whole = om.score(*problem, **as_objects(**TWENTY))
     store = tmp_path / "runs.jsonl"
     found = om.score(*problem, **as_objects(**TWENTY, solver="logging", engine="dask", scheduler=address, store=store))
-    same(whole, found)
+    same(one_by_one, found)
     assert 21 <= len(started(log)) <= 25
     assert len(keys(store)) == 20
 
@@ -141,7 +147,8 @@ def test_kill_9_at_any_point_and_the_same_again(
     log = offer(tmp_path, monkeypatch)
     store, file = tmp_path / "runs.jsonl", tmp_path / "problem"
     file.write_bytes(pickle.dumps(problem))
-    whole = om.score(*problem, **as_objects(**asked, store=tmp_path / "whole.jsonl"))
+    alone = asked | {"jobs": 1}
+    whole = om.score(*problem, **as_objects(**alone, store=tmp_path / "whole.jsonl"))
     count = len(keys(tmp_path / "whole.jsonl"))
     assert count == (20 if asked is TWENTY else 19)
     rng = np.random.default_rng(int.from_bytes(os.urandom(4)))
@@ -162,7 +169,7 @@ def test_kill_9_at_any_point_and_the_same_again(
         # Of what was started, one a job at most was on its way when the run was killed.
         assert len(started(log)) <= len(kept) + jobs * number, points
     before = len(started(log))
-    found = om.score(*problem, **as_objects(**asked, solver="logging", store=store))
+    found = om.score(*problem, **as_objects(**alone, solver="logging", store=store))
     assert len(started(log)) - before == count - len(kept), (points, "only the unfinished are solved")
     assert len(set(keys(store))) == len(keys(store)) == count, points
     same(whole, found)
