@@ -17,7 +17,7 @@ from pathlib import Path
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
     ["torch", "oamip_model.cli.app", "oamip_model.cli.score", "oamip_model.scoring.run", "oamip_model.network.reader",
-     "oamip_model.scoring.joint.whole", "oamip_model.scoring.layerwise.run", "oamip_backends.highs"]
+     "oamip_model.scoring.joint.whole", "oamip_model.scoring.layerwise.scores", "oamip_backends.highs"]
 )  # fmt: skip
 OAMIP = "from oamip_model.cli import main; main()"
 
