@@ -3,10 +3,10 @@
 Run: python -m oamip_benchmarks.measures.house.pairs OLD NEW [--repeats 7] [--images 500] [--epochs 5] [--seed 0]
 
 A 784-300-100-10 network is trained here and written to a file, which both read. The build is that of a joint program of
-10 images (bounds, layout, Pyomo instance), gate ``subtractive``; each process builds it once before it is measured and
-five times then. Processes of the two checkouts take turns, and the ratio is the median over the pairs. The scores are
-those of the strategy ``forward`` for half of the units, by the defaults; masks keep the units of highest score in each
-layer, and the accuracy is on the test split. Exit code 1 where masks or accuracies differ.
+10 images: bounds, layout and Pyomo instance. Each process builds it once before it is measured, and five times then.
+Processes of the two checkouts take turns, and the ratio is the median over the pairs. Scores are found layer by layer,
+front to back, for half of the units. Masks keep the units of highest score in each layer. The accuracy is on the test
+split. Exit code 1 where masks or accuracies differ.
 """
 
 from __future__ import annotations
