@@ -5,12 +5,10 @@ The signal is sent by the process to itself at a mark in the search, so that no 
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import forked
 import numpy as np
 import pytest
 from one_line import without_signs_of_life
@@ -89,10 +87,7 @@ def test_the_best_so_far_is_saved(mark: dict[str, Any], number: str, code: int, 
     out = tmp_path / "scores.json"
     asked = ["score", files.net, "--data", files.data, "--images", "6", "--strategy", "joint", "--heuristic"]
     asked += ["--search", "tree"] if mark["owner"] == "Tree" else []
-    ended = subprocess.run(
-        [sys.executable, "-c", AT.format(number=number, **mark), *asked, "--out", str(out)], capture_output=True,
-        text=True, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    ended = forked.run(AT.format(number=number, **mark), *asked, "--out", str(out))
     assert (ended.returncode, without_signs_of_life(ended.stderr)) == (code, "oamip: interrupted\n")
     assert "interrupted" in ended.stdout
     found = om.load_scores(out)

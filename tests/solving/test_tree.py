@@ -64,7 +64,7 @@ def test_binary_scores_by_brute_force(kind, problem_of, number, listed, monkeypa
     assert cost(p, np.concatenate(list(found.scores.values())), gate, loss, sparsity) == pytest.approx(best, abs=1e-5)
 
 
-@pytest.mark.thinned(14)
+@pytest.mark.thinned(10)
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("relaxation", ["hull", "big-m"])
 def test_continuous_scores_agree_with_the_solver_and_no_scores_are_better(kind, problem_of, seed, relaxation):
