@@ -41,6 +41,8 @@ class Compiled:
         The variable of each column.
     offset : dict of int to tuple
         First column and number of columns of each Var component, by its id.
+    whole : bool
+        Whether no row of a matrix constraint is inactive.
     """
 
     def __init__(self, model: Any) -> None:
@@ -54,6 +56,8 @@ class Compiled:
         self._rows: dict[int, slice | None] = {}
         self._position: dict[int, int] | None = None
         self.arrays = self._compile()
+        matrices = model.component_objects(pyo.Constraint, descend_into=True)
+        self.whole = all(self.rows_of(part) is not None for part in matrices if isinstance(part, MatrixConstraint))
 
     def columns(self, variable: Any) -> slice:
         """The columns of an indexed Var, in the order of its index set.
@@ -84,7 +88,7 @@ class Compiled:
         slice or None
             Its rows, None where some of them are inactive.
         """
-        return self._rows[id(component)]
+        return self._rows.get(id(component))
 
     def load(self, x: Array) -> None:
         """Set the values of the model's variables, except fixed ones.

@@ -95,6 +95,16 @@ def test_fixed_scores_are_respected(problem_of):
         assert instance.s[name, unit].fixed
 
 
+@pytest.mark.parametrize("search", ["solver", "tree"])
+@pytest.mark.parametrize("name", ["hinge_rows", "relu_lower"])
+def test_no_bound_is_stated_above_the_optimum_without_some_rows(problem_of, name, search):
+    instance = problem_of("dense", 1).build(loss="hinge", scores="binary", sparsity="mean")
+    getattr(instance, name).deactivate()
+    found = om.solve_instance(instance, om.Solver(tolerance=1e-6), search=search)
+    result = pyo.SolverFactory("appsi_highs").solve(instance)
+    assert found.bound <= result.problem.upper_bound + 1e-6
+
+
 def test_deactivated_rows_and_components_are_left_out(problem_of):
     p = problem_of("dense", 1)
     instance = p.build(loss="hinge")

@@ -100,7 +100,7 @@ def settled_by_scores(compiled: Compiled) -> bool:
     """Whether the scores alone decide the objective, and all of them are integral.
 
     In the sound gates the forward pass is the best point of its scores. So this is the case where
-    all states are integral too, and a user has added no variables.
+    all states are integral too, and a user has added no variables and deactivated no rows.
 
     Parameters
     ----------
@@ -113,7 +113,8 @@ def settled_by_scores(compiled: Compiled) -> bool:
         Whether trying all whole scores solves the instance.
     """
     m, arrays = compiled.model, compiled.arrays
-    if not gate_named(m.gate).sound:
+    # Without some of its rows, a program has points that are no forward passes, and that may be better.
+    if not gate_named(m.gate).sound or not compiled.whole:
         return False
     sure = [compiled.columns(getattr(m, name)) for name in ("a", "h", "o", "t", "level", "excess") if hasattr(m, name)]
     free = [compiled.columns(getattr(m, name)) for name in ("v", "w") if hasattr(m, name)]

@@ -14,7 +14,6 @@ from oamip_model.formulation.layout import Expressions
 from oamip_model.formulation.program import Program
 from oamip_model.network.maps import Array
 from oamip_model.solving.compile import Compiled
-from oamip_model.solving.treesearch.complementarity import has_its_rows
 
 
 class _Ends:
@@ -56,7 +55,7 @@ class Ranges:
 
     def __init__(self, program: Program, compiled: Compiled) -> None:
         self.program = program
-        self.usable = program.gate.sound and has_its_rows(program, compiled)
+        self.usable = program.gate.sound and compiled.whole
         if not self.usable:
             return
         layout, m = program.layout, program.model
