@@ -32,9 +32,22 @@ Owners = NDArray[np.int64]
 class Regression:
     """The fit of a layer's outputs by some columns, with a price on squared weights.
 
-    inputs (p, p): moments of the columns about their means; target (p, m): their moments with the targets; total: the
-    targets' own; price: of a squared weight; scale: makes an error of a squared one; owners (p,): see
-    :data:`Owners`. Targets carry the root of their importance.
+    Targets carry the root of their importance.
+
+    Parameters
+    ----------
+    inputs : Tensor
+        Moments (p, p) of the columns about their means.
+    target : Tensor
+        Their moments (p, m) with the targets.
+    total : float
+        The moments of the targets.
+    price : float
+        The price of a squared weight.
+    scale : float
+        The factor from a squared error to an error.
+    owners : Owners
+        The unit of each column, see :data:`Owners`.
     """
 
     inputs: Tensor
@@ -75,9 +88,10 @@ def regression(system: System, owners: Owners, ridge: float) -> Regression:
 class LayerError:
     """Error of the refitted readers of a group, and its gradient by the scores.
 
-    At scores of 0 and 1 it is the error of the ridge regression with these units. In between a score divides the price
-    of its unit's weights, which is as high as convexity allows (mathematics:after-2): the higher, the closer the
-    bound of the continuous scores to that of masks.
+    At scores of 0 and 1 it is the error of the ridge regression with these units. In between a
+    score divides the price of its unit's weights, which is as high as convexity allows
+    (mathematics:after-2). The higher it is, the closer is the bound of the continuous scores to
+    that of masks.
     """
 
     def __init__(self, systems: Sequence[tuple[System, Owners]], units: int, ridge: float) -> None:
@@ -99,8 +113,8 @@ class LayerError:
 def sharpened(part: Regression) -> Regression:
     """The same regression with the highest price that keeps it convex.
 
-    Columns that always stay are fitted first. The weights of each unit are then counted in units of what it costs to
-    lose them when all others are in, so the price of a squared weight is 1 times a common factor.
+    Columns that are always kept are fitted first. The weights of each unit are then in units of the
+    cost of losing them alone. So the price of a squared weight is 1 times a common factor.
     """
     matrix, target, total = part.matrix, part.target, part.total
     stays, goes = (

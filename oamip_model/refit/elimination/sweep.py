@@ -155,9 +155,10 @@ def eliminate(
 ) -> Eliminated:
     """Remove the unit that costs least until one is left.
 
-    At ``stay`` units, pairs are swapped while the error falls, at most ``swaps`` times. Then the best
-    units are taken in one by one, from one unit to ``stay``, and swapped as well. The better of both
-    masks is returned. The systems and the ridge are those of :class:`Swept`.
+    At the number of units to keep, pairs are swapped while the error falls, at most ``swaps``
+    times. Then the best units are added one by one, from one unit to that number, and swapped as
+    well. The better of both masks is returned. The systems and the ridge are those of
+    :class:`Swept`.
     """
     swept = Swept(systems, units, ridge)
     order, errors = [], np.zeros(units)
@@ -185,7 +186,7 @@ def eliminate(
 
 
 def _grown(swept: Swept, stay: int) -> Swept:
-    """The same with no unit but the ``stay`` that gain most when they come in one after the other."""
+    """The same with only those units that gain most when they are added one after the other."""
     swept.flip(int(swept.inside.argmax()))
     for _ in range(stay):
         tick("taking in the units of a layer")

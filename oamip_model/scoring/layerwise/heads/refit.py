@@ -65,10 +65,10 @@ class _Before:
 
 
 class AfterRefit(Head):
-    """What the answer loses when the layer's readers are refitted by least squares.
+    """The loss of the answer when the layer's readers are refitted by least squares.
 
-    The groups that are cut before are cut, and their readers refitted. With an amount the scores add up to the units
-    that stay at most, so no weight is sought. It looks at no labels.
+    The groups that are cut before are cut, and their readers refitted. With an amount the scores
+    add up to the number of kept units at most, so no weight is sought. It uses no labels.
     """
 
     name: ClassVar[str] = "refit"
