@@ -82,7 +82,7 @@ def test_a_registered_gate_is_known_by_its_name_until_another_wants_it():
     [
         (3, "got an object of type int, accepted are subclasses of oamip_model.formulation.gates.base.Gate"),
         (Linear, "Linear cannot be made .*"),
-        (Nameless, "the name of Nameless is 'Not A Name', accepted are such as my-own"),
+        (Nameless, "the name of Nameless is 'Not A Name', accepted is a name such as my-own"),
         (Broken, r"Broken cannot be made \(RuntimeError: no way\)"),
         (type("Switch", (Switch,), {}), "there is one named switch already, give yours another name"),
     ],
