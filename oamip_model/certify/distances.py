@@ -5,7 +5,6 @@ See mathematics:dist-1..3.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,10 +43,8 @@ class Distance:
 
     Parameters
     ----------
-    upper : array
-        Bounds (classes,) of |f_c - g_c|.
-    lower : array
-        The largest differences that were seen, (classes,).
+    upper, lower : array
+        Bounds (classes,) of |f_c - g_c|, and the largest differences that were seen.
     points : array
         The inputs with these differences, (classes, inputs).
     proofs : tuple of Proof
@@ -170,7 +167,7 @@ class _Search:
         for c, row in enumerate(apart.argmax(axis=0).tolist()):
             if apart[row, c] > self.lower[c]:
                 self.lower[c], self.points[c] = apart[row, c], x[row]
-        other = np.flatnonzero(_class(a) != _class(b))
+        other = np.flatnonzero(a.argmax(axis=1) != b.argmax(axis=1))
         if self.differs is None and len(other):
             self.differs = x[other[0]]
 
@@ -280,10 +277,7 @@ class _Search:
 
     def rival_program(self, c: int, rivals: Array) -> Arrays:
         """Where the first network has class c, the largest margin of a rival over it in the second one."""
-        base = self.base()
-        program = copy.copy(base)
-        program.low, program.high = list(base.low), list(base.high)
-        program.integral, program.rows = list(base.integral), list(base.rows)
+        program = self.base().copied()
         own, other = program.at(self.logit(0)), program.at(self.logit(1))
         rest = np.delete(np.arange(len(own)), c)
         program.add_rows([(np.full(len(rest), own[c]), 1.0), (own[rest], -1.0)], 0.0, np.inf)
@@ -298,10 +292,6 @@ class _Search:
         cost = np.zeros(program.width)
         cost[t[0]] = 1.0
         return program.arrays(cost, sense=-1)
-
-
-def _class(logits: Array) -> Array:
-    return np.asarray(logits.argmax(axis=1))
 
 
 def _check_norm(norm: str) -> None:

@@ -5,6 +5,7 @@ See mathematics:box-3. Its columns are the inputs, the nodes in order, and a sta
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -36,6 +37,13 @@ class BoxProgram:
 
     def __post_init__(self) -> None:
         self.columns(self.box.lower, self.box.upper)
+
+    def copied(self) -> BoxProgram:
+        """A program with the same columns and rows, to which others can be added."""
+        other = copy.copy(self)
+        other.low, other.high = list(self.low), list(self.high)
+        other.integral, other.rows = list(self.integral), list(self.rows)
+        return other
 
     def columns(self, low: Array, high: Array, integral: bool = False) -> Index:
         """New columns with these bounds."""

@@ -6,7 +6,7 @@ import numpy as np
 import pyomo.environ as pyo
 import pytest
 import torch
-from oamip_benchmarks.measures.box import Box, box_instance, image_of
+from oamip_benchmarks.box import Box, box_instance, image_of
 from torch import nn
 
 import oamip_model as om

@@ -17,7 +17,8 @@ from oamip_model.errors import SolverError
 from oamip_model.formulation import cross_entropy
 from oamip_model.scoring.layer_options import PROJECTIONS, LevelMethod
 from oamip_model.scoring.layerwise import convex
-from oamip_model.scoring.layerwise.convex import ConvexSolve, Tangents, minimise_convex, project
+from oamip_model.scoring.layerwise.convex import Tangents, minimise_convex, project
+from oamip_model.scoring.layerwise.convex_result import ConvexSolve
 from oamip_model.scoring.layerwise.heads.columns import Columns
 from oamip_model.solving.protocol import Solution, Status
 

@@ -30,7 +30,8 @@ from oamip_model.refit.elimination.units import GroupReaders
 from oamip_model.refit.slim import slim_network
 from oamip_model.refit.stream import image_stream
 from oamip_model.refit.walk import Walk
-from oamip_model.scoring.layerwise.convex import ConvexSolve, minimise_convex
+from oamip_model.scoring.layerwise.convex import minimise_convex
+from oamip_model.scoring.layerwise.convex_result import ConvexSolve
 from oamip_model.scoring.layerwise.projection import Tangents
 
 _LISTED = 20

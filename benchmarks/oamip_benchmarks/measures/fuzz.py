@@ -47,10 +47,8 @@ class Kind:
 
     Parameters
     ----------
-    name : str
-        Its name.
-    files : str
-        Pattern of its files in the folder.
+    name, files : str
+        Its name, and the pattern of its files in the folder.
     damages : sequence of Damage
         How it is damaged.
     command : sequence of str
@@ -201,10 +199,8 @@ def fuzz(
     ----------
     folder : Path
         An empty folder, which is the current one meanwhile.
-    count : int
-        How many files.
-    seed : int
-        Seed of the damages.
+    count, seed : int
+        How many files, and the seed of the damages.
     kinds : sequence of str, optional
         Names of the kinds, all unless given.
     tell : callable, optional

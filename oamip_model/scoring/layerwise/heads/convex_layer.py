@@ -16,7 +16,8 @@ from torch import Tensor
 from oamip_model.clock import Deadline, finishing, seconds_left, within
 from oamip_model.network.maps import Array
 from oamip_model.runs.events import in_lines
-from oamip_model.scoring.layerwise.convex import ConvexResult, ConvexSolve, minimise_convex
+from oamip_model.scoring.layerwise.convex import minimise_convex
+from oamip_model.scoring.layerwise.convex_result import ConvexResult, ConvexSolve
 from oamip_model.scoring.layerwise.heads.base import Head
 from oamip_model.scoring.layerwise.heads.columns import Oracle, is_affine_after, rest_columns
 from oamip_model.scoring.layerwise.plan import LayerOutcome

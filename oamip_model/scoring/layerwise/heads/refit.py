@@ -25,7 +25,8 @@ from oamip_model.refit.slim import slim_network
 from oamip_model.refit.stream import image_stream
 from oamip_model.refit.walk import Walk
 from oamip_model.runs.events import in_lines
-from oamip_model.scoring.layerwise.convex import ConvexResult, ConvexSolve, minimise_convex
+from oamip_model.scoring.layerwise.convex import minimise_convex
+from oamip_model.scoring.layerwise.convex_result import ConvexResult, ConvexSolve
 from oamip_model.scoring.layerwise.heads.base import Head
 from oamip_model.scoring.layerwise.plan import LayerOutcome
 from oamip_model.scoring.layerwise.projection import Tangents

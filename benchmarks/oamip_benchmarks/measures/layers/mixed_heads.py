@@ -2,8 +2,8 @@
 
 Its head is "rest" or "auxiliary".
 
-Run: python -m oamip_benchmarks.measures.mixed_heads [--data fashion-mnist] [--network fc3] [--epochs 3] [--head rest]
-     [--images 10 --images 100] [--seconds 60] [--bounds interval] [--solver highs]
+Run: python -m oamip_benchmarks.measures.layers.mixed_heads [--data fashion-mnist] [--network fc3] [--epochs 3]
+     [--head rest] [--images 10 --images 100] [--seconds 60] [--bounds interval] [--solver highs]
 
 The network is trained here. Each number of images has a line. It has status, objective, bound and
 gap of the first scored layer's program, the objective of its convex start, and the replay check.

@@ -1,6 +1,6 @@
 """Measures deep networks: seconds, memory and size of each layer's master.
 
-Run: python -m oamip_benchmarks.measures.deep [--network vgg16-bn] [--head linear] [--images 1000] [--amount 0.3]
+Run: python -m oamip_benchmarks.measures.layers.deep [--network vgg16-bn] [--head linear] [--images 1000] [--amount 0.3]
      [--train-images 2000] [--epochs 2] [--seed 0] [--threads 1]
 
 The network takes 3x32x32. Images are Fashion-MNIST's, with two pixels of margin on each side and

@@ -1,6 +1,6 @@
 """Two revisions of the package on the same instances, solved in turn.
 
-Run: python -m oamip_benchmarks.measures.revisions OTHER [--solver cbc] [--size small] [--instance NAME ...]
+Run: python -m oamip_benchmarks.measures.house.revisions OTHER [--solver cbc] [--size small] [--instance NAME ...]
      [--seeds 1] [--repeats 2] [--time-limit 30] [--out rows.jsonl]
 
 OTHER is a working copy of the other revision, which is the one that ratios are divided by. Each

@@ -1,7 +1,7 @@
 """Measures scoring layer by layer: time, memory and oracle calls by images.
 
-Run: python -m oamip_benchmarks.measures.layerwise [--data fashion-mnist] [--network fc3] [--epochs 15] [--seed 0]
-     [--images 100 --images 1000 ...] [--threads 2] [--path]
+Run: python -m oamip_benchmarks.measures.layers.layerwise [--data fashion-mnist] [--network fc3] [--epochs 15]
+     [--seed 0] [--images 100 --images 1000 ...] [--threads 2] [--path]
 
 The network is trained here. Strategy "decoupled", weight 5, gap 1e-3: seconds and oracle calls for each number of
 images. With --path a whole path of weights follows, which removes half of all units by one weight.

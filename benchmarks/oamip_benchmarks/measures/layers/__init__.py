@@ -1,0 +1,1 @@
+"""Measures of scoring layer by layer."""
