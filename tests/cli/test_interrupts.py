@@ -40,10 +40,7 @@ MARKS = [
 
 def ended_at(mark: dict[str, Any], number: str, asked: list[str]) -> tuple[int, str]:
     """The exit code and the errors of a command that a signal comes to at a mark."""
-    ended = subprocess.run(
-        [sys.executable, "-c", AT.format(number=number, **mark), *asked], capture_output=True, text=True, check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    ended = forked.run(AT.format(number=number, **mark), *asked)
     return ended.returncode, without_signs_of_life(ended.stderr)
 
 
