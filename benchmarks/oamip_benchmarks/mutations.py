@@ -76,7 +76,10 @@ def damage_json(path: Path, pick: random.Random) -> str:
 
 
 def damage_signed(path: Path, pick: random.Random) -> str:
-    """Change one field of a proof, and sign it anew where it is still one, so that its checker sees the change."""
+    """Change one field of a proof, and sign it anew where it is still one.
+
+    So its checker sees the change.
+    """
     told = damage_json(path, pick)
     try:
         proof = checked(Proof, read_json(path, "proof"), "proof")
