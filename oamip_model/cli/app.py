@@ -141,6 +141,9 @@ def run(arguments: Sequence[str]) -> int:
         return _failed(str(error), InputError.exit_code if wrong else OamipError.exit_code)
     except KeyboardInterrupt:
         return _failed("interrupted, nothing was saved", INTERRUPTED)
+    except click.Abort:
+        # What click makes of an interruption before a verb begins, or after it has ended.
+        return _failed("interrupted", INTERRUPTED)
     except MemoryError:
         return _failed("not enough memory; fewer images, or --strategy batches, need less", OamipError.exit_code)
     return code if isinstance(code, int) else 0

@@ -89,3 +89,15 @@ def test_a_reader_that_leaves_is_no_failure() -> None:
     process.wait(timeout=60)
     assert b"Traceback" not in err
     assert b"Exception ignored" not in err
+
+
+def test_an_interruption_outside_of_a_verb_is_told_in_one_line(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from oamip_model.cli.app import Verbs
+
+    def interrupted(*given: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Verbs, "get_command", interrupted)
+    told = call("solvers")
+    # Click writes an empty line before.
+    assert (told.code, told.out, told.err.lstrip()) == (130, "", "oamip: error: interrupted\n")

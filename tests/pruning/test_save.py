@@ -98,3 +98,13 @@ def test_bad_paths_and_modules_are_refused_and_nothing_is_written(module_of: Any
             save_module(given, tmp_path / name, image)
         assert "\n" not in str(caught.value)
     assert [p.name for p in tmp_path.iterdir()] == ["folder.onnx"]
+
+
+@pytest.mark.parametrize("ending", [nn.Softmax(1), nn.Sigmoid()])
+@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
+def test_a_module_with_a_softmax_or_sigmoid_at_its_end_is_saved_with_it(ending, suffix, tmp_path):
+    module = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3), ending).eval()
+    path = save_module(module, tmp_path / f"net{suffix}", (4,))
+    read = read_network(path)
+    assert any("left out" in note for note in read.notes)
+    assert read.fingerprint == read_network(module, (4,)).fingerprint
