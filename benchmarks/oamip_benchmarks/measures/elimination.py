@@ -1,4 +1,4 @@
-"""How far masks by elimination are from the best ones, by brute force and by the binary program's bound.
+"""How far masks by elimination are from the best ones.
 
 Run: python -m oamip_benchmarks.measures.elimination [--network NAME --weights FILE] [--data NAME] [--images 1000]
      [--share 0.5] [--layer NAME ...] [--time-limit 60] [--solver highs] [--scale 0,1]

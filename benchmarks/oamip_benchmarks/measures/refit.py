@@ -120,7 +120,7 @@ def line(row: dict[str, Any]) -> str:
 
 
 def draw(rows: list[dict[str, Any]], names: tuple[str, ...], title: str) -> Figure:
-    """Accuracy against parameters: after the last level as lines, after removal alone dashed."""
+    """Accuracy against parameters, after the last level and, dashed, after removal."""
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = plain(figure.subplots())
     for number, method in enumerate(dict.fromkeys(row["method"] for row in rows)):
@@ -146,7 +146,10 @@ def parameters(module: torch.nn.Module) -> int:
 def levels(
     network: om.Network, keep: Masks, images: Images, refit: om.Refit, test: om.Dataset, whole: float
 ) -> tuple[list[float], float, str]:
-    """Points lost after the cut and after each level, seconds of all levels, and the certified gap of the output."""
+    """Points lost after the cut and after each level.
+
+    Also seconds of all levels, and the certified gap of the output.
+    """
     walk = Walk(network, slim_network(network, keep), image_stream(network, images))
     lost, seconds, gap = [100 * (whole - accuracy(network, keep, test))], 0.0, ""
     for level in LEVELS[: LEVELS.index(refit.level) + 1]:
