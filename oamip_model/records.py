@@ -75,11 +75,10 @@ def read_json(path: Path, where: str) -> Any:
 def read_lines(path: Path, what: str, first: bytes) -> tuple[dict[str, Any], int]:
     """The JSON values of a file of lines, and how many of its bytes are whole.
 
-    Whole lines are appended to such a file.
-
-    what: what the file is, as errors begin; first: what every line begins with, by which a last line that a kill cut
-    short is told from a file of another kind. Values are by the line's name for errors. Raises InputError for a line
-    that is no JSON, and a last one that begins in another way.
+    Whole lines are appended to such a file. ``what`` is the kind of file, for errors. Every line
+    begins with ``first``. A last line that begins so was cut short by a kill. Values are by the
+    line's name for errors. Raises InputError for a line that is no JSON, and a last one that begins
+    in another way.
     """
     data = read_bytes(path, f"{what}: {path}", _LARGEST_LINES)
     end = data.rfind(b"\n") + 1
@@ -105,7 +104,7 @@ def parse_json(data: bytes, where: str) -> Any:
     try:
         found = json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_constant)
         if b"\\ud" in data.lower():
-            # Halves of characters: but for those that stand for bytes of a file's name, nothing can write them.
+            # Halves of characters cannot be written, except those that stand for bytes of a file's name.
             json.dumps(found, ensure_ascii=False).encode("utf-8", "surrogateescape")
         return found
     except UnicodeDecodeError:
@@ -139,8 +138,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def checked(kind: Any, value: Any, where: str) -> Any:
     """Gives the value of a declared type that a parsed JSON value stands for.
 
-    A dataclass is made from an object, whose fields must be those declared; fields with a default may be missing. A
-    TypedDict stays a dictionary. Lists become tuples where the declaration says so.
+    A dataclass is made from an object, whose fields must be those declared; fields with a default
+    may be missing. A TypedDict gives a dictionary. Lists become tuples where the declaration says
+    so.
 
     Raises InputError, naming the field, for a value of another type, or one that breaks a rule.
 
@@ -233,7 +233,7 @@ def _fields_of(kind: Any) -> tuple[dict[str, Any], frozenset[str]]:
     """Types of an object's fields by name, and the names of those that must be there."""
     hints = get_type_hints(kind, include_extras=True)
     if is_typeddict(kind):
-        # In a file with postponed annotations the class itself does not know which of its keys are marked as required.
+        # In a file with postponed annotations the class itself does not state which of its keys are required.
         marked = {name for name, hint in hints.items() if get_origin(hint) is Required}
         return {name: _without_required(hint) for name, hint in hints.items()}, kind.__required_keys__ | marked
     fields = [entry for entry in dataclasses.fields(kind) if entry.init]

@@ -22,9 +22,20 @@ _NAME = re.compile(r"[a-z][a-z0-9-]*")
 class Registry(Generic[T]):
     """The objects of one kind, such as all gates, each under its name.
 
-    option: what a user calls the kind; group: the entry-point group in which packages offer such objects; own: where
-    those of this package are, "module:class" by name; base: "module:class" of what every one must be an instance of;
-    home: the module that makes the registry. Nothing is imported before an object is asked for.
+    An object is imported only when it is used.
+
+    Parameters
+    ----------
+    option : str
+        The name of the kind for users.
+    group : str
+        The entry-point group in which packages offer such objects.
+    own : mapping of str to str
+        The package's own objects, "module:class" by name.
+    base : str
+        "module:class" of their base class.
+    home : str
+        The module that makes the registry.
     """
 
     def __init__(self, option: str, group: str, own: Mapping[str, str], base: str, home: str) -> None:
@@ -48,7 +59,20 @@ class Registry(Generic[T]):
     def named(self, name: str) -> T:
         """The object of that name.
 
-        Raises InputError for a name that nobody offers, or an object that is unfit.
+        Parameters
+        ----------
+        name : str
+            A name.
+
+        Returns
+        -------
+        object
+            The object.
+
+        Raises
+        ------
+        InputError
+            For a name that no package offers, or an object that is unfit.
         """
         if name in self._known:
             return self._known[name]
@@ -93,7 +117,7 @@ class Registry(Generic[T]):
         base: type[T] = getattr(import_module(module), entry)
         try:
             made = thing() if isinstance(thing, type) else thing
-        except Exception as error:  # a class of somebody else's may fail in any way
+        except Exception as error:  # a class of another package may raise anything
             raise InputError(f"{self.option}: {thing.__name__} cannot be made ({_told(error)})") from error
         shown = f"got an object of type {type(made).__name__}" if wanted is None else f"{wanted} is no such object"
         if not isinstance(made, base):
@@ -101,7 +125,7 @@ class Registry(Generic[T]):
         name = getattr(made, "name", None)
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise InputError(
-                f"{self.option}: the name of {type(made).__name__} is {name!r}, accepted are such as my-own"
+                f"{self.option}: the name of {type(made).__name__} is {name!r}, accepted is a name such as my-own"
             )
         if wanted is not None and name != wanted:
             raise InputError(f"{self.option}: what a package offers as {wanted} has the name {name}")
@@ -128,7 +152,7 @@ def load(option: str, entry: EntryPoint) -> Any:
     """What an entry point offers. Raises InputError where it cannot be imported."""
     try:
         return entry.load()
-    except Exception as error:  # a package of somebody else's may fail in any way
+    except Exception as error:  # another package may raise anything
         package = entry.dist.name if entry.dist is not None else "an unknown package"
         raise InputError(f"{option}: {entry.value} of {package} cannot be imported ({_told(error)})") from error
 

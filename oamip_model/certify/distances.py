@@ -19,7 +19,7 @@ from oamip_model.certify.box import AnyBox, Box, check_box
 from oamip_model.certify.pairs import TwinBounds, Twins, twin_bounds, twin_program, twins
 from oamip_model.certify.program import BoxProgram
 from oamip_model.certify.substitution import Line
-from oamip_model.clock import Deadline
+from oamip_model.clock import Deadline, TimeIsUp, within
 from oamip_model.errors import CheckError, InputError, SolverError
 from oamip_model.network import read_network
 from oamip_model.network.maps import Array
@@ -40,12 +40,24 @@ _NEAR = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Distance:
-    """How far two networks are apart over a box.
+    """The distance of two networks over a box.
 
-    upper: (classes,) bounds of |f_c - g_c|; lower: (classes,) the largest that was seen; points: (classes, inputs)
-    where; proofs: by class, whether the bound is certified or a solver's claim; same: whether both networks have the
-    same class everywhere, None where that is open; same_proof: how that was proved, None where it was not; differs: an
-    input at which the classes differ.
+    Parameters
+    ----------
+    upper : array
+        Bounds (classes,) of |f_c - g_c|.
+    lower : array
+        The largest differences that were seen, (classes,).
+    points : array
+        The inputs with these differences, (classes, inputs).
+    proofs : tuple of Proof
+        Whether the bound of each class is certified or a solver's claim.
+    same : bool, optional
+        Whether both networks have the same class everywhere, None where that is open.
+    same_proof : Proof, optional
+        How that was proved.
+    differs : array, optional
+        An input at which the classes differ.
     """
 
     upper: Array
@@ -64,7 +76,7 @@ class Distance:
     def seen(self, norm: str = "inf") -> float:
         """A distance in this norm that some input of the box has, at least."""
         _check_norm(norm)
-        # Of the 1-norm each class's own largest difference is a lower bound.
+        # The largest difference of each class is a lower bound of the 1-norm.
         return float(self.lower.max())
 
     @property
@@ -107,6 +119,8 @@ def distance(
     ------
     InputError
         For networks whose inputs or logits differ, or a domain that does not fit.
+    TimeIsUp
+        Where the time does not suffice for any bounds.
 
     Examples
     --------
@@ -119,20 +133,22 @@ def distance(
     >>> found.proved, bool(found.lower.max() <= found.bound())
     (True, True)
     """
-    one, two = (net if isinstance(net, Network) else read_network(net, input_shape) for net in (network, pruned))
+    asked = as_solver(solver)
+    deadline = Deadline(asked.time_limit)
+    with within(deadline):
+        one, two = (net if isinstance(net, Network) else read_network(net, input_shape) for net in (network, pruned))
     if one.input_shape != two.input_shape or one.classes != two.classes:
         raise InputError(
             f"pruned: takes inputs {two.input_shape} and gives {two.classes} logits, the network {one.input_shape} and "
             f"{one.classes}"
         )
-    asked = as_solver(solver)
-    return _Search(one, two, check_box(domain, one), asked).run(classes)
+    with within(deadline):
+        return _Search(one, two, check_box(domain, one), asked, deadline).run(classes)
 
 
 class _Search:
-    def __init__(self, one: Network, two: Network, box: Box, solver: Solver) -> None:
-        self.backend, self.solver, self.box = get_backend(solver.name), solver, box
-        self.deadline = Deadline(solver.time_limit)
+    def __init__(self, one: Network, two: Network, box: Box, solver: Solver, deadline: Deadline) -> None:
+        self.backend, self.solver, self.box, self.deadline = get_backend(solver.name), solver, box, deadline
         self.shape, self.nets = one.input_shape, (one, two)
         self.twins: Twins = twins(one, two, box)
         self.bounds: TwinBounds = twin_bounds(self.twins, box)
@@ -159,14 +175,21 @@ class _Search:
             self.differs = x[other[0]]
 
     def run(self, classes: bool) -> Distance:
-        same, proof = self.same_class(2 if classes else 1)
-        if classes:
-            self.by_class()
+        same: bool | None = None
+        proof: Proof | None = None
+        try:
+            same, proof = self.same_class(2 if classes else 1)
+            if classes:
+                self.by_class()
+        except TimeIsUp:
+            # What is known by now holds.
+            if self.deadline.seconds is None:
+                raise
         upper, size = np.maximum(self.upper, 0.0), max(1.0, float(self.lower.max()))
         if (upper < self.lower - _NEAR * size).any():
             raise CheckError("distance: an input of the box has a larger distance than its bound")
         proofs: tuple[Proof, ...] = tuple("certified" if p == "certified" else "claimed" for p in self.proofs)
-        # What rounding leaves below a point that was seen is that point.
+        # Rounding may leave a bound just below a known difference. Then the bound is that difference.
         return Distance(np.maximum(upper, self.lower), self.lower, self.points, proofs, same, proof, self.differs)
 
     def logit(self, net: int) -> int:
@@ -209,7 +232,7 @@ class _Search:
             if answer is None:
                 return
             if answer.bound is not None and answer.bound < self.sides[side][c]:
-                # What a point that is known refutes is no bound; the one before is certified, and is kept.
+                # A claim that a known point refutes is no bound. The one before is certified, and is kept.
                 found = answer.bound + _NEAR * max(1.0, abs(answer.bound))
                 if found < self.seen[side][c]:
                     continue

@@ -1,6 +1,6 @@
 """A network as a chain of flat vectors with sparse matrices between them.
 
-Every linear map is its matrix here, so that nothing behind this file knows kinds of layers.
+Every linear map is its matrix here, so that later code does not depend on kinds of layers.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from oamip_model.clock import tick
 from oamip_model.network.maps import Array
 from oamip_model.network.types import IMAGE, Network
 
@@ -21,9 +22,22 @@ from oamip_model.network.types import IMAGE, Network
 class Node:
     """One vector: affine in earlier ones, or an activation of one.
 
-    kind: "affine" is the sum of ``terms``, (source, matrix) pairs, and ``bias``; "relu" and "max" read the single
-    source ``of``; "max" takes the maximum over each of its ``windows``, (outputs, entries), where -1 is no entry.
-    layer: the layer of the network that it belongs to.
+    Parameters
+    ----------
+    kind : {"affine", "relu", "max"}
+        "affine" is the sum of ``terms`` and ``bias``. "relu" and "max" read one source.
+    size : int
+        Number of entries.
+    layer : int
+        The layer of the network that it belongs to.
+    terms : tuple of tuple
+        (source, matrix) pairs.
+    bias : array, optional
+        Constants (size,).
+    of : int
+        The source of "relu" and "max".
+    windows : array of int, optional
+        The windows whose maximum "max" takes, (outputs, entries), where -1 is no entry.
     """
 
     kind: Literal["affine", "relu", "max"]
@@ -39,7 +53,8 @@ class Node:
 class Flat:
     """The nodes of a network in order; the last one gives the logits.
 
-    inputs: number of inputs; pre, out: by layer, its pre-activations' node and that of what it passes on.
+    ``inputs`` is the number of inputs. For each layer, ``pre`` is the node of its pre-activations,
+    and ``out`` that of its outputs.
     """
 
     inputs: int
@@ -56,6 +71,7 @@ class Flat:
         """The value of each node at points x, (n, inputs): each (n, size)."""
         found: list[Array] = []
         for node in self.nodes:
+            tick("points of the box")
             if node.kind == "affine":
                 assert node.bias is not None
                 total = np.broadcast_to(node.bias, (len(x), node.size)).copy()
@@ -85,6 +101,7 @@ def flat(network: Network) -> Flat:
     pre: list[int] = []
     out: list[int] = []
     for k, layer in enumerate(network.layers):
+        tick(f"the matrices of layer {layer.name}")
         size = int(np.prod(layer.pre_shape))
         terms = tuple(
             (IMAGE if term.source == IMAGE else out[term.source], sp.csr_array(term.map.matrix(term.input_shape)))

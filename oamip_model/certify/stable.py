@@ -1,13 +1,15 @@
 """Units whose ReLU is always on, or never on, over a box.
 
-See mathematics:stable-1..3. Bounds decide most of them, linear programs more, and one integer program for each layer
-the rest: it looks for an input at which as many as possible of the others change their state, until there is none.
+See mathematics:stable-1..3. Bounds decide most of them, and linear programs some of the rest. Then
+one integer program for each layer looks for an input at which most of the others change their
+state. It is repeated until there is none.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
@@ -31,8 +33,8 @@ WAYS: tuple[Way, ...] = ("bounds", "linear programs", "integer program")
 """How a ReLU was decided, from the cheapest on."""
 _SAMPLES = 2000
 _NEAR = 1e-6
-"""Share of a pre-activation's largest value by which the integer program must find it on the right side of 0: far more
-than a solver's tolerance hides."""
+"""Share of a pre-activation's largest value by which the integer program must have it on the right
+side of 0. A solver's tolerance is far smaller."""
 _GAP = 1e-4
 _LEAST = 1e-3
 """Seconds that a program gets at least."""
@@ -66,49 +68,85 @@ class Stable:
 
 def find_stable(network: Network, box: Box, solver: Solver, wanted: dict[int, tuple[Flags, Flags]] | None = None
                 ) -> Stable:  # fmt: skip
-    """The stable ReLUs of a network over a box.
+    """The stable ReLUs of a network over a box, within the solver's time limit.
 
-    Within the solver's time limit; what is not decided by then counts as unstable, and ``complete`` is False.
+    ReLUs that are not decided by then count as unstable, and ``complete`` is False.
 
-    wanted: by layer, the ReLUs (never on, always on) that alone are to be decided by programs; all that no sample
-    refutes where it is not given.
+    Parameters
+    ----------
+    network : Network
+        The network.
+    box : Box
+        The box.
+    solver : Solver
+        The solver of the programs.
+    wanted : dict of int to tuple, optional
+        The ReLUs (never on, always on) of each layer that alone are decided by programs. By default
+        they are all that no sample refutes.
+
+    Returns
+    -------
+    Stable
+        The stable ReLUs of each layer, and how each was proved.
     """
-    return _Search(network, box, solver, wanted).run()
+    deadline = Deadline(solver.time_limit)
+    try:
+        with within(deadline):
+            search = _Search(network, box, solver, wanted, deadline)
+    except TimeIsUp:
+        if deadline.seconds is None:
+            raise
+        return Stable(complete=False)
+    return search.run()
 
 
 class _Search:
     def __init__(
-        self, network: Network, box: Box, solver: Solver, wanted: dict[int, tuple[Flags, Flags]] | None
+        self,
+        network: Network,
+        box: Box,
+        solver: Solver,
+        wanted: dict[int, tuple[Flags, Flags]] | None,
+        deadline: Deadline,
     ) -> None:
         self.network, self.box, self.solver, self.wanted = network, box, solver, wanted
         self.backend: Backend = get_backend(solver.name)
-        self.deadline = Deadline(solver.time_limit)
+        self.deadline = deadline
         self.net: Flat = flat(network)
         self.found = Stable()
         self.envelope = Envelope(box)
+        self.values = self.net.values(box.sample(_SAMPLES))
 
     def run(self) -> Stable:
-        values = self.net.values(self.box.sample(_SAMPLES))
         pre = {node: k for k, node in enumerate(self.net.pre)}
         for number, node in enumerate(self.net.nodes):
-            add_node(self.envelope, node)
+            if not self._in_time(add_node, self.envelope, node):
+                break  # what follows has no bounds at all
             k = pre.get(number)
             if k is None or self.network.layers[k].activation != "relu":
                 continue
             low, high = self.envelope.low[number], self.envelope.high[number]
             way = np.zeros(node.size, dtype=np.int64)
-            sides = self._candidates(k, low, high, values[number])
+            sides = self._candidates(k, low, high, self.values[number])
             deep = any(source >= 0 for source, _ in node.terms)
             if deep and any(side.any() for side in sides):
-                try:
-                    with within(self.deadline):
-                        self._decide(k, number, sides, way)
-                except TimeIsUp:
-                    self.found.complete = False
+                self._in_time(self._decide, k, number, sides, way)
             low, high = self.envelope.low[number], self.envelope.high[number]
             self.found.layers[k] = Layer(high <= 0, (low >= 0) & (high > 0), way)
             self.found.low[k], self.found.high[k] = low, high
         return self.found
+
+    def _in_time(self, part: Callable[..., None], *given: Any) -> bool:
+        """Do a part of the search; returns whether there was time for all of it."""
+        try:
+            with within(self.deadline):
+                part(*given)
+        except TimeIsUp:
+            if self.deadline.seconds is None:
+                raise
+            self.found.complete = False
+            return False
+        return True
 
     def _candidates(self, k: int, low: Array, high: Array, seen: Array) -> tuple[Flags, Flags]:
         """ReLUs that may be never on, and always on, which bounds do not decide and no sample refutes."""
@@ -143,7 +181,7 @@ class _Search:
                 return
             seen = self.net.until(k).values(np.clip(x[None, : self.box.size], self.box.lower, self.box.upper))[-1][0]
             y = x[program.width :]
-            # What the solver moved within its tolerance is left out, though the network itself does not show it.
+            # Units that change within the solver's tolerance are excluded too, though not in the network itself.
             gone = (y > 0.5) | np.concatenate([seen[never] > 0, seen[always] < 0])
             units = self.network.layers[k].units
             if self.wanted is not None and gone.any():

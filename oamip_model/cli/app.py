@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -71,7 +72,7 @@ def _loaded(entry: EntryPoint) -> click.Command:
 
 
 def _broken(name: str, error: InputError) -> click.Command:
-    """A verb that cannot be had: it says so when it is asked for, and keeps no other one from its help."""
+    """A verb that cannot be loaded. It says so when it is called, and does not break the help of others."""
 
     @click.command(name, short_help="(cannot be imported)", add_help_option=False,
                    context_settings={"ignore_unknown_options": True})  # fmt: skip
@@ -118,6 +119,8 @@ def run(arguments: Sequence[str]) -> int:
     2
     """
     try:
+        if any("\0" in argument for argument in arguments):
+            raise InputError("arguments: one holds a NUL character, which no name has")
         sweep()
         code = oamip.main(args=list(arguments), prog_name="oamip", standalone_mode=False)
     except click.UsageError as error:
@@ -129,11 +132,13 @@ def run(arguments: Sequence[str]) -> int:
     except OamipError as error:
         return _failed(str(error), error.exit_code)
     except BrokenPipeError:
-        # Whoever read our output has left; Python must not complain when it flushes at exit.
+        # The reader of our output has closed the pipe. Python must not complain when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OamipError.exit_code
     except OSError as error:
-        return _failed(str(error), OamipError.exit_code)
+        # What no file can be called was given; anything else failed here.
+        wrong = error.errno in (errno.ENAMETOOLONG, errno.ELOOP)
+        return _failed(str(error), InputError.exit_code if wrong else OamipError.exit_code)
     except KeyboardInterrupt:
         return _failed("interrupted, nothing was saved", INTERRUPTED)
     except MemoryError:

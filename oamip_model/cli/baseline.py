@@ -11,7 +11,7 @@ from typing import Any, cast
 import click
 
 from oamip_model.cli.numbers import SEED, Count
-from oamip_model.cli.options import Verb, check_out, data_options, json_option, network_options
+from oamip_model.cli.options import Verb, check_data, check_out, data_options, json_option, network_options
 from oamip_model.cli.output import print_json
 from oamip_model.cli.score import print_scores, record
 from oamip_model.errors import InputError
@@ -43,9 +43,10 @@ def baseline(
 ) -> int:
     """Score the units of the network NET, an .onnx or .pt2 file, by a simple RULE, to compare with `oamip score`.
 
-    RULE is random, weight-norm (incoming times outgoing), weight-l1, weight-l2, geometric-median (of incoming
-    weights), or one that looks at the images of --data: mean-activation, apoz, taylor, snip. With critical the
-    scores in the file of --scores are turned round, so that `oamip prune` removes the highest.
+    RULE is random, weight-norm (incoming times outgoing), weight-l1, weight-l2 or geometric-median
+    (of incoming weights). The rules mean-activation, apoz, taylor and snip use the images of
+    --data. With critical the scores in the file of --scores are reversed, so that `oamip prune`
+    removes the highest.
     """
     if (method == "critical") != (scores is not None):
         raise InputError("--scores: critical needs a file of scores, and no other rule takes one")
@@ -65,7 +66,7 @@ def baseline(
         images = None
         if method in WITH_IMAGES:
             images = om.load_dataset(data, split=split, download=download)
-            plain.check_images(images.images[:1])
+            check_data(plain, images)
             if isinstance(n, int):
                 images = om.choose_images(images, n=n, seed=seed)
         result = om.baseline_scores(plain, cast(Baseline, method), seed, images=images)

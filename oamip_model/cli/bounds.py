@@ -14,8 +14,9 @@ import click
 from oamip_model.checks import by_class
 from oamip_model.cli.numbers import SEED, Count, Number
 from oamip_model.cli.objects import given, object_options
-from oamip_model.cli.options import Verb, check_out, data_options, json_option, network_options
+from oamip_model.cli.options import Verb, check_data, check_out, data_options, json_option, network_options
 from oamip_model.cli.output import print_json, print_table, say
+from oamip_model.clock import Deadline, within
 from oamip_model.errors import InputError
 from oamip_model.formulation.gates import gate_named
 from oamip_model.formulation.settings import Formulation, validity_of
@@ -63,10 +64,12 @@ def bounds(
 ) -> int:
     """Bound the pre-activations of the network NET, an .onnx or .pt2 file, for some images.
 
-    One line for each method and ReLU layer: how many ReLUs are always off, always on and unstable, over all images, how
-    many of them this method decided, and the mean width of the bounds. `oamip score --bounds FILE` takes the file that
-    --out wrote, with the same network, data, images and seed; with --gate published, one of --method interval; with
-    --cutoff, the same --loss, --weight, --margin and --sparsity.
+    Each method and ReLU layer has a line, over all images. It has the numbers of ReLUs that are
+    always off, always on and unstable, and of those that this method decided. The mean width of the
+    bounds follows.
+    `oamip score --bounds FILE` takes the file that --out wrote, with the same network, data, images
+    and seed. With --gate published it takes one of --method interval. With --cutoff it needs the
+    same --loss, --weight, --margin and --sparsity.
     """
     values, _ = by_class((Tightening, Formulation), given(options))
     form = values[Formulation]
@@ -82,9 +85,10 @@ def bounds(
 
     gate = gate_named(form.get("gate", Formulation().gate))
     settings = Formulation(scores=gate.scores[0], **form)
-    plain = om.read_network(network, input_shape, output=output).check_scored(loss=False)
+    with within(Deadline(method.time_limit)):
+        plain = om.read_network(network, input_shape, output=output).check_scored(loss=False)
     source = om.load_dataset(data, split=split, download=download)
-    plain.check_images(source.images[:1])
+    check_data(plain, source)
     images = source
     if isinstance(n, int):
         images = om.choose_images(source, n=n, seed=seed, correct_for=plain if correct_only else None)

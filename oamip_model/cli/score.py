@@ -11,7 +11,7 @@ import click
 
 from oamip_model.cli.numbers import Count, Whole
 from oamip_model.cli.objects import given, object_options
-from oamip_model.cli.options import Verb, check_out, data_options, json_option, network_options
+from oamip_model.cli.options import Verb, check_data, check_log, check_out, data_options, json_option, network_options
 from oamip_model.cli.output import (
     INTERRUPTED,
     UNPROVED,
@@ -25,7 +25,6 @@ from oamip_model.cli.output import (
 )
 from oamip_model.clock import Deadline, seconds_left, within
 from oamip_model.errors import CheckError, InputError
-from oamip_model.files import check_writable
 from oamip_model.formulation.settings import Formulation
 from oamip_model.scoring.asked import as_objects
 from oamip_model.scoring.layer_methods import Backward, Decoupled, Elimination, Forward
@@ -94,8 +93,9 @@ def score(
 ) -> int:
     """Score the units of the network NET, an .onnx or .pt2 file.
 
-    With --out or --store, a run of several programs that was killed or interrupted goes on where it stopped when it is
-    started again: finished programs are kept in OUT.runs.jsonl until the scores are saved, or in the file of --store.
+    With --out or --store, a run of several programs that was killed or interrupted continues when
+    it is started again. Finished programs are kept in OUT.runs.jsonl until the scores are saved, or
+    in the file of --store.
 
     Exit code 3 if a program was not solved to --tolerance. Scores of a relaxation, or averaged over programs, are
     labelled so, and end with 0.
@@ -109,8 +109,7 @@ def score(
         check_out(proof, network, data, suffixes=(".json",), option="--proof")
     if store is not None:
         check_out(Path(store), network, data, option="--store", suffixes=(".jsonl",))
-    if "log_file" in told:
-        check_writable(told["log_file"], "--log-file")
+    check_log(told.get("log_file"), network, data, out, proof, store)
     if "bounds" in told and told["bounds"].endswith(".npz"):
         from oamip_model.bounds import load_bounds
 
@@ -132,11 +131,11 @@ def score(
     if n is None:
         n = "all" if not isinstance(method, AllLayers) and not correct_only else _IMAGES
     with progress_bar("programs") as progress, signs_of_life(progress), within(total), ExitStack() as one_program:
-        # Reading has as long as a program, and a single program has what it leaves.
+        # The time limit of a program holds for reading too. A single program has the rest of it.
         one_program.enter_context(within(Deadline(solver.time_limit)))
         plain = om.read_network(network, input_shape, output=output)
         source = om.load_dataset(data, split=split, download=download)
-        plain.check_images(source.images[:1])
+        check_data(plain, source)
         check_labels(source.labels, plain.classes, where=source.source)
         if proof is not None and isinstance(method, Joint):
             from oamip_model.certify.proof_rows import check_provable
@@ -202,7 +201,7 @@ def _prove(
 
 
 def print_scores(result: Scores) -> None:
-    """Print a table of the scores by layer, and under it what they are."""
+    """Print a table of the scores by layer, and their description under it."""
     rows = [
         [name, str(len(s)), f"{s.mean():.3f}", f"{s.min():.3f}", f"{s.max():.3f}", percent(float((s < _LOW).mean()))]
         for name, s in result.by_layer.items()

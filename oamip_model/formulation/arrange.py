@@ -25,10 +25,26 @@ from oamip_model.network.types import IMAGE, Layer, Network
 
 
 def arrange(network: Network, images: Array, bounds: Bounds, sound: Bounds, gate: Gate) -> Layout:
-    """Layout of the program for images (n, *input_shape).
+    """The layout of the program for some images.
 
-    bounds: L and U, valid for the gate; sound: interval bounds that hold for every score, which fix the scale M of the
-    sound gates and bound what goes into max pooling.
+    Parameters
+    ----------
+    network : Network
+        The network.
+    images : array
+        Images (n, *input_shape).
+    bounds : Bounds
+        L and U, valid for the gate.
+    sound : Bounds
+        Interval bounds that hold for every score. They fix the scale M of the sound gates, and
+        bound the inputs of max pooling.
+    gate : Gate
+        The gate.
+
+    Returns
+    -------
+    Layout
+        Index sets, bounds and expressions.
     """
     return _Arrangement(network, images, bounds, sound, gate).run()
 
@@ -91,7 +107,7 @@ class _Arrangement(Entries):
             uses = np.bincount(matrix.indices, minlength=matrix.shape[1])
             apart = int((counts.reshape(self.n, -1) > 0).astype(np.int64).sum(axis=0) @ uses)
             apart += int((counts + 1)[counts > 1].sum())
-        # A row of the product has at least as many entries as the longest expression in it: often that says enough.
+        # A row of the product has at least as many entries as the longest expression in it. Often this decides.
         images = (
             None if apart is not None and self.least_entries(matrix, counts) > apart else self.products(matrix, out)
         )
@@ -168,7 +184,7 @@ class _Arrangement(Entries):
         """Variables a, h and where needed z for gated ReLUs; returns the columns of h."""
         pre, _ = self.add_pre(layer, rows, at, low[at], high[at])
         act, columns = self.add_act(layer, at, np.zeros(len(at)), np.maximum(high[at], 0.0))
-        # A score may move the pre-activation below 0, and then a ReLU that is always on is open all the same.
+        # A score may move the pre-activation below 0, so that a ReLU with L >= 0 may still be open.
         stable = self.gate.without_state(low[at])
         state = np.full(len(at), -1, dtype=np.int64)
         state[~stable] = len(self.state) + np.arange(int((~stable).sum()))
@@ -248,10 +264,10 @@ class _Arrangement(Entries):
 
 
 def _product(left: sp.csr_array, right: sp.csr_array) -> sp.csr_array:
-    """The product left @ right.
+    """The product left @ right, quicker where ``right`` only moves and scales columns.
 
-    It is quicker where no row of ``right`` has two entries and no column has: then it only scales the columns of
-    ``left`` and moves them. A large product without many zeros is one of dense matrices.
+    That is the case where no row of ``right`` has two entries and no column has. A large product
+    without many zeros is one of dense matrices.
     """
     entries, uses = np.diff(right.indptr), np.bincount(right.indices, minlength=right.shape[1])
     if (entries > 1).any() or (uses > 1).any():

@@ -87,7 +87,7 @@ class _Folder:
             node = self.graph.nodes[value]
             tick(f"reading layer {node.name}")
             result = self.visit(node, [values[source] for source in node.inputs])
-            # What several operators read may still become part of each of them, where that costs nothing.
+            # A tensor that several operators read may still become part of each of them, where that costs nothing.
             values[value] = result if uses[value] == 1 or _is_cheap(result) else self.store(result)
         self.store(self.plain(node.name, values[self.graph.output]) if live else values[self.graph.output])
         if not self.layers:
@@ -213,12 +213,12 @@ class _Folder:
 
     @staticmethod
     def passing(name: str, x: _Stored) -> _Pending:
-        """A tensor as an affine map of its own; its border stays around the result."""
+        """A tensor as an affine map of its own, whose border remains around the result."""
         term = Term(Identity(), x.source, x.shape)
         return _Pending(name, (term,), np.zeros(x.shape[0]), x.shape, x.shape, x.border)
 
     def store(self, x: _Tensor, activation: Activation = "none", pool: MaxPool | None = None) -> _Stored:
-        """Make ``x`` a layer, unless it is one; its border, which a ReLU leaves as it is, stays around it."""
+        """Make ``x`` a layer, unless it is one. Its border, which a ReLU does not change, remains around it."""
         if isinstance(x, _Stored):
             return x
         if activation == "none" and id(x) in self.made:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from torch import nn
 
 from oamip_model.data import check_pixels
+from oamip_model.data.given import AnyImages, as_arrays
 from oamip_model.errors import InputError
 from oamip_model.network import read_network
 from oamip_model.pruning.asked import prune_with_report
@@ -28,9 +29,18 @@ Choose: TypeAlias = Callable[[nn.Module, int], Keep]
 class GradualPruning:
     """A network that was pruned while it was trained.
 
-    module: the smaller network; training: how it went, of the full network before its first pruning; choices:
-    (epochs done, {group: (units,) True where it stays}) at each choice, the last of which holds; full, full_training:
-    the network that was trained beside it without pruning, None without one.
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The smaller network.
+    training : TrainingResult
+        Its training. Before the first pruning it is that of the full network.
+    choices : tuple of tuple
+        Epochs done and the mask of each group (units,), at each choice. The last one holds.
+    full : torch.nn.Module, optional
+        The network that was trained beside it without pruning.
+    full_training : TrainingResult, optional
+        The training of that network.
     """
 
     module: nn.Module
@@ -42,8 +52,8 @@ class GradualPruning:
 
 def prune_while_training(
     module: nn.Module,
-    images: ArrayLike,
-    labels: ArrayLike,
+    images: AnyImages,
+    labels: ArrayLike | None,
     choose: Choose,
     *,
     every: int,
@@ -57,10 +67,10 @@ def prune_while_training(
     ----------
     module : torch.nn.Module
         The network, which is not changed.
-    images : array_like
-        Images (n, ...) as the module takes them.
-    labels : array_like of int
-        Labels (n,) from 0 to classes - 1.
+    images : array_like, Dataset, torch Dataset or DataLoader
+        Images (n, ...) as the module takes them; all but an array carry their labels.
+    labels : array_like of int or None
+        Labels (n,) from 0 to classes - 1, of images that are given as an array.
     choose : callable
         Given a copy of the network in eval mode as it is then, and the epochs done, it says which units
         are kept. It may do so by :func:`choose_units`, or as {group: (units,)}.
@@ -70,8 +80,8 @@ def prune_while_training(
     beside : bool, default False
         With False, one network is trained, whose units once removed are zero whatever later choices
         say. With True, the full network is trained as if nothing were pruned, and the choices are made
-        on it. A choice that differs from the one before begins the smaller network anew, for the epochs
-        that are left. It then has the full network's weights and an optimizer of its own.
+        on it. A choice that differs from the one before makes a new smaller network, for the
+        remaining epochs. It then has the full network's weights and an optimizer of its own.
     progress : callable, optional
         Called after each epoch with the epochs done and the smaller network's loss.
     **options
@@ -101,8 +111,9 @@ def prune_while_training(
         raise InputError("early_stop: it does not go with pruning while training, after which losses start higher")
     if isinstance(every, bool) or not isinstance(every, int | np.integer) or not 1 <= every < recipe.epochs:
         raise InputError(f"every: got {every!r}, accepted are integers from 1 to below the {recipe.epochs} epochs")
-    network = read_network(module, check_pixels(images).shape[1:])
-    # One unit of every layer gone, to see before the training whether masking works.
+    pixels, marks = as_arrays(images, labels)
+    network = read_network(module, check_pixels(pixels).shape[1:])
+    # Mask one unit of every layer, to find out before the training whether masking works.
     trial = {group.name: np.arange(group.size) >= min(1, group.size - 1) for group in network.groups}
     _, report = prune_with_report(module, trial, threshold=0.5, mode="mask", network=network)
     if report.rebuilt:
@@ -115,7 +126,7 @@ def prune_while_training(
     losses: list[float] = []
     full_losses: list[float] = []
     with ExitStack() as open_trainers:
-        main = open_trainers.enter_context(Trainer(clean_copy(module), images, labels, recipe))
+        main = open_trainers.enter_context(Trainer(clean_copy(module), pixels, marks, recipe))
         smaller = main
         for epoch in range(1, recipe.epochs + 1):
             full_losses.append(main.epoch())
@@ -131,14 +142,14 @@ def prune_while_training(
             elif not choices or any((keep[name] != mask).any() for name, mask in choices[-1][1].items()):
                 masked = masked_copy(_snapshot(main), producers, keep, network.input_shape)
                 left = replace(recipe, epochs=recipe.epochs - epoch)
-                smaller = open_trainers.enter_context(Trainer(masked, images, labels, left))
+                smaller = open_trainers.enter_context(Trainer(masked, pixels, marks, left))
             choices.append((epoch, keep))
     seconds = time.perf_counter() - started
 
     def told(found: list[float], of: nn.Module) -> TrainingResult:
         return TrainingResult(tuple(found), accuracy(of, main.images, main.labels), seconds, str(main.device))
 
-    result = pruned_to(make_permanent(clean_copy(smaller.module)), choices[-1][1], images, "remove")
+    result = pruned_to(make_permanent(clean_copy(smaller.module)), choices[-1][1], pixels, "remove")
     full = main.module if beside else None
     return GradualPruning(
         result,

@@ -184,7 +184,7 @@ class TreeSearch(Checked):
 
 
 def _search(given: Any) -> Any:
-    if isinstance(given, TreeSearch) or given == "solver":
+    if isinstance(given, TreeSearch) or given in ("solver", "auto"):
         return given
     if given == "tree":
         return TreeSearch()
@@ -192,16 +192,19 @@ def _search(given: Any) -> Any:
 
 
 SEARCH = Made(f"are {', '.join(SEARCHES)} and a TreeSearch", _search)
-"""How programs are searched: the kind of a field that becomes "solver" or a :class:`TreeSearch`."""
+"""How programs are searched: the kind of a field that becomes "solver", "auto" or a :class:`TreeSearch`."""
 
 
-def as_search(given: str | TreeSearch) -> TreeSearch | None:
+def as_search(given: str | TreeSearch, tangents: bool) -> TreeSearch | None:
     """The package's search tree, None where the solver's own tree is to search.
 
     Parameters
     ----------
-    given : {"solver", "tree"} or TreeSearch
-        "tree" is a TreeSearch with its defaults.
+    given : {"solver", "tree", "auto"} or TreeSearch
+        "tree" is a TreeSearch with its defaults. "auto" is one where ``tangents`` is true, else "solver".
+    tangents : bool
+        Whether the loss enters by tangents, in a sound gate. The solver's tree begins anew in each round
+        of tangents. Without rounds it begins once, and its cuts and propagation prove more.
 
     Returns
     -------
@@ -217,6 +220,8 @@ def as_search(given: str | TreeSearch) -> TreeSearch | None:
         found = SEARCH.take(given)
     except ValueError:
         raise InputError(f"search: got {given!r}, accepted {SEARCH.accepted}") from None
+    if found == "auto" and tangents:
+        return TreeSearch()
     return found if isinstance(found, TreeSearch) else None
 
 

@@ -12,19 +12,34 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from oamip_model.data import Replays, check_labels, check_pixels
+from oamip_model.data.given import AnyImages, as_arrays
 from oamip_model.errors import InputError
 
 Array: TypeAlias = NDArray[np.float64]
 
 
 def logits(network: nn.Module | Replays, images: ArrayLike, batch_size: int = 2000) -> Array:
-    """The logits (n, classes) of images (n, ...), in double precision.
+    """The logits of images, in double precision.
 
-    They are computed in batches of ``batch_size``.
+    Parameters
+    ----------
+    network : Network or torch.nn.Module
+        A module runs in eval mode, in its own precision and on its own device. Its mode is restored
+        afterwards.
+    images : array
+        Images (n, ...).
+    batch_size : int, default 2000
+        Images of one batch.
 
-    network: a :class:`oamip_model.network.Network`, or a torch module, which runs in eval mode, in its own precision
-        and on its own device, and has its own mode again afterwards
-    Raises InputError where the network cannot take images of this shape.
+    Returns
+    -------
+    array
+        Logits (n, classes).
+
+    Raises
+    ------
+    InputError
+        Where the network cannot take images of this shape.
 
     Examples
     --------
@@ -43,17 +58,19 @@ def logits(network: nn.Module | Replays, images: ArrayLike, batch_size: int = 20
     return np.concatenate([network.replay(batch) for batch in batches])
 
 
-def accuracy(network: nn.Module | Replays, images: ArrayLike, labels: ArrayLike, batch_size: int = 2000) -> float:
+def accuracy(
+    network: nn.Module | Replays, images: AnyImages, labels: ArrayLike | None = None, batch_size: int = 2000
+) -> float:
     """The share of images whose largest logit is that of their label.
 
     Parameters
     ----------
     network : torch.nn.Module or Network
         A module, or an object with a ``replay`` method.
-    images : array_like
-        Images (n, ...).
-    labels : array_like of int
-        Labels (n,).
+    images : array_like, Dataset, torch Dataset or DataLoader
+        Images (n, ...); all but an array carry their labels.
+    labels : array_like of int, optional
+        Labels (n,) of images that are given as an array.
     batch_size : int, default 2000
         Number of images that are classified at a time.
 
@@ -70,12 +87,13 @@ def accuracy(network: nn.Module | Replays, images: ArrayLike, labels: ArrayLike,
     Examples
     --------
     >>> import oamip_model as om
-    >>> images, labels = om.load_dataset(split="test")
-    >>> 0 <= om.accuracy(om.make_network("fc3"), images, labels) < 0.3
+    >>> data = om.load_dataset(split="test")
+    >>> 0 <= om.accuracy(om.make_network("fc3"), data) < 0.3
     True
     """
-    outputs = logits(network, images, batch_size)
-    marks = check_labels(labels, outputs.shape[1])
+    pixels, given = as_arrays(images, labels)
+    outputs = logits(network, pixels, batch_size)
+    marks = check_labels(given, outputs.shape[1])
     if len(marks) != len(outputs):
         raise InputError(f"labels: {len(marks)} labels for {len(outputs)} images, one label an image is needed")
     if not np.isfinite(outputs).all():

@@ -9,7 +9,7 @@ Run: python -m oamip_benchmarks.measures.refit --network resnet20 --weights FILE
 ``--weights`` is a .safetensors file with the weights of ``om.make_network(NETWORK, ...)``; ``--data`` a name or .npz
 file. Masks and refits see the first training images without labels; accuracy is on the whole test split.
 ``--scale`` m,s makes pixels (x - m) / s. The share is of each score group. With ``--rows`` finished lines are kept in a
-file, and the same command goes on from them; ``--plot`` draws accuracy against parameters.
+file, and the same command continues from them. ``--plot`` draws accuracy against parameters.
 """
 
 from __future__ import annotations

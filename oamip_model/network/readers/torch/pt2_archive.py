@@ -82,10 +82,9 @@ class _Config(TypedDict):
 def load_program(path: Path) -> torch.export.ExportedProgram:
     """The exported program of a .pt2 file.
 
-    Nothing that the file names is run.
-
-    Raises InputError, naming the part, where the file is none that torch.export.save writes for plain weights, or holds
-    something that needs unpickling; and whatever torch raises where it cannot load what is left.
+    Nothing that the file names is run. Raises InputError with the part's name where
+    torch.export.save does not write such a file for plain weights, or something needs unpickling.
+    Errors of torch, where it cannot load the accepted parts, are raised too.
     """
     where = f"network: {path}"
     with path.open("rb") as file:
@@ -209,7 +208,7 @@ def _check_samples(data: bytes, where: str) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception:  # whatever torch says, they are no sample inputs without objects
+    except Exception:  # whatever the error of torch is, they are no plain sample inputs
         raise InputError(f"{at} needs unpickling, which could run code; accepted are tensors") from None
 
 

@@ -68,7 +68,7 @@ class AfterRefit(Head):
     """What the answer loses when the layer's readers are refitted by least squares.
 
     The groups that are cut before are cut, and their readers refitted. With an amount the scores add up to the units
-    that stay at most, so no weight is sought. It looks at no labels.
+    that are kept at most, so no weight is sought. It looks at no labels.
     """
 
     name: ClassVar[str] = "refit"
