@@ -36,8 +36,8 @@ class Refit:
         Gap, in nats an image, at which the output layer's convex program is solved.
     passes : int, default 20
         Passes over the images, by "outgoing".
-    learning_rate : float, default 1e-3
-        Highest learning rate of "outgoing".
+    learning_rate : float, default 0.01
+        Highest step of "outgoing", as a share of the root mean square of each layer's weights.
     held_out : float, default 0.1
         Share of the images that decide after which pass the weights of "outgoing" are taken.
     varied : bool, default True
@@ -60,7 +60,7 @@ class Refit:
     relu_passes: int = 10
     tolerance: float = 1e-4
     passes: int = 20
-    learning_rate: float = 1e-3
+    learning_rate: float = 0.01
     held_out: float = 0.1
     varied: bool = True
     seed: int = 0

@@ -21,6 +21,8 @@ from oamip_model.refit.walk import Walk
 from oamip_model.torchnet.layers import TorchLayers
 
 _BATCH = 100
+_LEAST = 1e-4
+"""Root mean square of weights or biases below which steps get no smaller."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,9 @@ def fit_outgoing(walk: Walk, options: Refit, progress: Callable[[str], None] | N
     best = before = _divergence(layers, gates, *judged)
     kept, made = 0, 0
     state = [w.detach().clone() for w in weights]
-    optimizer = torch.optim.Adam(weights, options.learning_rate)
+    # Folded norms give layers weights of very different sizes: a step is a share of them.
+    sizes = [max(float(w.detach().square().mean().sqrt()), _LEAST) for w in weights]
+    optimizer = torch.optim.Adam([{"params": [w]} for w in weights], options.learning_rate)
     steps = -(-len(used) // _BATCH)
     for number in range(options.passes):
         made += 1
@@ -80,8 +84,8 @@ def fit_outgoing(walk: Walk, options: Refit, progress: Callable[[str], None] | N
             done = (number + step / steps) / options.passes
             # Adam's first steps are all of full length: they grow over the first tenth of the training.
             rate = min(1.0, 10 * done + 1 / steps) * 0.5 * (1 + math.cos(math.pi * done))
-            for entry in optimizer.param_groups:
-                entry["lr"] = options.learning_rate * rate
+            for entry, size in zip(optimizer.param_groups, sizes, strict=True):
+                entry["lr"] = options.learning_rate * rate * size
             at = part.to(images.device)
             seen, wanted = images[at], target[at]
             if varied:

@@ -86,6 +86,23 @@ def test_the_same_seed_gives_the_same_weights():
     assert prints[0] == prints[1] != prints[2]
 
 
+def test_steps_of_training_are_a_share_of_the_weights_of_each_layer(monkeypatch):
+    network, images, keep = problem("conv")
+    first: list[list[float]] = []
+    real = torch.optim.Adam.step
+
+    def step(self):
+        sizes = [float(entry["params"][0].detach().square().mean().sqrt()) for entry in self.param_groups]
+        first.append([entry["lr"] / size for entry, size in zip(self.param_groups, sizes, strict=True)])
+        return real(self)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", step)
+    om.refit_network(network, keep, images, om.Refit(level="outgoing", passes=1, learning_rate=0.01))
+    assert len(first[0]) > 2
+    assert first[0] == pytest.approx([first[0][0]] * len(first[0]), rel=1e-5)
+    assert 0.0 < first[0][0] <= 0.01
+
+
 def test_passes_that_do_not_help_are_undone():
     network, images, keep = problem("mlp")
     plain, _ = om.refit_network(network, keep, images, "output")

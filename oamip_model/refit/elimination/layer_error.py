@@ -25,29 +25,16 @@ _STEPS = 50
 """Steps of the inverse iteration for more columns."""
 
 Owners = NDArray[np.int64]
-"""The unit that each column reads, -1 where it always stays."""
+"""The unit that each column reads, -1 where it is always kept."""
 
 
 @dataclass(frozen=True)
 class Regression:
     """The fit of a layer's outputs by some columns, with a price on squared weights.
 
-    Targets carry the root of their importance.
-
-    Parameters
-    ----------
-    inputs : Tensor
-        Moments (p, p) of the columns about their means.
-    target : Tensor
-        Their moments (p, m) with the targets.
-    total : float
-        The moments of the targets.
-    price : float
-        The price of a squared weight.
-    scale : float
-        The factor from a squared error to an error.
-    owners : Owners
-        The unit of each column, see :data:`Owners`.
+    The moments of the columns about their means are ``inputs`` (p, p), those with the targets ``target`` (p, m). The
+    targets' own sum of squares is ``total``. A squared weight costs ``price``. Times ``scale`` a squared error
+    becomes an error. The :data:`Owners` have one entry a column. Targets carry the root of their importance.
     """
 
     inputs: Tensor
@@ -88,10 +75,9 @@ def regression(system: System, owners: Owners, ridge: float) -> Regression:
 class LayerError:
     """Error of the refitted readers of a group, and its gradient by the scores.
 
-    At scores of 0 and 1 it is the error of the ridge regression with these units. In between a
-    score divides the price of its unit's weights, which is as high as convexity allows
-    (mathematics:after-2). The higher it is, the closer is the bound of the continuous scores to
-    that of masks.
+    At scores of 0 and 1 it is the error of the ridge regression with these units. In between a score divides the price
+    of its unit's weights. That price is as high as convexity allows (mathematics:after-2). The higher it is, the closer
+    is the bound of continuous scores to the error of masks.
     """
 
     def __init__(self, systems: Sequence[tuple[System, Owners]], units: int, ridge: float) -> None:
@@ -113,8 +99,8 @@ class LayerError:
 def sharpened(part: Regression) -> Regression:
     """The same regression with the highest price that keeps it convex.
 
-    Columns that are always kept are fitted first. The weights of each unit are then in units of the
-    cost of losing them alone. So the price of a squared weight is 1 times a common factor.
+    Columns that are always kept are fitted first. The weights of each unit are then scaled by what it costs to lose
+    them when all others are in. So one price holds for all squared weights.
     """
     matrix, target, total = part.matrix, part.target, part.total
     stays, goes = (

@@ -151,19 +151,18 @@ class _Part:
 
 
 def eliminate(
-    systems: Sequence[tuple[System, NDArray[np.int64]]], units: int, stay: int, ridge: float, swaps: int
+    systems: Sequence[tuple[System, NDArray[np.int64]]], units: int, kept: int, ridge: float, swaps: int
 ) -> Eliminated:
     """Remove the unit that costs least until one is left.
 
-    At the number of units to keep, pairs are swapped while the error falls, at most ``swaps``
-    times. Then the best units are added one by one, from one unit to that number, and swapped as
-    well. The better of both masks is returned. The systems and the ridge are those of
-    :class:`Swept`.
+    At ``kept`` units, pairs are swapped while the error falls, at most ``swaps`` times. Then the best
+    units are taken in one by one, from one unit to ``kept``, and swapped as well. The better of both
+    masks is returned. The systems and the ridge are those of :class:`Swept`.
     """
     swept = Swept(systems, units, ridge)
     order, errors = [], np.zeros(units)
     errors[-1] = swept.error
-    at_stay = swept.copy() if stay == units else None
+    at_kept = swept.copy() if kept == units else None
     while swept.inside.sum() > 1:
         tick(f"taking out the units of a layer, {int(swept.inside.sum())} left")
         values = np.where(swept.inside, swept.values(), np.inf)
@@ -171,24 +170,24 @@ def eliminate(
         swept.flip(order[-1])
         left = int(swept.inside.sum())
         errors[left - 1] = swept.error
-        if left == stay:
-            at_stay = swept.copy()
+        if left == kept:
+            at_kept = swept.copy()
     order.append(int(swept.inside.argmax()))
-    assert at_stay is not None
-    done = _swaps(at_stay, swaps)
-    if swaps and 0 < stay < units:
+    assert at_kept is not None
+    done = _swaps(at_kept, swaps)
+    if swaps and 0 < kept < units:
         # What is left in ``swept`` is one unit; from there the best ones come back one by one.
-        added = _grown(swept, stay)
+        added = _grown(swept, kept)
         more = _swaps(added, swaps)
-        if added.error < at_stay.error - _GAIN:
-            at_stay, done = added, more
-    return Eliminated(at_stay.inside, np.array(order), np.maximum(errors, 0.0), max(at_stay.error, 0.0), done)
+        if added.error < at_kept.error - _GAIN:
+            at_kept, done = added, more
+    return Eliminated(at_kept.inside, np.array(order), np.maximum(errors, 0.0), max(at_kept.error, 0.0), done)
 
 
-def _grown(swept: Swept, stay: int) -> Swept:
-    """The same with only those units that gain most when they are added one after the other."""
+def _grown(swept: Swept, kept: int) -> Swept:
+    """The same with no unit but the ``kept`` that gain most when they come in one after the other."""
     swept.flip(int(swept.inside.argmax()))
-    for _ in range(stay):
+    for _ in range(kept):
         tick("taking in the units of a layer")
         swept.flip(int(np.where(swept.inside, -np.inf, swept.values()).argmax()))
     return swept
