@@ -88,12 +88,12 @@ def assign_groups(layers: tuple[Layer, ...]) -> tuple[tuple[Layer, ...], tuple[S
         gates = remaining
     groups: list[ScoreGroup] = []
     filled = list(layers)
+    saved = saved_parameters(layers, outputs, producers) if kept else np.zeros(0)
     for number, part in enumerate(sorted(kept)):
         order = _in_order(outputs[part[0]])
         names = tuple(name for name, ids in producers.items() if ids[0] in order)
-        saved = saved_parameters(layers, outputs, producers, order)
         divisor = len(order) * _kernel(layers, names[0])
-        groups.append(ScoreGroup(layers[part[0]].name, len(order), tuple(part), names, saved, divisor))
+        groups.append(ScoreGroup(layers[part[0]].name, len(order), tuple(part), names, saved[order], divisor))
         numbers = {root: unit for unit, root in enumerate(order.tolist())}
         for index in part:
             numbered = np.array([numbers[root] for root in outputs[index].tolist()], dtype=np.int64)

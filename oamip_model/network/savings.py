@@ -11,15 +11,15 @@ from oamip_model.network.types import IMAGE, Layer
 Ids = NDArray[np.int64]
 
 
-def saved_parameters(layers: tuple[Layer, ...], outputs: list[Ids], producers: dict[str, Ids], order: Ids) -> Array:
-    """Parameters that removing each unit of a group saves, (units,).
+def saved_parameters(layers: tuple[Layer, ...], outputs: list[Ids], producers: dict[str, Ids]) -> Array:
+    """Parameters that removing each unit saves, by the unit's number.
 
     They are its rows, its biases, and its outgoing columns.
 
-    outputs: the unit of each activation, by layer; producers: that of each channel, by name; order: the group's units.
+    outputs: the unit of each activation, by layer; producers: that of each channel, by name.
     Weights that two layers share count once. Batch norm counts as a bias where it is folded in.
     """
-    saved = np.zeros(max(int(ids.max()) for ids in (*outputs, *producers.values(), order)) + 1)
+    saved = np.zeros(max(int(ids.max()) for ids in (*outputs, *producers.values())) + 1)
     counted: set[str] = set()
     for index, layer in enumerate(layers):
         unit_of_channel = _one_unit_per_channel(outputs[index], layer.pre_shape[0])
@@ -42,11 +42,19 @@ def saved_parameters(layers: tuple[Layer, ...], outputs: list[Ids], producers: d
             rows = weight.shape[0] // groups
             columns = np.full(len(read), rows * trained.kernel, np.float64)
             # What leaves with the unit's own rows (a depthwise filter) has been counted.
-            own = made.reshape(groups, rows)
-            group_of_channel = np.arange(len(read)) // (len(read) // groups)
-            columns -= (own[group_of_channel] == read[:, None]).sum(axis=1) * trained.kernel
+            columns -= _rows_of_their_own(made, read, groups) * trained.kernel
             np.add.at(saved, read[read >= 0], columns[read >= 0])
-    return saved[order]
+    return saved
+
+
+def _rows_of_their_own(made: Ids, read: Ids, blocks: int) -> Ids:
+    """How many rows of its block have the unit of a channel, for each channel that is read (-1: of several)."""
+    step = int(max(made.max(), read.max())) + 2
+    rows = np.arange(len(made)) // (len(made) // blocks) * step + made + 1
+    columns = np.arange(len(read)) // (len(read) // blocks) * step + read + 1
+    known, counts = np.unique(rows, return_counts=True)
+    place = np.minimum(np.searchsorted(known, columns), len(known) - 1)
+    return np.where((known[place] == columns) & (read >= 0), counts[place], 0)
 
 
 def _one_unit_per_channel(ids: Ids, channels: int) -> Ids:
