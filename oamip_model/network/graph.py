@@ -165,8 +165,8 @@ class Graph:
         misfit = map.misfit(shape)
         if misfit is not None:
             raise refuse(name, map.called, misfit)
-        first = weight if weight is None or not owner else self.weights.setdefault(owner, weight)
-        if first is not weight and not np.array_equal(first, weight):
+        first = None if weight is None or not owner else self.weights.setdefault(owner, weight)
+        if first is not None and weight is not None and first is not weight and not np.array_equal(first, weight):
             reason = f"uses the weights of {owner} in another form than an earlier layer does"
             raise refuse(name, map.called, reason)
         output = map.output_shape(shape)

@@ -164,9 +164,9 @@ def reduced(graph: Graph, name: str, x: Value, axes: set[int], keep: bool, mean:
 
 
 def largest_along(graph: Graph, name: str, x: Value, axes: set[int], keep: bool, largest: bool = True) -> Value:
-    """The largest (or smallest) number over axes of each image's tensor, counted from 0.
+    """The largest (or smallest) number over axes of each image's tensor.
 
-    ``keep`` leaves a 1 in place of each.
+    The axes count from 0. ``keep`` leaves a 1 in place of each.
     """
     shape = graph.shape(x)
     if not axes:

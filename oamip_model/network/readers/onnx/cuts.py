@@ -66,7 +66,10 @@ def choose_output(model: onnx.ModelProto, where: str, output: str | None) -> Non
 
 
 def leave_out_ending(model: onnx.ModelProto) -> tuple[str, ...]:
-    """Take a softmax, its logarithm, a sigmoid or the choice of a class off the end of a model, and say so."""
+    """Take a softmax or the like off the end of a model, and say so.
+
+    These are the softmax, its logarithm, the sigmoid, and the choice of a class.
+    """
     makers = {name: node for node in model.graph.node for name in node.output}
     output, notes = model.graph.output[0], []
     at = output.name

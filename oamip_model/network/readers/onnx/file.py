@@ -27,7 +27,9 @@ _NESTED: Final = 50
 
 
 def load_model(path: Path) -> onnx.ModelProto:
-    """Loads the model in a file. Large weights, and those that other files of its folder hold, stay where they are.
+    """Loads the model in a file, without its large weights.
+
+    Those, and what other files of the folder hold, are read when they are asked for.
 
     Raises InputError for what is no such message, weights outside the folder, tensors that are not stored in full, and
     functions that call one another without end; also whatever onnx raises.
@@ -63,7 +65,10 @@ def stored_apart(model: onnx.ModelProto) -> list[onnx.TensorProto]:
 
 
 def check_model(model: onnx.ModelProto) -> None:
-    """Checks a model by onnx's own checker, whatever it raises, without the numbers that are elsewhere."""
+    """Checks a model by onnx's own checker.
+
+    Numbers that are in a file are left out of it. Raises what the checker raises.
+    """
     bare = onnx.ModelProto()
     bare.CopyFrom(model)
     for tensor in stored_apart(bare):

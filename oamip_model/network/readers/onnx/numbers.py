@@ -24,7 +24,10 @@ _PLAIN = {
 
 @dataclass(frozen=True)
 class Stored:
-    """Numbers of a tensor in a file, ``length`` bytes from ``offset`` on, which are read anew each time."""
+    """Numbers of a tensor in a file, which are read anew each time.
+
+    They take ``length`` bytes from ``offset`` on.
+    """
 
     name: str
     path: Path
@@ -41,7 +44,7 @@ class Stored:
         try:
             if self.kind not in _PLAIN:
                 tensor = TensorProto(data_type=self.kind, dims=self.shape, raw_data=self._from_file(np.uint8).tobytes())
-                return numpy_helper.to_array(tensor)
+                return np.asarray(numpy_helper.to_array(tensor))
             dtype = onnx.helper.tensor_dtype_to_np_dtype(self.kind)
             return self._from_file(dtype.newbyteorder("<")).astype(dtype, copy=False).reshape(self.shape)
         except (OSError, ValueError, TypeError, KeyError) as error:
@@ -57,7 +60,10 @@ class Stored:
 
 @dataclass(frozen=True)
 class Numbers:
-    """The numbers of a model's tensors: in its messages, in its file, or in others of its folder."""
+    """The numbers of a model's tensors.
+
+    They are in its messages, in its file, or in others of its folder.
+    """
 
     path: Path
 
@@ -74,7 +80,7 @@ class Numbers:
             length = int(told["length"]) if "length" in told else path.stat().st_size - offset
             return Stored(tensor.name, path, tensor.data_type, tuple(tensor.dims), offset, length)
         try:
-            return numpy_helper.to_array(tensor)
+            return np.asarray(numpy_helper.to_array(tensor))
         except (ValueError, TypeError, KeyError) as error:
             raise _misfit(tensor.name, tuple(tensor.dims), error) from None
 

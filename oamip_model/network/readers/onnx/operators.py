@@ -15,13 +15,11 @@ from oamip_model.network.emit.moves import permuted
 from oamip_model.network.emit.pointwise import (
     absolute,
     added,
-    chosen,
     clipped,
     larger,
     leaky,
     relu,
     scaled,
-    spread,
 )
 from oamip_model.network.graph import Graph, Value, batch_norm
 from oamip_model.network.maps import Array
@@ -204,29 +202,6 @@ def _extreme(graph: Graph, call: Call) -> Value:
     return total
 
 
-def _where(graph: Graph, call: Call) -> Value:
-    """One of two tensors at each place, by a constant."""
-    if not isinstance(call.inputs[0], Constant):
-        raise call.error("chooses by what depends on the image")
-    (x, values), sides = (0, np.asarray(0.0)), list(call.inputs[1:3])
-    for place, given in enumerate(sides):
-        if isinstance(given, int):
-            x, values = replace(call, inputs=(given, call.inputs[0])).broadcast(graph, call.inputs[0])
-            sides[place] = x
-    shape = np.broadcast_shapes(*(graph.shape(given) for given in sides if isinstance(given, int)))
-    parts: list[Value | Array] = []
-    for given in sides:
-        if isinstance(given, Constant):
-            x, other = replace(call, inputs=(x, given)).broadcast(graph, given)
-            shape = graph.shape(x)
-            parts.append(np.array(other))
-        else:
-            assert given is not None
-            parts.append(given)
-    made = [spread(graph, call.name, part, shape) if isinstance(part, int) else part for part in parts]
-    return chosen(graph, call.name, np.broadcast_to(values != 0, shape), made[0], made[1])
-
-
 def _power(graph: Graph, call: Call) -> Value:
     exponent = call.constant(1).numbers
     if (exponent != 1).any():
@@ -291,7 +266,6 @@ _OPERATORS: dict[str, Emit[Call]] = {
     "Relu": lambda graph, call: relu(graph, call.name, call.tensor(0)),
     "Abs": lambda graph, call: absolute(graph, call.name, call.tensor(0)),
     **dict.fromkeys(("Max", "Min"), _extreme),
-    "Where": _where,
     "Pow": _power,
     "Clip": _clip,
     **dict.fromkeys(("LeakyRelu", "PRelu"), _leaky),

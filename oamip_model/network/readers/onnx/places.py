@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oamip_model.network.emit.moves import padded, rearrange
-from oamip_model.network.emit.pointwise import scaled, sided
+from oamip_model.network.emit.pointwise import chosen, scaled, sided, spread
 from oamip_model.network.graph import MOST, Graph, Value
 from oamip_model.network.maps import Array, Shape
 from oamip_model.network.readers.onnx.call import Call, Constant
@@ -119,6 +119,29 @@ def _concat(graph: Graph, call: Call) -> Value:
     return sided(graph, call.name, sides, axis - 1)
 
 
+def _where(graph: Graph, call: Call) -> Value:
+    """One of two tensors at each place, by a constant."""
+    if not isinstance(call.inputs[0], Constant):
+        raise call.error("chooses by what depends on the image")
+    (x, values), sides = (0, np.asarray(0.0)), list(call.inputs[1:3])
+    for place, given in enumerate(sides):
+        if isinstance(given, int):
+            x, values = replace(call, inputs=(given, call.inputs[0])).broadcast(graph, call.inputs[0])
+            sides[place] = x
+    shape = np.broadcast_shapes(*(graph.shape(given) for given in sides if isinstance(given, int)))
+    parts: list[Value | Array] = []
+    for given in sides:
+        if isinstance(given, Constant):
+            x, other = replace(call, inputs=(x, given)).broadcast(graph, given)
+            shape = graph.shape(x)
+            parts.append(np.array(other))
+        else:
+            assert given is not None
+            parts.append(given)
+    made = [spread(graph, call.name, part, shape) if isinstance(part, int) else part for part in parts]
+    return chosen(graph, call.name, np.broadcast_to(values != 0, shape), made[0], made[1])
+
+
 def _pad(graph: Graph, call: Call) -> Value | list[Value]:
     mode = call.attributes.get("mode", "constant")
     if mode != "constant":
@@ -154,4 +177,5 @@ PLACES: dict[str, Callable[[Graph, Call], Value | list[Value]]] = {
     **dict.fromkeys(("ScatterND", "ScatterElements", "Scatter"), _scattered),
     "Concat": _concat,
     "Pad": _pad,
+    "Where": _where,
 }  # fmt: skip

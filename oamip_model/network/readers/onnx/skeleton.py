@@ -1,4 +1,4 @@
-"""An ONNX file without the numbers of its large tensors, which stay where they are.
+"""An ONNX file as a message without the numbers of its large tensors.
 
 The message is walked field by field, as protobuf writes it, down to the tensors of the main graph and of its nodes.
 """
@@ -46,7 +46,9 @@ class _Field:
 
 
 def skeleton(file: BinaryIO, size: int) -> bytes:
-    """The model in a file of so many bytes, with large tensors as external data at a place of :data:`ITSELF`.
+    """The model in a file of so many bytes, without large numbers.
+
+    Their tensors say in which bytes of :data:`ITSELF` they are, as for external data.
 
     Raises DamagedError where the file is no protobuf message.
     """

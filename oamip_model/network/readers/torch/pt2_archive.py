@@ -20,6 +20,7 @@ import zlib
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Final, TypeAlias, TypedDict
 
+import numpy as np
 import torch
 
 from oamip_model.errors import InputError
@@ -32,6 +33,7 @@ _WEIGHTS: Final = "data/weights/model_weights_config.json"
 _CONSTANTS: Final = "data/constants/model_constants_config.json"
 _SAMPLES: Final = "data/sample_inputs/model.pt"
 _NEEDED: Final = ("archive_format", "archive_version", _MODEL, _WEIGHTS, _CONSTANTS)
+_OF_NUMBERS: Final = r"/data/(weights/weight|constants/tensor)_\d+$"
 _NUMBERS: Final = {"data/weights/": "weight_", "data/constants/": "tensor_"}
 _KNOWN: Final = re.compile(
     r"archive_format|archive_version|byteorder|\.data/(version|serialization_id)|\.format_version|\.storage_alignment"
@@ -104,9 +106,10 @@ def load_program(path: Path) -> torch.export.ExportedProgram:
     return program
 
 
-def _strided(data: Part, dtype: torch.dtype, meta: _Stored) -> torch.Tensor:
+def _strided(data: Part, dtype: torch.dtype, meta: _Stored | None) -> torch.Tensor:
     """The numbers of a large part, as its record lays them out."""
     assert isinstance(data, torch.Tensor)
+    assert meta is not None
     sizes, strides = ([entry["as_int"] for entry in meta[key]] for key in ("sizes", "strides"))
     return torch.as_strided(data.view(dtype), sizes, strides, meta["storage_offset"]["as_int"])
 
@@ -158,7 +161,8 @@ def archive_entries(file: BinaryIO, where: str) -> dict[str, Part]:
                     raise InputError(f"{shown} has a name that leaves the archive")
                 if entry.flag_bits & 0x1 or entry.compress_type != zipfile.ZIP_STORED:
                     raise InputError(f"{shown} is compressed or encrypted, which torch.export.save never does")
-                found[name] = archive.read(entry) if entry.file_size < _LARGE else _large(archive, entry)
+                large = entry.file_size >= _LARGE and re.search(_OF_NUMBERS, name)
+                found[name] = _large(archive, entry) if large else archive.read(entry)
     except InputError:
         raise
     except _DAMAGED as error:
@@ -171,12 +175,19 @@ def archive_entries(file: BinaryIO, where: str) -> dict[str, Part]:
 
 def _large(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> torch.Tensor:
     """The bytes of a large entry, read once and straight to where they stay."""
-    found = torch.empty(entry.file_size, dtype=torch.uint8)
-    bytes_, at = memoryview(found.numpy()), 0
+    found = np.empty(entry.file_size, np.uint8)
+    at = 0
     with archive.open(entry) as file:
         while part := file.read(_LARGE):
-            bytes_[at : at + len(part)] = part
+            found[at : at + len(part)] = np.frombuffer(part, np.uint8)
             at += len(part)
+    return torch.from_numpy(found)
+
+
+def _text(parts: dict[str, Part], name: str) -> bytes:
+    """A part that holds no numbers."""
+    found = parts[name]
+    assert isinstance(found, bytes)
     return found
 
 
@@ -188,7 +199,8 @@ def _rewritten(parts: dict[str, Part], where: str) -> tuple[io.BytesIO, list[dic
     _check_samples(bytes(parts.get(_SAMPLES, b"")), where)
     weights = _check_numbers(parts, _WEIGHTS, "data/weights/", where)
     constants = _check_numbers(parts, _CONSTANTS, "data/constants/", where)
-    program = checked_program(parse_json(parts[_MODEL], f"{where}: its part {_MODEL}"), f"{where}: its part {_MODEL}")
+    at = f"{where}: its part {_MODEL}"
+    program = checked_program(parse_json(_text(parts, _MODEL), at), at)
     written: dict[str, Any] = {_MODEL: program, _WEIGHTS: weights, _CONSTANTS: constants}
     large = [_apart(parts, record, folder) for record, folder in ((weights, "data/weights/"), (constants,
              "data/constants/"))]  # fmt: skip
@@ -201,8 +213,8 @@ def _rewritten(parts: dict[str, Part], where: str) -> tuple[io.BytesIO, list[dic
             archive.writestr(f"checked/{name}", json.dumps(record))
         for folder, record in (("data/weights/", weights), ("data/constants/", constants)):
             for name in dict.fromkeys(payload["path_name"] for payload in record["config"].values()):
-                content = parts[folder + name]
-                archive.writestr(f"checked/{folder}{name}", content if isinstance(content, bytes) else bytes(16))
+                numbers = parts[folder + name]
+                archive.writestr(f"checked/{folder}{name}", numbers if isinstance(numbers, bytes) else bytes(16))
     buffer.seek(0)
     return buffer, large
 
@@ -222,7 +234,7 @@ def _apart(parts: dict[str, Part], record: dict[str, Any], folder: str) -> dict[
 def _check_numbers(parts: dict[str, Part], config: str, folder: str, where: str) -> dict[str, Any]:
     """The record of the weights or constants, each of which is plain numbers that are there in full."""
     at = f"{where}: its part {config}"
-    found: dict[str, Any] = checked(Annotated[_Config, OPEN], parse_json(parts[config], at), at)
+    found: dict[str, Any] = checked(Annotated[_Config, OPEN], parse_json(_text(parts, config), at), at)
     for name, payload in found["config"].items():
         what = f"{at}: {name}"
         if payload["use_pickle"] or payload["tensor_meta"] is None:

@@ -5,6 +5,7 @@ A forward pass checks what was read.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 
@@ -88,7 +89,8 @@ def _in_double(program: torch.export.ExportedProgram, place: int, device: torch.
     """The forward pass in double precision, of a copy that is made where it is asked for."""
 
     def run(images: Array) -> Array:
-        return _forward(program.module().double(), place, torch.float64, device)(images)
+        # A copy, as modules of a program share its weights.
+        return _forward(copy.deepcopy(program.module()).double(), place, torch.float64, device)(images)
 
     return run
 
