@@ -1,4 +1,4 @@
-"""Makes the benchmark's library: trains the networks, picks the images, writes the recipes.
+"""Makes the benchmark's library: trained networks, chosen images, and recipes.
 
     python -m oamip_benchmarks.make_instances networks     # images.npz and NETWORK.onnx, from scikit-learn's digits and
                                                            # the Fashion-MNIST subset of this package
@@ -26,16 +26,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import oamip_model as om
-from oamip_benchmarks.bench.recipes import (
-    LIBRARY,
-    PIXEL,
-    SIZES,
-    Library,
-    Recipe,
-    arrays_hash,
-    build_program,
-    read_library,
-)
+from oamip_benchmarks.bench.programs import arrays_hash, build_program
+from oamip_benchmarks.bench.recipes import LIBRARY, PIXEL, SIZES, Library, Recipe, read_library
 from oamip_benchmarks.bench.rows import Solve, read_rows
 from oamip_benchmarks.instance_plan import plan
 from oamip_model.files import replacing
@@ -50,7 +42,7 @@ STEP = 1024.0
 
 
 class Residual(nn.Module):
-    """A stem, a block whose shortcut ties units, and average pooling before the output."""
+    """A stem, a block whose shortcut ties units, and average pooling."""
 
     def __init__(self, side: int, stride: int, width: int, inner: int) -> None:
         super().__init__()
@@ -82,7 +74,10 @@ def convolutional(*parts: nn.Module, features: int, hidden: int = 0) -> nn.Seque
 
 
 def architectures() -> dict[str, tuple[str, nn.Module]]:
-    """{name: (data set, untrained module)}, with torch's own initial weights from the seed."""
+    """The data set and the untrained module of each network, by name.
+
+    Weights are torch's own initial ones from the seed.
+    """
     torch.manual_seed(SEED)
     conv, pool, most, relu = nn.Conv2d, nn.AvgPool2d, nn.MaxPool2d, nn.ReLU
     return {
@@ -148,7 +143,10 @@ def make_networks(folder: Path) -> None:
 
 
 def make_recipes(folder: Path) -> None:
-    """Build every planned instance, and write its shape and hash; what is known of an unchanged instance stays."""
+    """Build every planned instance, and write its shape and hash.
+
+    What is known of an unchanged instance is kept.
+    """
     known = {recipe.name: recipe for recipe in _read(folder)["instances"]}
     found = []
     for recipe in plan(_read(folder)["networks"]):
@@ -166,10 +164,10 @@ def make_recipes(folder: Path) -> None:
 
 
 def take_best(folder: Path, run: Path) -> None:
-    """Take from the rows of a run what is better than what the library knows, and class the instances by it.
+    """Take better objectives and bounds from a run, and class the instances by it.
 
     Rows count whose solution passed its check. Small: HiGHS proved it within SMALL seconds; medium: it needed more, or
-    did not prove what was planned as small; the others keep the size that was planned. Says so in ``classified``.
+    did not prove what was planned as small; the others keep the size that was planned. ``classified`` says so.
     """
     recipes = {recipe.name: recipe for recipe in _read(folder)["instances"]}
     for row in read_rows(run):

@@ -1,4 +1,4 @@
-"""The rows of a run: one JSON line a solve, appended and synced, and what is planned by a key."""
+"""The rows of a run, one JSON line a solve, and the solves that are planned."""
 
 from __future__ import annotations
 
@@ -71,10 +71,45 @@ class _Row(TypedDict, total=False):
 
 
 @dataclass(frozen=True)
+class Limits:
+    """What each solve of a run may cost.
+
+    Parameters
+    ----------
+    time_limit : float, default 60
+        Seconds for the solver.
+    threads : int, default 1
+        Threads of the solver.
+    tolerance : float, default 1e-4
+        Relative gap of "optimal", the same for every solver.
+    memory : int, default 4096
+        Limit on the memory in MiB.
+    """
+
+    time_limit: float = 60.0
+    threads: int = 1
+    tolerance: float = 1e-4
+    memory: int = 4096
+
+
+@dataclass(frozen=True)
 class Solve:
     """One solve that is planned: an instance, how it is built, and how it is solved.
 
-    time_limit: seconds for the solver; tolerance: relative gap of "optimal"; memory: cap in MiB.
+    Parameters
+    ----------
+    instance, bounds, relaxation : str
+        The instance, and what it is built with.
+    solver, version : str
+        The solver, and its version.
+    seed, threads : int
+        The solver's.
+    time_limit : float
+        Seconds for the solver.
+    tolerance : float
+        Relative gap of "optimal".
+    memory : int
+        Limit on the memory in MiB.
     """
 
     instance: str
@@ -119,9 +154,12 @@ class Solve:
 
 
 class ResultStore:
-    """The rows of a run folder by key, first come first.
+    """The rows of a run folder by key, in the order of their first lines.
 
-    Raises InputError where the file holds a line that is no row.
+    Raises
+    ------
+    InputError
+        Where the file holds a line that is no row.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -140,7 +178,10 @@ class ResultStore:
 def read_rows(folder: Path) -> list[Row]:
     """The rows of a run folder in the order in which they were written, one a key.
 
-    Raises InputError for a folder that is no run's, and for a line that is no row.
+    Raises
+    ------
+    InputError
+        For a folder that is no run's, and for a line that is no row.
     """
     if not (folder / RESULTS).exists():
         raise InputError(f"run: {folder} is no folder of `oamip bench run`, it has no {RESULTS}")

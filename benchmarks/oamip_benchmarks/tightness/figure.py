@@ -27,10 +27,18 @@ _WIDTH = 3
 def draw(rows: Sequence[Row], gap_of: Callable[[Row, float | None], float | None], path: Path) -> Path:
     """Draw one panel for each network and gate into a .png, .pdf or .svg file.
 
-    gap_of: gap of a bound of a row's program, None where it is not known.
-    Filled marks: the gap of the bound after the rounds of tangents and cuts at the root, against the seconds of bounds,
-    build and these rounds; hollow ones: the gap of the integer program at the end, against all seconds. Colours are
-    bounds, shapes relaxations. Cells whose gap is not known are left out.
+    Filled marks are the gap of the bound after the rounds of tangents and cuts at the root, against the seconds of
+    bounds, build and these rounds. Hollow ones are the gap of the integer program at the end, against all seconds.
+    Colours are bounds, shapes relaxations. Cells whose gap is not known are left out.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+        The cells.
+    gap_of : callable
+        The gap of a bound of a row's program, None where it is not known.
+    path : Path
+        The file.
     """
     panels = list(dict.fromkeys((row.network, row.gate) for row in rows))
     wide, high = min(len(panels), _WIDTH), -(-len(panels) // _WIDTH)

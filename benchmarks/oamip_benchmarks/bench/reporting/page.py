@@ -1,4 +1,4 @@
-"""The report of a benchmark's run: one HTML page that stands on its own, and tables for other programs."""
+"""The report of a benchmark's run: one HTML page that needs no other file."""
 
 from __future__ import annotations
 
@@ -44,8 +44,7 @@ _SHIFT = 10.0
 
 
 def summary_rows(solves: Solves, size: str | None = None) -> list[dict[str, Any]]:
-    """The statistics of each variant over all problems or those of one size, by the names in ``SUMMARY``; None where
-    there is nothing to tell."""
+    """The statistics of each variant, by the names in ``SUMMARY``; None where unknown."""
     table = []
     for variant in solves.variants:
         rows = solves.of(variant, size)
@@ -67,7 +66,7 @@ def summary_rows(solves: Solves, size: str | None = None) -> list[dict[str, Any]
 
 
 def make_page(solves: Solves, environment: dict[str, Any], title: str) -> Page:
-    """The page, with its pictures. Raises InputError where matplotlib is missing."""
+    """The page, with its figures; they need matplotlib."""
     check_matplotlib()
     started = sorted(str(row["started"]) for row in solves.rows if row.get("started"))
     when = f", begun {started[0][:16].replace('T', ' ')}" if started else ""
@@ -290,7 +289,7 @@ def _shown(value: float | None, digits: int) -> str:
 
 
 def make_report(folder: Path, rows: Sequence[Row], title: str = "") -> tuple[Page, Solves]:
-    """The page of a run folder's rows, and the rows as the page counts them. Raises InputError where there are none."""
+    """The page of a run folder's rows, and the rows as the page counts them."""
     solves, path = Solves(tuple(rows)), folder / ENVIRONMENT
     environment = read_environment(path, "run") if path.exists() else {}
     return make_page(solves, environment, title or f"Benchmark {folder.resolve().name}"), solves

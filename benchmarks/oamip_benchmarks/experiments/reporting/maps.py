@@ -1,4 +1,4 @@
-"""Pictures of a pruned network for a study's page: its scores, its filters, and what it mistakes for what."""
+"""Figures of a pruned network for a study's page: scores, filters and confusions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ _MAP = LinearSegmentedColormap.from_list("scores", ["#ffffff", "#9ecae1", "#0830
 
 
 def score_map(by_layer: Mapping[str, NDArray[np.float64]], keep: Mapping[str, NDArray[np.bool_]]) -> Figure:
-    """Every unit's score as a square, layer by layer in the network's order; a dot marks the units that go."""
+    """Every unit's score as a square, layer by layer in the network's order.
+
+    A dot marks the units that are removed.
+    """
     heights = [math.ceil(len(scores) / WIDE) for scores in by_layer.values()]
     figure = Figure(figsize=(8.6, 0.75 + 0.16 * sum(heights) + 0.42 * len(heights)), layout="constrained")
     panels = figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
@@ -42,9 +45,15 @@ def score_map(by_layer: Mapping[str, NDArray[np.float64]], keep: Mapping[str, ND
 
 
 def filters(module: nn.Module, layer: str, scores: NDArray[np.float64], keep: NDArray[np.bool_]) -> Figure | None:
-    """The filters of a convolution as pictures, mean over its input channels, with scores; None for another layer.
+    """The filters of a convolution as pictures, with their scores.
 
-    Blue frames stay, orange ones go. In a picture, each of a scale of its own, red is positive and blue negative.
+    A picture is the mean over input channels. Each has a scale of its own: red is positive, blue negative. Blue frames
+    are kept, orange ones are removed.
+
+    Returns
+    -------
+    Figure or None
+        None for another layer.
     """
     conv = dict(module.named_modules()).get(layer)
     weight = getattr(conv, "weight", None)
