@@ -59,7 +59,7 @@ def load_model(path: Path) -> onnx.ModelProto:
 
 
 def stored_apart(model: onnx.ModelProto) -> list[onnx.TensorProto]:
-    """The tensors whose numbers may stay in a file: weights, and constants of the main graph."""
+    """The tensors whose numbers may be left in a file: weights and constants."""
     constants = (node for node in model.graph.node if node.op_type == "Constant")
     return [*model.graph.initializer, *(entry.t for node in constants for entry in node.attribute)]
 

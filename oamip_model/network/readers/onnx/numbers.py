@@ -90,7 +90,10 @@ class Numbers:
         return self.path.resolve().parent
 
     def told(self, tensor: TensorProto) -> bool:
-        """Whether a tensor is in a file, which its message then names by its path within :attr:`folder`."""
+        """Whether a tensor is in a file of :attr:`folder`.
+
+        Its message then names the file by its path from there.
+        """
         held = self.of(tensor) if tensor.data_location == TensorProto.EXTERNAL else None
         if not isinstance(held, Stored):
             return False
