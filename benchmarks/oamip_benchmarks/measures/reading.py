@@ -1,6 +1,8 @@
-"""CPU seconds and peak memory of reading a large network, with its replay against the source and without.
+"""CPU seconds and peak memory of reading a large network.
 
 Run: python -m oamip_benchmarks.measures.reading --megabytes 100 --megabytes 500
+
+They are told with the replay of the network against its source, and without.
 
 Each file is made on the fly, of random weights: a dense network, or a convolutional one. It is read in a process of its
 own. Memory is what the process holds at its peak beyond what it held before, in multiples of the file's size. The
@@ -23,7 +25,7 @@ ROUTES = ("gemm", "matmul", "pt2")
 
 
 def make(path: Path, kind: str, megabytes: float, route: str) -> tuple[int, ...]:
-    """Write a network whose weights take so many megabytes, and return the shape of an image.
+    """Write a network of so many megabytes, and return the shape of an image.
 
     ``route`` is ``gemm`` or ``matmul``, for an .onnx file with weights by output or by input, or ``pt2``.
     """
@@ -105,7 +107,10 @@ def _make_pt2(path: Path, kind: str, sizes: list[int], shape: tuple[int, ...]) -
 
 
 def read_here(path: Path, replay: bool) -> tuple[float, float]:
-    """CPU seconds of reading a file in this process, and the megabytes that it held at most beyond those before."""
+    """CPU seconds of reading a file in this process, and its peak in megabytes.
+
+    What the process held before does not count.
+    """
     import onnxruntime  # noqa: F401  # what is imported counts for neither
     import torch  # noqa: F401
 

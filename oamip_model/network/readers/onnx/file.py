@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Final
 
 import onnx
+import onnx.inliner
 from google.protobuf.message import DecodeError, Message
 
 from oamip_model.errors import InputError

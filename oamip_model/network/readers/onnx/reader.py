@@ -17,9 +17,9 @@ from oamip_model.errors import InputError
 from oamip_model.network.graph import MOST, Graph, Value, refuse, room_for
 from oamip_model.network.maps import Array, Shape
 from oamip_model.network.readers.onnx.call import Call, Constant
-from oamip_model.network.readers.onnx.numbers import Numbers, Stored
+from oamip_model.network.readers.onnx.numbers import Numbers
 from oamip_model.network.readers.onnx.operators import emit
-from oamip_model.network.readers.onnx.runs import FLOATS, run_node
+from oamip_model.network.readers.onnx.runs import run_node
 from oamip_model.network.types import IMAGE
 
 
@@ -80,9 +80,6 @@ class _Reader:
             self.values[node.output[0]] = Constant(np.array(math.prod(self._full(inputs[0])), dtype=np.int64))
         elif node.op_type == "Constant" and isinstance(attributes.get("value"), onnx.TensorProto):
             self.values[node.output[0]] = Constant(self.numbers.of(attributes["value"]))
-        elif node.op_type == "Cast" and isinstance(inputs[0], Constant) and _keeps_numbers(inputs[0], attributes["to"]):
-            # As for activations: a smaller type of floating-point numbers would only round.
-            self.values[node.output[0]] = inputs[0]
         elif all(source is None or isinstance(source, Constant) for source in inputs):
             self._evaluate(node, name, [source for source in inputs if isinstance(source, Constant)])
         else:
@@ -137,13 +134,6 @@ class _Reader:
                 owner = f"{base}_{count}"
             self.owners[origin] = owner
         return self.owners[origin]
-
-
-def _keeps_numbers(constant: Constant, kind: int) -> bool:
-    """Whether a cast turns floating-point numbers into others."""
-    held = constant.held
-    of = held.kind if isinstance(held, Stored) else onnx.helper.np_dtype_to_tensor_dtype(held.dtype)
-    return of in FLOATS and kind in FLOATS
 
 
 def layer_name(node: onnx.NodeProto) -> str:

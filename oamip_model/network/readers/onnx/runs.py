@@ -100,11 +100,16 @@ def _converted(model: onnx.ModelProto, numbers: Numbers, kind: int, apart: bool 
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     tensors = []
-    for node in copy.graph.node:
+    fixed = {tensor.name for tensor in copy.graph.initializer} | {""}
+    for node in list(copy.graph.node):
+        constant = fixed.issuperset(node.input)
+        fixed.update(node.output if constant else ())
         for entry in node.attribute:
             if entry.type == onnx.AttributeProto.TENSOR:
                 tensors.append(entry.t)
             elif node.op_type == "Cast" and entry.name == "to" and entry.i in FLOATS:
+                if constant:
+                    _round_first(copy, node, entry.i)
                 entry.i = kind
     for tensor in copy.graph.initializer:
         if not (apart and tensor.data_type == kind and numbers.told(tensor)):
@@ -121,3 +126,11 @@ def _converted(model: onnx.ModelProto, numbers: Numbers, kind: int, apart: bool 
             value.type.tensor_type.elem_type = kind
     del copy.graph.value_info[:]
     return copy
+
+
+def _round_first(model: onnx.ModelProto, node: onnx.NodeProto, kind: int) -> None:
+    """Have weights rounded to a type, as a model says it, before a node casts them to another one."""
+    place = next(n for n, other in enumerate(model.graph.node) if other.output[:1] == node.output[:1])
+    rounded = f"{node.output[0]}/rounded"
+    model.graph.node.insert(place, onnx.helper.make_node("Cast", list(node.input), [rounded], to=kind))
+    node.input[0] = rounded
