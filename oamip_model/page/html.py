@@ -76,7 +76,7 @@ class Page:
         self._add("points", lines=list(lines), tone=tone)
 
     def facts(self, facts: Sequence[tuple[str, str]]) -> None:
-        """Add pairs of a name and what it is."""
+        """Add pairs of a name and its value."""
         self._add("facts", facts=list(facts))
 
     def table(
@@ -93,10 +93,26 @@ class Page:
 
         The others hold numbers, and are flush right.
 
-        folded: show the caption only, until the reader opens it. sortable: a click on a head sorts by its column, and a
-        box above the table chooses rows by words; without scripts the table is as it is.
+        Parameters
+        ----------
+        columns : sequence of str
+            The heads.
+        rows : sequence of sequence
+            The rows.
+        left : int, default 1
+            Number of columns that are flush left.
+        caption : str, default ""
+            The caption.
+        folded : bool, default False
+            Show the caption only, until the reader opens it.
+        sortable : bool, default False
+            Sort by a column at a click on its head, and choose rows by words in a box above.
+            Without scripts the table is as it is.
 
-        Raises ValueError for a row of another length.
+        Raises
+        ------
+        ValueError
+            For a row of another length.
         """
         cells = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
         for row in cells:

@@ -171,7 +171,7 @@ class DecoupledRun:
                 f"{found.pairs} pairs of units exchanged, wrong + hinge loss {found.after:.4g} from {found.before:.4g}"
             )
 
-        # Spread over all images, whose order may be that of the classes.
+        # Evenly spread over all images, since these may be sorted by class.
         at = np.arange(count) * len(self.images) // count
         try:
             found = exchange_units(

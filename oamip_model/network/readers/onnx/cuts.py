@@ -18,7 +18,7 @@ _ENDINGS = ("Softmax", "LogSoftmax", "Sigmoid", "ArgMax")
 def in_order(model: onnx.ModelProto) -> None:
     """Sort the operators of a model, so that each comes after what it reads.
 
-    What hangs together in a circle stays behind, for the checker to refuse.
+    Operators of a circle remain unsorted, and the checker refuses them.
     """
     given = {entry.name for entry in (*model.graph.input, *model.graph.initializer, *model.graph.sparse_initializer)}
     made = {name for node in model.graph.node for name in node.output}

@@ -32,8 +32,9 @@ def load_model(path: Path) -> onnx.ModelProto:
 
     Those, and what other files of the folder hold, are read when they are asked for.
 
-    Raises InputError for what is no such message, weights outside the folder, tensors that are not stored in full, and
-    functions that call one another without end; also whatever onnx raises.
+    Raises InputError for a file that is no such message, and for weights outside the folder. Also
+    for tensors that are not stored in full, and functions that call one another without end. Errors
+    of onnx are raised too.
     """
     where = f"network: {path}"
     size = check_regular(path, where)
