@@ -21,8 +21,8 @@ def saved_parameters(layers: tuple[Layer, ...], outputs: list[Ids], producers: d
     """
     saved = np.zeros(max(int(ids.max()) for ids in (*outputs, *producers.values())) + 1)
     counted: set[str] = set()
-    for index, layer in enumerate(layers):
-        unit_of_channel = _one_unit_per_channel(outputs[index], layer.pre_shape[0])
+    units = [_one_unit_per_channel(ids, layer.pre_shape[0]) for ids, layer in zip(outputs, layers, strict=True)]
+    for unit_of_channel, layer in zip(units, layers, strict=True):
         if layer.bias.any():
             np.add.at(saved, unit_of_channel[unit_of_channel >= 0], 1)
         for term in layer.terms:

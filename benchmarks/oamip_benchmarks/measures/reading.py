@@ -2,7 +2,7 @@
 
 Run: python -m oamip_benchmarks.measures.reading --megabytes 100 --megabytes 500
 
-They are told with the replay of the network against its source, and without.
+The replay of the network against its source is measured with it, and apart.
 
 Each file is made on the fly, of random weights: a dense network, or a convolutional one. It is read in a process of its
 own. Memory is what the process holds at its peak beyond what it held before, in multiples of the file's size. The
@@ -134,7 +134,7 @@ def read_here(path: Path, replay: bool) -> tuple[float, float]:
 
 
 def _memory(what: str) -> float:
-    """Megabytes that Linux tells of this process."""
+    """Megabytes of this process, as Linux counts them."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{what}:")) * 1024 / 1e6
 

@@ -95,7 +95,7 @@ def run_node(node: onnx.NodeProto, opsets: dict[str, int], inputs: dict[str, NDA
 def _converted(model: onnx.ModelProto, numbers: Numbers, kind: int, apart: bool = False) -> onnx.ModelProto:
     """A copy of the model with all its floating-point numbers of one kind.
 
-    With ``apart``, weights of that kind that are in a file stay there.
+    With ``apart``, weights of that kind that are in a file remain there.
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(model)

@@ -173,7 +173,7 @@ def archive_entries(file: BinaryIO, where: str) -> dict[str, Part]:
 
 
 def _large(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> torch.Tensor:
-    """The bytes of a large entry, read once and straight to where they stay."""
+    """The bytes of a large entry, read once, in parts."""
     found = np.empty(entry.file_size, np.uint8)
     at = 0
     with archive.open(entry) as file:
@@ -267,7 +267,7 @@ def _check_samples(data: bytes, where: str) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception:  # whatever torch says, they are no sample inputs without objects
+    except Exception:  # whatever the error of torch is, they are no plain sample inputs
         raise InputError(f"{at} needs unpickling, which could run code; accepted are tensors") from None
 
 
