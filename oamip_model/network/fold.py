@@ -255,9 +255,20 @@ def _rounded(layer: Layer) -> Layer:
 
 def _single(values: Array) -> Array:
     """Rounds numbers to single precision, except those that it does not hold."""
+    if _is_single(values):
+        return values
     with np.errstate(over="ignore", under="ignore"):
         rounded = values.astype(np.float32).astype(np.float64)
     return np.where(np.isfinite(rounded) & ((rounded != 0) | (values == 0)), rounded, values)
+
+
+def _is_single(values: Array) -> bool:
+    """Whether single precision holds all numbers as they are; row by row, so that no copy of all is made."""
+    rows = values.reshape(len(values), -1) if values.ndim > 1 else values.reshape(1, -1)
+    step = max(1, 2**18 // max(rows.shape[1], 1))
+    with np.errstate(over="ignore", under="ignore"):
+        parts = (rows[start : start + step] for start in range(0, len(rows), step))
+        return all(np.array_equal(part, part.astype(np.float32)) for part in parts)
 
 
 def _sum(a: Padding, b: Padding) -> Padding:

@@ -171,12 +171,13 @@ class Graph:
         shape = self.shape(x)
         weight = map.weights
         for part, values in (("weight", weight), ("bias", bias)):
-            if values is not None and not np.isfinite(values).all():
+            if values is not None and not is_finite(values):
                 raise InputError(f"layer {owner or name}: its {part} has a value that is NaN or infinite")
         misfit = map.misfit(shape)
         if misfit is not None:
             raise refuse(name, map.called, misfit)
-        if owner and weight is not None and not np.array_equal(self.weights.setdefault(owner, weight), weight):
+        first = None if weight is None or not owner else self.weights.setdefault(owner, weight)
+        if first is not None and weight is not None and first is not weight and not np.array_equal(first, weight):
             reason = f"uses the weights of {owner} in another form than an earlier layer does"
             raise refuse(name, map.called, reason)
         output = map.output_shape(shape)
@@ -224,6 +225,16 @@ class Graph:
         while shape != self.shape(x) and x != IMAGE and self.nodes[x].operator == "reshape":
             (x,) = self.nodes[x].inputs
         return x if shape == self.shape(x) else self._append(name, "reshape", (x,), shape)
+
+
+def is_finite(values: Array) -> bool:
+    """Whether no number is NaN or infinite, without an array of as many flags.
+
+    >>> is_finite(np.ones(2)), is_finite(np.array([np.inf, 1.0])), is_finite(np.full(3, 1e308))
+    (True, False, True)
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(values.sum())) or bool(np.isfinite(values).all())
 
 
 def batch_norm(

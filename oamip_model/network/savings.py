@@ -12,12 +12,12 @@ Ids = NDArray[np.int64]
 
 
 def saved_parameters(layers: tuple[Layer, ...], outputs: list[Ids], producers: dict[str, Ids]) -> Array:
-    """Parameters that removing each unit saves, (units,).
+    """Parameters that removing each unit saves, by the unit's number.
 
     They are its rows, its biases, and its outgoing columns.
 
-    outputs: the unit of each activation, by layer; producers: that of each channel, by name. Weights that two layers
-    share count once. Batch norm counts as a bias where it is folded in.
+    outputs: the unit of each activation, by layer; producers: that of each channel, by name.
+    Weights that two layers share count once. Batch norm counts as a bias where it is folded in.
     """
     saved = np.zeros(max(int(ids.max()) for ids in (*outputs, *producers.values())) + 1)
     counted: set[str] = set()
@@ -41,12 +41,20 @@ def saved_parameters(layers: tuple[Layer, ...], outputs: list[Ids], producers: d
             groups = trained.blocks
             rows = weight.shape[0] // groups
             columns = np.full(len(read), rows * trained.kernel, np.float64)
-            # Parameters that are removed with the unit's own rows (a depthwise filter) have been counted.
-            own = made.reshape(groups, rows)
-            group_of_channel = np.arange(len(read)) // (len(read) // groups)
-            columns -= (own[group_of_channel] == read[:, None]).sum(axis=1) * trained.kernel
+            # What leaves with the unit's own rows (a depthwise filter) has been counted.
+            columns -= _rows_of_their_own(made, read, groups) * trained.kernel
             np.add.at(saved, read[read >= 0], columns[read >= 0])
     return saved
+
+
+def _rows_of_their_own(made: Ids, read: Ids, blocks: int) -> Ids:
+    """How many rows of its block have the unit of a channel, for each channel that is read (-1: of several)."""
+    step = int(max(made.max(), read.max())) + 2
+    rows = np.arange(len(made)) // (len(made) // blocks) * step + made + 1
+    columns = np.arange(len(read)) // (len(read) // blocks) * step + read + 1
+    known, counts = np.unique(rows, return_counts=True)
+    place = np.minimum(np.searchsorted(known, columns), len(known) - 1)
+    return np.where((known[place] == columns) & (read >= 0), counts[place], 0)
 
 
 def _one_unit_per_channel(ids: Ids, channels: int) -> Ids:

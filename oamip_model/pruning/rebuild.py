@@ -181,6 +181,25 @@ def _reshape(x: Tensor, shape: Shape | None) -> Tensor:
     return x.flatten(1) if len(shape) == 1 else x.reshape(x.shape[0], *shape)
 
 
+def shift_modules(network: Network, module: RebuiltNetwork) -> dict[str, list[str]]:
+    """Where the rebuilt module scales or shifts units before a ReLU that gates them.
+
+    Returns {group: paths}. A unit that is 0 before such a shift is not 0 behind it.
+    """
+    found: dict[str, list[str]] = {}
+    for group in network.groups:
+        for k in group.layers:
+            layer = network.layers[k]
+            assert layer.units is not None
+            # Rows are masked unit after unit, each with all its places.
+            if not np.array_equal(layer.units, np.repeat(np.arange(group.size), layer.size // group.size)):
+                continue
+            paths = [path for (at, n), path in module.paths.items() if at == k and layer.terms[n].map.trained is None]
+            paths += [name for name in module.steps[k].after if name.startswith("bias_")]
+            found.setdefault(group.name, []).extend(paths)
+    return found
+
+
 def term_modules(network: Network, module: RebuiltNetwork) -> dict[str, tuple[str, ...]]:
     """Where the weights of each trained module are in the rebuilt one.
 

@@ -24,6 +24,7 @@ class Refit:
         "least-squares" fits, from the first layer to the last, each layer that reads cut units to its
         pre-activations in the trained network. "output" then fits the last layer to the trained
         network's softmax. "outgoing" then trains the weights of all layers but the first to it.
+        Where no dense layer behind a ReLU gives the logits, it does so after "least-squares".
     ridge : float, default 1e-4
         Price of a change of weights in the least squares, as a share of the mean square of the inputs.
     rows : int, default 50

@@ -41,14 +41,19 @@ class OutputFit:
     calls: int
 
 
-def check_output(slim: Slim) -> None:
-    """Raise InputError where the last layer is not a dense map that can be fitted."""
+def fits_output(slim: Slim) -> bool:
+    """Whether the last layer is a dense map that can be fitted."""
     last = len(slim.full.layers) - 1
     design = Design(slim, last)
-    if not design.terms or design.conv or slim.full.layers[last].activation != "none":
+    return bool(design.terms) and not design.conv and slim.full.layers[last].activation == "none"
+
+
+def check_output(slim: Slim) -> None:
+    """Raise InputError where the last layer is not a dense map that can be fitted."""
+    if not fits_output(slim):
         raise InputError(
-            f"refit: layer {slim.full.layers[last].name}, which gives the logits, is not a dense layer behind a ReLU; "
-            "accepted here is the level least-squares"
+            f"refit: layer {slim.full.layers[-1].name}, which gives the logits, is not a dense layer behind a ReLU; "
+            "accepted here are the levels least-squares and outgoing"
         )
 
 

@@ -14,7 +14,7 @@ from oamip_model.errors import InputError
 from oamip_model.network.types import Network
 from oamip_model.refit.options import AnyRefit, as_refit
 from oamip_model.refit.outgoing import fit_outgoing
-from oamip_model.refit.output import check_output, fit_output
+from oamip_model.refit.output import check_output, fit_output, fits_output
 from oamip_model.refit.passed import fit_layers
 from oamip_model.refit.report import RefitReport, Stage
 from oamip_model.refit.slim import slim_network
@@ -74,7 +74,7 @@ def refit_network(
     options = as_refit(refit)
     stream = image_stream(network, images)
     slim = slim_network(network, _masks(network, keep))
-    if options.reaches("output"):
+    if options.level == "output":
         check_output(slim)
     if options.reaches("outgoing") and stream.count < 2:
         raise InputError(f"images: got {stream.count}, the level outgoing needs at least 2, of which one is held out")
@@ -91,7 +91,8 @@ def refit_network(
     layers = fit_layers(walk, options, lambda fit: progress(f"{fit.layer}: {fit.after:.3g}") if progress else None)
     finished("least-squares", began)
     output, outgoing = None, None
-    if options.reaches("output"):
+    # Logits of a convolution have no convex program; the passes of outgoing take them too.
+    if options.reaches("output") and fits_output(slim):
         began = time.monotonic()
         output = fit_output(walk, options)
         finished("output", began)

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 import oamip_model as om
-from oamip_model.network.readers.judge import Judge, Source, check_replay
+from oamip_model.network.readers.judge import ROUNDING, Judge, Source, check_replay
 from oamip_model.network.readers.onnx import runs as onnx_runs
 from oamip_model.network.readers.torch.source import read_module
 
@@ -140,9 +140,9 @@ def test_an_import_that_no_judge_can_check_is_not_handed_on() -> None:
 def test_rounding_in_single_precision_is_left_to_double_precision() -> None:
     network, source = sources()
     right = source.judges[0]
-    rounded = Judge("rounded", lambda x: right.run(x) + 1e-4, single=True)
-    overflown = Judge("overflown", lambda x: right.run(x) * np.inf, single=True)
-    wrong = Judge("wrong", lambda x: right.run(x) + 1, single=True)
+    rounded = Judge("rounded", lambda x: right.run(x) + 1e-4, rounding=ROUNDING)
+    overflown = Judge("overflown", lambda x: right.run(x) * np.inf, rounding=ROUNDING)
+    wrong = Judge("wrong", lambda x: right.run(x) + 1, rounding=ROUNDING)
     for judge in (rounded, overflown):
         check_replay(network, Source(source.graph, [judge, right], None))
     with pytest.raises(om.CheckError, match="as rounded runs it"):

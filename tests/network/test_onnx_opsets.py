@@ -11,6 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import oamip_model as om
+from oamip_model.network.readers.onnx.numbers import Numbers
 from oamip_model.network.readers.onnx.runs import judges_of
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -182,6 +183,6 @@ def test_logits_are_those_of_onnxruntime_in_every_opset(case: str, tmp_path: Pat
         network = om.read_network(path)
         np.testing.assert_allclose(network.replay(x), wanted, rtol=1e-5, atol=1e-5, err_msg=f"opset {opset}")
         # The judge where there is no onnxruntime.
-        reference = judges_of(onnx.load(path), "x")[-1]
+        reference = judges_of(onnx.load(path), Numbers(path), "x")[-1]
         # Batch norm folds to single precision, in which the file is.
         np.testing.assert_allclose(network.replay(x), reference.run(x), rtol=1e-6, atol=1e-6, err_msg=f"opset {opset}")

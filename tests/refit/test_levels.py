@@ -130,7 +130,7 @@ def test_networks_that_do_not_end_in_a_dense_layer_are_refused():
     network, images = om.read_network(module, (1, 5, 5)), np.random.default_rng(0).normal(size=(9, 1, 5, 5))
     _, report = om.refit_network(network, {"0": [True, True, False, True]}, images)
     assert len(report.layers) == 1
-    with pytest.raises(om.InputError, match="accepted here is the level least-squares"):
+    with pytest.raises(om.InputError, match="accepted here are the levels least-squares and outgoing"):
         om.refit_network(network, {"0": [True, True, False, True]}, images, "output")
     with pytest.raises(om.InputError, match="at least 2"):
         om.refit_network(om.read_network(*build("mlp")), {"0": [True] * 7 + [False]}, np.zeros((1, 6)), "outgoing")

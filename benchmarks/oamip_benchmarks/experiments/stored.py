@@ -168,7 +168,7 @@ def read_network(path: Path) -> tuple[dict[str, torch.Tensor], float]:
     """
     where = f"run: {path}"
     data = read_bytes(path, where)
-    archive_entries(data, where)
+    archive_entries(io.BytesIO(data), where)
     try:
         stored = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for what is damaged, or would run something

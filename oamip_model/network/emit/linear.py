@@ -14,6 +14,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from oamip_model.errors import InputError
 from oamip_model.network.emit.moves import numbers_of, permuted, rearrange
+from oamip_model.network.emit.pointwise import scaled
 from oamip_model.network.graph import MOST, Graph, Value, refuse
 from oamip_model.network.maps import Array, AveragePool, Conv2d, Dense, MaxPool
 from oamip_model.network.maps.units import NOTHING, batched
@@ -163,6 +164,30 @@ def reduced(graph: Graph, name: str, x: Value, axes: set[int], keep: bool, mean:
         count = math.prod(shape[axis] for axis in axes)
         turned = graph.reshape(name, permuted(graph, f"{name}.moved", x, order), (math.prod(shape) // count, 1, count))
         value = along_space(graph, name, turned, [np.ones((1, 1)), np.full((1, count), 1.0 / count if mean else 1.0)])
+    left = tuple(1 if axis in axes else n for axis, n in enumerate(shape) if keep or axis not in axes)
+    return graph.reshape(name, value, left)
+
+
+def largest_along(graph: Graph, name: str, x: Value, axes: set[int], keep: bool, largest: bool = True) -> Value:
+    """The largest (or smallest) number over axes of each image's tensor.
+
+    The axes count from 0. ``keep`` leaves a 1 in place of each.
+    """
+    shape = graph.shape(x)
+    if not axes:
+        return x
+    if not largest:
+        turned = scaled(graph, name, x, np.asarray(-1.0))
+        return scaled(graph, name, largest_along(graph, name, turned, axes, keep), np.asarray(-1.0))
+    if len(shape) in (2, 3) and 0 not in axes:
+        kernel = [n if axis in axes else 1 for axis, n in enumerate(shape)][1:]
+    else:
+        order = [n for n in range(len(shape)) if n not in axes] + sorted(axes)
+        count = math.prod(shape[axis] for axis in axes)
+        x = graph.reshape(name, permuted(graph, f"{name}.moved", x, order), (math.prod(shape) // count, count))
+        kernel = [count]
+    ones, output = [1] * len(kernel), [n // k for n, k in zip(graph.shape(x)[1:], kernel, strict=True)]
+    value = max_pooled(graph, name, x, kernel, ones, [(0, 0)] * len(kernel), ones, output)
     left = tuple(1 if axis in axes else n for axis, n in enumerate(shape) if keep or axis not in axes)
     return graph.reshape(name, value, left)
 

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from oamip_model.errors import InputError
 from oamip_model.network.emit.moves import (
@@ -198,6 +199,20 @@ def larger(graph: Graph, name: str, a: Value, b: Value | Array, largest: bool = 
         return added(graph, name, b, scaled(graph, name, relu(graph, name, difference), sign))
     bent = relu(graph, name, scaled(graph, name, a, sign, -sign * b))
     return scaled(graph, name, bent, sign, b)
+
+
+def chosen(graph: Graph, name: str, first: NDArray[np.bool_], a: Value | Array, b: Value | Array) -> Value:
+    """At each place a number of ``a`` where ``first`` holds, and else one of ``b``.
+
+    All are of one shape, and one of them depends on the image.
+    """
+    if not isinstance(a, int):
+        assert isinstance(b, int)
+        return chosen(graph, name, ~first, b, a)
+    mine = np.where(first, numbers_of(graph, a), NOTHING)
+    if isinstance(b, int):
+        return join(graph, name, [a, b], [mine, np.where(first, NOTHING, numbers_of(graph, b))])
+    return scaled(graph, name, rearrange(graph, name, a, mine), shift=np.where(first, 0.0, b))
 
 
 def beside(graph: Graph, name: str, kind: str, x: Value, values: Array, batch: bool = True) -> tuple[Value, Array]:

@@ -94,6 +94,8 @@ def resizing(length: int, output: int, scale: float, mode: str, places: str, rou
         at = at * (length - 1) / (output - 1) if output > 1 else 0.0 * at
     elif places == "asymmetric":
         at = at / scale
+    elif places == "tf_half_pixel_for_nn":
+        at = (at + 0.5) / scale
     elif places == "pytorch_half_pixel" and output == 1:
         at = 0.0 * at
     else:

@@ -28,12 +28,13 @@ class Judge:
 
     Its forward pass takes (n, *input_shape).
 
-    ``single``: it computes in single precision. ``advice``: what a user can do where it cannot run the source.
+    ``rounding``: a judge that differs by no more than this may be rounding, and the next one decides; 0: it decides
+    itself. ``advice``: what a user can do where it cannot run the source.
     """
 
     name: str
     run: Callable[[Array], Array]
-    single: bool = False
+    rounding: float = 0.0
     advice: str = ""
 
 
@@ -121,7 +122,7 @@ def check_replay(network: Network, source: Source) -> None:
             return
         problem = _problem(network.source, judge, difference)
         # Values that overflow or round in single precision need not do so in double precision.
-        if not judge.single or ROUNDING < difference < np.inf:
+        if not judge.rounding or judge.rounding < difference < np.inf:
             break
     raise problem or CheckError(
         f"network: what was read from {network.source} could not be checked, which need not be the network's fault: "

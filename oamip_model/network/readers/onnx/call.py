@@ -11,22 +11,44 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import TensorProto
 
 from oamip_model.errors import InputError
 from oamip_model.network.emit.pointwise import beside
 from oamip_model.network.graph import Graph, Value, refuse
 from oamip_model.network.maps import Array, Shape
+from oamip_model.network.readers.onnx.numbers import Stored
 
 
 @dataclass(frozen=True)
 class Constant:
     """A tensor that does not depend on the image, and its initializer.
 
-    The initializer is "" where it comes from none.
+    The initializer is "" where it comes from none. Numbers that are in a file are read whenever they are asked for.
     """
 
-    array: NDArray[Any]
+    held: NDArray[Any] | Stored
     origin: str = ""
+
+    @property
+    def shape(self) -> Shape:
+        """The shape, without reading any number."""
+        return self.held.shape
+
+    @property
+    def array(self) -> NDArray[Any]:
+        """The numbers as they are kept."""
+        return self.held.read() if isinstance(self.held, Stored) else self.held
+
+    @property
+    def numbers(self) -> Array:
+        """The numbers in double precision."""
+        return np.asarray(self.array, dtype=np.float64)
+
+    @property
+    def transposed(self) -> Array:
+        """The numbers of a matrix in double precision, by its columns."""
+        return np.array(self.array.T, dtype=np.float64, order="C")
 
 
 @dataclass(frozen=True)
@@ -35,8 +57,9 @@ class Call:
 
     An input that is left out is None. Batches have ``batch`` images; where that is None, tensors have no axis for them.
 
-    ``opset`` is the version of ONNX's operators that it is written in; ``owner`` names the module of an initializer;
-    ``run`` works the node out for another array in the place of its activations.
+    ``opset`` is the version of ONNX's operators that it is written in; ``outputs`` counts those that have a name;
+    ``owner`` names the module of an initializer; ``run`` works the node out for another array in the place of its
+    activations.
     """
 
     name: str
@@ -45,6 +68,7 @@ class Call:
     inputs: tuple[Value | Constant | None, ...]
     batch: int | None
     opset: int
+    outputs: int
     owner: Callable[[Constant], str]
     run: Callable[[Array], list[NDArray[Any]]]
 
@@ -64,7 +88,8 @@ class Call:
         given = self.inputs[index] if index < len(self.inputs) else None
         if not isinstance(given, Constant):
             raise self.error(f"has an input {index} that depends on the image")
-        if np.iscomplexobj(given.array):
+        complex_kinds = (TensorProto.COMPLEX64, TensorProto.COMPLEX128)
+        if given.held.kind in complex_kinds if isinstance(given.held, Stored) else np.iscomplexobj(given.held):
             raise self.error(f"has an input {index} of complex numbers")
         return given
 
@@ -72,7 +97,7 @@ class Call:
         """The input's numbers, None where it is left out."""
         if index >= len(self.inputs) or self.inputs[index] is None:
             return None
-        return np.asarray(self.constant(index).array, dtype=np.float64)
+        return self.constant(index).numbers
 
     def integers(self, index: int, attribute: str) -> list[int] | None:
         """Whole numbers that are an attribute or an input.
@@ -119,5 +144,4 @@ class Call:
         Both are broadcast to one shape for each image.
         """
         x = next(given for given in self.inputs if isinstance(given, int))
-        values = np.asarray(constant.array, dtype=np.float64)
-        return beside(graph, self.name, self.operator, x, values, self.batch is not None)
+        return beside(graph, self.name, self.operator, x, constant.numbers, self.batch is not None)

@@ -1,6 +1,6 @@
 """ONNX models in order, down to the one output that is read.
 
-Operators are sorted, what the output does not depend on is taken out, and probabilities become logits.
+Operators are sorted, what the output does not depend on is taken out, and probabilities and labels become logits.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ import onnx
 from oamip_model.errors import InputError
 from oamip_model.network.readers.judge import left_out
 
-_PROBABILITIES = ("Softmax", "LogSoftmax", "Sigmoid")
+_ENDINGS = ("Softmax", "LogSoftmax", "Sigmoid", "ArgMax")
 
 
-def in_order(model: onnx.ModelProto) -> bool:
+def in_order(model: onnx.ModelProto) -> None:
     """Sort the operators of a model, so that each comes after what it reads.
 
-    Returns whether they were in order. Operators of a circle remain unsorted, and the checker
-    refuses them.
+    Operators of a circle remain unsorted, and the checker refuses them.
     """
     given = {entry.name for entry in (*model.graph.input, *model.graph.initializer, *model.graph.sparse_initializer)}
     made = {name for node in model.graph.node for name in node.output}
@@ -37,11 +36,10 @@ def in_order(model: onnx.ModelProto) -> bool:
             break
         waiting = later
     if all(a is b for a, b in zip(order, model.graph.node, strict=True)):
-        return True
+        return
     copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in order]
     del model.graph.node[:]
     model.graph.node.extend(copies)
-    return False
 
 
 def _read(node: onnx.NodeProto) -> list[str]:
@@ -67,18 +65,22 @@ def choose_output(model: onnx.ModelProto, where: str, output: str | None) -> Non
     model.graph.output.append(chosen)
 
 
-def leave_out_probabilities(model: onnx.ModelProto) -> tuple[str, ...]:
-    """Take a softmax, its logarithm or a sigmoid off the end of a model, and say so."""
+def leave_out_ending(model: onnx.ModelProto) -> tuple[str, ...]:
+    """Take a softmax or the like off the end of a model, and say so.
+
+    These are the softmax, its logarithm, the sigmoid, and the choice of a class.
+    """
     makers = {name: node for node in model.graph.node for name in node.output}
     output, notes = model.graph.output[0], []
     at = output.name
-    while at in makers and makers[at].op_type in (*_PROBABILITIES, "Identity") and makers[at].domain in ("", "ai.onnx"):
+    while at in makers and makers[at].op_type in (*_ENDINGS, "Identity") and makers[at].domain in ("", "ai.onnx"):
         node = makers[at]
         if node.op_type != "Identity":
             notes.append(left_out(node.op_type))
         at = node.input[0]
     if notes:
-        kind = output.type.tensor_type.elem_type
+        given = output.type.tensor_type.elem_type
+        kind = onnx.TensorProto.FLOAT if given == onnx.TensorProto.INT64 else given
         model.graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info(at, kind, None))
     return tuple(notes[::-1])
 

@@ -12,11 +12,13 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Final
 
 import onnx
+import onnx.inliner
 from google.protobuf.message import DecodeError, Message
-from onnx.external_data_helper import load_external_data_for_model
 
 from oamip_model.errors import InputError
-from oamip_model.read import check_regular, read_bytes
+from oamip_model.network.readers.onnx.numbers import Numbers
+from oamip_model.network.readers.onnx.skeleton import ITSELF, DamagedError, skeleton
+from oamip_model.read import check_regular
 
 _LARGEST: Final = 2**31
 """Bytes that one message can have; larger networks keep their weights in other files."""
@@ -26,26 +28,59 @@ _NESTED: Final = 50
 
 
 def load_model(path: Path) -> onnx.ModelProto:
-    """Loads the model in a file, with the weights that other files of its folder hold.
+    """Loads the model in a file, without its large weights.
+
+    Those, and what other files of the folder hold, are read when they are asked for.
 
     Raises InputError for a file that is no such message, and for weights outside the folder. Also
     for tensors that are not stored in full, and functions that call one another without end. Errors
     of onnx are raised too.
     """
     where = f"network: {path}"
+    size = check_regular(path, where)
+    if size > _LARGEST:
+        raise InputError(f"{where} is too large, {size} bytes; accepted are {_LARGEST}")
     model = onnx.ModelProto()
     try:
-        model.ParseFromString(read_bytes(path, where, _LARGEST))
-    except DecodeError:
+        with path.open("rb") as file:
+            model.ParseFromString(skeleton(file, size))
+    except OSError as error:
+        raise InputError(f"{where} cannot be read ({error.strerror})") from None
+    except (DecodeError, DamagedError):
         raise InputError(f"{where} cannot be read as an ONNX model, it is damaged or something else") from None
-    folder = path.parent.resolve()
-    for tensor in _tensors(model):
-        _check_tensor(tensor, folder, where)
-    load_external_data_for_model(model, str(folder))
+    apart = stored_apart(model)
+    kept = {id(tensor) for tensor in apart}
+    for tensor in list(_tensors(model)):
+        _check_tensor(tensor, path, where)
+        if id(tensor) not in kept:
+            Numbers(path).inline(tensor)
     if model.functions:
         _check_calls(model, where)
         model = onnx.inliner.inline_local_functions(model)
     return model
+
+
+def stored_apart(model: onnx.ModelProto) -> list[onnx.TensorProto]:
+    """The tensors whose numbers may be left in a file: weights and constants."""
+    constants = (node for node in model.graph.node if node.op_type == "Constant")
+    return [*model.graph.initializer, *(entry.t for node in constants for entry in node.attribute)]
+
+
+def check_model(model: onnx.ModelProto) -> None:
+    """Checks a model by onnx's own checker.
+
+    Numbers that are in a file are left out of it. Raises what the checker raises.
+    """
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    for tensor in stored_apart(bare):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            # Of no numbers, which are checked when they are read.
+            tensor.CopyFrom(onnx.TensorProto(name=tensor.name, data_type=tensor.data_type, dims=[0]))
+    for output in bare.graph.output:
+        # Their shapes are worked out, and some exporters leave them out.
+        output.type.tensor_type.shape.SetInParent()
+    onnx.checker.check_model(bare)
 
 
 def _messages(message: Message) -> Iterator[Message]:
@@ -63,7 +98,7 @@ def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
     return (message for message in _messages(model) if isinstance(message, onnx.TensorProto))
 
 
-def _check_tensor(tensor: onnx.TensorProto, folder: Path, where: str) -> None:
+def _check_tensor(tensor: onnx.TensorProto, model: Path, where: str) -> None:
     """Checks that the numbers that a tensor declares are there, in the message or in a file of its folder."""
     what = f"{where} cannot be read: its tensor {_shown(tensor.name)}"
     count = math.prod(tensor.dims)
@@ -71,16 +106,30 @@ def _check_tensor(tensor: onnx.TensorProto, folder: Path, where: str) -> None:
         raise InputError(f"{what} has shape {tuple(tensor.dims)}")
     stored = tensor.ByteSize()
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
-        stored = _external_bytes(tensor, folder, what)
+        stored = _external_bytes(tensor, model, what)
     # Of the smallest numbers there are, two fit into a byte.
     if count > 2 * stored:
         raise InputError(f"{what} has shape {tuple(tensor.dims)}, but the file holds {stored} bytes for it")
 
 
-def _external_bytes(tensor: onnx.TensorProto, folder: Path, what: str) -> int:
-    """How many bytes of another file a tensor takes, which must be in the model's folder."""
+def _external_bytes(tensor: onnx.TensorProto, model: Path, what: str) -> int:
+    """How many bytes of a file a tensor takes, which must be in the model's folder."""
     told = {entry.key: entry.value for entry in tensor.external_data}
-    location = told.get("location", "")
+    location, folder = told.get("location", ""), model.parent.resolve()
+    location = model.name if location == ITSELF else _named(location, folder, what)
+    size = check_regular(folder / location, f"{what} is in the file {location}, which")
+    try:
+        offset = int(told.get("offset", "0"))
+        length = int(told.get("length", str(size - offset)))
+    except ValueError:
+        raise InputError(f"{what} is at no numbered place of the file {location}") from None
+    if offset < 0 or length < 0 or offset + length > size:
+        raise InputError(f"{what} is at bytes {offset} to {offset + length} of {location}, which has {size}")
+    return length
+
+
+def _named(location: str, folder: Path, what: str) -> str:
+    """The name of a file with numbers, which leads out of the model's folder nowhere."""
     steps = PurePosixPath(location).parts
     if (
         not location
@@ -91,18 +140,9 @@ def _external_bytes(tensor: onnx.TensorProto, folder: Path, what: str) -> int:
         or ".." in steps
     ):
         raise InputError(f"{what} is in the file {_shown(location)}; accepted are files in the folder of the network")
-    path = folder / location
-    if not path.resolve().is_relative_to(folder):
+    if not (folder / location).resolve().is_relative_to(folder):
         raise InputError(f"{what} is in the file {location}, a link that leaves the folder of the network")
-    size = check_regular(path, f"{what} is in the file {location}, which")
-    try:
-        offset = int(told.get("offset", "0"))
-        length = int(told.get("length", str(size - offset)))
-    except ValueError:
-        raise InputError(f"{what} is at no numbered place of the file {location}") from None
-    if offset < 0 or length < 0 or offset + length > size:
-        raise InputError(f"{what} is at bytes {offset} to {offset + length} of {location}, which has {size}")
-    return length
+    return location
 
 
 def _check_calls(model: onnx.ModelProto, where: str) -> None:

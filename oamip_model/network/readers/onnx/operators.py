@@ -10,9 +10,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from oamip_model.network.emit.linear import along_space, dense, reduced
+from oamip_model.network.emit.linear import along_space, dense, largest_along, reduced
 from oamip_model.network.emit.moves import permuted
-from oamip_model.network.emit.pointwise import absolute, added, clipped, larger, leaky, relu, scaled
+from oamip_model.network.emit.pointwise import (
+    absolute,
+    added,
+    clipped,
+    larger,
+    leaky,
+    relu,
+    scaled,
+)
 from oamip_model.network.graph import Graph, Value, batch_norm
 from oamip_model.network.maps import Array
 from oamip_model.network.maps.windows import is_averaging
@@ -48,19 +56,18 @@ def register_onnx_operator(name: str, read: Callable[[Graph, Call], Value]) -> N
 def _gemm(graph: Graph, call: Call) -> Value:
     first, second = (call.inputs[0], call.inputs[1])
     if isinstance(first, Constant) and isinstance(second, int) and call.batch is None:
-        rows = _numbers(first).T if call.attributes.get("transA") else _numbers(first)
+        rows = first.transposed if call.attributes.get("transA") else first.numbers
         x, axis, weights = call.tensor(1), 1 if call.attributes.get("transB") else 0, first
-        value = dense(graph, call.name, x, call.attributes.get("alpha", 1.0) * rows, axis, call.owner(weights))
+        value = dense(graph, call.name, x, _times(call, rows), axis, call.owner(weights))
         value = permuted(graph, call.name, value, (1, 0)) if axis else value
     else:
         weights, x = call.constant(1), call.tensor(0)
         turned = bool(call.attributes.get("transA"))
         if turned and call.batch is not None:
             raise call.error("transposes its input, which mixes the images of a batch")
-        if len(call.full(graph)) != 2 or weights.array.ndim != 2:
-            raise call.error(f"multiplies a tensor of shape {call.full(graph)} by one of {weights.array.shape}")
-        weight = call.attributes.get("alpha", 1.0) * _numbers(weights)
-        weight = np.ascontiguousarray(weight if call.attributes.get("transB") else weight.T)
+        if len(call.full(graph)) != 2 or len(weights.shape) != 2:
+            raise call.error(f"multiplies a tensor of shape {call.full(graph)} by one of {weights.shape}")
+        weight = _times(call, weights.numbers if call.attributes.get("transB") else weights.transposed)
         x = permuted(graph, call.name, x, (1, 0)) if turned else x
         value = dense(graph, call.name, x, weight, owner=call.owner(weights))
     beta = call.attributes.get("beta", 1.0)
@@ -72,17 +79,25 @@ def _gemm(graph: Graph, call: Call) -> Value:
     return value if bias is None else added(graph, call.name, value, scaled(graph, call.name, bias, np.asarray(beta)))
 
 
+def _times(call: Call, weight: Array) -> Array:
+    alpha = call.attributes.get("alpha", 1.0)
+    return weight if alpha == 1 else alpha * weight
+
+
 def _matmul(graph: Graph, call: Call) -> Value:
     left = isinstance(call.inputs[0], Constant) and isinstance(call.inputs[1], int)
     weights, x = call.constant(0 if left else 1), call.tensor(1 if left else 0)
-    weight, shape = _numbers(weights), graph.shape(x)
-    while weight.ndim > 2 and weight.shape[0] == 1 and weight.ndim <= len(call.full(graph, 1 if left else 0)):
-        weight = weight[0]
-    vector = weight.ndim == 1
-    weight = weight[None] if vector else weight if left else np.ascontiguousarray(weight.T)
+    shape, vector = graph.shape(x), len(weights.shape) == 1
+    if left or len(weights.shape) != 2:
+        weight = weights.numbers
+        while weight.ndim > 2 and weight.shape[0] == 1 and weight.ndim <= len(call.full(graph, 1 if left else 0)):
+            weight = weight[0]
+        weight = weight[None] if vector else weight if left else np.ascontiguousarray(weight.T)
+    else:
+        weight = weights.transposed
     axis = len(shape) - (2 if left and len(call.full(graph, 1 if left else 0)) > 1 else 1)
     if weight.ndim != 2 or axis < 0:
-        raise call.error(f"multiplies {call.full(graph, 1 if left else 0)} by an array of shape {weights.array.shape}")
+        raise call.error(f"multiplies {call.full(graph, 1 if left else 0)} by an array of shape {weights.shape}")
     space = shape[1:] if call.batch is None and len(shape) == 4 and shape[0] == 1 else shape
     if len(space) == 3 and not vector and weight.shape[1] == shape[axis] and is_averaging(weight):
         place = axis - len(shape) + 2
@@ -97,11 +112,13 @@ def _matmul(graph: Graph, call: Call) -> Value:
 
 
 def _batch_norm(graph: Graph, call: Call) -> Value:
-    if call.attributes.get("training_mode") or _is_old_training(call):
+    # Before opset 14 a batch norm that gives its statistics trains.
+    gives_statistics = 7 <= call.opset < 14 and call.outputs > 1
+    if call.attributes.get("training_mode") or _is_old_training(call) or gives_statistics:
         raise call.error("is in training mode; export the model in eval mode")
     if not call.attributes.get("spatial", 1):
         raise call.error("has spatial=0, statistics for each position; accepted are those of each channel")
-    weight, bias, mean, variance = (_numbers(call.constant(i)) for i in range(1, 5))
+    weight, bias, mean, variance = (call.constant(i).numbers for i in range(1, 5))
     map, shift = batch_norm(mean, variance, call.attributes.get("epsilon", 1e-5), weight, bias)
     x = call.image(graph)
     shape = graph.shape(x)
@@ -118,8 +135,11 @@ def _reduce(graph: Graph, call: Call) -> Value:
     if not given and call.attributes.get("noop_with_empty_axes"):
         return call.tensor(0)
     axes = call.axes(graph, given or list(range(len(call.full(graph)))))
-    keep = bool(call.attributes.get("keepdims", 1))
-    return reduced(graph, call.name, call.tensor(0), axes, keep, call.operator == "ReduceMean")
+    keep, x = bool(call.attributes.get("keepdims", 1)), call.tensor(0)
+    if call.operator in ("ReduceMax", "ReduceMin"):
+        return largest_along(graph, call.name, x, axes, keep, call.operator == "ReduceMax")
+    x = absolute(graph, call.name, x) if call.operator == "ReduceL1" else x
+    return reduced(graph, call.name, x, axes, keep, call.operator == "ReduceMean")
 
 
 def _sum(graph: Graph, call: Call) -> Value:
@@ -163,8 +183,8 @@ def _aligned(graph: Graph, call: Call, constant: Constant) -> Constant:
     if call.opset >= 7 or "axis" not in call.attributes:
         return constant
     x = next(n for n, given in enumerate(call.inputs) if isinstance(given, int))
-    behind = len(call.full(graph, x)) - call.attributes["axis"] - constant.array.ndim
-    return Constant(constant.array.reshape(constant.array.shape + (1,) * max(behind, 0)), constant.origin)
+    behind = len(call.full(graph, x)) - call.attributes["axis"] - len(constant.shape)
+    return Constant(constant.array.reshape(constant.shape + (1,) * max(behind, 0)), constant.origin)
 
 
 def _extreme(graph: Graph, call: Call) -> Value:
@@ -182,6 +202,13 @@ def _extreme(graph: Graph, call: Call) -> Value:
     return total
 
 
+def _power(graph: Graph, call: Call) -> Value:
+    exponent = call.constant(1).numbers
+    if (exponent != 1).any():
+        raise call.error("raises activations to a power")
+    return call.broadcast(graph, call.constant(1))[0]
+
+
 def _clip(graph: Graph, call: Call) -> Value:
     ends = []
     for place, name in enumerate(("min", "max"), 1):
@@ -196,7 +223,7 @@ def _leaky(graph: Graph, call: Call) -> Value:
     if call.operator == "LeakyRelu":
         return leaky(graph, call.name, call.tensor(0), np.asarray(call.attributes.get("alpha", 0.01)))
     slope = call.constant(1)
-    if call.opset < 7 and slope.array.ndim == 1 and slope.array.size > 1:
+    if call.opset < 7 and len(slope.shape) == 1 and slope.shape[0] > 1:
         slope = Constant(slope.array.reshape(-1, *[1] * (len(call.full(graph)) - 2)), slope.origin)
     x, values = call.broadcast(graph, slope)
     return leaky(graph, call.name, x, np.array(values))
@@ -205,10 +232,6 @@ def _leaky(graph: Graph, call: Call) -> Value:
 def _hard_sigmoid(graph: Graph, call: Call) -> Value:
     alpha, beta = (np.asarray(call.attributes.get(n, d)) for n, d in (("alpha", 0.2), ("beta", 0.5)))
     return clipped(graph, call.name, scaled(graph, call.name, call.tensor(0), alpha, beta), 0.0, 1.0)
-
-
-def _numbers(constant: Constant) -> Array:
-    return np.asarray(constant.array, dtype=np.float64)
 
 
 def _is_old_training(call: Call) -> bool:
@@ -236,13 +259,14 @@ _OPERATORS: dict[str, Emit[Call]] = {
     "Gemm": _gemm,
     "MatMul": _matmul,
     "BatchNormalization": _batch_norm,
-    **dict.fromkeys(("ReduceMean", "ReduceSum"), _reduce),
+    **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL1"), _reduce),
     **dict.fromkeys(("Add", "Sub", "Sum", "Mean"), _sum),
     **dict.fromkeys(("Mul", "Div"), _product),
     "Neg": lambda graph, call: scaled(graph, call.name, call.tensor(0), np.asarray(-1.0)),
     "Relu": lambda graph, call: relu(graph, call.name, call.tensor(0)),
     "Abs": lambda graph, call: absolute(graph, call.name, call.tensor(0)),
     **dict.fromkeys(("Max", "Min"), _extreme),
+    "Pow": _power,
     "Clip": _clip,
     **dict.fromkeys(("LeakyRelu", "PRelu"), _leaky),
     "HardSigmoid": _hard_sigmoid,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from oamip_model.network.emit.moves import padded, rearrange
-from oamip_model.network.emit.pointwise import sided
+from oamip_model.network.emit.pointwise import chosen, scaled, sided, spread
 from oamip_model.network.graph import MOST, Graph, Value
 from oamip_model.network.maps import Array, Shape
 from oamip_model.network.readers.onnx.call import Call, Constant
@@ -22,8 +25,30 @@ def _moved(graph: Graph, call: Call) -> list[Value]:
         raise call.error(f"moves {images * size} numbers, more than {MOST}")
     if sum(isinstance(given, int) for given in call.inputs) > 1:
         raise call.error("takes places that depend on the image")
-    found = call.run(np.arange(1, images * size + 1, dtype=np.float64).reshape(call.full(graph)))
-    values = []
+    return _taken(graph, call, call.run(np.arange(1, images * size + 1, dtype=np.float64).reshape(call.full(graph))))
+
+
+def _scattered(graph: Graph, call: Call) -> Value:
+    """Numbers put among constants, or constants among numbers."""
+    if call.attributes.get("reduction", "none") != "none":
+        raise call.error("adds what it scatters")
+    if sum(isinstance(given, int) for given in call.inputs) > 1:
+        raise call.error("scatters among activations")
+    place = next(n for n, given in enumerate(call.inputs) if isinstance(given, int))
+    full = call.full(graph, place)
+    fixed = call.run(np.zeros(full))[0]
+    found = call.run(np.arange(1, math.prod(full) + 1, dtype=np.float64).reshape(full))[0] - fixed
+    shift = fixed if call.batch is None else fixed[0]
+    if call.batch is not None and (fixed != shift).any():
+        raise call.error("scatters constants that differ from image to image")
+    (value,) = _taken(graph, replace(call, inputs=(call.inputs[place],)), [found])
+    return scaled(graph, call.name, value, shift=shift)
+
+
+def _taken(graph: Graph, call: Call, found: list[NDArray[Any]]) -> list[Value]:
+    """Moves to where the places of a tensor's numbers, counted from 1 over all images, are found."""
+    x, values = call.tensor(0), []
+    size = math.prod(graph.shape(x))
     for array in found:
         places = np.asarray(array).astype(np.int64) - 1
         if call.batch is not None:
@@ -74,18 +99,18 @@ def _of_image(call: Call, full: Sequence[int]) -> Shape:
 
 
 def _concat(graph: Graph, call: Call) -> Value:
-    counts = [given.array.ndim for given in call.inputs if isinstance(given, Constant)]
+    counts = [len(given.shape) for given in call.inputs if isinstance(given, Constant)]
     count = counts[0] if counts else len(call.full(graph))
     axis = call.attributes.get("axis", 1) % count
     if call.batch is None:
-        parts = [_numbers(given) if isinstance(given, Constant) else given for given in call.inputs]
+        parts = [given.numbers if isinstance(given, Constant) else given for given in call.inputs]
         return sided(graph, call.name, [part for part in parts if part is not None], axis)
     if axis == 0:
         raise call.error("joins batches, which mixes the images of a batch")
     sides: list[Value | Array] = []
     for given in call.inputs:
         if isinstance(given, Constant):
-            array = _numbers(given)
+            array = given.numbers
             if array.ndim != count or not (array == array[:1]).all():
                 raise call.error(f"joins a constant of shape {array.shape} that differs from image to image")
             sides.append(array[0])
@@ -94,8 +119,27 @@ def _concat(graph: Graph, call: Call) -> Value:
     return sided(graph, call.name, sides, axis - 1)
 
 
-def _numbers(constant: Constant) -> Array:
-    return np.asarray(constant.array, dtype=np.float64)
+def _where(graph: Graph, call: Call) -> Value:
+    """One of two tensors at each place, by a constant."""
+    if not isinstance(call.inputs[0], Constant):
+        raise call.error("chooses by what depends on the image")
+    (x, values), sides = (0, np.asarray(0.0)), list(call.inputs[1:3])
+    for place, given in enumerate(sides):
+        if isinstance(given, int):
+            x, values = replace(call, inputs=(given, call.inputs[0])).broadcast(graph, call.inputs[0])
+            sides[place] = x
+    shape = np.broadcast_shapes(*(graph.shape(given) for given in sides if isinstance(given, int)))
+    parts: list[Value | Array] = []
+    for given in sides:
+        if isinstance(given, Constant):
+            x, other = replace(call, inputs=(x, given)).broadcast(graph, given)
+            shape = graph.shape(x)
+            parts.append(np.array(other))
+        else:
+            assert given is not None
+            parts.append(given)
+    made = [spread(graph, call.name, part, shape) if isinstance(part, int) else part for part in parts]
+    return chosen(graph, call.name, np.broadcast_to(values != 0, shape), made[0], made[1])
 
 
 def _pad(graph: Graph, call: Call) -> Value | list[Value]:
@@ -126,10 +170,12 @@ def _pad(graph: Graph, call: Call) -> Value | list[Value]:
 PLACES: dict[str, Callable[[Graph, Call], Value | list[Value]]] = {
     **dict.fromkeys(
         ("Transpose", "Slice", "Gather", "GatherElements", "GatherND", "Split", "Expand", "Tile", "DepthToSpace",
-         "SpaceToDepth"),
+         "SpaceToDepth", "Trilu"),
         _moved,
     ),
     **dict.fromkeys(("Flatten", "Reshape", "Squeeze", "Unsqueeze"), _reshape),
+    **dict.fromkeys(("ScatterND", "ScatterElements", "Scatter"), _scattered),
     "Concat": _concat,
     "Pad": _pad,
+    "Where": _where,
 }  # fmt: skip

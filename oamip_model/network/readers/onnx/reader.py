@@ -12,43 +12,45 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import numpy_helper
 
 from oamip_model.errors import InputError
 from oamip_model.network.graph import MOST, Graph, Value, refuse, room_for
 from oamip_model.network.maps import Array, Shape
 from oamip_model.network.readers.onnx.call import Call, Constant
+from oamip_model.network.readers.onnx.numbers import Numbers
 from oamip_model.network.readers.onnx.operators import emit
 from oamip_model.network.readers.onnx.runs import run_node
 from oamip_model.network.types import IMAGE
 
 
-def read_model(model: onnx.ModelProto, image: str, input_shape: Shape, whole: Shape, batch: int | None) -> Graph:
+def read_model(
+    model: onnx.ModelProto, numbers: Numbers, image: str, shapes: tuple[Shape, Shape], batch: int | None
+) -> Graph:
     """The operator graph of a model, for batches of ``batch`` images.
 
-    They are called ``image``. Where ``batch`` is None, the input has the shape ``whole`` and is one image.
+    They are called ``image``, and ``shapes`` are that of one and that of the input. Where ``batch`` is None, the input
+    is one image.
 
     Raises InputError for an operator that is not accepted, or an output that does not depend on the image.
     """
-    return _Reader(model, image, input_shape, whole, batch).run()
+    return _Reader(model, numbers, image, shapes, batch).run()
 
 
 class _Reader:
-    def __init__(self, model: onnx.ModelProto, image: str, input_shape: Shape, whole: Shape, batch: int | None) -> None:
-        self.model, self.batch = model, batch
+    def __init__(
+        self, model: onnx.ModelProto, numbers: Numbers, image: str, shapes: tuple[Shape, Shape], batch: int | None
+    ) -> None:
+        self.model, self.numbers, self.batch = model, numbers, batch
         self.opsets = {entry.domain: entry.version for entry in model.opset_import}
+        input_shape, whole = shapes
         self.graph = Graph(input_shape)
         taken = IMAGE if batch is not None else self.graph.reshape(image, IMAGE, whole)
         self.values: dict[str, Value | Constant] = {image: taken}
         for entry in model.graph.initializer:
-            try:
-                self.values[entry.name] = Constant(numpy_helper.to_array(entry), entry.name)
-            except (ValueError, TypeError, KeyError) as error:
-                told = f"its tensor {entry.name!r} of shape {tuple(entry.dims)} does not fit its numbers ({error})"
-                raise InputError(f"network: {told}") from None
+            self.values[entry.name] = Constant(numbers.of(entry), entry.name)
         self.graph.single = all(entry.data_type != onnx.TensorProto.DOUBLE for entry in model.graph.initializer)
         self.owners: dict[str, str] = {}
-        stored = sum(value.array.size for value in self.values.values() if isinstance(value, Constant))
+        stored = sum(math.prod(value.shape) for value in self.values.values() if isinstance(value, Constant))
         self.room = room_for(stored)
 
     def run(self) -> Graph:
@@ -76,12 +78,15 @@ class _Reader:
             self.values[node.output[0]] = Constant(np.array(part, dtype=np.int64))
         elif node.op_type == "Size" and isinstance(inputs[0], int):
             self.values[node.output[0]] = Constant(np.array(math.prod(self._full(inputs[0])), dtype=np.int64))
+        elif node.op_type == "Constant" and isinstance(attributes.get("value"), onnx.TensorProto):
+            self.values[node.output[0]] = Constant(self.numbers.of(attributes["value"]))
         elif all(source is None or isinstance(source, Constant) for source in inputs):
             self._evaluate(node, name, [source for source in inputs if isinstance(source, Constant)])
         else:
             opset = self.opsets.get(node.domain, self.opsets.get("", self.opsets.get("ai.onnx", 1)))
             call = Call(
-                name, node.op_type, attributes, inputs, self.batch, opset, lambda constant: self._owner(constant, name),
+                name, node.op_type, attributes, inputs, self.batch, opset, sum(map(bool, node.output)),
+                lambda constant: self._owner(constant, name),
                 lambda numbers: self._run(node, name, {source: numbers for source in node.input
                                                        if source and isinstance(self.values[source], int)}),
             )  # fmt: skip

@@ -12,8 +12,9 @@ import onnx
 from oamip_model.errors import InputError
 from oamip_model.network.maps import Shape
 from oamip_model.network.readers.judge import Source
-from oamip_model.network.readers.onnx.cuts import choose_output, drop_unneeded, in_order, leave_out_probabilities
-from oamip_model.network.readers.onnx.file import load_model
+from oamip_model.network.readers.onnx.cuts import choose_output, drop_unneeded, in_order, leave_out_ending
+from oamip_model.network.readers.onnx.file import check_model, load_model
+from oamip_model.network.readers.onnx.numbers import Numbers
 from oamip_model.network.readers.onnx.reader import read_model
 from oamip_model.network.readers.onnx.runs import FLOATS, judges_of
 
@@ -29,10 +30,8 @@ def read_onnx(path: Path, input_shape: Shape | None, output: str | None = None) 
     """
     try:
         model = load_model(path)
-        sorted_ = in_order(model)
-        # By its path, or files of more than 2 GB are refused; it takes none that is not UTF-8.
-        name = str(path)
-        onnx.checker.check_model(name if sorted_ and (name.isprintable() or name.isascii()) else model)
+        in_order(model)
+        check_model(model)
     except InputError:
         raise
     except Exception as error:
@@ -41,19 +40,19 @@ def read_onnx(path: Path, input_shape: Shape | None, output: str | None = None) 
             f"network: {path} cannot be read as an ONNX model ({type(error).__name__}: {reason})"
         ) from error
     choose_output(model, f"network: {path}", output)
-    notes = leave_out_probabilities(model)
+    notes = leave_out_ending(model)
     drop_unneeded(model)
-    image = _image(model, path)
+    image, numbers = _image(model, path), Numbers(path)
     problem: InputError | None = None
     for shape, whole, batch in _readings(image, path, input_shape):
         try:
-            graph = read_model(model, image.name, shape, whole, batch)
+            graph = read_model(model, numbers, image.name, (shape, whole), batch)
         except InputError as error:
             # Without the frames of the reading, which hold all that it worked out.
             problem = problem or InputError(str(error))
             continue
         fixed = _sizes(image)[0] if batch is not None else 1
-        judges = judges_of(model, image.name, None if batch is not None else whole)
+        judges = judges_of(model, numbers, image.name, None if batch is not None else whole)
         return Source(graph, judges, fixed, notes)
     assert problem is not None
     raise problem

@@ -13,6 +13,9 @@ from oamip_model.network.maps import Shape
 from oamip_model.network.maps.windows import averaging, resizing, window_count
 from oamip_model.network.readers.onnx.call import Call
 
+_PLACES = {"half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric",
+           "tf_half_pixel_for_nn"}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class _Window:
@@ -53,8 +56,7 @@ def _window(shape: Shape, call: Call, kernel: list[int]) -> _Window:
 
 def _conv(graph: Graph, call: Call) -> Value:
     weights = call.constant(1)
-    weight = np.asarray(weights.array, dtype=np.float64)
-    x = call.image(graph)
+    weight, x = weights.numbers, call.image(graph)
     w = _window(graph.shape(x), call, list(weight.shape[2:]))
     windows = Windows(w.strides, w.pads, w.dilations, int(call.attributes.get("group", 1)))
     value = convolution(graph, call.name, x, weight, call.array(2), windows, call.owner(weights))
@@ -63,8 +65,7 @@ def _conv(graph: Graph, call: Call) -> Value:
 
 def _conv_transpose(graph: Graph, call: Call) -> Value:
     weights = call.constant(1)
-    weight = np.asarray(weights.array, dtype=np.float64)
-    x = call.image(graph)
+    weight, x = weights.numbers, call.image(graph)
     shape, kernel = graph.shape(x), list(weight.shape[2:])
     mode = call.attributes.get("auto_pad", "NOTSET")
     plain = {name: value for name, value in call.attributes.items() if name != "auto_pad"}
@@ -128,7 +129,7 @@ def _resize(graph: Graph, call: Call) -> Value:
     if mode not in ("nearest", "linear"):
         raise call.error(f"is of mode {mode}; accepted are nearest and linear")
     places = "asymmetric" if old else str(call.attributes.get("coordinate_transformation_mode", "half_pixel"))
-    if places not in ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric"):
+    if places not in _PLACES:
         raise call.error(f"takes its coordinates by {places}")
     if call.attributes.get("antialias"):
         raise call.error("removes aliasing")

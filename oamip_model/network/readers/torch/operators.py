@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from oamip_model.network.emit.linear import along_space, dense, reduced
+from oamip_model.network.emit.linear import along_space, dense, largest_along, reduced
 from oamip_model.network.emit.pointwise import absolute, added, clipped, larger, leaky, relu, scaled
 from oamip_model.network.graph import Graph, Value, batch_norm
 from oamip_model.network.maps.windows import is_averaging
@@ -93,6 +93,9 @@ def _reduce(graph: Graph, call: Call) -> Value:
     if 0 in axes:
         raise call.error(f"takes a {call.operator} over axes {sorted(axes)}, which mixes the images of a batch")
     keep = bool(call.arguments.get("keepdim"))
+    if call.operator not in ("mean", "sum"):
+        inside = {axis - 1 for axis in axes}
+        return largest_along(graph, call.name, x, inside, keep, call.operator in ("amax", "max"))
     return reduced(graph, call.name, x, {axis - 1 for axis in axes}, keep, call.operator == "mean")
 
 
@@ -157,6 +160,11 @@ def _extreme(graph: Graph, call: Call) -> Value:
     return larger(graph, call.name, value, np.array(values), largest)
 
 
+def _reduce_or_extreme(graph: Graph, call: Call) -> Value:
+    """torch's ``max`` and ``min``, of two tensors or along an axis."""
+    return (_extreme if "other" in call.arguments else _reduce)(graph, call)
+
+
 def _hard_sigmoid(graph: Graph, call: Call) -> Value:
     part = scaled(graph, call.name, call.tensor("self"), np.asarray(1 / 6), np.asarray(0.5))
     return clipped(graph, call.name, part, 0.0, 1.0)
@@ -178,7 +186,8 @@ _OPERATORS: dict[str, Emit[Call]] = {
     "linear": _linear,
     **dict.fromkeys(("addmm", "mm", "matmul"), _matmul),
     **dict.fromkeys(("batch_norm", "_native_batch_norm_legit_no_training"), _batch_norm),
-    **dict.fromkeys(("mean", "sum"), _reduce),
+    **dict.fromkeys(("mean", "sum", "amax", "amin"), _reduce),
+    **dict.fromkeys(("max", "min"), _reduce_or_extreme),
     **dict.fromkeys(("add", "add_", "sub", "sub_", "subtract", "rsub"), _sum),
     **dict.fromkeys(("mul", "mul_", "multiply", "div", "div_", "divide", "true_divide"), _product),
     "neg": lambda graph, call: scaled(graph, call.name, call.tensor("self"), np.asarray(-1.0)),

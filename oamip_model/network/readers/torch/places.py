@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from oamip_model.network.emit.moves import padded, rearrange
-from oamip_model.network.emit.pointwise import sided
+from oamip_model.network.emit.pointwise import chosen, sided, spread
 from oamip_model.network.graph import MOST, Graph, Value
 from oamip_model.network.maps import Array
 from oamip_model.network.readers.torch.call import Activations, Call, Weights
@@ -62,6 +62,31 @@ def _cat(graph: Graph, call: Call) -> Value:
     return sided(graph, call.name, parts, axis - 1)
 
 
+def _where(graph: Graph, call: Call) -> Value:
+    """One of two tensors at each place, by a constant."""
+    fills = call.operator in ("masked_fill", "masked_fill_")
+    mask = call.arguments["mask" if fills else "condition"]
+    if not isinstance(mask, Weights):
+        raise call.error("chooses by what depends on the image")
+    first, second = call.arguments["self"], call.arguments["value" if fills else "other"]
+    parts: list[Value | Array] = []
+    for given in (second, first) if fills else (first, second):
+        if isinstance(given, Activations):
+            parts.append(spread(graph, call.name, given.value, call.shape))
+        else:
+            parts.append(_for_one(call, given.array if isinstance(given, Weights) else np.asarray(given)))
+    return chosen(graph, call.name, _for_one(call, mask.array) != 0, parts[0], parts[1])
+
+
+def _for_one(call: Call, values: Array) -> Array:
+    """A constant, broadcast to the shape of one image's output."""
+    if values.ndim > len(call.shape):
+        if not (values == values[:1]).all():
+            raise call.error("takes a constant that differs from image to image")
+        values = values[0]
+    return np.broadcast_to(values.astype(np.float64), call.shape)
+
+
 def _pad(graph: Graph, call: Call) -> Value | list[Value]:
     if call.arguments.get("mode", "constant") != "constant":
         return _moved(graph, call)
@@ -81,11 +106,13 @@ PLACES: dict[str, Callable[[Graph, Call], Value | list[Value]]] = {
          "index_select", "index", "chunk", "split", "split_with_sizes", "tensor_split", "unbind", "flip", "roll",
          "expand", "expand_as", "repeat", "tile", "repeat_interleave", "pixel_shuffle", "pixel_unshuffle",
          "channel_shuffle", "native_channel_shuffle", "im2col", "reflection_pad1d", "reflection_pad2d",
-         "reflection_pad3d", "replication_pad1d", "replication_pad2d", "replication_pad3d", "mT", "adjoint"),
+         "reflection_pad3d", "tril", "triu", "replication_pad1d", "replication_pad2d", "replication_pad3d", "mT",
+         "adjoint"),
         _moved,
     ),
     **dict.fromkeys(("flatten", "view", "reshape", "_unsafe_view", "squeeze", "unsqueeze", "unflatten"), _reshape),
     **dict.fromkeys(("cat", "concat", "concatenate", "stack"), _cat),
+    **dict.fromkeys(("where", "masked_fill", "masked_fill_"), _where),
     **dict.fromkeys(("pad", "constant_pad_nd"), _pad),
 }  # fmt: skip
 MOVING_VIEWS = {

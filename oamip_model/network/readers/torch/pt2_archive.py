@@ -8,6 +8,7 @@ file reaches it but numbers, and a graph that :mod:`~.pt2_program` has checked n
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import math
@@ -17,8 +18,9 @@ import warnings
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Annotated, Any, Final, TypedDict
+from typing import Annotated, Any, BinaryIO, Final, TypeAlias, TypedDict
 
+import numpy as np
 import torch
 
 from oamip_model.errors import InputError
@@ -31,6 +33,7 @@ _WEIGHTS: Final = "data/weights/model_weights_config.json"
 _CONSTANTS: Final = "data/constants/model_constants_config.json"
 _SAMPLES: Final = "data/sample_inputs/model.pt"
 _NEEDED: Final = ("archive_format", "archive_version", _MODEL, _WEIGHTS, _CONSTANTS)
+_OF_NUMBERS: Final = r"/data/(weights/weight|constants/tensor)_\d+$"
 _NUMBERS: Final = {"data/weights/": "weight_", "data/constants/": "tensor_"}
 _KNOWN: Final = re.compile(
     r"archive_format|archive_version|byteorder|\.data/(version|serialization_id)|\.format_version|\.storage_alignment"
@@ -44,6 +47,9 @@ _REASONS: Final = (
 )
 _BYTES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 2, 7: 4, 8: 8, 12: 1, 13: 2, 28: 2}
 """Bytes of one number, by torch's code of its type: whole numbers, truth values, and real floating-point numbers."""
+_LARGE: Final = 2**20
+"""Bytes from which on a part is held as a tensor, which no copy is made of."""
+Part: TypeAlias = bytes | torch.Tensor
 _EXPANDED: Final = 2**24
 """Entries that a tensor may have beyond what is stored, by repeating it."""
 
@@ -88,13 +94,28 @@ def load_program(path: Path) -> torch.export.ExportedProgram:
     """
     where = f"network: {path}"
     with path.open("rb") as file:
-        parts = _parts(file.read(), where)
-    return torch.export.load(_rewritten(parts, where))
+        parts = _parts(file, where)
+    archive, kept = _rewritten(parts, where)
+    program = torch.export.load(archive)
+    for stored, payloads in ((program.state_dict, kept[0]), (program.constants, kept[1])):
+        for name, payload in payloads.items():
+            # In the place of the one number that torch was given.
+            given: torch.Tensor = stored[name]
+            given.data = _strided(parts[payload["path_name"]], given.dtype, payload["tensor_meta"])
+    return program
 
 
-def _parts(data: bytes, where: str) -> dict[str, bytes]:
+def _strided(data: Part, dtype: torch.dtype, meta: _Stored | None) -> torch.Tensor:
+    """The numbers of a large part, as its record lays them out."""
+    assert isinstance(data, torch.Tensor)
+    assert meta is not None
+    sizes, strides = ([entry["as_int"] for entry in meta[key]] for key in ("sizes", "strides"))
+    return torch.as_strided(data.view(dtype), sizes, strides, meta["storage_offset"]["as_int"])
+
+
+def _parts(file: BinaryIO, where: str) -> dict[str, Part]:
     """The parts of an archive by their names without its root folder."""
-    entries = archive_entries(data, where)
+    entries = archive_entries(file, where)
     roots = {name.partition("/")[0] for name in entries}
     if len(roots) != 1 or not all("/" in name for name in entries):
         older = "serialized_exported_program.json" in entries
@@ -118,16 +139,16 @@ def _parts(data: bytes, where: str) -> dict[str, bytes]:
     return parts
 
 
-def archive_entries(data: bytes, where: str) -> dict[str, bytes]:
+def archive_entries(file: BinaryIO, where: str) -> dict[str, Part]:
     """What is in a zip archive as torch writes it.
 
     Each name is there once, not compressed, not encrypted, and all of it within.
     """
-    found: dict[str, bytes] = {}
+    found: dict[str, Part] = {}
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        with zipfile.ZipFile(file) as archive:
             entries = archive.infolist()
-            if sum(max(entry.file_size, entry.compress_size) for entry in entries) > len(data):
+            if sum(max(entry.file_size, entry.compress_size) for entry in entries) > file.seek(0, io.SEEK_END):
                 raise InputError(f"{where} declares more bytes than it has")
             for entry in entries:
                 name = entry.filename
@@ -139,7 +160,8 @@ def archive_entries(data: bytes, where: str) -> dict[str, bytes]:
                     raise InputError(f"{shown} has a name that leaves the archive")
                 if entry.flag_bits & 0x1 or entry.compress_type != zipfile.ZIP_STORED:
                     raise InputError(f"{shown} is compressed or encrypted, which torch.export.save never does")
-                found[name] = archive.read(entry)
+                large = entry.file_size >= _LARGE and re.search(_OF_NUMBERS, name)
+                found[name] = _large(archive, entry) if large else archive.read(entry)
     except InputError:
         raise
     except _DAMAGED as error:
@@ -150,13 +172,37 @@ def archive_entries(data: bytes, where: str) -> dict[str, bytes]:
     return found
 
 
-def _rewritten(parts: dict[str, bytes], where: str) -> io.BytesIO:
-    """A new archive of what is needed, every part of which was checked."""
-    _check_samples(parts.get(_SAMPLES, b""), where)
+def _large(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> torch.Tensor:
+    """The bytes of a large entry, read once, in parts."""
+    found = np.empty(entry.file_size, np.uint8)
+    at = 0
+    with archive.open(entry) as file:
+        while part := file.read(_LARGE):
+            found[at : at + len(part)] = np.frombuffer(part, np.uint8)
+            at += len(part)
+    return torch.from_numpy(found)
+
+
+def _text(parts: dict[str, Part], name: str) -> bytes:
+    """A part that holds no numbers."""
+    found = parts[name]
+    assert isinstance(found, bytes)
+    return found
+
+
+def _rewritten(parts: dict[str, Part], where: str) -> tuple[io.BytesIO, list[dict[str, _Payload]]]:
+    """A new archive of what is needed, every part of which was checked.
+
+    The second are the records of weights and constants that are large, of which the archive has one number.
+    """
+    _check_samples(bytes(parts.get(_SAMPLES, b"")), where)
     weights = _check_numbers(parts, _WEIGHTS, "data/weights/", where)
     constants = _check_numbers(parts, _CONSTANTS, "data/constants/", where)
-    program = checked_program(parse_json(parts[_MODEL], f"{where}: its part {_MODEL}"), f"{where}: its part {_MODEL}")
+    at = f"{where}: its part {_MODEL}"
+    program = checked_program(parse_json(_text(parts, _MODEL), at), at)
     written: dict[str, Any] = {_MODEL: program, _WEIGHTS: weights, _CONSTANTS: constants}
+    large = [_apart(parts, record, folder) for record, folder in ((weights, "data/weights/"), (constants,
+             "data/constants/"))]  # fmt: skip
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, content in (("archive_format", b"pt2"), ("archive_version", b"0"), (".data/version", b"6\n"),
@@ -166,15 +212,28 @@ def _rewritten(parts: dict[str, bytes], where: str) -> io.BytesIO:
             archive.writestr(f"checked/{name}", json.dumps(record))
         for folder, record in (("data/weights/", weights), ("data/constants/", constants)):
             for name in dict.fromkeys(payload["path_name"] for payload in record["config"].values()):
-                archive.writestr(f"checked/{folder}{name}", parts[folder + name])
+                numbers = parts[folder + name]
+                archive.writestr(f"checked/{folder}{name}", numbers if isinstance(numbers, bytes) else bytes(16))
     buffer.seek(0)
-    return buffer
+    return buffer, large
 
 
-def _check_numbers(parts: dict[str, bytes], config: str, folder: str, where: str) -> dict[str, Any]:
+def _apart(parts: dict[str, Part], record: dict[str, Any], folder: str) -> dict[str, _Payload]:
+    """The records of large tensors, which become those of one number that is repeated in all places."""
+    large: dict[str, _Payload] = {}
+    for name, payload in record["config"].items():
+        if isinstance(parts[folder + payload["path_name"]], torch.Tensor):
+            large[name] = copy.deepcopy(payload) | {"path_name": folder + payload["path_name"]}
+            meta = payload["tensor_meta"]
+            meta["storage_offset"] = {"as_int": 0}
+            meta["strides"] = [{"as_int": 0} for _ in meta["sizes"]]
+    return large
+
+
+def _check_numbers(parts: dict[str, Part], config: str, folder: str, where: str) -> dict[str, Any]:
     """The record of the weights or constants, each of which is plain numbers that are there in full."""
     at = f"{where}: its part {config}"
-    found: dict[str, Any] = checked(Annotated[_Config, OPEN], parse_json(parts[config], at), at)
+    found: dict[str, Any] = checked(Annotated[_Config, OPEN], parse_json(_text(parts, config), at), at)
     for name, payload in found["config"].items():
         what = f"{at}: {name}"
         if payload["use_pickle"] or payload["tensor_meta"] is None:
@@ -203,7 +262,7 @@ def _check_samples(data: bytes, where: str) -> None:
     if not data:
         return
     at = f"{where}: its part {_SAMPLES}"
-    archive_entries(data, at)
+    archive_entries(io.BytesIO(data), at)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

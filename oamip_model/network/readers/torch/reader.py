@@ -277,7 +277,7 @@ class _Reader:
         constant = self.constants[node]
         if not isinstance(constant, torch.Tensor):
             return constant
-        return Weights(constant.detach().cpu().to(torch.float64).numpy().copy(), self.owners[node])
+        return Weights(constant.detach().cpu().to(torch.float64, copy=True).numpy(), self.owners[node])
 
     def _fixed(self, shape: Sequence[Any], where: str) -> Shape:
         if not all(isinstance(length, int) for length in shape):

@@ -1,0 +1,180 @@
+"""CPU seconds and peak memory of reading a large network.
+
+Run: python -m oamip_benchmarks.measures.reading --megabytes 100 --megabytes 500
+
+The replay of the network against its source is measured with it, and apart.
+
+Each file is made on the fly, of random weights: a dense network, or a convolutional one. It is read in a process of its
+own. Memory is what the process holds at its peak beyond what it held before, in multiples of the file's size. The
+replay runs the source by another program (onnxruntime or torch), which loads the file for itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+KINDS = ("dense", "convolutional")
+ROUTES = ("gemm", "matmul", "pt2")
+
+
+def make(path: Path, kind: str, megabytes: float, route: str) -> tuple[int, ...]:
+    """Write a network of so many megabytes, and return the shape of an image.
+
+    ``route`` is ``gemm`` or ``matmul``, for an .onnx file with weights by output or by input, or ``pt2``.
+    """
+    numbers = megabytes * 1e6 / 4
+    shape: tuple[int, ...]
+    if kind == "dense":
+        width = max(int(np.sqrt(numbers / 3)), 8)
+        sizes, shape = [width, width, width, width, 10], (width,)
+    else:
+        width = max(int(np.sqrt(numbers / 3 / 9)), 8)
+        sizes, shape = [3, width, width, width, width, 10], (3, 8, 8)
+    if route == "pt2":
+        _make_pt2(path, kind, sizes, shape)
+    else:
+        _make_onnx(path, kind, sizes, shape, route)
+    return shape
+
+
+def _weights(kind: str, sizes: list[int], place: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    kernel = (3, 3) if kind == "convolutional" and place < len(sizes) - 2 else ()
+    shape = (sizes[place + 1], sizes[place], *kernel)
+    random = np.random.default_rng(place)
+    return random.standard_normal(shape, dtype=np.float32) * np.float32(np.sqrt(2 / np.prod(shape[1:])))
+
+
+def _make_onnx(path: Path, kind: str, sizes: list[int], shape: tuple[int, ...], route: str) -> None:
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes, tensors, at = [], [], "x"
+    for place in range(len(sizes) - 1):
+        weight, last = _weights(kind, sizes, place), place == len(sizes) - 2
+        name = f"layer{place}"
+        if weight.ndim == 4:
+            nodes.append(helper.make_node("Conv", [at, f"{name}.weight", f"{name}.bias"], [name], pads=[1, 1, 1, 1]))
+        else:
+            if kind == "convolutional":
+                nodes.append(helper.make_node("GlobalAveragePool", [at], ["mean"]))
+                nodes.append(helper.make_node("Flatten", ["mean"], ["flat"]))
+                at = "flat"
+            if route == "gemm":
+                nodes.append(helper.make_node("Gemm", [at, f"{name}.weight", f"{name}.bias"], [name], transB=1))
+            else:
+                weight = np.ascontiguousarray(weight.T)
+                nodes.append(helper.make_node("MatMul", [at, f"{name}.weight"], [f"{name}.product"]))
+                nodes.append(helper.make_node("Add", [f"{name}.product", f"{name}.bias"], [name]))
+        tensors.append(numpy_helper.from_array(weight, f"{name}.weight"))
+        tensors.append(numpy_helper.from_array(np.zeros(sizes[place + 1], np.float32), f"{name}.bias"))
+        at = name
+        if not last:
+            nodes.append(helper.make_node("Relu", [name], [f"{name}.relu"]))
+            at = f"{name}.relu"
+    graph = helper.make_graph(
+        nodes, "net", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", *shape])],
+        [helper.make_tensor_value_info(at, TensorProto.FLOAT, ["n", sizes[-1]])], tensors,
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save_model(model, path)
+
+
+def _make_pt2(path: Path, kind: str, sizes: list[int], shape: tuple[int, ...]) -> None:
+    import torch
+    from torch import nn
+
+    parts: list[nn.Module] = []
+    for place in range(len(sizes) - 1):
+        weight, last = _weights(kind, sizes, place), place == len(sizes) - 2
+        layer: nn.Module
+        if weight.ndim == 4:
+            layer = nn.Conv2d(sizes[place], sizes[place + 1], 3, padding=1)
+        else:
+            parts += [nn.AdaptiveAvgPool2d(1), nn.Flatten()] if kind == "convolutional" else []
+            layer = nn.Linear(sizes[place], sizes[place + 1])
+        with torch.no_grad():
+            layer.weight.copy_(torch.from_numpy(weight))
+        parts += [layer] if last else [layer, nn.ReLU()]
+    program = torch.export.export(nn.Sequential(*parts).eval(), (torch.zeros(2, *shape),))
+    torch.export.save(program, path)
+
+
+def read_here(path: Path, replay: bool) -> tuple[float, float]:
+    """CPU seconds of reading a file in this process, and its peak in megabytes.
+
+    What the process held before does not count.
+    """
+    import onnxruntime  # noqa: F401  # what is imported counts for neither
+    import torch  # noqa: F401
+
+    import oamip_model as om
+    from oamip_model.network import reader
+
+    if not replay:
+        vars(reader)["check_replay"] = lambda network, source: None
+    with tempfile.TemporaryDirectory() as folder:
+        suffix, route = path.suffix, "pt2" if path.suffix == ".pt2" else "gemm"
+        small = Path(folder) / f"small{suffix}"
+        make(small, "dense", 0.01, route)
+        om.read_network(small)  # nor does what is loaded on the first call
+    Path("/proc/self/clear_refs").write_text("5")  # the peak counts anew from here
+    before = _memory("VmRSS")
+    began = time.process_time()
+    network = om.read_network(path)
+    seconds = time.process_time() - began
+    assert network.layers
+    return seconds, _memory("VmHWM") - before
+
+
+def _memory(what: str) -> float:
+    """Megabytes of this process, as Linux counts them."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{what}:")) * 1024 / 1e6
+
+
+def main() -> None:
+    """Print a line for each file."""
+    parser = argparse.ArgumentParser(description="CPU seconds and peak memory of reading a large network.")
+    parser.add_argument("--megabytes", type=float, action="append")
+    parser.add_argument("--kind", choices=KINDS, action="append")
+    parser.add_argument("--route", choices=ROUTES, action="append")
+    parser.add_argument("--read", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--replay", choices=("yes", "no"), action="append", help="with the replay, without, or both")
+    options = parser.parse_args()
+    replays = options.replay or ["yes", "no"]
+    if options.read is not None:
+        print(*read_here(options.read, replays[0] == "yes"))
+        return
+    print("file                         MB    replay   CPU s    peak MB   of the file")
+    for megabytes in options.megabytes or [100.0]:
+        for kind in options.kind or KINDS:
+            for route in options.route or ROUTES:
+                if (kind, route) == ("convolutional", "matmul"):
+                    continue
+                with tempfile.TemporaryDirectory() as folder:
+                    path = Path(folder) / ("net.pt2" if route == "pt2" else "net.onnx")
+                    make(path, kind, megabytes, route)
+                    size = path.stat().st_size / 1e6
+                    for replay in replays:
+                        command = [sys.executable, "-m", "oamip_benchmarks.measures.reading", "--read", str(path)]
+                        done = subprocess.run([*command, "--replay", replay], capture_output=True, text=True)
+                        if done.returncode:
+                            print(f"{kind} {route}: {done.stderr.strip().splitlines()[-1]}")
+                            continue
+                        seconds, peak = map(float, done.stdout.split())
+                        print(
+                            f"{f'{kind}, {route}':<26} {size:5.0f}    {replay:<6} {seconds:7.2f} {peak:9.0f} "
+                            f"{peak / size:9.1f}",
+                            flush=True,
+                        )
+
+
+if __name__ == "__main__":
+    main()
