@@ -104,6 +104,7 @@ def test_units_that_are_never_on_in_the_box_go_first(conducted, small, data):
             never = bounds.upper[k + first].reshape(-1) <= 0
             dead += int(never.sum())
             assert (scores[group.name][never] == 0).all()
+            assert scores[group.name].max() == 1.0
             assert (scores[group.name][~never] > 0).all()
             assert (on[k].reshape(len(points), -1)[:, never] == 0).all()
     assert dead > 0, "a box so small has units that are never on"

@@ -109,7 +109,7 @@ def box_scores(network: om.Network, box: Box, refitted: bool) -> dict[str, Array
 
     Other scores say how much a unit changes the next layer there. With ``refitted`` a constant output becomes part of
     the next layer's biases, so only the range of an output counts. Without it the largest output counts. Both are
-    weighted by the norm of the outgoing weights. Bounds are those of crown.
+    weighted by the norm of the outgoing weights. The largest score of a layer is 1. Bounds are those of crown.
     """
     whole = front(network, box)
     bounds = om.compute_bounds(whole, np.zeros((1, 1)), "crown")
@@ -124,7 +124,8 @@ def box_scores(network: om.Network, box: Box, refitted: bool) -> dict[str, Array
             low, high = (np.maximum(side[k + first].reshape(-1), 0.0) for side in (bounds.lower, bounds.upper))
             np.maximum.at(most, at[at >= 0], high[at >= 0])
             np.minimum.at(least, at[at >= 0], low[at >= 0])
-        scores[group.name] = (most - np.minimum(least, most) if refitted else most) * norms[group.name]
+        found = (most - np.minimum(least, most) if refitted else most) * norms[group.name]
+        scores[group.name] = found / max(float(found.max()), np.finfo(np.float64).tiny)
     return scores
 
 
