@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from oamip_benchmarks.experiments.boxes.tools import TOOLS, arrays_of, chain
-from oamip_benchmarks.experiments.boxes.work import box_around, box_scores
+from oamip_benchmarks.experiments.boxes.work import box_around, box_scores, gather
 from oamip_benchmarks.experiments.catalogue import STUDIES
 from oamip_benchmarks.experiments.conduct import conduct
 from oamip_benchmarks.experiments.engine import stored_cells
@@ -85,6 +85,13 @@ def test_optima_are_largest_logits_and_distances_hold(conducted, small, data):
             assert abs(row["largest"] - largest) <= row["distance"] + 1e-3
     assert all(row["units"] == 0.5 for method in ("weight-l1", "box") for row in by_method[method])
     assert all(row["distance"] == 0.0 for row in by_method["compress"])
+
+
+def test_a_program_without_an_incumbent_leaves_the_means_of_the_others():
+    rows = [{"seconds_mip": 1.0, "largest": None, "solved": 0.0}, {"seconds_mip": 7.0, "largest": 2.0, "solved": 1.0}]
+    ((tags, means),) = gather([({"method": "box", "box": k}, row) for k, row in enumerate(rows)])
+    assert tags == {"method": "box"}
+    assert means == {"seconds_mip": pytest.approx(3.0), "solved": 0.5}
 
 
 def test_units_that_are_never_on_in_the_box_go_first(conducted, small, data):

@@ -97,7 +97,8 @@ def gather(found: Sequence[tuple[Plain, Plain]]) -> list[tuple[Plain, Plain]]:
         groups.setdefault(key_of(**shared), (shared, []))[1].append(result)
     lines = []
     for tags, results in groups.values():
-        names = [name for name, value in results[0].items() if isinstance(value, int | float)]
+        # A program without an incumbent has no largest logit, and no solver has to count nodes.
+        names = [n for n in results[0] if all(isinstance(one.get(n), int | float) for one in results)]
         means: Plain = {name: float(np.mean([one[name] for one in results])) for name in names}
         means["seconds_mip"] = shifted_geometric_mean([one["seconds_mip"] for one in results], _SHIFT)
         lines.append((tags, means))
