@@ -5,9 +5,6 @@ The signal is sent by the process to itself at a mark in the search, so that no 
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 

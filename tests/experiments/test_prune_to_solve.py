@@ -11,7 +11,7 @@ import pytest
 import torch
 from oamip_benchmarks.box import front
 from oamip_benchmarks.experiments.boxes.tools import TOOLS, arrays_of, chain
-from oamip_benchmarks.experiments.boxes.work import box_around, box_scores
+from oamip_benchmarks.experiments.boxes.work import box_around, box_scores, gather
 from oamip_benchmarks.experiments.catalogue import STUDIES
 from oamip_benchmarks.experiments.conduct import conduct
 from oamip_benchmarks.experiments.engine import stored_cells
@@ -87,6 +87,13 @@ def test_optima_are_largest_logits_and_distances_hold(conducted, small, data):
     assert all(row["distance"] == 0.0 for row in by_method["compress"])
 
 
+def test_a_program_without_an_incumbent_leaves_the_means_of_the_others():
+    rows = [{"seconds_mip": 1.0, "largest": None, "solved": 0.0}, {"seconds_mip": 7.0, "largest": 2.0, "solved": 1.0}]
+    ((tags, means),) = gather([({"method": "box", "box": k}, row) for k, row in enumerate(rows)])
+    assert tags == {"method": "box"}
+    assert means == {"seconds_mip": pytest.approx(3.0), "solved": 0.5}
+
+
 def test_units_that_are_never_on_in_the_box_go_first(conducted, small, data):
     folder, _ = conducted
     setting = STUDIES["prune-to-solve"].plan(small)[0].options["setting"]
@@ -104,6 +111,7 @@ def test_units_that_are_never_on_in_the_box_go_first(conducted, small, data):
             never = bounds.upper[k + first].reshape(-1) <= 0
             dead += int(never.sum())
             assert (scores[group.name][never] == 0).all()
+            assert scores[group.name].max() == 1.0
             assert (scores[group.name][~never] > 0).all()
             assert (on[k].reshape(len(points), -1)[:, never] == 0).all()
     assert dead > 0, "a box so small has units that are never on"

@@ -97,7 +97,8 @@ def gather(found: Sequence[tuple[Plain, Plain]]) -> list[tuple[Plain, Plain]]:
         groups.setdefault(key_of(**shared), (shared, []))[1].append(result)
     lines = []
     for tags, results in groups.values():
-        names = [name for name, value in results[0].items() if isinstance(value, int | float)]
+        # A program without an incumbent has no largest logit, and no solver has to count nodes.
+        names = [n for n in results[0] if all(isinstance(one.get(n), int | float) for one in results)]
         means: Plain = {name: float(np.mean([one[name] for one in results])) for name in names}
         means["seconds_mip"] = shifted_geometric_mean([one["seconds_mip"] for one in results], _SHIFT)
         lines.append((tags, means))
@@ -109,7 +110,7 @@ def box_scores(network: om.Network, box: Box, refitted: bool) -> dict[str, Array
 
     Other scores say how much a unit changes the next layer there. With ``refitted`` a constant output becomes part of
     the next layer's biases, so only the range of an output counts. Without it the largest output counts. Both are
-    weighted by the norm of the outgoing weights. Bounds are those of crown.
+    weighted by the norm of the outgoing weights. The largest score of a layer is 1. Bounds are those of crown.
     """
     whole = front(network, box)
     bounds = om.compute_bounds(whole, np.zeros((1, 1)), "crown")
@@ -124,7 +125,8 @@ def box_scores(network: om.Network, box: Box, refitted: bool) -> dict[str, Array
             low, high = (np.maximum(side[k + first].reshape(-1), 0.0) for side in (bounds.lower, bounds.upper))
             np.maximum.at(most, at[at >= 0], high[at >= 0])
             np.minimum.at(least, at[at >= 0], low[at >= 0])
-        scores[group.name] = (most - np.minimum(least, most) if refitted else most) * norms[group.name]
+        found = (most - np.minimum(least, most) if refitted else most) * norms[group.name]
+        scores[group.name] = found / max(float(found.max()), np.finfo(np.float64).tiny)
     return scores
 
 
