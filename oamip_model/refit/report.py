@@ -17,9 +17,9 @@ class Stage:
 
     The level "removal" is before the first one.
 
-    loss: mean divergence from the trained network's softmax, in nats; agreement: share of images that get the class
-    which the trained network gives them; accuracy: share that get their label's class, None without labels; seconds:
-    of the level.
+    loss: mean divergence from the trained network's softmax, in nats, or half the mean squared difference of a single
+    logit; agreement: share of images that get the class which the trained network gives them; accuracy: share that get
+    their label's class, None without labels, or where these are no classes; seconds: of the level.
     """
 
     name: str

@@ -26,13 +26,13 @@ _State: TypeAlias = dict[str, torch.Tensor]
 class TrainingResult:
     """How a training went.
 
-    losses: mean cross-entropy of each epoch, over its batches as they were met; accuracy: on all images given, at the
-    end; seconds: wall clock; device: where it ran; held_out: cross-entropy after each epoch on the images held out for
-    early stopping, empty without it; best: the epoch whose weights were kept then, from 1.
+    losses: mean loss of each epoch, over its batches as they were met; accuracy: on all images given, at the end, None
+    for a regression; seconds: wall clock; device: where it ran; held_out: loss after each epoch on the images held out
+    for early stopping, empty without it; best: the epoch whose weights were kept then, from 1.
     """
 
     losses: tuple[float, ...]
-    accuracy: float
+    accuracy: float | None
     seconds: float
     device: str
     held_out: tuple[float, ...] = ()
@@ -44,10 +44,11 @@ def train(
     images: AnyImages,
     labels: ArrayLike | None = None,
     *,
+    weights: ArrayLike | None = None,
     progress: Progress | None = None,
     **options: Unpack[Options],
 ) -> TrainingResult:
-    """Train ``module`` in place to minimise the cross-entropy.
+    """Train ``module`` in place to minimise the loss, by default the cross-entropy.
 
     Units that torch.nn.utils.prune has masked (``om.prune`` with mode "mask") are exactly zero
     throughout. Afterwards the module is in eval mode, on the device where it was.
@@ -60,11 +61,13 @@ def train(
         Images (n, ...) as the module takes them; all but an array carry their labels.
     labels : array_like of int, optional
         Labels (n,) from 0 to classes - 1, of images that are given as an array.
+    weights : array_like, optional
+        Weight (n,) of each image in the loss, from 0; only their ratios count.
     progress : callable, optional
         Called after each epoch with the number of epochs done and the epoch's loss.
     **options
         The settings epochs, batch_size, learning_rate, optimizer, momentum, nesterov, weight_decay,
-        schedule, augment, early_stop, held_out, seed, device and threads. The class
+        schedule, augment, early_stop, held_out, seed, device, threads, loss and class_weights. The class
         :class:`oamip_model.training.Recipe` has their defaults. ``**PUBLISHED["fashion-mnist"]`` are
         those of the paper.
 
@@ -91,7 +94,7 @@ def train(
     """
     recipe = Recipe(**options)
     pixels, marks = as_arrays(images, labels)
-    trainer = Trainer(module, pixels, marks, recipe)
+    trainer = Trainer(module, pixels, marks, recipe, weights)
     started = time.perf_counter()
     before = _state(module)
     losses: list[float] = []
@@ -118,7 +121,7 @@ def train(
     seconds = time.perf_counter() - started
     return TrainingResult(
         tuple(losses),
-        accuracy(module, trainer.images, trainer.labels),
+        None if recipe.loss == "squared" else accuracy(module, trainer.images, trainer.labels),
         seconds,
         str(trainer.device),
         tuple(held),

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import oamip_model as om
+from oamip_benchmarks.bench.boxes.model import FORMULATION, IMAGE_OF, Box, front, front_instance
 from oamip_model.arrays import open_arrays
 from oamip_model.errors import CheckError, InputError
 from oamip_model.formulation.settings import validity_of
@@ -26,6 +27,8 @@ from oamip_model.solving.protocol import Arrays
 
 LIBRARY = Path(__file__).parent / "library"
 SIZES = ("small", "medium", "large")
+PLANTED = "planted"
+"""The data set of networks whose largest logit is known from how they were made."""
 PIXEL = 16.0
 """Pixels of the library are whole numbers from 0 to 16, divided by this: exact in binary."""
 
@@ -49,7 +52,9 @@ class Recipe:
     size: small, medium or large; images: numbers in the library's images of ``data``; scored: "all" groups, or the one
     score group whose decoupled subproblem this is (all others as trained, the layers before it folded into data, the
     layers after it without scores: the head ``rest``, mathematics:layer-3); sha256: of the compiled arrays; shape:
-    rows, columns, binaries and non-zeros. The other fields are those of :class:`oamip_model.Formulation`.
+    rows, columns, binaries and non-zeros. With a ``radius`` it is of the family of boxes: the largest ``logit`` of the
+    network over the images within the radius of the one image; its objective is minus that logit, and it has no scores.
+    The other fields are those of :class:`oamip_model.Formulation`.
     """
 
     name: str
@@ -69,9 +74,31 @@ class Recipe:
     shape: tuple[int, int, int, int] = (0, 0, 0, 0)
     best: Best = Best()
     classified: str = ""
+    radius: float | None = None
+    logit: int = 0
+
+    @property
+    def family(self) -> str:
+        """What is asked: joint or decoupled scores, or the largest logit over a box."""
+        return "box" if self.radius is not None else "joint" if self.scored == "all" else "decoupled"
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Words by which instances are chosen: family, data set, network, and the options of the program.
+
+        Example:
+            >>> Recipe("a", "small", "digits-conv", "digits", (0,), scores="binary").tags
+            ('joint', 'digits', 'conv', 'subtractive', 'binary', 'cross-entropy', 'mean')
+        """
+        found = [self.family, *self.network.split("-")[:2]]
+        if self.radius is None:
+            found += [self.gate, self.scores, *(["relaxed"] if self.relaxed else []), self.loss, self.sparsity]
+        return tuple(found)
 
     def settings(self, relaxation: str = "big-m") -> om.Formulation:
         """The choices that fix the program."""
+        if self.radius is not None:
+            return replace(FORMULATION, relaxation=relaxation)
         return om.Formulation(
             gate=self.gate, relaxation=relaxation, scores=self.scores, relaxed=self.relaxed, loss=self.loss,
             sparsity=self.sparsity, weight=self.weight, margin=self.margin,
@@ -139,15 +166,36 @@ def find_recipe(name: str) -> Recipe:
     return library[name]
 
 
-def choose_recipes(sizes: Sequence[str] = (), instances: Sequence[str] = ()) -> list[Recipe]:
-    """The recipes of these sizes and names, all where none are given. Raises InputError for a name that is unknown."""
+def choose_recipes(sizes: Sequence[str] = (), instances: Sequence[str] = (), tags: Sequence[str] = ()) -> list[Recipe]:
+    """The recipes of these sizes and names that have every one of the tags, all where none are given.
+
+    Raises InputError for a name or a tag that is unknown.
+    """
     for name in instances:
         find_recipe(name)
+    known = sorted({tag for recipe in load_library().values() for tag in recipe.tags})
+    for tag in tags:
+        if tag not in known:
+            raise InputError(f"tag: got {tag!r}, accepted are {', '.join(known)}")
     return [
         recipe
         for recipe in load_library().values()
-        if (not instances or recipe.name in instances) and (not sizes or recipe.size in sizes)
+        if (not instances or recipe.name in instances)
+        and (not sizes or recipe.size in sizes)
+        and set(tags) <= set(recipe.tags)
     ]
+
+
+def features_of(recipe: Recipe, folder: Path = LIBRARY) -> dict[str, float]:
+    """Numbers that describe an instance: of its program, and of its network."""
+    rows, columns, binaries, entries = recipe.shape
+    known = read_library(folder)["networks"][recipe.network]
+    return {
+        "rows": rows, "columns": columns, "binaries": binaries, "non_zeros": entries,
+        "density": entries / (rows * columns) if rows and columns else 0.0, "images": len(recipe.images),
+        "layers_with_units": len(known["units"]), "units": sum(known["units"].values()),
+        "parameters": known["parameters"], "inputs": int(np.prod(known["input_shape"])),
+    }  # fmt: skip
 
 
 @cache
@@ -158,7 +206,10 @@ def _images(folder: Path) -> dict[str, NDArray[Any]]:
 
 
 def library_images(recipe: Recipe, folder: Path = LIBRARY) -> tuple[Array, NDArray[np.int64]]:
-    """Images (n, 1, height, width) and labels (n,) of a recipe."""
+    """Images (n, *input_shape) and labels (n,) of a recipe; planted networks have the middle of the unit box."""
+    if recipe.data == PLANTED:
+        shape = read_library(folder)["networks"][recipe.network]["input_shape"]
+        return np.full((len(recipe.images), *shape), 0.5), np.zeros(len(recipe.images), dtype=np.int64)
     archive = _images(folder)
     rows = list(recipe.images)
     pixels = archive[f"{recipe.data}_images"][rows].astype(np.float64)[:, None] / PIXEL
@@ -193,6 +244,12 @@ def only_group(network: om.Network, name: str) -> om.Network:
     return replace(network, layers=layers, groups=(network.groups[kept],))
 
 
+def box_of(recipe: Recipe, folder: Path = LIBRARY) -> Box:
+    """The box of a recipe of the family of boxes."""
+    image = library_images(recipe, folder)[0][0]
+    return Box.around(image, float(recipe.radius or 0.0), recipe.logit)
+
+
 def build_program(
     recipe: Recipe, bounds: str = "interval", relaxation: str = "big-m", folder: Path = LIBRARY
 ) -> Program:
@@ -206,12 +263,17 @@ def build_program(
     if recipe.scored != "all":
         network = only_group(network, recipe.scored)
     images, labels = library_images(recipe, folder)
+    if recipe.radius is not None:
+        network, images, labels = front(network, box_of(recipe, folder)), IMAGE_OF, np.zeros(1, dtype=np.int64)
     settings = recipe.settings(relaxation)
     began = time.perf_counter()
     epsilon = float(settings.epsilon or 0.0)
     found = om.compute_bounds(network, images, bounds, validity=validity_of(recipe.gate), epsilon=epsilon)
     bounded = time.perf_counter()
-    instance = om.build_instance(network, images, labels, settings, bounds=found)
+    if recipe.radius is not None:
+        instance = front_instance(network, recipe.logit, found, relaxation)
+    else:
+        instance = om.build_instance(network, images, labels, settings, bounds=found)
     arrays = om.compile_arrays(instance)
     built = time.perf_counter()
     return Program(recipe, network, images, labels, instance, arrays, bounded - began, built - bounded)

@@ -62,19 +62,24 @@ class _Row(TypedDict, total=False):
     memory: Count
     peak_memory_mib: _Size | None
     primal_dual_integral: _Size | None
+    log: Annotated[str, Matches(r"logs/[0-9a-f]{1,64}\.log", "a log of the run")] | None
+    load: tuple[_Size, _Size] | None
     trace: list[tuple[_Seconds, float | None, float | None]] | None
     parallel: bool
     started: str
     version: str
     revision: str | None
     program: str
+    tags: list[str]
+    permuted: bool
 
 
 @dataclass(frozen=True)
 class Solve:
     """One solve that is planned: an instance, how it is built, and how it is solved.
 
-    time_limit: seconds for the solver; tolerance: relative gap of "optimal"; memory: cap in MiB.
+    time_limit: seconds for the solver; tolerance: relative gap of "optimal"; memory: cap in MiB; permuted: the seed
+    draws an order of rows and columns (0 is the program's own) instead of being the solver's.
     """
 
     instance: str
@@ -87,6 +92,7 @@ class Solve:
     time_limit: float
     tolerance: float
     memory: int
+    permuted: bool = False
 
     @property
     def recipe(self) -> Recipe:
@@ -96,7 +102,11 @@ class Solve:
     @property
     def key(self) -> str:
         """Hash of everything that the result depends on, the recipe's arrays included."""
-        return key_of(**asdict(self), arrays=self.recipe.sha256)
+        parts = asdict(self)
+        # Without it the key is that of rows from before there were orders.
+        if not parts["permuted"]:
+            del parts["permuted"]
+        return key_of(**parts, arrays=self.recipe.sha256)
 
     @property
     def label(self) -> str:
@@ -108,13 +118,13 @@ class Solve:
         recipe = self.recipe
         described = {
             "key": self.key, "instance": self.instance, "size": recipe.size, "network": recipe.network,
-            "gate": recipe.gate, "relaxation": self.relaxation, "bounds": self.bounds, "scores": recipe.scores,
-            "images": len(recipe.images), "loss": recipe.loss,
-            "strategy": "joint" if recipe.scored == "all" else "decoupled",
+            "gate": "none" if recipe.radius is not None else recipe.gate, "relaxation": self.relaxation,
+            "bounds": self.bounds, "scores": recipe.scores, "images": len(recipe.images), "loss": recipe.loss,
+            "strategy": recipe.family, "tags": list(recipe.tags),
         }  # fmt: skip
         return described | {
             name: getattr(self, name)
-            for name in ("solver", "version", "seed", "threads", "time_limit", "tolerance", "memory")
+            for name in ("solver", "version", "seed", "threads", "time_limit", "tolerance", "memory", "permuted")
         }
 
 

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,51 +26,67 @@ from oamip_model.records import parse_json
 from oamip_model.runs.environment import describe, read_environment, same_machine
 from oamip_model.runs.folders import make_folder
 from oamip_model.scratch import scratch_folder
-from oamip_model.solving.protocol import Options, check_options
+from oamip_model.solving.protocol import Capability, Options, check_options
 from oamip_model.solving.registry import get_backend
 from oamip_model.tightening.methods import BOUND_METHODS
 
 PREPARATION = 300.0
 """Seconds that bounds and building may take beyond the time limit before a solve is given up."""
 ENVIRONMENT = "environment.json"
+LOGS = "logs"
+LOG_BYTES = 2**20
+"""A longer log is kept without its middle."""
 
 
-def make_plan(
-    *,
-    solvers: Sequence[str] = ("highs",),
-    bounds: Sequence[str] = ("interval",),
-    relaxations: Sequence[str] = ("big-m",),
-    sizes: Sequence[str] = (),
-    instances: Sequence[str] = (),
-    seeds: int = 1,
-    time_limit: float = 60.0,
-    threads: int = 1,
-    tolerance: float = 1e-4,
-    memory: int = 4096,
-) -> list[Solve]:
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a run is to have.
+
+    sizes, instances, tags: which instances, all where none are given; seeds: how many, from 0; permuted: seeds draw
+    orders of rows and columns; memory: cap in MiB. The others are those of each solve.
+    """
+
+    solvers: Sequence[str] = ("highs",)
+    bounds: Sequence[str] = ("interval",)
+    relaxations: Sequence[str] = ("big-m",)
+    sizes: Sequence[str] = ()
+    instances: Sequence[str] = ()
+    tags: Sequence[str] = ()
+    seeds: int = 1
+    permuted: bool = False
+    time_limit: float = 60.0
+    threads: int = 1
+    tolerance: float = 1e-4
+    memory: int = 4096
+
+
+def make_plan(**asked: Any) -> list[Solve]:
     """The solves of a run, instance by instance, so that all solvers meet the same state of the machine.
 
-    seeds: how many, from 0; memory: cap in MiB. Combinations that the published gate does not define are left out.
-    Raises InputError for an option that cannot be honoured, SolverMissingError for a solver that is not here.
+    asked: the fields of :class:`Asked`. Combinations that the published gate does not define are left out. Raises
+    InputError for an option that cannot be honoured, SolverMissingError for a solver that is not here.
     """
-    chosen = choose_recipes(sizes, instances)
-    backends = [get_backend(name) for name in dict.fromkeys(solvers)]
+    of = Asked(**asked)
+    chosen = choose_recipes(of.sizes, of.instances, of.tags)
+    if not chosen:
+        raise InputError("instance: none has all of the sizes, names and tags that were given")
+    backends = [get_backend(name) for name in dict.fromkeys(of.solvers)]
     for backend in backends:
-        for seed in range(seeds):
-            check_options(backend, Options(time_limit=time_limit, threads=threads, seed=seed))
-    for bound in bounds:
+        for seed in range(1 if of.permuted else of.seeds):
+            check_options(backend, Options(time_limit=of.time_limit, threads=of.threads, seed=seed))
+    for bound in of.bounds:
         check_choice("bounds", bound, BOUND_METHODS)
-    for relaxation in relaxations:
+    for relaxation in of.relaxations:
         check_choice("relaxation", relaxation, RELAXATIONS)
     return [
-        Solve(recipe.name, bound, relaxation, backend.name, backend.version(), seed, threads, time_limit, tolerance,
-              memory)
+        Solve(recipe.name, bound, relaxation, backend.name, backend.version(), seed, of.threads, of.time_limit,
+              of.tolerance, of.memory, of.permuted)
         for recipe in chosen
-        for seed in range(seeds)
-        for bound in dict.fromkeys(bounds)
-        for relaxation in dict.fromkeys(relaxations)
+        for seed in range(of.seeds)
+        for bound in dict.fromkeys(of.bounds)
+        for relaxation in dict.fromkeys(of.relaxations)
         for backend in backends
-        if recipe.takes(bound) and (recipe.gate != "published" or relaxation == "big-m")
+        if recipe.takes(bound) and (recipe.settings().gate != "published" or relaxation == "big-m")
     ]  # fmt: skip
 
 
@@ -91,6 +108,7 @@ def run_plan(
     require_psutil()
     make_folder(folder)
     make_folder(folder / "points")
+    make_folder(folder / LOGS)
     with alone(folder, "out"):
         here = _same_place(folder)
         store = ResultStore(folder)
@@ -131,6 +149,7 @@ def run_one(solve: Solve, folder: Path, parallel: bool, grace: float, stop: Call
     if stop():
         raise KeyboardInterrupt
     started = datetime.now(UTC).isoformat(timespec="seconds")
+    load = load_here()
     with scratch_folder("bench") as scratch:
         events = scratch / "events.jsonl"
         events.touch()
@@ -157,11 +176,39 @@ def run_one(solve: Solve, folder: Path, parallel: bool, grace: float, stop: Call
         output = (scratch / "output.txt").read_text(errors="replace")
         log = scratch / "solver.log"
         text = log.read_text(errors="replace") if log.exists() else ""
-    return make_row(solve, ended, told, output, text) | {"parallel": parallel, "started": started}
+    kept = keep_log(folder, solve.key, text)
+    after = load_here()
+    loads = None if load is None or after is None else [load, after]
+    row = make_row(solve, ended, told, output, text)
+    return row | {"parallel": parallel, "started": started, "load": loads, "log": kept}
 
 
 def _log_path(solve: Solve, scratch: Path) -> str | None:
-    return str(scratch / "solver.log") if solve.solver in ("highs", "scip") else None
+    logs = Capability.LOG_FILE in get_backend(solve.solver).capabilities
+    return str(scratch / "solver.log") if logs else None
+
+
+def keep_log(folder: Path, key: str, text: str) -> str | None:
+    """The name in the run's folder under which a log was kept, None for an empty one."""
+    if not text.strip():
+        return None
+    raw = text.encode()
+    if len(raw) > LOG_BYTES:
+        left_out = len(raw) - LOG_BYTES
+        middle = f"\n... {left_out} bytes are left out here ...\n".encode()
+        raw = raw[: LOG_BYTES // 2] + middle + raw[-LOG_BYTES // 2 :]
+    name = f"{LOGS}/{key}.log"
+    with replacing(folder / name) as temporary:
+        temporary.write_bytes(raw)
+    return name
+
+
+def load_here() -> float | None:
+    """The machine's mean number of running processes over the last minute; None where the system has none."""
+    try:
+        return round(os.getloadavg()[0], 2)
+    except (AttributeError, OSError):
+        return None
 
 
 def make_row(solve: Solve, ended: Ended, told: Sequence[dict[str, Any]], output: str, log: str) -> Row:

@@ -171,11 +171,14 @@ class DecoupledRun:
                 f"{found.pairs} pairs of units exchanged, wrong + hinge loss {found.after:.4g} from {found.before:.4g}"
             )
 
+        # One logit has no other one to be ahead of: there the loss of the programs takes the hinge's place.
+        several = self.network.classes > 1
+        loss = summed_loss("hinge" if several else self.plan.loss, self.plan.margin)
         # Spread over all images, whose order may be that of the classes.
         at = np.arange(count) * len(self.images) // count
         try:
             found = exchange_units(
-                self.layers, self.images[at], self.labels[at], keep, margin=self.plan.margin,
+                self.layers, self.images[at], self.labels[at], keep, loss=loss,
                 across=self.plan.scope == "global", options=asked, progress=keep_up,
             )  # fmt: skip
         except (KeyboardInterrupt, TimeIsUp):
