@@ -1,8 +1,8 @@
-"""A solver of your own, from outside the package: SciPy's linprog and milp, registered and used by its name.
+"""A solver of your own: SciPy's linprog and milp, registered and used by its name.
 
-Run it with ``python examples/own_solver.py``. A backend needs ``oamip_model.solving.protocol`` alone; this one lets
-``CheckedRun`` do what all backends do alike: check the program and the point, settle what is unclear, fill in the
-solution. A package would offer it by an entry point of the group ``oamip_model.backends``.
+Run it with ``python examples/own_solver.py``. A backend needs ``oamip_model.solving.protocol`` alone. This one
+builds on ``CheckedRun``, which checks the program and the point, settles unclear statuses, and makes the solution. A
+package would offer it by an entry point of the group ``oamip_model.backends``.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 import torch
-from oamip_backends.shared.common import CheckedRun, Outcome
+from oamip_backends.shared.common import CheckedRun
 from oamip_backends.shared.handover import Limits
+from oamip_backends.shared.outcome import Outcome
 
 import oamip_model as om
 from oamip_model.solving import register_backend
@@ -33,20 +34,20 @@ UNIT = 2.0**10
 """milp stops at an absolute gap of 1e-6, which cannot be changed. With costs in this unit it is 1e-9 in ours."""
 
 ENDED = {0: Status.OPTIMAL, 1: Status.FEASIBLE, 2: Status.INFEASIBLE, 3: Status.UNBOUNDED}
-"""SciPy's numbers for how a solve ended; any other one is a failure."""
+"""SciPy's numbers for the status of a solve. Any other number is a failure."""
 
 
 class OwnSolver:
-    """SciPy's solvers of linear and mixed-integer programs, of which HiGHS is inside."""
+    """SciPy's solvers of linear and mixed-integer programs, which call HiGHS."""
 
     name = "scipy"
     licence = "BSD-3-Clause"
-    # Only what it really does; an option that needs a capability is refused. Of those, milp has none: it takes no
-    # threads and no seed, and a solve that is stopped without a point tells no bound.
+    # Only what it really does, since an option that needs another capability is refused. milp takes no threads and no
+    # seed, and a solve that is stopped without a point has no bound.
     capabilities: frozenset[Capability] = frozenset()
 
     def check(self) -> None:
-        """Raise SolverMissingError, saying what to install, where the solver is not there. It has to be quick."""
+        """Raise SolverMissingError with what to install, where the solver is missing. It has to be quick."""
         try:
             import scipy.optimize  # noqa: F401
         except ImportError as error:
@@ -64,14 +65,14 @@ class OwnSolver:
 
 
 class OwnRun(CheckedRun):
-    """One solve: ``run`` says what SciPy said, and CheckedRun checks it and makes a Solution of it."""
+    """One solve: ``run`` gives SciPy's answer, which CheckedRun checks and turns into a Solution."""
 
     def limits(self) -> Limits:
-        """What SciPy takes as it is given: a program with other coefficients is refused, with the row named."""
+        """The numbers that SciPy takes unchanged. A program with others is refused, with the row named."""
         return Limits("scipy", dropped=1e-9, largest=1e15, largest_cost=1e19)
 
     def run(self, start: Array | None, relaxed: bool, time_limit: float | None) -> Outcome:
-        """Solve and say what SciPy said."""
+        """Solve, and give SciPy's answer."""
         limit = {} if time_limit is None else {"time_limit": float(time_limit)}
         return self.integer(limit) if self.arrays.is_mip else self.linear(self.arrays, limit)
 
@@ -90,14 +91,14 @@ class OwnRun(CheckedRun):
         if found.mip_node_count is not None:
             outcome.nodes = int(found.mip_node_count)
         if found.mip_dual_bound is not None:
-            # SciPy minimises, and knows no offset: the bound is handed on in the program's sense, with its offset.
+            # SciPy minimises, and has no offset. The bound is given in the program's sense, with its offset.
             outcome.bound = a.sense * float(found.mip_dual_bound) / UNIT + a.offset
         if outcome.x is not None:
             outcome.x = self.polished(outcome.x, limit)
         return outcome
 
     def polished(self, x: Array, limit: dict[str, float]) -> Array:
-        """The point x with its integral columns whole, and the others by linprog.
+        """The point x with its integral columns rounded, and the others by linprog.
 
         milp takes no tolerance for rows and integrality, and linprog does.
         """
@@ -137,10 +138,10 @@ class OwnRun(CheckedRun):
         return outcome
 
     def ended(self, found: Any) -> Outcome:
-        """How a solve ended, and its point. What is not known stays None: nothing is guessed."""
+        """The status and the point of a solve. What is not known is None: nothing is guessed."""
         outcome = Outcome(ENDED.get(found.status, Status.ERROR), message="" if found.status == 0 else found.message)
         outcome.timed_out = found.status == 1 and "ime limit" in found.message
-        # "Infeasible or unbounded": CheckedRun finds out which.
+        # "Infeasible or unbounded": CheckedRun finds out which it is.
         outcome.unclear = found.status == 4 and "unbounded or infeasible" in found.message.lower()
         if outcome.status in (Status.OPTIMAL, Status.FEASIBLE) and found.x is not None:
             outcome.x = np.array(found.x)

@@ -44,12 +44,30 @@ class Needs:
 
 
 @dataclass(frozen=True)
+class Flag:
+    """The flag of a field on the command line.
+
+    Parameters
+    ----------
+    name : str
+        The flag, "" where the field has none.
+    key : str, optional
+        The field's name among the options of a verb, where it is another.
+    off : str, optional
+        The flag that sets a switch to False.
+    """
+
+    name: str = ""
+    key: str = ""
+    off: str = ""
+
+
+@dataclass(frozen=True)
 class Spec:
     """What is known of a field besides its default.
 
-    help: what it means, as the command line and the docstring say it; flag: its name on the command line, "" where it
-    has none; key: its name among the options of a verb; optional: None is accepted; shown: the default in words, where
-    the value itself does not say it; needs: what it has a use with.
+    help: what it means, as the command line and the docstring say it; flag, key, off: as in :class:`Flag`; optional:
+    None is accepted; shown: the default in words, where the value does not say it; needs: what it has a use with.
     """
 
     kind: Kind
@@ -67,22 +85,19 @@ def option(
     default: Any = MISSING,
     kind: Kind,
     help: str,
-    flag: str = "",
-    key: str = "",
+    flag: str | Flag = "",
     optional: bool | None = None,
     shown: str = "",
     needs: tuple[Needs, ...] = (),
-    off: str = "",
     kw_only: bool = True,
 ) -> Any:
     """A field of an options class, from the arguments of :class:`Spec`.
 
-    A field whose default is None takes None.
-
-    off: flag that sets a switch to False. kw_only: False for a field that may be given by place.
+    A field whose default is None takes None. kw_only: False for a field that may be given by place.
     """
     empty = default is None if optional is None else optional
-    spec = Spec(kind, help, flag, key, empty, shown, needs, off)
+    named = flag if isinstance(flag, Flag) else Flag(flag)
+    spec = Spec(kind, help, named.name, named.key, empty, shown, needs, named.off)
     return field(default=default, kw_only=kw_only, metadata={"option": spec})
 
 

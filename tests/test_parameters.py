@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ import oamip_model as om
 from oamip_model import formulation, solving
 from oamip_model.solving import protocol
 
+ROOT = Path(__file__).parents[1]
 REGISTERED = [getattr(formulation, f"register_{kind}") for kind in ("gate", "loss", "sparsity")]
 ROOTS: dict[str, Any] = (
     {name: getattr(om, name) for name in om._HOMES}
@@ -101,6 +103,45 @@ def test_there_are_many_of_them():
     assert len(NAMES) > 120
 
 
+MOST = 8
+PACKAGES = ("oamip_model", "backends/oamip_backends", "benchmarks/oamip_benchmarks")
+FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+
+def long_lists(tree: ast.Module) -> list[str]:
+    """Public functions and methods with too many parameters. A verb's are the flags of the command line."""
+    found: list[str] = []
+    queue: list[tuple[str, ast.Module | ast.ClassDef]] = [("", tree)]
+    while queue:
+        name, node = queue.pop()
+        for inner in node.body:
+            if isinstance(inner, ast.ClassDef) and not inner.name.startswith("_"):
+                queue.append((f"{inner.name}.", inner))
+            if not isinstance(inner, ast.FunctionDef) or (inner.name.startswith("_") and inner.name != "__init__"):
+                continue
+            if re.search(r"\b(command|group)\(", " ".join(map(ast.unparse, inner.decorator_list))):
+                continue
+            given = inner.args
+            every = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
+            count = sum(one is not None and one.arg not in ("self", "cls") for one in every)
+            found += [f"{name}{inner.name}: {count}"] if count > MOST else []
+    return found
+
+
+def test_no_public_function_has_more_than_eight_parameters():
+    found = [f"{path.relative_to(ROOT)}: {name}" for path in FILES for name in long_lists(ast.parse(path.read_text()))]
+    assert found == []
+    assert len(FILES) > 300
+
+
+def test_a_long_list_of_parameters_is_seen():
+    nine = "a, b, c, d, *e, f, g, h, **i"
+    assert long_lists(ast.parse(f"def long({nine}): ...")) == ["long: 9"]
+    assert long_lists(ast.parse(f"class A:\n    def long(self, {nine}): ...")) == ["A.long: 9"]
+    for right in (f"def _own({nine}): ...", f"@click.command()\ndef verb({nine}): ...", "def short(a, *b, **c): ..."):
+        assert long_lists(ast.parse(right)) == []
+
+
 def example(function: Callable[..., Any], docstring: str) -> Callable[..., Any]:
     function.__doc__ = docstring
     return function
@@ -120,5 +161,5 @@ def test_a_fault_is_seen():
 
 
 def test_every_public_name_has_a_page_of_the_reference():
-    page = (Path(__file__).parents[1] / "docs" / "reference" / "python.md").read_text()
+    page = (ROOT / "docs" / "reference" / "python.md").read_text()
     assert [name for name in om._HOMES if not re.search(rf"\b{name}\b", page)] == []

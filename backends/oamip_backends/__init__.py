@@ -1,0 +1,1 @@
+"""Backends of solvers for oamip_model, one module for each."""

@@ -1,7 +1,9 @@
-"""CBC, run as a separate program on an MPS file; its answer is read from its log and from the solution it saves.
+"""CBC, run as a separate program on an MPS file.
 
-Which binary: ``cbc`` on the PATH first, since whoever put it there chose it; then pulp's, a release; then the
-development build of ``cbcbox``.
+Its answer is read from its log and from the solution that it saves.
+
+The binary is ``cbc`` on the PATH, which a user has put there on purpose. Without one it is the
+release that pulp brings, or else the development build of ``cbcbox``.
 """
 
 from __future__ import annotations
@@ -18,9 +20,10 @@ from typing import ClassVar
 import numpy as np
 
 from oamip_backends.shared.certificate import dual_bound
-from oamip_backends.shared.common import CheckedRun, Outcome, cut_short, may_be_unbounded
+from oamip_backends.shared.common import CheckedRun
 from oamip_backends.shared.handover import Limits, with_larger_costs
 from oamip_backends.shared.mps import write_mps
+from oamip_backends.shared.outcome import Outcome, cut_short, may_be_unbounded
 from oamip_backends.shared.process import run_to_end
 from oamip_model.scratch import scratch_folder
 from oamip_model.solving.protocol import (
@@ -37,15 +40,18 @@ from oamip_model.solving.protocol import (
 )
 
 _NUMBER = r"([-+]?[\d.]+(?:[eE][-+]?\d+)?)"
-_NO_BOUND = 1e49  # CBC writes 1e+50 where it has nothing
+_NO_BOUND = 1e49  # CBC writes 1e+50 where it has no bound
 _LIMITS = Limits("cbc", dropped=1e-12, largest=1e15, largest_cost=1e16)
 """Seen with 2.10.3: presolve leaves out coefficients up to 1e-12, and a cost of 1e16 makes a program "infeasible"."""
 _PROVED = 1e-6
-"""How far below its objective, relative or absolute below 1, an optimum's dual bound may lie."""
+"""Largest distance between an optimum and the dual bound that proves it, relative, or absolute below 1."""
 
 
 class Cbc:
-    """CBC (COIN-OR branch and cut, EPL-2.0), a solver for linear and mixed-integer programs."""
+    """CBC (COIN-OR branch and cut, EPL-2.0).
+
+    It solves linear and mixed-integer programs.
+    """
 
     name: ClassVar[str] = "cbc"
     licence: ClassVar[str] = "EPL-2.0"
@@ -57,15 +63,18 @@ class Cbc:
     }
 
     def check(self) -> None:
-        """Raise SolverMissingError where there is no CBC binary, or one that is not CBC."""
+        """Raise SolverMissingError where there is no binary of CBC.
+
+        See :meth:`Backend.check`.
+        """
         _version(cbc_binary())
 
     def version(self) -> str:
-        """The version of the CBC binary, such as 2.10.3."""
+        """The version of the binary, such as 2.10.3. See :meth:`Backend.version`."""
         return _version(cbc_binary())
 
     def solve(self, arrays: Arrays, options: Options, start: Array | None = None) -> Solution:
-        """Solve one program from scratch."""
+        """Solve one program from scratch. See :meth:`Backend.solve`."""
         return _CbcRun(self, arrays, options).solve(start)
 
 
@@ -77,21 +86,25 @@ class _CbcRun(CheckedRun):
         self._written, self._unit = with_larger_costs(self.arrays)
 
     def limits(self) -> Limits:
-        """What CBC takes as it is given; of a linear program its duals prove what it says, whatever it left out."""
+        """The numbers that CBC takes unchanged.
+
+        It may leave out coefficients of a linear program, whose bound is the one that its duals
+        prove in any case.
+        """
         return _LIMITS if self.arrays.is_mip else replace(_LIMITS, dropped=0.0)
 
     def run(self, start: Array | None, relaxed: bool, time_limit: float | None) -> Outcome:
-        """Solve and say what CBC said."""
+        """Solve, and give CBC's answer."""
         with scratch_folder("cbc") as folder:
             write_mps(self._written, folder / "model.mps")
             command = [cbc_binary(), str(folder / "model.mps"), *self._options(time_limit)]
             if start is not None and self.arrays.is_mip:
                 self._write_start(start, folder / "start.txt")
                 command += ["-mips", str(folder / "start.txt")]
-            # "solution" says how the solve ended, with values of 8 digits; "saveSolution" writes all digits.
+            # "solution" writes how the solve ended, and values with 8 digits. "saveSolution" writes all digits.
             command += ["-solve", "-solution", str(folder / "head.sol"), "-saveSolution", str(folder / "all.bin")]
             log = self.options.log_file or folder / "log.txt"
-            # CBC looks at its clock between steps: give it time to notice before it is asked to stop.
+            # CBC looks at its clock between steps only, so it is interrupted some time after its own limit.
             ended = run_to_end(
                 command, Path(log), None if time_limit is None else time_limit + max(5.0, 0.2 * time_limit)
             )
@@ -108,12 +121,12 @@ class _CbcRun(CheckedRun):
             "timeMode": "elapsed",
             "ratioGap": DEFAULT_GAP if given.gap is None else given.gap,
             "allowableGap": ABSOLUTE_GAP * self._unit,
-            "increment": ABSOLUTE_GAP
-            * self._unit,  # by default a better incumbent must be better by 1e-5, whatever the gap
+            # By default CBC rejects incumbents that are better by less than 1e-5, whatever the gap.
+            "increment": ABSOLUTE_GAP * self._unit,
             "primalTolerance": tolerance,
             "integerTolerance": tolerance,
-            # With its own scaling, 2.10.3 and 2.10.8 call points of programs with tiny coefficients optimal that are
-            # not: by 0.06 of 0.92 on a linear program of 1,400 rows, by 5e-5 on a mixed-integer program of 66.
+            # With its own scaling, 2.10.3 and 2.10.8 return wrong optima of programs with tiny coefficients: an error
+            # of 0.06 in 0.92 on a linear program of 1,400 rows, and of 5e-5 on a mixed-integer program of 66.
             "scaling": "off",
         }
         if time_limit is not None:
@@ -121,7 +134,7 @@ class _CbcRun(CheckedRun):
         if given.threads is not None and given.threads > 1:
             values["threads"] = given.threads
         if given.seed is not None:
-            # 0 means "by the time of day" to CBC, so it stands for Clp's own default here.
+            # CBC takes 0 for "the time of day", so 0 is replaced by Clp's own default.
             values |= {"randomSeed": given.seed or 1234567, "randomCbcSeed": given.seed or 1234567}
         return [part for name, value in values.items() for part in (f"-{name}", str(value))]
 
@@ -160,7 +173,7 @@ class _CbcRun(CheckedRun):
 
     def _read_point(self, outcome: Outcome, saved: Path) -> None:
         # Two 32-bit counts and the objective, then activities and duals of rows, values and reduced costs of columns.
-        # The rows are those of the file, which has none that are free.
+        # The rows are those of the file, which has no rows without bounds.
         data = saved.read_bytes() if saved.exists() else b""
         rows, columns = np.frombuffer(data, np.int32, 2).tolist() if len(data) >= 16 else (0, 0)
         if columns != len(self.arrays.cost) or len(data) < 16 + 8 * (2 * rows + columns):
@@ -183,8 +196,8 @@ class _CbcRun(CheckedRun):
         short = self.arrays.sense * (objective - outcome.bound)
         if not short <= _PROVED * max(1.0, abs(objective)):
             outcome.status = Status.FEASIBLE
-            told, proved = objective / self._unit, outcome.bound / self._unit
-            outcome.message = f"CBC claims an optimum of {told!r}, but its duals prove {proved!r} only"
+            claimed, proved = objective / self._unit, outcome.bound / self._unit
+            outcome.message = f"CBC claims an optimum of {claimed!r}, but its duals prove {proved!r} only"
 
     def _read_bound(self, outcome: Outcome, log: str) -> None:
         sense, offset = self._written.sense, self._written.offset
@@ -192,7 +205,7 @@ class _CbcRun(CheckedRun):
             return
         if outcome.status is Status.OPTIMAL and outcome.x is not None:
             objective = self._written.objective(outcome.x)
-            # CBC does not print its bound when it is done: what it has proved is the gap that it was given.
+            # CBC prints no bound at the end of a full solve. It has then proved the gap that it was given.
             gap = DEFAULT_GAP if self.options.gap is None else self.options.gap
             outcome.bound = objective - sense * max(gap * abs(objective - offset), ABSOLUTE_GAP * self._unit)
         else:
@@ -201,14 +214,14 @@ class _CbcRun(CheckedRun):
 
 
 def _lower_bound(log: str) -> float | None:
-    # 2.10 prints 8 digits in its messages; newer builds print 6, and only in the summary. Both are rounded outward.
-    told = re.findall(rf"best possible {_NUMBER}", log)
+    # 2.10 prints 8 digits in its messages. Newer builds print 6, and only in the summary. Both are rounded outward.
+    printed = re.findall(rf"best possible {_NUMBER}", log)
     digits = 1e-7
-    if not told:
-        told, digits = re.findall(rf"Lower bound:\s+{_NUMBER}", log), 1e-5
-    if not told or abs(float(told[-1])) >= _NO_BOUND:
+    if not printed:
+        printed, digits = re.findall(rf"Lower bound:\s+{_NUMBER}", log), 1e-5
+    if not printed or abs(float(printed[-1])) >= _NO_BOUND:
         return None
-    return float(told[-1]) - digits * abs(float(told[-1]))
+    return float(printed[-1]) - digits * abs(float(printed[-1]))
 
 
 def _last_line(log: str) -> str:
@@ -218,7 +231,18 @@ def _last_line(log: str) -> str:
 
 @lru_cache(maxsize=1)
 def cbc_binary() -> str:
-    """The CBC that is used here. Raises SolverMissingError where there is none."""
+    """The path of the CBC binary.
+
+    Returns
+    -------
+    str
+        The first that is found: on the PATH, in pulp, in cbcbox.
+
+    Raises
+    ------
+    SolverMissingError
+        Where there is none.
+    """
     on_path = shutil.which("cbc")
     if on_path:
         return on_path
@@ -238,10 +262,10 @@ def cbc_binary() -> str:
 @lru_cache(maxsize=4)
 def _version(binary: str) -> str:
     try:
-        told = subprocess.run([binary, "-quit"], capture_output=True, text=True, timeout=20, check=False).stdout
+        banner = subprocess.run([binary, "-quit"], capture_output=True, text=True, timeout=20, check=False).stdout
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SolverMissingError(f"cbc: {binary} cannot be run ({error}): pip install pulp brings another") from None
-    found = re.search(r"Version:\s*(\S+)|CBC (devel(?: \(git:\w+\))?|\d[\w.]*)", told)
-    if "CBC" not in told or found is None:
-        raise SolverMissingError(f"cbc: {binary} is not COIN-OR's CBC: take it off the PATH, or pip install pulp")
+    found = re.search(r"Version:\s*(\S+)|CBC (devel(?: \(git:\w+\))?|\d[\w.]*)", banner)
+    if "CBC" not in banner or found is None:
+        raise SolverMissingError(f"cbc: {binary} is not COIN-OR's CBC: remove it from the PATH, or pip install pulp")
     return found.group(1) or found.group(2)

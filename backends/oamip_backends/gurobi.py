@@ -1,4 +1,7 @@
-"""Gurobi, in memory through gurobipy's matrix interface; the model is kept between solves."""
+"""Gurobi, in memory through the matrix interface of gurobipy.
+
+The model is kept between solves.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,10 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 
-from oamip_backends.shared.common import CheckedSession, Outcome
 from oamip_backends.shared.handover import Limits
 from oamip_backends.shared.interrupts import Interrupts
+from oamip_backends.shared.outcome import Outcome
+from oamip_backends.shared.session import CheckedSession
 from oamip_model.solving.protocol import (
     ABSOLUTE_GAP,
     DEFAULT_FEASIBILITY,
@@ -29,22 +33,29 @@ from oamip_model.solving.protocol import (
 _TOO_LARGE = 10010  # GRB_ERROR_SIZE_LIMIT_EXCEEDED
 _LINEAR = Limits("gurobi", dropped=1e-13, largest=1e15, dropped_cost=1e-13, largest_cost=1e20)
 _INTEGER = Limits("gurobi", dropped=1e-10, largest=1e15, dropped_cost=1e-10, largest_cost=1e20)
-"""Seen with 13.0.3: coefficients up to 1e-13 are left out; a mixed-integer program counts its columns up to about 1e8
+"""Seen with 13.0.3: coefficients up to 1e-13 are left out. In a mixed-integer program columns count up to about 1e8
 only, so that coefficients of 2e-11 lose nearly all of their effect."""
 _BARRIER = 2
-"""Gurobi's number for its interior point method; the crossover behind it gives a basis and exact duals."""
+"""Gurobi's number for its interior point method. The crossover after it gives a basis and exact duals."""
 _LARGEST_SEED = 2_000_000_000
+"""Largest seed that Gurobi takes. Larger ones are reduced modulo this."""
 
 
 class Gurobi:
-    """Gurobi (commercial), a solver for linear and mixed-integer programs. gurobipy's licence is limited in size."""
+    """Gurobi (commercial), a solver for linear and mixed-integer programs.
+
+    The licence that comes with gurobipy is limited in size.
+    """
 
     name: ClassVar[str] = "gurobi"
     licence: ClassVar[str] = "commercial; the one in gurobipy allows 2000 rows and 2000 columns"
     capabilities: ClassVar[frozenset[Capability]] = frozenset(Capability) - {Capability.BOUND_CHANGE}
 
     def check(self) -> None:
-        """Raise SolverMissingError where gurobipy, or its licence, is not there."""
+        """Raise SolverMissingError where gurobipy or its licence is missing.
+
+        See :meth:`Backend.check`.
+        """
         try:
             import gurobipy  # noqa: F401
         except ImportError as error:
@@ -52,17 +63,36 @@ class Gurobi:
         _environment().close()
 
     def version(self) -> str:
-        """The version of Gurobi, such as 13.0.3."""
+        """The version of Gurobi, such as 13.0.3. See :meth:`Backend.version`."""
         import gurobipy
 
         return ".".join(str(part) for part in gurobipy.gurobi.version())
 
     def session(self, arrays: Arrays, options: Options) -> GurobiSession:
-        """A session that keeps the model, and what Gurobi can reuse, between solves."""
+        """A session that keeps the model, and what Gurobi can reuse, between solves.
+
+        Parameters
+        ----------
+        arrays : Arrays
+            The program.
+        options : Options
+            Limits, threads, seed and log file.
+
+        Returns
+        -------
+        GurobiSession
+            The session.
+        """
         return GurobiSession(self, arrays, options)
 
     def solve(self, arrays: Arrays, options: Options, start: Array | None = None) -> Solution:
-        """Solve one program from scratch. Raises LicenceError for a model above the licence's size."""
+        """Solve one program from scratch. See :meth:`Backend.solve`.
+
+        Raises
+        ------
+        LicenceError
+            For a model above the size of the licence.
+        """
         with closing(self.session(arrays, options)) as session:
             return session.solve(start)
 
@@ -83,7 +113,13 @@ def _environment() -> Any:
 
 
 class GurobiSession(CheckedSession):
-    """One model in Gurobi."""
+    """One model in Gurobi.
+
+    Parameters
+    ----------
+    backend, arrays, options
+        As for :class:`~oamip_backends.shared.session.CheckedSession`.
+    """
 
     def __init__(self, backend: Gurobi, arrays: Arrays, options: Options) -> None:
         super().__init__(backend, arrays, options)
@@ -98,7 +134,7 @@ class GurobiSession(CheckedSession):
         self.hand_over(self._load)
 
     def limits(self) -> Limits:
-        """What Gurobi takes as it is given."""
+        """The numbers that Gurobi takes unchanged. See :meth:`CheckedRun.limits`."""
         return _INTEGER if self.arrays.is_mip else _LINEAR
 
     def _set_options(self) -> None:
@@ -109,7 +145,7 @@ class GurobiSession(CheckedSession):
             "MIPGapAbs": ABSOLUTE_GAP,
             "FeasibilityTol": tolerance,
             "IntFeasTol": tolerance,
-            # Bounds are what duals prove, so these are wanted as sharp as they come.
+            # Bounds of linear programs are those that the duals prove, so the duals should be as accurate as possible.
             "OptimalityTol": 1e-9,
         }
         if given.threads is not None:
@@ -133,7 +169,7 @@ class GurobiSession(CheckedSession):
         self.append(a.matrix, a.row_lower, a.row_upper)
 
     def append(self, rows: sp.csr_array, lower: Array, upper: Array) -> None:
-        """Add rows; a ranged row becomes two."""
+        """Add rows. A ranged row becomes two. See :meth:`CheckedSession.append`."""
         equal = lower == upper
         parts = (
             ("=", equal, upper),
@@ -148,12 +184,15 @@ class GurobiSession(CheckedSession):
         self._rows.append((rows.shape[0], made))
 
     def set_cost(self, cost: Array) -> None:
-        """Replace the costs; the basis stays, so that primal simplex goes on from it."""
+        """Replace the costs. Primal simplex continues from the last basis.
+
+        See :meth:`CostSession.set_cost`.
+        """
         new = self.new_cost(cost)
         self.hand_over(lambda: setattr(self._x, "Obj", new))
 
     def run(self, start: Array | None, relaxed: bool, time_limit: float | None) -> Outcome:
-        """Solve and say what Gurobi said."""
+        """Solve, and give Gurobi's answer. See :meth:`CheckedRun.run`."""
         if relaxed != self._relaxed and self.arrays.is_mip:
             self._x.VType = np.where(self.arrays.integral & (not relaxed), "I", "C")
         self._relaxed = relaxed
@@ -189,12 +228,12 @@ class GurobiSession(CheckedSession):
             codes.MEM_LIMIT: Status.FEASIBLE,
             codes.SUBOPTIMAL: Status.FEASIBLE,
         }
-        told = model.Status
-        outcome = Outcome(ended.get(told, Status.ERROR), interrupted=told == codes.INTERRUPTED)
-        outcome.timed_out = told == codes.TIME_LIMIT
-        outcome.unclear = told == codes.INF_OR_UNBD
+        code = model.Status
+        outcome = Outcome(ended.get(code, Status.ERROR), interrupted=code == codes.INTERRUPTED)
+        outcome.timed_out = code == codes.TIME_LIMIT
+        outcome.unclear = code == codes.INF_OR_UNBD
         if outcome.status is Status.ERROR and not outcome.unclear:
-            outcome.message = f"Gurobi ended with status {told}"
+            outcome.message = f"Gurobi ended with status {code}"
         if is_mip:
             outcome.nodes = int(model.NodeCount)
         if outcome.status in (Status.OPTIMAL, Status.FEASIBLE):
@@ -217,6 +256,6 @@ class GurobiSession(CheckedSession):
         return np.concatenate(blocks) if blocks else np.zeros(0)
 
     def close(self) -> None:
-        """Free the model and give the licence back."""
+        """Free the model, and return the licence. See :meth:`Session.close`."""
         self._model.dispose()
         self._environment.dispose()

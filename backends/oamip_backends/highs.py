@@ -1,4 +1,7 @@
-"""HiGHS, in memory through highspy's flat arrays; the model is kept between solves, so that cut rounds start warm."""
+"""HiGHS, in memory through highspy's flat arrays.
+
+The model is kept between solves, so that rounds of cuts start from the last basis.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,10 @@ from numpy.typing import NDArray
 
 from oamip_backends.highs_answers import LIMITS, prove, read
 from oamip_backends.highs_methods import Methods
-from oamip_backends.shared.common import CheckedSession, Outcome
 from oamip_backends.shared.handover import Limits, leaves_out
 from oamip_backends.shared.interrupts import Interrupts
+from oamip_backends.shared.outcome import Outcome
+from oamip_backends.shared.session import CheckedSession
 from oamip_model.solving.protocol import (
     ABSOLUTE_GAP,
     DEFAULT_FEASIBILITY,
@@ -31,9 +35,9 @@ from oamip_model.solving.protocol import (
 _DEVEX = 1
 """HiGHS's number for Devex pricing in the dual simplex."""
 _SMALL = 5_000
-"""Non-zeros below which Devex pricing is used for solves of few iterations each: there steepest edge takes more time to
-weigh its choices than it saves in iterations. Seen with 1.15.1: 18 % less time with it in trees of small programs, and
-15 % more in those of 10,000 non-zeros."""
+"""Non-zeros below which Devex pricing is used for solves of few iterations each. There steepest
+edge takes more time for its weights than it saves in iterations. Seen with 1.15.1: Devex takes 18 %
+less time in trees of small programs, and 15 % more in those of 10,000 non-zeros."""
 
 
 @cache
@@ -51,29 +55,51 @@ class Highs:
     capabilities: ClassVar[frozenset[Capability]] = frozenset(Capability)
 
     def check(self) -> None:
-        """Raise SolverMissingError where highspy cannot be imported."""
+        """Raise SolverMissingError where highspy cannot be imported.
+
+        See :meth:`Backend.check`.
+        """
         try:
             import highspy  # noqa: F401
         except ImportError as error:
             raise SolverMissingError(f"highs: highspy cannot be imported ({error}): pip install highspy") from None
 
     def version(self) -> str:
-        """The version of HiGHS, such as 1.15.1."""
+        """The version of HiGHS, such as 1.15.1. See :meth:`Backend.version`."""
         return _version()
 
     def session(self, arrays: Arrays, options: Options) -> HighsSession:
-        """A session that keeps the model, and the simplex basis, between solves."""
+        """A session that keeps the model, and the simplex basis, between solves.
+
+        Parameters
+        ----------
+        arrays : Arrays
+            The program.
+        options : Options
+            Limits, threads, seed and log file.
+
+        Returns
+        -------
+        HighsSession
+            The session.
+        """
         self.check()
         return HighsSession(self, arrays, options)
 
     def solve(self, arrays: Arrays, options: Options, start: Array | None = None) -> Solution:
-        """Solve one program from scratch."""
+        """Solve one program from scratch. See :meth:`Backend.solve`."""
         with closing(self.session(arrays, options)) as session:
             return session.solve(start)
 
 
 class HighsSession(CheckedSession):
-    """One model in HiGHS."""
+    """One model in HiGHS.
+
+    Parameters
+    ----------
+    backend, arrays, options
+        As for :class:`~oamip_backends.shared.session.CheckedSession`.
+    """
 
     def __init__(self, backend: Highs, arrays: Arrays, options: Options) -> None:
         super().__init__(backend, arrays, options)
@@ -89,7 +115,11 @@ class HighsSession(CheckedSession):
         self.hand_over(self._load)
 
     def limits(self) -> Limits:
-        """What HiGHS takes as it is given; of a linear program its duals are asked what they prove of the rest."""
+        """The numbers that HiGHS takes unchanged. See :meth:`CheckedRun.limits`.
+
+        It may leave out coefficients of a linear program. Then the bound is the one that the duals
+        prove for the whole program.
+        """
         return LIMITS if self.arrays.is_mip else replace(LIMITS, dropped=0.0)
 
     def _set_options(self) -> None:
@@ -113,7 +143,7 @@ class HighsSession(CheckedSession):
             self._engine.option(name, value)
 
     def _stop_if_pressed(self, event: Any) -> None:
-        # HiGHS keeps the answer until the next one, beyond the end of the solve, so "no" has to be said as well.
+        # HiGHS keeps the last answer, also in the next solve, so it needs one where nothing was pressed as well.
         event.interrupt(self._engine.interrupts.pressed)
 
     def _load(self) -> None:
@@ -130,7 +160,10 @@ class HighsSession(CheckedSession):
         )
 
     def append(self, rows: sp.csr_array, lower: Array, upper: Array) -> None:
-        """Add rows; the basis of the last linear program stays, so that dual simplex goes on from it."""
+        """Add rows. Dual simplex continues from the last basis.
+
+        See :meth:`CheckedSession.append`.
+        """
         starts = rows.indptr[:-1].astype(np.int32)
         status = self._highs.addRows(
             rows.shape[0], lower, upper, rows.nnz, starts, rows.indices.astype(np.int32), rows.data
@@ -138,7 +171,10 @@ class HighsSession(CheckedSession):
         self._engine.accept(status, f"adding {rows.shape[0]} rows", leaves_out(LIMITS, rows.data))
 
     def set_cost(self, cost: Array) -> None:
-        """Replace the costs; the basis stays, so that primal simplex goes on from it."""
+        """Replace the costs. Primal simplex continues from the last basis.
+
+        See :meth:`CostSession.set_cost`.
+        """
         new = self.new_cost(cost)
         every = np.arange(len(new), dtype=np.int32)
         self.hand_over(
@@ -146,9 +182,12 @@ class HighsSession(CheckedSession):
         )
 
     def set_bounds(self, lower: Array, upper: Array) -> None:
-        """Replace the bounds of the columns; the basis stays, so that dual simplex goes on from it."""
+        """Replace the columns' bounds. Dual simplex continues from the last basis.
+
+        See :meth:`TreeSession.set_bounds`.
+        """
         if not self._engine.short and self.arrays.matrix.nnz < _SMALL:
-            # Whoever changes bounds solves many times with few iterations each.
+            # A session whose bounds change is that of a search tree: many solves with few iterations each.
             self._engine.option("simplex_dual_edge_weight_strategy", _DEVEX)
         self._engine.short = True
         before = self.arrays
@@ -160,7 +199,10 @@ class HighsSession(CheckedSession):
         )
 
     def keep_rows(self, keep: NDArray[np.bool_]) -> None:
-        """Drop added rows; slack ones leave the basis as it is."""
+        """Drop added rows that are not kept. Slack ones do not change the basis.
+
+        See :meth:`TreeSession.keep_rows`.
+        """
         self.drop(keep)
         gone = (self.arrays.matrix.shape[0] + np.flatnonzero(~keep)).astype(np.int32)
         self.hand_over(
@@ -168,22 +210,22 @@ class HighsSession(CheckedSession):
         )
 
     def basis(self) -> object:
-        """The basis now, a copy."""
+        """A copy of the current basis. See :meth:`TreeSession.basis`."""
         return None if self._fault else self._highs.getBasis()
 
     def set_basis(self, basis: object) -> None:
-        """Go on from a basis that :meth:`basis` gave."""
+        """Start the next solve from a basis. See :meth:`TreeSession.set_basis`."""
         if basis is not None:
             self.hand_over(lambda: self._engine.accept(self._highs.setBasis(basis), "the basis", harmless=True))
 
     def run(self, start: Array | None, relaxed: bool, time_limit: float | None) -> Outcome:
-        """Solve and say what HiGHS said."""
+        """Solve, and give HiGHS's answer. See :meth:`CheckedRun.run`."""
         self._set_relaxed(relaxed)
         is_mip = self.arrays.is_mip and not relaxed
-        # A linear program's bound is what its duals prove, so these are wanted as sharp as they come.
+        # A linear program's bound is the one that its duals prove, so they should be as accurate as possible.
         self._engine.option("dual_feasibility_tolerance", 1e-7 if is_mip else 1e-9)
-        # The clock of a Highs object runs on from solve to solve. A linear program's limit is measured on it, but a
-        # mixed-integer program's limit on a clock of its own.
+        # The clock of a Highs object is not reset between solves. The limit of a linear program is measured on it, and
+        # that of a mixed-integer program on a new clock.
         spent = 0.0 if is_mip else float(self._highs.getRunTime())
         limit = np.inf if time_limit is None else spent + float(time_limit)
         self._engine.option("time_limit", limit)
@@ -207,5 +249,5 @@ class HighsSession(CheckedSession):
         self._relaxed = relaxed
 
     def close(self) -> None:
-        """Free HiGHS's memory."""
+        """Free the memory of HiGHS. See :meth:`Session.close`."""
         self._highs.clear()

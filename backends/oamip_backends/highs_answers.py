@@ -1,4 +1,7 @@
-"""What HiGHS says at the end of a solve: its status, its point, its duals, and how far these prove an optimum."""
+"""The answer of HiGHS: its status, its point and its duals.
+
+The duals may prove an optimum, or not.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +11,36 @@ from typing import Any
 import numpy as np
 
 from oamip_backends.shared.certificate import dual_bound
-from oamip_backends.shared.common import Outcome
 from oamip_backends.shared.handover import Limits
+from oamip_backends.shared.outcome import Outcome
 from oamip_model.solving.protocol import Array, Arrays, Status, append_rows
 
 LIMITS = Limits("highs", dropped=1e-12, largest=1e15, largest_cost=1e20)
-"""1e-12 is the least that its option small_matrix_value takes; seen with 1.15.1, what is not above it is left out."""
+"""1e-12 is the least value of its option small_matrix_value. Seen with 1.15.1: it leaves out what is not above it."""
 
 PROVED = 1e-6
-"""How far from its objective, relative or absolute below 1, the bound that duals prove may lie."""
+"""Largest distance between an optimum and the bound that duals prove, relative, or absolute below 1."""
 
 
 def read(library: Any, highs: Any, run_status: Any, is_mip: bool) -> Outcome:
-    """What HiGHS said of a solve that ended with this status of its run."""
+    """The answer of HiGHS to a solve.
+
+    Parameters
+    ----------
+    library : module
+        highspy.
+    highs : highspy.Highs
+        The model.
+    run_status : highspy.HighsStatus
+        The status of its run.
+    is_mip : bool
+        Whether the program was a mixed-integer one.
+
+    Returns
+    -------
+    Outcome
+        Status, point, bound and duals, not yet checked.
+    """
     model, info, kinds = highs.getModelStatus(), highs.getInfo(), library.HighsModelStatus
     nodes = int(info.mip_node_count) if is_mip and info.valid and info.mip_node_count >= 0 else None
     outcome = Outcome(Status.ERROR, nodes=nodes)
@@ -48,6 +68,7 @@ def read(library: Any, highs: Any, run_status: Any, is_mip: bool) -> Outcome:
 
 
 def _ray(library: Any, highs: Any) -> Array | None:
+    """The multipliers that show why a linear program is infeasible, None where HiGHS gives none."""
     status, there, values = highs.getDualRay()
     fits = status == library.HighsStatus.kOk and there
     return np.array(values, dtype=np.float64) if fits else None
@@ -65,9 +86,18 @@ def _read_point(library: Any, highs: Any, outcome: Outcome, is_mip: bool) -> Non
 
 
 def prove(outcome: Outcome, program: Arrays, cuts: Sequence[Arrays]) -> None:
-    """Keep the optimum of a linear program that HiGHS left something out of only as far as its duals prove it.
+    """Test the optimum of a linear program of which HiGHS left something out.
 
-    program, cuts: the program, and others with the same columns whose rows hold as well.
+    The optimum is kept only as far as the duals prove it for the whole program.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        The answer, which is changed in place.
+    program : Arrays
+        The program.
+    cuts : sequence of Arrays
+        Programs with the same columns, whose rows were added.
     """
     if outcome.status is not Status.OPTIMAL or outcome.x is None:
         return
@@ -84,5 +114,6 @@ def prove(outcome: Outcome, program: Arrays, cuts: Sequence[Arrays]) -> None:
 
 
 def _left_out(arrays: Arrays) -> bool:
+    """Whether HiGHS leaves out some coefficients."""
     size = np.abs(arrays.matrix.data)
     return bool(((size <= LIMITS.dropped) & (size > 0)).any())

@@ -1,6 +1,7 @@
-"""Solvers behind Pyomo that are separate programs: bounded by their time limit, and GLPK's log, which says more.
+"""Solvers that Pyomo runs as separate programs: their time limits and GLPK's log.
 
-Pyomo's own runner waits for a program without an end, and kills the program alone where it is told to.
+Pyomo's own runner waits for a program without a limit. When it is interrupted, it ends that program
+alone, and not the programs that this one has started.
 """
 
 from __future__ import annotations
@@ -9,23 +10,29 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from oamip_backends.shared.common import Outcome, cut_short
+from oamip_backends.shared.outcome import Outcome, cut_short
 from oamip_backends.shared.process import Ended, run_to_end
 from oamip_model.scratch import scratch_folder
 from oamip_model.solving.protocol import Status
 
 _GRACE = 2.0, 0.1
-"""Seconds, or share of its time limit if that is more, that a program may take beyond its limit before it is asked to
-stop: solvers look at their clock between steps, and then write what they have."""
+"""Seconds, or share of the time limit if that is more, that a program may take beyond its limit before it is
+interrupted. Solvers look at their clock between steps only, and then write their incumbent."""
 
 _BOUND = re.compile(r"^\+\s*\d+: (?:mip =|>>>>>)\s+(?:\S+|not found yet) [<>]=\s+([-+.\deE]+) ", re.MULTILINE)
 _DIGITS = 1e-9
-"""GLPK prints its bound with 10 digits, and one below this as 0."""
+"""Share by which GLPK's bound is moved outward, since it is printed with 10 digits. A smaller bound is printed as 0."""
 
 
 @dataclass
 class Runs:
-    """The programs that one interface of Pyomo has run; ``stopped``: one of them was ended before it was done."""
+    """The programs that one interface of Pyomo has run.
+
+    Parameters
+    ----------
+    ended : list of Ended
+        How each of them ended.
+    """
 
     ended: list[Ended] = field(default_factory=list)
 
@@ -36,7 +43,7 @@ class Runs:
 
     @property
     def interrupted(self) -> bool:
-        """Whether Ctrl-C asked for the end of the last one."""
+        """Whether Ctrl-C ended the last one."""
         return bool(self.ended) and self.ended[-1].interrupted
 
     @property
@@ -45,21 +52,42 @@ class Runs:
         return self.ended[-1].log if self.ended else ""
 
     def out_of_time(self) -> Outcome:
-        """What is known of a program that was ended and left nothing that can be read."""
+        """The outcome of a program that was ended and left no answer that can be read.
+
+        Returns
+        -------
+        Outcome
+            An outcome without a point.
+        """
         return Outcome(Status.NO_SOLUTION, timed_out=not self.interrupted, interrupted=self.interrupted)
 
 
 def bounded(solver: Any, time_limit: float | None) -> Runs:
-    """Where the interface runs a separate program: let it run in a process group that ends with its time limit."""
+    """Let an interface of Pyomo run its program with a time limit.
+
+    The program runs in a process group of its own.
+
+    Parameters
+    ----------
+    solver : object
+        The interface. One that runs no separate program is not changed.
+    time_limit : float, optional
+        Seconds.
+
+    Returns
+    -------
+    Runs
+        The programs that it runs from now on.
+    """
     runs = Runs()
 
     def execute(command: Any) -> list[Any]:
         limit = None if time_limit is None else time_limit + max(_GRACE[0], _GRACE[1] * time_limit)
         with scratch_folder("pyomo") as folder:
-            told = folder / "input.txt"
-            told.write_text(command.get("script") or "")
+            script = folder / "input.txt"
+            script.write_text(command.get("script") or "")
             ended = run_to_end(
-                [str(part) for part in command.cmd], folder / "log.txt", limit, told=told,
+                [str(part) for part in command.cmd], folder / "log.txt", limit, standard_input=script,
                 environment=command.get("env"), folder=command.get("cwd"),
             )  # fmt: skip
         runs.ended.append(ended)
@@ -71,15 +99,29 @@ def bounded(solver: Any, time_limit: float | None) -> Runs:
 
 
 def read_glpk(outcome: Outcome, log: str, is_mip: bool) -> float | None:
-    """Correct the outcome by what GLPK's log says, and return the lower bound of the minimisation that it tells.
+    """Correct an outcome by GLPK's log, and read the bound there.
 
-    Pyomo says "feasible" of an integer program that GLPK has solved within the gap that it was given, and "optimal" or
-    "infeasible" of a linear program whose current basis is feasible, or is not, when the time is up.
+    Pyomo says "feasible" of an integer program that GLPK has solved within its gap. When the time
+    is up in a linear program, it says "optimal" or "infeasible" of the basis at that moment.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        The outcome as Pyomo gives it, which is changed in place.
+    log : str
+        The output of GLPK.
+    is_mip : bool
+        Whether the program is a mixed-integer one.
+
+    Returns
+    -------
+    float or None
+        The lower bound of the minimisation, None where the log has none.
     """
     if "TIME LIMIT EXCEEDED" in log:
         outcome.timed_out = True
         cut_short(outcome, "GLPK")
     elif is_mip and outcome.status is Status.FEASIBLE and "RELATIVE MIP GAP TOLERANCE REACHED" in log:
         outcome.status = Status.OPTIMAL
-    told = _BOUND.findall(log)
-    return float(told[-1]) - _DIGITS * max(1.0, abs(float(told[-1]))) if is_mip and told else None
+    bounds = _BOUND.findall(log)
+    return float(bounds[-1]) - _DIGITS * max(1.0, abs(float(bounds[-1]))) if is_mip and bounds else None

@@ -1,4 +1,7 @@
-"""Any other solver that Pyomo can call, as ``pyomo:NAME``. What Pyomo tells is reported, nothing is guessed."""
+"""Any other solver that Pyomo can call, as ``pyomo:NAME``.
+
+Only what Pyomo reports is passed on. Nothing is guessed.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from oamip_backends.pyomo_programs import Runs, bounded, read_glpk
-from oamip_backends.shared.common import CheckedRun, Outcome, cut_short, may_be_unbounded
+from oamip_backends.shared.common import CheckedRun
 from oamip_backends.shared.handover import with_larger_costs
+from oamip_backends.shared.outcome import Outcome, cut_short, may_be_unbounded
 from oamip_model.scratch import process_folder
 from oamip_model.solving.protocol import (
     DEFAULT_GAP,
@@ -28,7 +32,7 @@ from oamip_model.solving.protocol import (
     Status,
 )
 
-# The options of Pyomo's older interfaces go to the solver under its own names: (time limit, relative gap).
+# Pyomo's older interfaces pass options to the solver under its own names: (time limit, relative gap).
 _GUROBI = ("TimeLimit", "MIPGap")
 _CPLEX = ("timelimit", "mip_tolerances_mipgap")
 _OWN_NAMES: dict[str, tuple[str, str | None]] = {
@@ -62,7 +66,15 @@ _ENDED = {
 
 
 class PyomoSolver:
-    """The solver that ``pyomo.environ.SolverFactory`` calls ``solver``: time limit and gap, no more."""
+    """A solver that ``pyomo.environ.SolverFactory`` knows.
+
+    It takes a time limit and a gap, no more.
+
+    Parameters
+    ----------
+    solver : str, default ""
+        The name that Pyomo has for it.
+    """
 
     licence: ClassVar[str] = "that of the solver"
     capabilities: ClassVar[frozenset[Capability]] = frozenset()
@@ -72,7 +84,17 @@ class PyomoSolver:
         self.name = f"pyomo:{solver or 'NAME'}"
 
     def check(self) -> None:
-        """Raise InputError where Pyomo knows no such solver, SolverMissingError where it, or Pyomo, is not there."""
+        """Raise an error where Pyomo, or its solver, cannot be used.
+
+        See :meth:`Backend.check`.
+
+        Raises
+        ------
+        InputError
+            Where Pyomo knows no such solver.
+        SolverMissingError
+            Where Pyomo or the solver is missing.
+        """
         try:
             from pyomo.environ import SolverFactory
         except ImportError as error:
@@ -85,25 +107,28 @@ class PyomoSolver:
             hint = f"did you mean {' or '.join(close)}?" if close else f"Pyomo knows {', '.join(known)}"
             raise InputError(f"solver: got pyomo:{self.solver}, which Pyomo does not know; {hint}")
         with _Quiet():
-            there = bool(SolverFactory(self.solver).available(exception_flag=False))
-        if not there:
+            available = bool(SolverFactory(self.solver).available(exception_flag=False))
+        if not available:
             raise SolverMissingError(
                 f"{self.name}: Pyomo knows it, but it or its licence is not there: install it, or choose --solver highs"
             )
 
     def version(self) -> str:
-        """The solver's version, as far as Pyomo tells it, and Pyomo's."""
+        """The solver's version, as far as Pyomo gives it, and Pyomo's.
+
+        See :meth:`Backend.version`.
+        """
         from pyomo.environ import SolverFactory
         from pyomo.version import version
 
-        told = None
+        own = None
         if self.solver:
             with _Quiet():
-                told = SolverFactory(self.solver).version()
-        return (".".join(str(part) for part in told) + ", " if told else "") + f"Pyomo {version}"
+                own = SolverFactory(self.solver).version()
+        return (".".join(str(part) for part in own) + ", " if own else "") + f"Pyomo {version}"
 
     def solve(self, arrays: Arrays, options: Options, start: Array | None = None) -> Solution:
-        """Solve one program from scratch."""
+        """Solve one program from scratch. See :meth:`Backend.solve`."""
         self.check()
         if not self.solver:
             raise InputError("solver: got pyomo, accepted is pyomo:NAME with a solver's name, such as pyomo:glpk")
@@ -125,13 +150,13 @@ class _PyomoRun(CheckedRun):
             self._fault = self._fault or f"row {int(np.argmax(wrong))} has no columns and does not allow 0"
 
     def run(self, start: Array | None, relaxed: bool, time_limit: float | None) -> Outcome:
-        """Solve and say what came back through Pyomo."""
+        """Solve, and give the answer that comes back through Pyomo."""
         from pyomo.common.gc_manager import PauseGC
         from pyomo.common.tempfiles import TempfileManager
         from pyomo.environ import SolverFactory
         from pyomo.solvers.plugins.solvers.persistent_solver import PersistentSolver
 
-        # Where Pyomo writes files for solvers that are programs, so that a killed process leaves none for good.
+        # Pyomo writes files for solvers that are separate programs. In this folder they are removed after a kill too.
         TempfileManager.tempdir = TempfileManager.tempdir or str(process_folder("pyomo"))
         with PauseGC():
             model = _build(self._written)
@@ -181,20 +206,20 @@ class _PyomoRun(CheckedRun):
 
     def _require(self, given: float | None, known: str | None, name: str) -> None:
         if given is not None and known is None:
-            raise InputError(f"{name}: got {given}, but how {self.backend.name} takes it is not known here")
+            raise InputError(f"{name}: got {given}, but this package does not know how {self.backend.name} takes it")
 
     def _read(self, model: Any, results: Any, late: bool, runs: Runs) -> Outcome:
-        told = str(results.solver.termination_condition)
-        outcome = Outcome(_ENDED.get(told, Status.ERROR), timed_out=told == "maxTimeLimit" or late)
+        ended = str(results.solver.termination_condition)
+        outcome = Outcome(_ENDED.get(ended, Status.ERROR), timed_out=ended == "maxTimeLimit" or late)
         # Some solvers, CBC among them, call some programs with an unbounded relaxation infeasible.
-        outcome.unclear = told == "infeasibleOrUnbounded" or (told == "infeasible" and may_be_unbounded(self.arrays))
+        outcome.unclear = ended == "infeasibleOrUnbounded" or (ended == "infeasible" and may_be_unbounded(self.arrays))
         # GLPK's reader in Pyomo says "other" of some unbounded programs (seen with GLPK 5.0).
-        outcome.unclear |= told == "other" and may_be_unbounded(self.arrays) and bool(self.arrays.cost.any())
+        outcome.unclear |= ended == "other" and may_be_unbounded(self.arrays) and bool(self.arrays.cost.any())
         if late and self.arrays.is_mip and "cbc" in self._solver:
             cut_short(outcome, "CBC")
         least = read_glpk(outcome, runs.log, self.arrays.is_mip) if self._solver == "glpk" else None
         if outcome.status is Status.ERROR and not outcome.unclear:
-            outcome.message = f"{self.backend.name} ended with {told}: {results.solver.message}"
+            outcome.message = f"{self.backend.name} ended with {ended}: {results.solver.message}"
         if outcome.status in (Status.OPTIMAL, Status.FEASIBLE):
             if len(results.solution):
                 model.solutions.load_from(results)
@@ -205,21 +230,21 @@ class _PyomoRun(CheckedRun):
     def _point(self, model: Any) -> Array | None:
         a = self.arrays
         values = np.array([np.nan if x.value is None else x.value for x in model.x.values()], dtype=np.float64)
-        # A column in no row and without a cost may never reach the solver; any value within its bounds will do.
+        # Interfaces may leave out a column without a cost that is in no row. Any value within its bounds is right.
         idle = np.isnan(values) & (a.cost == 0.0) & (np.bincount(a.matrix.indices, minlength=len(values)) == 0)
         values[idle] = np.clip(0.0, a.lower[idle], a.upper[idle])
         return None if np.isnan(values).any() else values
 
-    def _bound(self, told: Any, outcome: Outcome) -> float | None:
-        # The model is always a minimisation; a "lower bound" above the incumbent is one that an interface got wrong.
+    def _bound(self, stated: Any, outcome: Outcome) -> float | None:
+        # The model is always a minimisation. Some interfaces give a "lower bound" above the incumbent, which is wrong.
         a = self.arrays
         objective = None if outcome.x is None else a.objective(outcome.x)
         if not a.is_mip:
-            # What a linear program that was stopped has for a bound is the value of its last basis.
+            # The "bound" of a linear program that was stopped is the value of its last basis, and proves nothing.
             return objective if outcome.status is Status.OPTIMAL else None
         least = (
-            float(told) / self._unit
-            if isinstance(told, int | float) and math.isfinite(told) and abs(told) < 1e20
+            float(stated) / self._unit
+            if isinstance(stated, int | float) and math.isfinite(stated) and abs(stated) < 1e20
             else None
         )
         if least is None:
@@ -253,13 +278,13 @@ def _build(a: Arrays) -> Any:
             model.rows.add(body == lower)
         else:
             model.rows.add((None if lower == -math.inf else lower, body, None if upper == math.inf else upper))
-    # Columns without a cost are in the objective too: an interface that meets no column at all has no answer.
+    # Columns without a cost are in the objective too, since interfaces fail on a model without any column.
     model.goal = pyo.Objective(expr=LinearExpression(linear_coefs=(a.sense * a.cost).tolist(), linear_vars=columns))
     return model
 
 
 class _Quiet:
-    """Keeps what Pyomo and its interfaces print and log about a solve off the user's streams."""
+    """Keeps off the user's streams what Pyomo and its interfaces print and log about a solve."""
 
     def __enter__(self) -> None:
         from pyomo.common.log import LoggingIntercept

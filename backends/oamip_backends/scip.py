@@ -1,4 +1,7 @@
-"""SCIP, in memory through pyscipopt; rows are added to the original problem between solves."""
+"""SCIP, in memory through pyscipopt.
+
+Rows are added to the original problem between solves.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,10 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 
-from oamip_backends.shared.common import CheckedSession, Outcome
 from oamip_backends.shared.faults import STANDARD_ERROR, failure
 from oamip_backends.shared.handover import Limits
+from oamip_backends.shared.outcome import Outcome
+from oamip_backends.shared.session import CheckedSession
 from oamip_model.solving.protocol import (
     ABSOLUTE_GAP,
     DEFAULT_FEASIBILITY,
@@ -38,13 +42,16 @@ _ENDED = {
 }
 
 _LIMITS = Limits("scip", dropped=1e-9, largest=1e15, dropped_cost=1e-9, largest_cost=1e20)
-"""Coefficients up to its epsilon are left out, and those from 1e15 on are "huge values" to it."""
+"""SCIP leaves out coefficients up to its epsilon, and calls those from 1e15 on "huge values"."""
 _MARKS = ("ERROR: ", "WARNING: ")
-"""What SCIP's own lines on standard error hold."""
+"""Marks of the lines that SCIP writes to standard error."""
 
 
 class Scip:
-    """SCIP (Apache-2.0), a solver for linear and mixed-integer programs. One thread."""
+    """SCIP (Apache-2.0), a solver for linear and mixed-integer programs.
+
+    It uses one thread.
+    """
 
     name: ClassVar[str] = "scip"
     licence: ClassVar[str] = "Apache-2.0"
@@ -56,32 +63,56 @@ class Scip:
     }
 
     def check(self) -> None:
-        """Raise SolverMissingError where pyscipopt cannot be imported."""
+        """Raise SolverMissingError where pyscipopt cannot be imported.
+
+        See :meth:`Backend.check`.
+        """
         try:
             import pyscipopt  # noqa: F401
         except ImportError as error:
             raise SolverMissingError(f"scip: pyscipopt cannot be imported ({error}): pip install pyscipopt") from None
 
     def version(self) -> str:
-        """The version of SCIP, such as 10.0.0."""
+        """The version of SCIP, such as 10.0.0. See :meth:`Backend.version`."""
         from pyscipopt import Model
 
         model = Model()
         return f"{model.getMajorVersion()}.{model.getMinorVersion()}.{model.getTechVersion()}"
 
     def session(self, arrays: Arrays, options: Options) -> ScipSession:
-        """A session that keeps the original problem between solves; each solve presolves and branches anew."""
+        """A session that keeps the original problem.
+
+        Each solve presolves and branches from scratch.
+
+        Parameters
+        ----------
+        arrays : Arrays
+            The program.
+        options : Options
+            Limits, seed and log file.
+
+        Returns
+        -------
+        ScipSession
+            The session.
+        """
         self.check()
         return ScipSession(self, arrays, options)
 
     def solve(self, arrays: Arrays, options: Options, start: Array | None = None) -> Solution:
-        """Solve one program from scratch."""
+        """Solve one program from scratch. See :meth:`Backend.solve`."""
         with closing(self.session(arrays, options)) as session:
             return session.solve(start)
 
 
 class ScipSession(CheckedSession):
-    """One model in SCIP."""
+    """One model in SCIP.
+
+    Parameters
+    ----------
+    backend, arrays, options
+        As for :class:`~oamip_backends.shared.session.CheckedSession`.
+    """
 
     def __init__(self, backend: Scip, arrays: Arrays, options: Options) -> None:
         super().__init__(backend, arrays, options)
@@ -95,11 +126,14 @@ class ScipSession(CheckedSession):
         self.hand_over(self._load)
 
     def limits(self) -> Limits:
-        """What SCIP takes as it is given."""
+        """The numbers that SCIP takes unchanged. See :meth:`CheckedRun.limits`."""
         return _LIMITS
 
     def hand_over(self, give: Callable[[], None]) -> None:
-        """See :class:`oamip_backends.shared.common.CheckedRun`; SCIP's lines stay off standard error."""
+        """Give something to SCIP, and keep its lines off standard error.
+
+        See :meth:`CheckedRun.hand_over`.
+        """
         with STANDARD_ERROR.caught(_MARKS):
             super().hand_over(give)
 
@@ -137,7 +171,7 @@ class ScipSession(CheckedSession):
 
     def _add(self, rows: sp.csr_array, lower: Array, upper: Array) -> None:
         starts, where, values = rows.indptr.tolist(), rows.indices.tolist(), rows.data.tolist()
-        # Every row is a dictionary of fresh objects, which the garbage collector would scan again and again.
+        # Every row is a dictionary of new objects, which the garbage collector would scan many times.
         collecting = gc.isenabled()
         gc.disable()
         try:
@@ -155,12 +189,12 @@ class ScipSession(CheckedSession):
                 gc.enable()
 
     def append(self, rows: sp.csr_array, lower: Array, upper: Array) -> None:
-        """Add rows to the original problem."""
+        """Add rows to the original problem. See :meth:`CheckedSession.append`."""
         self._model.freeTransform()
         self._add(rows, lower, upper)
 
     def run(self, start: Array | None, relaxed: bool, time_limit: float | None) -> Outcome:
-        """Solve and say what SCIP said."""
+        """Solve, and give SCIP's answer. See :meth:`CheckedRun.run`."""
         model = self._model
         model.freeTransform()
         if relaxed != self._relaxed:
@@ -183,7 +217,7 @@ class ScipSession(CheckedSession):
             return self._read(is_mip)
 
     def _left_over(self, message: str) -> Outcome:
-        """What a solve that failed has found: its incumbent, which is checked. Its bound is not believed."""
+        """The incumbent of a solve that failed, which is checked. Its bound is not used."""
         outcome = Outcome(Status.ERROR, message=message)
         try:
             outcome.x = self._incumbent()
@@ -201,13 +235,13 @@ class ScipSession(CheckedSession):
 
     def _read(self, is_mip: bool) -> Outcome:
         model = self._model
-        told = model.getStatus()
+        ended = model.getStatus()
         outcome = Outcome(
-            _ENDED.get(told, Status.ERROR), interrupted=told == "userinterrupt", timed_out=told == "timelimit"
+            _ENDED.get(ended, Status.ERROR), interrupted=ended == "userinterrupt", timed_out=ended == "timelimit"
         )
-        outcome.unclear = told == "inforunbd"
+        outcome.unclear = ended == "inforunbd"
         if outcome.status is Status.ERROR and not outcome.unclear:
-            outcome.message = f"SCIP ended with status {told}"
+            outcome.message = f"SCIP ended with status {ended}"
         if is_mip:
             outcome.nodes = int(model.getNTotalNodes())
         if outcome.status in (Status.OPTIMAL, Status.FEASIBLE):
@@ -217,7 +251,7 @@ class ScipSession(CheckedSession):
         return outcome
 
     def close(self) -> None:
-        """Free SCIP's problem, and close its log."""
+        """Free SCIP's problem, and close its log. See :meth:`Session.close`."""
         self._model.setLogfile(None)
         self._model.freeProb()
         self._columns, self._terms = [], []

@@ -1,4 +1,4 @@
-"""The untrained networks of the benchmark's library, and those whose optimum is planted."""
+"""The untrained networks of the library, and the sizes of those that are planted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PLANTED_SHAPES = {"planted-easy": (6, 4, 3), "planted-middle": (10, 8, 5), "plan
 
 
 class Residual(nn.Module):
-    """A stem, a block whose shortcut ties units, and average pooling before the output."""
+    """A stem, a block whose shortcut ties units, and average pooling."""
 
     def __init__(self, side: int, stride: int, width: int, inner: int) -> None:
         super().__init__()
@@ -46,7 +46,10 @@ def convolutional(*parts: nn.Module, features: int, hidden: int = 0) -> nn.Seque
 
 
 def architectures() -> dict[str, tuple[str, nn.Module]]:
-    """{name: (data set, untrained module)}, with torch's own initial weights from the seed."""
+    """The data set and the untrained module of each network, by name.
+
+    Weights are torch's own initial ones from the seed.
+    """
     torch.manual_seed(SEED)
     conv, pool, most, relu = nn.Conv2d, nn.AvgPool2d, nn.MaxPool2d, nn.ReLU
     return {

@@ -1,4 +1,4 @@
-"""Which instances the benchmark's library has: networks by gates, losses, numbers of images and subproblems."""
+"""The plan of the benchmark's library: its networks, gates, losses and images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from oamip_benchmarks.bench.recipes import PIXEL, PLANTED, Best, Recipe, library_images, library_network
+from oamip_benchmarks.bench.programs import library_network
+from oamip_benchmarks.bench.recipes import PIXEL, PLANTED, Best, Recipe, library_images
 
 SEED = 2023
 _SPARSITIES = ("mean", "parameters", "published")

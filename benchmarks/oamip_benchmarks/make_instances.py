@@ -1,4 +1,4 @@
-"""Makes the benchmark's library: trains the networks, picks the images, writes the recipes.
+"""Makes the benchmark's library: trained networks, chosen images, and recipes.
 
     python -m oamip_benchmarks.make_instances networks     # images.npz and NETWORK.onnx, from scikit-learn's digits and
                                                            # the Fashion-MNIST subset of this package
@@ -25,17 +25,8 @@ from numpy.typing import NDArray
 
 import oamip_model as om
 from oamip_benchmarks.bench.boxes.planted import planted
-from oamip_benchmarks.bench.recipes import (
-    LIBRARY,
-    PIXEL,
-    PLANTED,
-    SIZES,
-    Library,
-    Recipe,
-    arrays_hash,
-    build_program,
-    read_library,
-)
+from oamip_benchmarks.bench.programs import arrays_hash, build_program
+from oamip_benchmarks.bench.recipes import LIBRARY, PIXEL, PLANTED, SIZES, Library, Recipe, read_library
 from oamip_benchmarks.bench.rows import Solve, read_rows
 from oamip_benchmarks.instance_networks import PLANTED_SHAPES, SEED, architectures
 from oamip_benchmarks.instance_plan import plan
@@ -109,7 +100,10 @@ def make_planted(folder: Path) -> None:
 
 
 def make_recipes(folder: Path) -> None:
-    """Build every planned instance, and write its shape and hash; what is known of an unchanged instance stays."""
+    """Build every planned instance, and write its shape and hash.
+
+    What is known of an unchanged instance is kept.
+    """
     known = {recipe.name: recipe for recipe in _read(folder)["instances"]}
     found = []
     for recipe in plan(_read(folder)["networks"]):
@@ -128,10 +122,10 @@ def make_recipes(folder: Path) -> None:
 
 
 def take_best(folder: Path, run: Path) -> None:
-    """Take from the rows of a run what is better than what the library knows, and class the instances by it.
+    """Take better objectives and bounds from a run, and class the instances by it.
 
     Rows count whose solution passed its check. Small: HiGHS proved it within SMALL seconds; medium: it needed more, or
-    did not prove what was planned as small; the others keep the size that was planned. Says so in ``classified``.
+    did not prove what was planned as small; the others keep the size that was planned. ``classified`` says so.
     """
     recipes = {recipe.name: recipe for recipe in _read(folder)["instances"]}
     for row in read_rows(run):

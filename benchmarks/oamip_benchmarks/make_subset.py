@@ -27,7 +27,10 @@ PER_CLASS = {"train": 150, "test": 50}
 def make_subset(folder: Path) -> dict[str, NDArray[np.generic]]:
     """The arrays of the subset, by name, drawn from the IDX files in ``folder``.
 
-    Raises InputError where a file is missing or damaged.
+    Raises
+    ------
+    InputError
+        Where a file is missing or damaged.
     """
     rng = np.random.default_rng(SEED)
     arrays: dict[str, NDArray[np.generic]] = {}

@@ -1,4 +1,4 @@
-"""Damage of every kind to files of this package, by random numbers: bytes, JSON fields, members, messages."""
+"""Damages files of this package by random numbers: bytes, JSON, members, messages."""
 
 from __future__ import annotations
 
@@ -123,7 +123,10 @@ def damage_arrays(path: Path, pick: random.Random) -> str:
 
 
 def damage_parts(path: Path, pick: random.Random) -> str:
-    """Change one part of a zip archive as torch writes it, JSON as JSON, and write the archive anew."""
+    """Change one part of a zip archive as torch writes it, and write the archive anew.
+
+    A part in JSON is changed as JSON.
+    """
     with zipfile.ZipFile(path) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     name = pick.choice(list(parts))

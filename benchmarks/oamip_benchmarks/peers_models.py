@@ -1,4 +1,4 @@
-"""One builder a peer: the same network over the same box of images, and the same logit, in each tool's own way.
+"""Builds the same network over the same box of images in each peer's own way.
 
 Every builder takes a ``Task`` and gives back a loaded solver, or a Pyomo model. Peers are imported when used.
 """
@@ -25,7 +25,17 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Task:
-    """A dense ReLU network, as a module and as read, and the box over which a logit is to be largest."""
+    """A dense ReLU network, and the box over which a logit is to be largest.
+
+    Parameters
+    ----------
+    module : torch.nn.Sequential
+        The network as a module.
+    network : Network
+        The network as read.
+    box : Box
+        Images and logit.
+    """
 
     module: nn.Sequential
     network: om.Network
@@ -54,17 +64,17 @@ class Task:
 
 
 def ours(task: Task) -> Any:
-    """This package, with bounds by crown."""
+    """The model of this package, with bounds by crown."""
     return box_instance(task.network, task.box, "crown")
 
 
 def ours_interval(task: Task) -> Any:
-    """This package, with bounds by intervals, as the plain builders have them."""
+    """The model of this package, with interval bounds as the plain builders have."""
     return box_instance(task.network, task.box, "interval")
 
 
 def omlt_big_m(task: Task) -> Any:
-    """OMLT: its dense layers and its big-M formulation of the ReLU, with the box as scaled input bounds."""
+    """OMLT's dense layers and big-M ReLU, with the box as scaled input bounds."""
     from omlt import OmltBlock
     from omlt.neuralnet import NetworkDefinition, ReluBigMFormulation
     from omlt.neuralnet.layer import DenseLayer, InputLayer
@@ -118,7 +128,10 @@ def plain_pyomo(task: Task) -> Any:
 
 
 def bare_numpy(task: Task) -> highspy.Highs:
-    """numpy, scipy and highspy alone, for dense networks: the rows of ``plain_pyomo``, in the solver at once."""
+    """The rows of ``plain_pyomo`` straight in the solver, by numpy, scipy and highspy.
+
+    It takes dense networks only.
+    """
     sizes = [len(bias) for _, bias in task.weights]
     pixels = task.box.lower.size
     hidden = sum(sizes[:-1])
@@ -154,7 +167,10 @@ def bare_numpy(task: Task) -> highspy.Highs:
 
 
 def gurobi_ml(task: Task) -> Any:
-    """gurobi-machinelearning: the torch module as it is; Gurobi takes models of any size, and solves small ones."""
+    """The torch module as gurobi-machinelearning states it.
+
+    Gurobi takes models of any size, and solves small ones without a licence.
+    """
     import gurobipy as gp
     from gurobi_ml import add_predictor_constr
 

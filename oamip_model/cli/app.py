@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 
 import click
 
@@ -21,7 +21,8 @@ from oamip_model.cli.output import INTERRUPTED, say
 from oamip_model.cli.prune import prune
 from oamip_model.cli.score import score
 from oamip_model.cli.solvers import solvers
-from oamip_model.errors import OamipError
+from oamip_model.errors import InputError, OamipError
+from oamip_model.registry import load, offered
 from oamip_model.scratch import sweep
 
 EXIT_CODES = """\b
@@ -55,8 +56,30 @@ class Verbs(click.Group):
         known = super().get_command(ctx, cmd_name)
         if known is not None:
             return known
-        offered = {entry.name: entry for entry in entry_points(group=COMMANDS)}
-        return offered[cmd_name].load() if cmd_name in offered else None
+        try:
+            entry = offered("command", COMMANDS).get(cmd_name)
+            return None if entry is None else _loaded(entry)
+        except InputError as error:
+            return _broken(cmd_name, error)
+
+
+def _loaded(entry: EntryPoint) -> click.Command:
+    found = load("command", entry)
+    if not isinstance(found, click.Command):
+        raise InputError(f"command: {entry.value}, which a package offers as {entry.name}, is no command of click")
+    return found
+
+
+def _broken(name: str, error: InputError) -> click.Command:
+    """A verb that cannot be had: it says so when it is asked for, and keeps no other one from its help."""
+
+    @click.command(name, short_help="(cannot be imported)", add_help_option=False,
+                   context_settings={"ignore_unknown_options": True})  # fmt: skip
+    @click.argument("rest", nargs=-1)
+    def told(rest: tuple[str, ...]) -> None:
+        raise error
+
+    return told
 
 
 def _print_version(context: click.Context, parameter: click.Parameter, asked: bool) -> None:

@@ -86,10 +86,15 @@ def shape_option(function: Function) -> Function:
     )(function)
 
 
+def reading_options(function: Function) -> Function:
+    """Adds --input-shape and --output."""
+    named = click.option("--output", metavar="NAME", help="Which output of NET is read, where the file has several.")
+    return shape_option(named(function))
+
+
 def network_options(function: Function) -> Function:
     """Adds the argument NET, --input-shape and --output."""
-    named = click.option("--output", metavar="NAME", help="Which output is read, where the file has several.")
-    return click.argument("network", metavar="NET")(shape_option(named(function)))
+    return click.argument("network", metavar="NET")(reading_options(function))
 
 
 def data_options(split: str | None) -> Callable[[Function], Function]:

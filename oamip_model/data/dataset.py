@@ -211,7 +211,9 @@ def check_labels(labels: ArrayLike, classes: int | None = None, *, where: str = 
 
 
 def classes_of(labels: ArrayLike) -> int:
-    """Number of classes of labels that came alone: one more than the largest, or 1 for numbers that are no classes.
+    """Number of classes of labels that came alone.
+
+    It is one more than the largest, or 1 for numbers that are no classes.
 
     Examples
     --------

@@ -42,6 +42,7 @@ def check_proof(proof: Proof, network: Network, images: ArrayLike) -> Checked:
 
     Raises InputError where the network or the images are others, CheckError where the proof does not hold.
     """
+    network.check_scored()
     if proof.network != network.fingerprint:
         raise InputError(f"proof: it is of network {proof.network}, got {network.fingerprint}")
     given = {hash_of(image): image for image in network.check_images(images)}
@@ -117,7 +118,9 @@ class _Checker(ExactRows):
                 others = [o for c, o in enumerate(over) if c != label]
                 total += max(NONE, Fraction(self.program.margin) + max(others))
             else:
-                total += log_above(sum((exp_bounds(o)[1] for o in over), NONE))
+                # Less the largest, so that no exponent is positive.
+                peak = max(over)
+                total += peak + log_above(sum((exp_bounds(o - peak)[1] for o in over), NONE))
         share = Fraction(self.program.weight) / len(self.proof.labels)
         return share * total + sum((p * s for p, s in zip(self.prices, scores, strict=True)), NONE)
 
@@ -125,6 +128,10 @@ class _Checker(ExactRows):
         """The number of leaves; every point is in one of them, and none holds less than the bound."""
         waiting: list[tuple[int, dict[Column, int]]] = [(0, {})]
         leaves, nodes = 0, self.proof.nodes
+        # A node of several parents would be checked once for each way to it, of which there may be 2^nodes.
+        children = [child for node in nodes if node.kind != "leaf" for child in (node.low, node.high)]
+        if len(set(children)) < len(children):
+            raise CheckError("proof: a node is the child of two others")
         while waiting:
             number, fixed = waiting.pop()
             if number >= len(nodes):

@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
+from oamip_model.errors import CheckError
+
 _BITS = 120
 """Bits of a rounded number; rounding is always outward."""
 _TERMS = 30
+_FARTHEST = 10_000
+"""The largest exponent: the digits of its power grow with it."""
 
 
 def exp_bounds(x: Fraction) -> tuple[Fraction, Fraction]:
@@ -17,8 +21,10 @@ def exp_bounds(x: Fraction) -> tuple[Fraction, Fraction]:
     >>> float(low) == float(high) == math.e, high - low < Fraction(1, 10**30)
     (True, True)
     """
-    if abs(x) > 700:
-        raise OverflowError(f"e to the power of {float(x):g} is beyond what is checked")
+    if x > _FARTHEST:
+        raise CheckError("proof: a power of e in it is larger than what is checked")
+    if x < -_FARTHEST:
+        return Fraction(0), exp_bounds(Fraction(-_FARTHEST))[1]
     low, high = (Fraction(side(x * 2**_BITS), 2**_BITS) for side in (math.floor, math.ceil))
     return _exp(low)[0], _exp(high)[1]
 

@@ -1,4 +1,4 @@
-"""What a refit asks of the cut network: the trained network's softmax, or its one logit."""
+"""What a refit fits: the trained network's softmax, or its one logit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ def answer(logits: Tensor) -> Tensor:
 
 
 def lost(logits: Tensor, target: Tensor) -> Tensor:
-    """The mean over images of what is lowered: cross-entropy to the target, or half the squared difference."""
+    """The mean over images of the cross-entropy to the target.
+
+    Of one logit it is half the squared difference.
+    """
     if logits.shape[1] == 1:
         return (logits - target).square().mean() / 2
     return torch.nn.functional.cross_entropy(logits, target)
@@ -30,7 +33,10 @@ def slope(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def divergence(logits: Tensor, target: Tensor) -> float:
-    """How far logits are from an answer, summed over images: in nats, or of one logit half the squared difference."""
+    """How far logits are from an answer, summed over images.
+
+    It is in nats, or half the squared difference of one logit.
+    """
     if logits.shape[1] == 1:
         return float((logits - target).square().sum() / 2)
     log = torch.log_softmax(logits, dim=1)
@@ -38,5 +44,8 @@ def divergence(logits: Tensor, target: Tensor) -> float:
 
 
 def class_of(logits: Tensor) -> Tensor:
-    """The class of each image, (n,): the largest logit, or whether the only one is above 0."""
+    """The class of each image, (n,).
+
+    It is the largest logit, or whether the only one is above 0.
+    """
     return (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(dim=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
-from oamip_model.checks import Needs, option, options
+from oamip_model.checks import Flag, Needs, option, options
 from oamip_model.errors import InputError
 from oamip_model.formulation.losses import LOSSES, loss_named, loss_names
 from oamip_model.formulation.relaxations import RELAXATIONS
@@ -173,7 +173,7 @@ class Elimination(Method):
         default=None, kind=AMOUNT, flag="--amount", help="Share of each layer's units that is to go; it is needed."
     )
     swaps: int = option(
-        default=20, kind=Whole(0, 1000, words="a number of pairs"), flag="--exchanges", key="exchanges",
+        default=20, kind=Whole(0, 1000, words="a number of pairs"), flag=Flag("--exchanges", key="exchanges"),
         help="Pairs of a layer's units that are swapped at most.",
     )  # fmt: skip
     seed: int = option(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
-from oamip_model.checks import check_needs, option, options
+from oamip_model.checks import Flag, check_needs, option, options
 from oamip_model.errors import InputError
 from oamip_model.formulation.gates import gate_named
 from oamip_model.formulation.settings import Formulation
@@ -59,7 +59,7 @@ class AllLayers(Method):
         help="The solver's own tree, or one of this package over the solver's linear programs.",
     )  # fmt: skip
     heuristic: bool | None = option(
-        default=None, kind=Switch(undecided=True), flag="--heuristic", off="--no-heuristic",
+        default=None, kind=Switch(undecided=True), flag=Flag("--heuristic", off="--no-heuristic"),
         help="Begin from scores found by gradients through the network.",
         shown="in a sound gate with 30 integer ReLU states or more, 100 with --search tree",
     )  # fmt: skip
@@ -107,7 +107,7 @@ class Batches(AllLayers):
     called: ClassVar[str] = "batches"
 
     size: int = option(
-        default=10, kind=Whole(1, words="a number of images"), flag="--batch-size", key="batch_size",
+        default=10, kind=Whole(1, words="a number of images"), flag=Flag("--batch-size", key="batch_size"),
         help="Images of each program of --strategy batches.",
     )  # fmt: skip
 

@@ -1,6 +1,7 @@
-"""Backends behind one protocol, and instances solved by them.
+"""Backends behind one protocol, and the solution of instances by them.
 
-``oamip_model.solving.protocol`` is imported by every backend, so this file loads Pyomo only when a name needs it.
+Every backend imports ``oamip_model.solving.protocol``, so this file loads Pyomo only when a name
+needs it.
 """
 
 from __future__ import annotations

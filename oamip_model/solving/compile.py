@@ -1,6 +1,6 @@
 """A Pyomo model as arrays.
 
-Matrix constraints are taken as they are, other linear constraints row by row.
+Matrix constraints are taken as blocks, and other linear constraints row by row.
 """
 
 from __future__ import annotations
@@ -22,13 +22,25 @@ _KNOWN = (pyo.Block, pyo.Constraint, pyo.Objective, pyo.Suffix)
 """Components with an active state that the arrays hold, or that do not bind variables."""
 
 _WHOLE = 1e-9
-"""A bound this close to a whole number is taken for it."""
+"""A bound of an integral column this close to a whole number is rounded to it."""
 
 
 class Compiled:
-    """The arrays of a model, and where its variables went.
+    """The arrays of a model, and the columns of its variables.
 
-    arrays: the program; offset: {id of a Var component: (first column, number of columns)}.
+    Parameters
+    ----------
+    model : pyomo.environ.ConcreteModel
+        A linear model.
+
+    Attributes
+    ----------
+    arrays : Arrays
+        The program.
+    variables : list
+        The variable of each column.
+    offset : dict of int to tuple
+        First column and number of columns of each Var component, by its id.
     """
 
     def __init__(self, model: Any) -> None:
@@ -44,25 +56,61 @@ class Compiled:
         self.arrays = self._compile()
 
     def columns(self, variable: Any) -> slice:
-        """Columns of an indexed Var, in the order of its index set."""
+        """The columns of an indexed Var, in the order of its index set.
+
+        Parameters
+        ----------
+        variable : pyomo.environ.Var
+            A component of the model.
+
+        Returns
+        -------
+        slice
+            Its columns.
+        """
         first, count = self.offset[id(variable)]
         return slice(first, first + count)
 
     def rows_of(self, component: MatrixConstraint) -> slice | None:
-        """The rows of the arrays that a matrix constraint has, in its order.
+        """The rows of a matrix constraint in the arrays, in its own order.
 
-        It is None where some of them are inactive.
+        Parameters
+        ----------
+        component : MatrixConstraint
+            A component of the model.
+
+        Returns
+        -------
+        slice or None
+            Its rows, None where some of them are inactive.
         """
         return self._rows[id(component)]
 
     def load(self, x: Array) -> None:
-        """Set the values of the model's variables to x (columns,)."""
+        """Set the values of the model's variables, except fixed ones.
+
+        Parameters
+        ----------
+        x : array
+            A point (columns,).
+        """
         for data, value in zip(self.variables, x.tolist(), strict=True):
             if not data.fixed:
                 data.set_value(value, skip_validation=True)
 
     def rows(self, block: MatrixRows) -> sp.csr_array:
-        """Rows of a matrix constraint over all columns of the model."""
+        """Rows of a matrix constraint over all columns of the model.
+
+        Parameters
+        ----------
+        block : MatrixRows
+            Rows over some of the model's variables.
+
+        Returns
+        -------
+        scipy.sparse.csr_array
+            Coefficients (rows, columns).
+        """
         rows, columns, values = [], [], []
         for variable, matrix in block.blocks:
             rows.append(np.repeat(np.arange(len(block.names)), np.diff(matrix.indptr)))
@@ -104,7 +152,7 @@ class Compiled:
         )  # fmt: skip
 
     def _stack(self, block: MatrixRows) -> sp.csr_array:
-        """The block's csr over all columns, without the additions of :meth:`rows` where blocks stand side by side."""
+        """The rows of a block over all columns, stacked side by side where each variable comes once."""
         pieces = sorted((self.offset[id(variable)][0], k) for k, (variable, _) in enumerate(block.blocks))
         if len({first for first, _ in pieces}) < len(pieces):
             return self.rows(block)
@@ -134,7 +182,7 @@ class Compiled:
             domains.append(data.domain)
         lower = np.array([-np.inf if value is None else value for value in low], dtype=np.float64)
         upper = np.array([np.inf if value is None else value for value in high], dtype=np.float64)
-        # Few domains are in use: each is asked once, by one of its variables.
+        # Few domains are in use, so Pyomo is asked about each of them once, and not about each variable.
         number = np.fromiter(map(id, domains), dtype=np.int64, count=len(domains))
         integral = np.zeros(len(domains), dtype=bool)
         _, firsts = np.unique(number, return_index=True)

@@ -1,6 +1,6 @@
-"""Rounds of the relaxation ``hull``, until they pay no more.
+"""Rounds of cuts of the relaxation ``hull``, at optima of the linear relaxation.
 
-Cuts are added at the optimum of the linear relaxation.
+They end when they no longer raise the bound enough.
 """
 
 from __future__ import annotations
@@ -16,16 +16,24 @@ from oamip_model.solving.protocol import Session
 _LEAST = 1e-3
 """Violation, relative to max(1, U), from which a cut is taken."""
 _ROUNDS = 40
+"""Rounds of cuts at most."""
 _WINDOW, _SHARE = 3, 0.02
-"""The rounds end when the last three have raised the bound by less than this share of what all of them have."""
+"""The rounds end when the last three have raised the bound by less than this share of the rise since the first."""
 _TIGHT = 1e-6
-"""Slack up to which a cut is kept after the rounds."""
+"""Slack, relative to max(1, limit), up to which a cut is kept after the rounds."""
 
 
 class HullRounds:
     """The cuts of one solve.
 
-    They are added to the instance, as the tangents of the loss are.
+    The instance holds them, as it holds the tangents of the loss.
+
+    Parameters
+    ----------
+    program : Program
+        The program, with the relaxation "hull".
+    compiled : Compiled
+        Its arrays.
     """
 
     def __init__(self, program: Program, compiled: Compiled) -> None:
@@ -35,9 +43,21 @@ class HullRounds:
         self.bounds: list[float] = []
 
     def add(self, session: Session, x: Array, bound: float) -> int:
-        """Add the cuts that x (columns,) violates, and return how many.
+        """Add the cuts that an optimum of the relaxation violates.
 
-        x is an optimum of the relaxation with this bound.
+        Parameters
+        ----------
+        session : Session
+            The session that gets the cuts as rows.
+        x : array
+            The optimum (columns,).
+        bound : float
+            Its objective.
+
+        Returns
+        -------
+        int
+            The number of cuts, 0 once the rounds are over.
         """
         self.bounds.append(bound)
         late = len(self.bounds) > _WINDOW
@@ -53,9 +73,17 @@ class HullRounds:
         return len(rows.names)
 
     def drop_slack(self, x: Array) -> bool:
-        """Take the cuts that x does not meet with equality out of the instance.
+        """Remove the cuts that a point does not meet with equality from the instance.
 
-        Returns whether there were any.
+        Parameters
+        ----------
+        x : array
+            The point (columns,).
+
+        Returns
+        -------
+        bool
+            Whether there were any.
         """
         rows = self.home.rows
         if not rows.names:

@@ -1,7 +1,4 @@
-"""What a user may choose about a solve.
-
-It is the solver, the search, and where and how long the run is.
-"""
+"""The options of a solve: the solver, the search, and the run."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from oamip_model.checks import Checked, option, options
+from oamip_model.checks import Checked, Flag, option, options
 from oamip_model.errors import InputError
 from oamip_model.kinds import Choice, File, Made, Number, Switch, Text, Whole
 from oamip_model.solving.searches import SEARCHES
@@ -34,7 +31,7 @@ def _backend(given: Any) -> Any:
 
 @options
 class Solver(Checked):
-    """A solver, and how it is to solve.
+    """A solver and its options.
 
     Examples
     --------
@@ -43,7 +40,7 @@ class Solver(Checked):
     """
 
     name: str | Backend = option(
-        default="highs", kind=Made("are a solver's name and a backend", _backend), flag="--solver", key="solver",
+        default="highs", kind=Made("are a solver's name and a backend", _backend), flag=Flag("--solver", key="solver"),
         help="A name of `oamip solvers`, or pyomo:NAME.", kw_only=False,
     )  # fmt: skip
     time_limit: float | None = option(
@@ -107,19 +104,36 @@ class Solver(Checked):
 
 
 def as_solver(given: str | Backend | Solver) -> Solver:
-    """The solver that was given, a name standing for its defaults."""
+    """The solver that was given, where a name is a solver with its defaults.
+
+    Parameters
+    ----------
+    given : str, Backend or Solver
+        A name, a backend, or an object with limits.
+
+    Returns
+    -------
+    Solver
+        The object itself, or one with the defaults.
+
+    Raises
+    ------
+    InputError
+        For an object that is no solver.
+    """
     return given if isinstance(given, Solver) else Solver(given)
 
 
 @options
 class TreeSearch(Checked):
-    """This package's search tree over the solver's linear programs.
+    """The package's own search tree over the linear programs of a solver.
 
     See :mod:`oamip_model.solving.treesearch.tree`.
     """
 
     image_cuts: bool = option(
-        default=True, kind=Switch(), flag="--image-cuts", off="--no-image-cuts", shown="yes, from 200 binaries on",
+        default=True, kind=Switch(), flag=Flag("--image-cuts", off="--no-image-cuts"),
+        shown="yes, from 200 binaries on",
         help="Whether --search tree adds cuts from programs of one image each.",
     )  # fmt: skip
     image_cuts_from: int = option(
@@ -128,13 +142,13 @@ class TreeSearch(Checked):
     )  # fmt: skip
     image_step: float = option(
         default=0.15, kind=OPEN_SHARE,
-        help="Share of the gap that a step of the images' multipliers would close if their best scores stayed.",
+        help="Share of the gap that a step of the images' multipliers would close if their best scores did not change.",
     )  # fmt: skip
     image_gain: float = option(
         default=0.01, kind=OPEN_SHARE, help="Share of the gap that a round of image cuts closes for another one."
     )
     image_time: float = option(
-        default=0.9, kind=OPEN_SHARE, help="Share of the time that is left that programs of single images may take."
+        default=0.9, kind=OPEN_SHARE, help="Share of the remaining time that programs of single images may take."
     )
     strong_branching: int = option(
         default=30, kind=Whole(1, words="a number of columns"),
@@ -142,7 +156,7 @@ class TreeSearch(Checked):
     )  # fmt: skip
     reliable: int = option(
         default=2, kind=Whole(0, words="a number of times"),
-        help="Times that both sides of a column are solved before its pseudo-costs are believed.",
+        help="Times that both sides of a column are solved before its pseudo-costs take their place.",
     )  # fmt: skip
     root_rounds: int = option(default=100, kind=Whole(0, words="a number of rounds"), help="Cut rounds at the root.")
     node_rounds: int = option(default=1, kind=Whole(0, words="a number of rounds"), help="Cut rounds in other nodes.")
@@ -182,7 +196,23 @@ SEARCH = Made(f"are {', '.join(SEARCHES)} and a TreeSearch", _search)
 
 
 def as_search(given: str | TreeSearch) -> TreeSearch | None:
-    """The search tree that was given, None where the solver's own is to search."""
+    """The package's search tree, None where the solver's own tree is to search.
+
+    Parameters
+    ----------
+    given : {"solver", "tree"} or TreeSearch
+        "tree" is a TreeSearch with its defaults.
+
+    Returns
+    -------
+    TreeSearch or None
+        The options of the package's tree.
+
+    Raises
+    ------
+    InputError
+        For anything else.
+    """
     try:
         found = SEARCH.take(given)
     except ValueError:
@@ -198,7 +228,7 @@ def _callable(given: Any) -> Any:
 
 @options
 class Run(Checked):
-    """Where programs are solved, how many at a time, how long, and who hears of it."""
+    """Where and how long programs are solved, and where progress is reported."""
 
     jobs: int | None = option(
         default=None, kind=Whole(1, words="a number of programs"), flag="--jobs",

@@ -1,7 +1,4 @@
-"""A complete point of the program from its scores alone.
-
-Every other variable follows by a forward pass.
-"""
+"""A complete point of the program from its scores, by a forward pass."""
 
 from __future__ import annotations
 
@@ -15,29 +12,52 @@ from oamip_model.solving.compile import Compiled
 
 
 def complete_point(compiled: Compiled, scores: Array, base: Array | None = None) -> Array:
-    """The point x (columns,) with these scores (units,) and their forward pass.
+    """The point with these scores and their forward pass.
 
-    It has their ReLU states, and the losses that its logits have.
+    It has the ReLU states of the forward pass, and the losses of its logits. In the sound gates it
+    is feasible for every score in [0, 1]. In the published gate the bounds hold for scores of 1
+    only, so that it may be infeasible elsewhere.
 
-    base: (columns,) a point that gives the variables which are not the program's own their values, 0 if not given.
+    Parameters
+    ----------
+    compiled : Compiled
+        The arrays of the instance.
+    scores : array
+        Scores (units,).
+    base : array, optional
+        A point (columns,) whose values the variables of a user get. They are 0 by default.
 
-    In the sound gates it is feasible for every score in [0, 1]; in the published gate for scores of 1, otherwise
-    perhaps not, since its bounds do not hold there.
+    Returns
+    -------
+    array
+        The point (columns,).
     """
     return complete_points(compiled, scores[:, None], base)[:, 0]
 
 
 def complete_points(compiled: Compiled, scores: Array, base: Array | None = None) -> Array:
-    """The points (columns, k) with these scores (units, k).
+    """The points with several vectors of scores, as of :func:`complete_point`.
 
-    Each is the one that :func:`complete_point` makes.
+    Parameters
+    ----------
+    compiled : Compiled
+        The arrays of the instance.
+    scores : array
+        Scores (units, k).
+    base : array, optional
+        A point (columns,) whose values the variables of a user get.
+
+    Returns
+    -------
+    array
+        The points (columns, k).
     """
     program, count = Program.of(compiled.model), scores.shape[1]
     model, layout, gate = program.model, program.layout, program.gate
     g = layout.gated
     s, scale = _scored(g, scores), g.scale[:, None]
     a, h = np.zeros((len(layout.pre), count)), np.zeros((len(layout.act), count))
-    # Values settle one layer further with each pass, so a pass that changes nothing is the last.
+    # Each pass is exact for one layer more, so a pass that changes nothing is the last.
     while True:
         point = np.concatenate([scores, a, h])
         new_a = _value(layout.pre_rows, point)
@@ -55,7 +75,7 @@ def complete_points(compiled: Compiled, scores: Array, base: Array | None = None
     x = np.zeros((len(compiled.variables), count))
     if base is not None:
         x[:] = base[:, None]
-    # Where the bounds decide a ReLU its score is its state.
+    # A ReLU that its bounds decide has no column z: it is on as far as its score is.
     on = np.where(((g.state < 0) & (g.score >= 0))[:, None], s, gate.state(a[g.pre], s, scale))
     z = np.zeros((len(layout.state), count))
     z[g.state[g.state >= 0]] = on[g.state >= 0]
@@ -76,15 +96,17 @@ def complete_points(compiled: Compiled, scores: Array, base: Array | None = None
 
 
 def _value(expressions: Expressions, point: Array) -> Array:
+    """The values (expressions, k) of affine expressions at points (columns, k)."""
     return np.asarray(expressions.matrix @ point + expressions.constant[:, None])
 
 
 def _scored(g: Gated, scores: Array) -> Array:
-    """The score of each gated ReLU, (gated, k); 1 where it has none."""
+    """The score of each gated ReLU, (gated, k), 1 for a ReLU without a score."""
     return np.where((g.score >= 0)[:, None], scores[g.score], 1.0)
 
 
 def _choices(pooled: Pooled, point: Array) -> Array:
+    """For each entry of a maximum, whether the maximum is attained there, (entries, k). One entry of each is."""
     q = np.zeros((len(pooled.act), point.shape[1]))
     entries = _value(pooled.entries, point)
     for act in np.unique(pooled.act):

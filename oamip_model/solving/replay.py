@@ -1,4 +1,4 @@
-"""The network with scores, by a forward pass in numpy.
+"""A forward pass of the network with scores, in numpy.
 
 A solution has to agree with it (mathematics:replay-1).
 """
@@ -17,12 +17,28 @@ from oamip_model.network.types import Network
 def gated_logits(
     network: Network, images: ArrayLike, scores: dict[str, Array], gate: str, scale: tuple[Array, ...] | None = None
 ) -> Array:
-    """Logits (n, classes) of the network with scores in a gate.
+    """Logits of the network whose scored units pass through a gate.
 
-    Scored units pass on what the gate makes of them.
-
-    scores: {group: (units,)}; scale: M of each layer, that of :func:`oamip_model.formulation.gate_scale` if not given.
     For scores of 0 and 1 every gate is the network with the units of score 0 removed.
+
+    Parameters
+    ----------
+    network : Network
+        The trained network.
+    images : array
+        Images (n, *input_shape).
+    scores : dict of str to array
+        Scores (units,) of each group.
+    gate : str
+        The name of the gate.
+    scale : tuple of array, optional
+        M of each layer, (n, *layer.shape). By default it is that of
+        :func:`oamip_model.formulation.gate_scale`.
+
+    Returns
+    -------
+    array
+        Logits (n, classes).
 
     Examples
     --------
@@ -41,7 +57,18 @@ def gated_logits(
 def gated_activations(
     network: Network, images: ArrayLike, scores: dict[str, Array], gate: str, scale: tuple[Array, ...] | None = None
 ) -> list[Array]:
-    """Output of every layer, each (n, *layer.shape), as in :func:`gated_logits`."""
+    """Outputs of all layers of the network whose scored units pass through a gate.
+
+    Parameters
+    ----------
+    network, images, scores, gate, scale
+        As for :func:`gated_logits`.
+
+    Returns
+    -------
+    list of array
+        One array (n, *layer.shape) for each layer.
+    """
     x, how = network.check_images(images), gate_named(gate)
     if scale is None and how.scaled:
         scale = gate_scale(network, x, gate)

@@ -1,4 +1,7 @@
-"""Solves an instance in rounds by a backend's own tree: tangents of the loss, cuts of the relaxation "hull"."""
+"""Solves an instance in rounds of tangents, and of cuts of the relaxation "hull".
+
+Each round is a solve by the backend's own tree.
+"""
 
 from __future__ import annotations
 
@@ -15,30 +18,43 @@ from oamip_model.solving.options import TreeSearch
 from oamip_model.solving.protocol import Arrays, Backend, Capability, Options, Session, Solution, Status, append_rows
 from oamip_model.solving.registry import open_session
 from oamip_model.solving.solution import InstanceSolution
-from oamip_model.solving.state import SolveState
+from oamip_model.solving.state import OUT_OF_TIME, SolveState
 from oamip_model.solving.treesearch.tree import Tree
 
 _SETTLED = 0.1
-"""Share of the tolerance below which the loss of an image needs no further tangent."""
+"""Share of the tolerance up to which an image's loss may exceed its tangents without a further one."""
 _POLISH = 50
-"""Linear programs at most with the states of one incumbent held."""
+"""Linear programs at most that improve one incumbent with its ReLU states fixed."""
 _SLOW, _SLOWS = 1e-3, 3
-"""Those end when so many in a row have each raised their optimum by less than this share of the tolerance."""
+"""They end when so many in a row have each raised their optimum by less than this share of the tolerance."""
 _STALL = 50
-"""Rounds in a row in which the bound did not move, after which the outer approximation gives up."""
+"""Rounds in a row without a better dual bound, after which the outer approximation ends."""
 _REPEATED = 3
-"""Such rounds in a row, each with the same whole scores, after which it does as well."""
+"""Such rounds in a row with the same whole scores, after which it ends as well."""
 
 
 def states_held(arrays: Arrays, point: Array) -> Arrays:
-    """The linear program that is left of ``arrays`` where every integral column has its value in ``point``.
+    """The program in which every integral column is fixed at its value in a point.
 
-    Example:
-        >>> one = np.ones(2)
-        >>> whole = Arrays(sp.csr_array([[1.0, 1.0]]), one, 0 * one, one, one[:1], one[:1], np.array([True, False]))
-        >>> held = states_held(whole, np.array([0.9, 0.1]))
-        >>> held.lower.tolist(), held.upper.tolist(), held.is_mip
-        ([1.0, 0.0], [1.0, 1.0], False)
+    Parameters
+    ----------
+    arrays : Arrays
+        A mixed-integer program.
+    point : array
+        A point (columns,), whose integral columns are rounded.
+
+    Returns
+    -------
+    Arrays
+        A linear program with the same columns.
+
+    Examples
+    --------
+    >>> one = np.ones(2)
+    >>> whole = Arrays(sp.csr_array([[1.0, 1.0]]), one, 0 * one, one, one[:1], one[:1], np.array([True, False]))
+    >>> held = states_held(whole, np.array([0.9, 0.1]))
+    >>> held.lower.tolist(), held.upper.tolist(), held.is_mip
+    ([1.0, 0.0], [1.0, 1.0], False)
     """
     value = np.round(point)
     lower, upper = (np.where(arrays.integral, value, side) for side in (arrays.lower, arrays.upper))
@@ -46,7 +62,13 @@ def states_held(arrays: Arrays, point: Array) -> Arrays:
 
 
 class Rounds(SolveState):
-    """An instance that is solved in rounds, each of which is a solve of the backend."""
+    """The solve of an instance in rounds, each of which is a solve by the backend.
+
+    Parameters
+    ----------
+    instance, backend, options, tolerance, progress
+        As for :class:`~oamip_model.solving.state.SolveState`.
+    """
 
     def __init__(
         self,
@@ -61,28 +83,34 @@ class Rounds(SolveState):
         self.tangents: list[tuple[sp.csr_array, Array, Array]] = []
 
     def run(self) -> InstanceSolution:
-        """Solve, and say what was found."""
+        """Solve the instance.
+
+        Returns
+        -------
+        InstanceSolution
+            The solution. After Ctrl-C it holds the incumbent and the bound so far.
+        """
         session = open_session(self.backend, self.arrays, self.options)
         interrupted = False
         try:
             if self.arrays.is_mip and (self.program.by_rounds or self.hull is not None):
-                self.outer(session, relaxed=True)
-                session = self.without_slack(session)
+                self._outer(session, relaxed=True)
+                session = self._without_slack(session)
             if self.stopped:
                 pass
             elif self.program.by_rounds or (self.hull is not None and not self.arrays.is_mip):
-                self.outer(session, relaxed=False)
+                self._outer(session, relaxed=False)
             else:
-                self.one(session, relaxed=False)
+                self._one(session, relaxed=False)
         except KeyboardInterrupt:
             interrupted = True
         finally:
             session.close()
-        if not interrupted and self.is_open():
-            interrupted = self.go_on_by_tree()
+        if not interrupted and self._is_open():
+            interrupted = self._continue_by_tree()
         return self.result(interrupted)
 
-    def is_open(self) -> bool:
+    def _is_open(self) -> bool:
         """Whether a mixed-integer program ended without a proof for another reason than its time."""
         left = self.left()
         if not self.arrays.is_mip or self.last is None or (left is not None and left <= 0):
@@ -93,12 +121,13 @@ class Rounds(SolveState):
             return False
         return self.gap() > self.tolerance
 
-    def go_on_by_tree(self) -> bool:
-        """Look for the proof by our own search tree, whose linear programs ask less of a solver; whether Ctrl-C came.
+    def _continue_by_tree(self) -> bool:
+        """Search for the proof by the package's own tree. Returns whether Ctrl-C was pressed.
 
-        It begins with the tangents and the incumbent that are there.
+        It starts with the tangents and the incumbent so far. Its linear programs are easier for a solver than the
+        mixed-integer program.
         """
-        why = self.stopped or f"{self.backend.name} left a gap"
+        why = self.stopped or f"{self.backend.name} did not close the gap"
         nodes, rounds, self.stopped, interrupted = self.nodes, self.rounds, "", False
         self.compile()
         try:
@@ -107,20 +136,20 @@ class Rounds(SolveState):
             interrupted = True
         self.nodes, self.rounds = (self.nodes or 0) + (nodes or 0), self.rounds + rounds
         if self.gap() <= self.tolerance:
-            self.doubt, self.stopped = f"{why}; the search tree found the proof", ""
+            self.doubt, self.stopped = f"{why}; the package's search tree proved the optimum", ""
         else:
-            self.stopped = f"{why}; the search tree, too, found no proof" + (
+            self.stopped = f"{why}; the package's search tree found no proof either" + (
                 f": {self.stopped}" if self.stopped else ""
             )
         return interrupted
 
-    def one(self, session: Session, relaxed: bool) -> Solution | None:
-        """One solve; None where no time is left."""
+    def _one(self, session: Session, relaxed: bool) -> Solution | None:
+        """The solution of one round, None where no time is left."""
         left = self.left()
         if left is not None and left <= 0:
-            self.stopped = "time limit"
+            self.stopped = OUT_OF_TIME
             return None
-        start = None if relaxed or not self.arrays.is_mip else self.start()
+        start = None if relaxed or not self.arrays.is_mip else self._start()
         solution = session.solve(start, relaxed=relaxed, time_limit=left)
         self.rounds += 1
         self.solver_seconds += solution.seconds
@@ -137,30 +166,33 @@ class Rounds(SolveState):
         if solution.status is not Status.OPTIMAL:
             self.stopped = solution.message or solution.status.value
         if solution.status is Status.INFEASIBLE and self.cutoff < np.inf:
-            self.stopped = f"infeasible within the bounds, which hold up to an objective of {self.cutoff:g} only"
+            self.stopped = f"the program is infeasible, but its bounds hold for objectives up to {self.cutoff:g} only"
         elif solution.status is Status.INFEASIBLE:
-            self.refute(solution.solver)
+            self._refute(solution.solver)
         return solution
 
-    def start(self) -> Array | None:
-        """A feasible point to start from, for solvers that take one."""
+    def _start(self) -> Array | None:
+        """A feasible point to start from, None for solvers that take none."""
         return self.feasible_point() if Capability.MIP_START in self.backend.capabilities else None
 
-    def refute(self, solver: str) -> None:
-        """Take back a claim that there is no solution where one is known (HiGHS 1.15 makes such claims)."""
+    def _refute(self, solver: str) -> None:
+        """Contradict a claim of infeasibility where a feasible point is known. HiGHS 1.15 makes such claims."""
         point = self.feasible_point()
         if point is None:
             return
         self.stopped = f"{solver} claims that the program is infeasible, but a feasible point is known"
         self.offer(point[self.s][:, None], point)
 
-    def outer(self, session: Session, relaxed: bool) -> None:
-        """Rounds of outer approximation: solve, add tangents at the solution, until objective and bound meet."""
+    def _outer(self, session: Session, relaxed: bool) -> None:
+        """Rounds of outer approximation, until the objective and the dual bound meet.
+
+        Each solves the program and adds tangents at its solution.
+        """
         stalled = repeated = 0
         scores: Array | None = None
         while True:
             before = self.bound
-            solution = self.one(session, relaxed)
+            solution = self._one(session, relaxed)
             if solution is None or solution.x is None:
                 return
             missing = self.missing(solution.x)
@@ -169,38 +201,39 @@ class Rounds(SolveState):
             open_gap = weight * float(missing.mean()) / max(abs(value), 1e-10)
             self.report(relaxed, value if relaxed else self.objective)
             done = open_gap <= self.tolerance / 2 if relaxed and self.arrays.is_mip else self.gap() <= self.tolerance
-            hull_cuts = 0 if self.stopped else self.cut_hull(session, solution.x, relaxed)
+            hull_cuts = 0 if self.stopped else self._cut_hull(session, solution.x, relaxed)
             if (done and not hull_cuts) or self.stopped:
                 return
             needed = missing * weight > _SETTLED * self.tolerance * max(abs(value), 1e-10)
             still = self.bound <= before or np.isclose(self.bound, before, rtol=1e-12, atol=1e-12)
             stalled = stalled + 1 if still else 0
-            # Tangents at the logits of whole scores say all of them, unless the solver does not take them seriously.
+            # A tangent at the logits of whole scores is exact there, so the same scores come back only where the solver
+            # allows a violation of the tangent.
             same = scores is not None and np.array_equal(scores, solution.x[self.s])
             whole = self.exact and not relaxed and bool(self.arrays.integral[self.s].all())
             repeated = repeated + 1 if still and whole and same else 0
             scores = solution.x[self.s]
             if not hull_cuts and (not needed.any() or stalled >= _STALL or repeated >= _REPEATED):
                 if not relaxed:
-                    self.stopped = "the outer approximation stalled"
+                    self.stopped = "further tangents of the loss do not raise the dual bound"
                 return
             if needed.any():
-                self.cut(session, solution.x[self.o], np.flatnonzero(needed))
+                self._cut(session, solution.x[self.o], np.flatnonzero(needed))
             if not relaxed and self.arrays.is_mip:
-                self.polish(session)
+                self._polish(session)
 
-    def cut_hull(self, session: Session, x: Array, relaxed: bool) -> int:
-        """Add cuts of the relaxation "hull" that an optimum x of a linear program violates; returns how many."""
+    def _cut_hull(self, session: Session, x: Array, relaxed: bool) -> int:
+        """Add cuts of the relaxation "hull" that an optimum of a linear program violates. Returns their number."""
         if self.hull is None or (self.arrays.is_mip and not relaxed):
             return 0
         count = self.hull.add(session, x, self.bound)
         self.cuts += count
-        # The incumbent of a linear program is none of the program with more cuts, and is replaced by the next.
+        # The incumbent of a linear program may violate new cuts, so the next point replaces it.
         self.stale = count > 0 and not self.arrays.is_mip
         return count
 
-    def without_slack(self, session: Session) -> Session:
-        """A session for the integer program, without the cuts that are slack where the rounds ended."""
+    def _without_slack(self, session: Session) -> Session:
+        """A session for the integer program, without the cuts that are slack at the last point of the rounds."""
         x = None if self.last is None else self.last.x
         if self.hull is None or self.stopped or x is None or not self.hull.drop_slack(x):
             return session
@@ -209,11 +242,12 @@ class Rounds(SolveState):
         self.tangents = []
         return open_session(self.backend, self.arrays, self.options)
 
-    def polish(self, session: Session) -> None:
-        """Solve the program with the incumbent's ReLU states held, by linear programs, and share the tangents.
+    def _polish(self, session: Session) -> None:
+        """Improve the incumbent by linear programs with its ReLU states fixed. Their tangents are kept.
 
-        Held states leave a convex program in the scores. Its optimum is a better incumbent, and tangents around it
-        spare rounds of the integer program, each of which costs far more than all of these.
+        With fixed states the program is convex in the scores. Its optimum is a better incumbent.
+        Tangents around it save rounds of the integer program, each of which takes far longer than
+        all of these.
         """
         if self.best is None or bool(self.arrays.integral[self.s].all()):
             return
@@ -239,7 +273,7 @@ class Rounds(SolveState):
                     return
                 self.consider(solution.x)
                 value = self.arrays.objective(solution.x)
-                # Beyond what the solver resolves, more tangents at the same place change nothing.
+                # A rise below the solver's tolerances comes from tangents at nearly the same point: no more are added.
                 slow = slow + 1 if value - before <= _SLOW * self.tolerance * abs(value) else 0
                 before = value
                 if slow >= _SLOWS:
@@ -248,12 +282,12 @@ class Rounds(SolveState):
                 needed = missing > _SETTLED * self.tolerance * max(abs(self.objective or 0.0), 1e-10)
                 if not needed.any():
                     return
-                self.cut(session, solution.x[self.o], np.flatnonzero(needed))
+                self._cut(session, solution.x[self.o], np.flatnonzero(needed))
                 inner.add_rows(*self.tangents[-1])
         finally:
             inner.close()
 
-    def cut(self, session: Session, logits: Array, images: Any) -> None:
+    def _cut(self, session: Session, logits: Array, images: Any) -> None:
         """Add the tangents of some images at logits (n x classes,)."""
         points = logits.reshape(-1, len(self.instance.CLASS))[images]
         home = self.program.loss_tangents

@@ -1,4 +1,4 @@
-"""How an instance was solved, and what is proved."""
+"""The solution of an instance, and what it proves."""
 
 from __future__ import annotations
 
@@ -10,13 +10,45 @@ from oamip_model.solving.protocol import ABSOLUTE_GAP, Status
 
 @dataclass(frozen=True)
 class InstanceSolution:
-    """How an instance was solved, and what is proved. What is not known is None.
+    """The solution of an instance, and what it proves. What is not known is None.
 
-    scores: {group: (units,)}; logits: (n, classes) in the program; objective: of the incumbent with its exact loss;
-    bound: lower bound of the program's optimum; loss: mean over images, unweighted (None for loss "margin");
-    sparsity: the sparsity term; rounds: solves; cuts: rows added, tangents after the first ones and cuts of the
-    relaxation "hull"; solver_seconds: inside the solver; first_bound: of the first solve, before any cut;
-    certified: the bound follows from duals of linear programs, rounding included, and is no claim of the solver's.
+    Parameters
+    ----------
+    status : Status
+        How the solve ended.
+    scores : dict of str to array, optional
+        Scores (units,) of each group.
+    logits : array, optional
+        Logits (n, classes) in the program.
+    objective : float, optional
+        The objective of the incumbent, with its exact loss.
+    bound : float, optional
+        The dual bound, a lower bound of the program's optimum.
+    loss : float, optional
+        The mean loss of the images without its weight, None for the loss "margin".
+    sparsity : float, optional
+        The sparsity term of the objective.
+    rounds : int
+        Solves of the solver.
+    cuts : int
+        Rows that were added: tangents after the first ones, and cuts of the relaxation "hull".
+    nodes : int, optional
+        Branch-and-bound nodes.
+    seconds : float
+        Wall clock of the whole solve.
+    solver_seconds : float
+        Wall clock inside the solver.
+    solver, version : str
+        Name and version of the solver.
+    message : str, default ""
+        Why the solve ended as it did, in a line.
+    interrupted : bool, default False
+        Whether Ctrl-C stopped it.
+    first_bound : float, optional
+        The dual bound of the first solve, before any cut.
+    certified : bool, default False
+        Whether the bound follows from duals of linear programs, rounding included. Otherwise it is
+        a claim of the solver.
     """
 
     status: Status
@@ -40,7 +72,7 @@ class InstanceSolution:
 
     @property
     def gap(self) -> float | None:
-        """Relative gap of objective and bound, None where unknown.
+        """Relative gap between objective and bound, None where it is not known.
 
         It is |objective - bound| / max(|objective|, 1e-10), and 0 within ABSOLUTE_GAP.
         """

@@ -18,7 +18,7 @@ from oamip_model.solving.rounds import Rounds
 from oamip_model.solving.solution import InstanceSolution
 from oamip_model.solving.state import SolveState
 from oamip_model.solving.treesearch.image_cuts import ImageProgram
-from oamip_model.solving.treesearch.tree import solve_by_tree
+from oamip_model.solving.treesearch.tree import Tree
 
 _LEAST_FEASIBILITY = 1e-8
 """HiGHS 1.15 gave a false optimum at 1e-9."""
@@ -37,32 +37,31 @@ def solve_instance(
     """The solution of an instance, within the tolerance of the solver.
 
     The loss "cross-entropy" is approximated from below by tangents. They are added at each solution
-    until objective and bound meet, first on the relaxation, then on the integer program. The relaxation
-    "hull" gets its cuts in the same rounds on the relaxation. Tangents, and cuts that are tight at its
-    end, are kept in the instance. The solution is loaded into its variables. Ctrl-C ends the solve and
-    gives back what is there.
+    until objective and bound meet, first on the relaxation, then on the integer program. The cuts of the
+    relaxation "hull" are separated in the rounds on the relaxation. The instance keeps tangents, and cuts
+    that are tight at its end. Its variables get the values of the solution. Ctrl-C ends the solve and
+    gives back the incumbent and the bound so far.
 
     Parameters
     ----------
     instance : pyomo.environ.ConcreteModel or Program
         An instance of :func:`oamip_model.abstract_model`, with rows of your own or without.
     solver : str, Backend or Solver, default "highs"
-        A name, a backend, or an object with limits. Its tolerance is 1e-4, and its time limit is for
-        everything.
+        A name, a backend, or an object with limits. The default tolerance is 1e-4. The time limit is that
+        of the whole solve.
     start : mapping of str to array, optional
         Scores {group: (units,)} whose forward pass is the first incumbent, where it is feasible. In the
         sound gates it is, unless the loss is "margin".
     search : str or TreeSearch, default "solver"
-        "solver" is the solver's own tree, anew in each round. "tree" is one tree of this package over
-        linear programs, in whose nodes tangents and hull cuts are added. It is for programs with
-        integral columns.
+        "solver" is the solver's own tree, a new one in each round. "tree" is one tree of this package over
+        linear programs, whose nodes add tangents and hull cuts. It serves programs with integral columns.
     image_program : callable, optional
         A function that solves the program of one image alone, from which a large "tree" of several
         images gets cuts.
     progress : callable, optional
         Called with an :class:`~oamip_model.runs.events.Event` after each round, and every few nodes.
     interrupted : bool, default False
-        Ctrl-C came before the call, so that the start is all there is.
+        Whether Ctrl-C came before the call. The result is then the start, without a solve.
 
     Returns
     -------
@@ -88,8 +87,8 @@ def solve_instance(
     """
     asked, tree = as_solver(solver), as_search(search)
     tolerance, backend = asked.gap(), get_backend(asked.name)
-    # A little below the tolerance: solvers divide the gap by different numbers, and CBC states just what it was given.
-    # What a solver may cheat by within its rows must be smaller than the gap that is to be proved.
+    # The solver's gap is below the tolerance: solvers divide the gap by different numbers, and CBC proves just the gap
+    # that it is given. Violations of rows that a solver allows must be smaller than the gap that is to be proved.
     feasibility = None if tolerance >= 100 * DEFAULT_FEASIBILITY else max(tolerance / 100, _LEAST_FEASIBILITY)
     options = asked.options(tolerance * (0.5 if Program.of(instance).by_rounds else 0.9), feasibility)
     given = (instance, backend, options, tolerance, progress)
@@ -101,7 +100,17 @@ def solve_instance(
         state = SolveState(*given)
         if state.arrays.is_mip:
             state.begin(start)
-            return solve_by_tree(state, tree, image_program)
+            return _solve_by_tree(state, tree, image_program)
     rounds = Rounds(*given)
     rounds.begin(start)
     return rounds.run()
+
+
+def _solve_by_tree(state: SolveState, tree: TreeSearch, program: ImageProgram | None) -> InstanceSolution:
+    """The solution by the package's own tree. After Ctrl-C it holds the incumbent and the bound so far."""
+    interrupted = False
+    try:
+        Tree(state, tree, program).run()
+    except KeyboardInterrupt:
+        interrupted = True
+    return state.result(interrupted)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -32,28 +32,64 @@ Optimise: TypeAlias = Callable[
 least and the most of each, infinite where nothing was found."""
 
 
+@dataclass(frozen=True)
+class Programs:
+    """The programs by which a method bounds pre-activations.
+
+    Parameters
+    ----------
+    method : str
+        Name of the method.
+    worth : sequence of bool
+        The layers whose pre-activations are optimised.
+    optimise : callable
+        Solves the programs of one layer.
+    unstable : bool, default False
+        Whether only ReLUs that are still open count, and not those that are on and keep rows.
+    """
+
+    method: str
+    worth: Sequence[bool]
+    optimise: Optimise
+    unstable: bool = False
+
+
 def climb(
     network: Network,
     images: Array,
     start: Bounds,
-    method: str,
-    worth: Sequence[bool],
-    optimise: Optimise,
+    programs: Programs,
     *,
     jobs: int,
     time_limit: float | None,
-    unstable: bool = False,
     cutoff: Cutoff | None = None,
 ) -> Bounds:
-    """Bounds never looser than ``start``, by programs that ``optimise`` solves.
+    """Bounds never looser than ``start``, by a method's programs.
 
-    They are solved in the layers that are ``worth`` it.
+    Parameters
+    ----------
+    network : Network
+        The network.
+    images : Array
+        Images, (n, *input_shape).
+    start : Bounds
+        Bounds for every score, without a box around the images.
+    programs : Programs
+        The method's programs.
+    jobs : int
+        Processes, each of which takes whole images.
+    time_limit : float or None
+        Seconds, of which each image has its share.
+    cutoff : Cutoff, optional
+        An objective beyond which the bounds need not hold.
 
-    images: (n, *input_shape); unstable: only ReLUs that are still open, and not those that are on and keep rows; jobs:
-    processes, each of which takes whole images; time_limit: seconds, of which each image has its share; cutoff: an
-    objective beyond which the bounds need not hold. Raises InputError where ``start`` is not for every score, has a box
-    around the images, or does not fit, and where no scores have an objective as low as the cutoff.
+    Raises
+    ------
+    InputError
+        Where ``start`` is of another kind or does not fit, and where no scores have an objective as
+        low as the cutoff.
     """
+    method, worth = programs.method, programs.worth
     if start.validity != "every score" or start.epsilon != 0:
         raise InputError(
             f"bounds: {method} holds for every score of a network without a box around the images; for the trained"
@@ -73,7 +109,7 @@ def climb(
         start, limits = replace(start, cutoff=cutoff), limits_of(network, x, start, cutoff)
     left = deadline.left()
     share = None if left is None else left * min(jobs, len(x)) / len(x)
-    tasks = [(x[i : i + 1], _of_image(start, i), _of_image(sound, i), worth, optimise, limits[i], share, unstable)
+    tasks = [(x[i : i + 1], _of_image(start, i), _of_image(sound, i), programs, limits[i], share)
              for i in range(len(x))]  # fmt: skip
     if not any(worth) or jobs == 1 or len(x) == 1:
         done = [tighten_image(network, *task) for task in tasks]
@@ -118,11 +154,9 @@ def tighten_image(
     image: Array,
     start: Bounds,
     sound: Bounds,
-    worth: Sequence[bool],
-    optimise: Optimise,
+    programs: Programs,
     limit: Limit | None,
     time_limit: float | None,
-    unstable: bool,
 ) -> tuple[tuple[list[Array], ...], list[float]]:
     """Bounds of every layer for one image, and seconds by layer.
 
@@ -147,9 +181,9 @@ def tighten_image(
             seconds.append(time.perf_counter() - began)
             continue
         todo = _open(layer, sound, k, low[0], high[0])
-        if unstable and layer.activation == "relu":
+        if programs.unstable and layer.activation == "relu":
             todo &= low[0] < 0
-        at = np.flatnonzero(todo) if worth[k] else np.zeros(0, np.int64)
+        at = np.flatnonzero(todo) if programs.worth[k] else np.zeros(0, np.int64)
         if len(at):
             # What optimise is told of this layer is what holds by now.
             sides[0][k], sides[1][k] = low, high
@@ -158,7 +192,7 @@ def tighten_image(
                 with within(deadline):
                     if limit is None and known is None:
                         known = seen(network, image)
-                    least, most = optimise(network, image, now, sound, k, at, limit, deadline)
+                    least, most = programs.optimise(network, image, now, sound, k, at, limit, deadline)
             except TimeIsUp:
                 if time_limit is None:
                     raise

@@ -25,7 +25,7 @@ from oamip_model.network.maps import Array
 from oamip_model.network.types import Network
 from oamip_model.solving.protocol import Options, Status
 from oamip_model.solving.registry import get_backend, open_cost_session
-from oamip_model.tightening.climb import climb
+from oamip_model.tightening.climb import Programs, climb
 from oamip_model.tightening.limit import Limit, limited, unreachable
 from oamip_model.tightening.relaxation import Relaxation, assembled, cut_behind, relaxation
 
@@ -70,8 +70,8 @@ def lp_bounds(
     get_backend(solver)
     free = cutoff is None
     worth = [gains(network, k) and not (free and crown_suffices(network, k)) for k in range(len(network.layers))]
-    optimise = partial(_optimised, solver=solver)
-    return climb(network, images, start, "lp", worth, optimise, jobs=jobs, time_limit=time_limit, cutoff=cutoff)
+    programs = Programs("lp", worth, partial(_optimised, solver=solver))
+    return climb(network, images, start, programs, jobs=jobs, time_limit=time_limit, cutoff=cutoff)
 
 
 def crown_suffices(network: Network, k: int) -> bool:

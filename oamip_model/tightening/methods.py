@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from oamip_model.checks import Checked, Needs, option, options
+from oamip_model.checks import Checked, Flag, Needs, option, options
 from oamip_model.errors import InputError
 from oamip_model.kinds import Choice, Text, Whole
 from oamip_model.solving.options import SECONDS
@@ -22,7 +22,7 @@ class Tightening(Checked):
     """
 
     method: str = option(
-        default="crown", kind=Choice(BOUND_METHODS), flag="--method", key="method", kw_only=False,
+        default="crown", kind=Choice(BOUND_METHODS), flag=Flag("--method", key="method"), kw_only=False,
         help="From quick to tight; each starts from the one before it.",
     )  # fmt: skip
     time_limit: float | None = option(

@@ -30,7 +30,7 @@ from oamip_model.solving.protocol import (
     append_rows,
 )
 from oamip_model.solving.registry import get_backend, solve_once
-from oamip_model.tightening.climb import climb
+from oamip_model.tightening.climb import Programs, climb
 from oamip_model.tightening.limit import Limit, limited, unreachable
 from oamip_model.tightening.relaxation import Relaxation, cut_behind, relaxation, widened, with_columns
 
@@ -80,9 +80,8 @@ def mip_bounds(
         raise InputError(f"solver: {solver} tells no dual bound where it stops early, which mip needs")
     last = len(network.layers) - 1
     worth = [k < last and gains(network, k) for k in range(last + 1)]
-    optimise = partial(_optimised, solver=solver, solve_limit=solve_limit)
-    return climb(network, images, start, "mip", worth, optimise, jobs=jobs, time_limit=time_limit, unstable=True,
-                 cutoff=cutoff)  # fmt: skip
+    programs = Programs("mip", worth, partial(_optimised, solver=solver, solve_limit=solve_limit), unstable=True)
+    return climb(network, images, start, programs, jobs=jobs, time_limit=time_limit, cutoff=cutoff)
 
 
 def integer_program(network: Network, image: Array, bounds: Bounds, sound: Bounds, layer: int) -> Relaxation:

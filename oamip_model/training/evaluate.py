@@ -44,7 +44,9 @@ def logits(network: nn.Module | Replays, images: ArrayLike, batch_size: int = 20
 
 
 def accuracy(network: nn.Module | Replays, images: ArrayLike, labels: ArrayLike, batch_size: int = 2000) -> float:
-    """The share of images whose largest logit is that of their label; one logit is above 0 for label 1.
+    """The share of images whose largest logit is that of their label.
+
+    A single logit is above 0 for label 1.
 
     Parameters
     ----------

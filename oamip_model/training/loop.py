@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,13 +27,13 @@ _State: TypeAlias = dict[str, torch.Tensor]
 class TrainingResult:
     """How a training went.
 
-    losses: mean loss of each epoch, over its batches as they were met; accuracy: on all images given, at the end, None
+    losses: mean loss of each epoch, over its batches as they were met; accuracy: on all images given, at the end, NaN
     for a regression; seconds: wall clock; device: where it ran; held_out: loss after each epoch on the images held out
     for early stopping, empty without it; best: the epoch whose weights were kept then, from 1.
     """
 
     losses: tuple[float, ...]
-    accuracy: float | None
+    accuracy: float
     seconds: float
     device: str
     held_out: tuple[float, ...] = ()
@@ -121,7 +122,7 @@ def train(
     seconds = time.perf_counter() - started
     return TrainingResult(
         tuple(losses),
-        None if recipe.loss == "squared" else accuracy(module, trainer.images, trainer.labels),
+        math.nan if recipe.loss == "squared" else accuracy(module, trainer.images, trainer.labels),
         seconds,
         str(trainer.device),
         tuple(held),

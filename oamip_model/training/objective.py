@@ -1,4 +1,4 @@
-"""What a training lowers: a loss of each image, weighted by its class and by the image."""
+"""What a training lowers: a weighted loss of each image."""
 
 from __future__ import annotations
 
@@ -13,6 +13,14 @@ from oamip_model.errors import InputError
 TrainingLoss: TypeAlias = Literal["cross-entropy", "logistic", "squared"]
 ClassWeights: TypeAlias = "tuple[float, ...] | Literal['balanced'] | None"
 LOSSES: tuple[str, ...] = get_args(TrainingLoss)
+
+
+def mean_loss(name: TrainingLoss, logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
+    """The mean of the losses, each times its image's weight where there are any."""
+    if weights is None and name == "cross-entropy":
+        return nn.functional.cross_entropy(logits, labels)
+    found = losses(name, logits, labels)
+    return found.mean() if weights is None else (found * weights).mean()
 
 
 def losses(name: TrainingLoss, logits: Tensor, labels: Tensor) -> Tensor:
@@ -31,7 +39,7 @@ def losses(name: TrainingLoss, logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def check_loss(name: TrainingLoss, classes: int, labels: NDArray[np.int64]) -> None:
-    """Raise InputError where the loss does not fit the number of logits, or the labels."""
+    """Raise InputError where the loss does not fit the logits or the labels."""
     if (classes == 1) != (name != "cross-entropy"):
         fits = "logistic (labels 0 and 1) and squared (a regression)" if classes == 1 else "cross-entropy"
         raise InputError(f"loss: got {name!r}, but the module has {classes} logits; accepted are {fits}")

@@ -15,7 +15,7 @@ from oamip_model.errors import InputError, OamipError
 from oamip_model.training.augment import crop_and_flip
 from oamip_model.training.device import seeded, threads, torch_device
 from oamip_model.training.evaluate import evaluating, forward
-from oamip_model.training.objective import check_loss, image_weights, losses
+from oamip_model.training.objective import check_loss, image_weights, losses, mean_loss
 from oamip_model.training.recipe import MOMENTUM, Recipe
 
 _EVALUATED = 2000
@@ -110,7 +110,7 @@ class Trainer:
                 images = self.x[rows]
                 if self.recipe.augment == "crop-flip":
                     images = crop_and_flip(images)
-                loss = self.loss(images, self.y[rows], self.w[rows])
+                loss = self.loss(images, self.y[rows], None if self.weights is None else self.w[rows])
                 self.optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 self.optimizer.step()
@@ -123,10 +123,9 @@ class Trainer:
             raise OamipError(f"training: {what}; try a learning_rate below {self.recipe.learning_rate}")
         return mean
 
-    def loss(self, images: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    def loss(self, images: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
         """What a step lowers, for one batch: the mean of the weighted losses."""
-        found = losses(self.recipe.loss, self.module(images), labels)
-        return found.mean() if self.weights is None else (found * weights).mean()
+        return mean_loss(self.recipe.loss, self.module(images), labels, weights)
 
     def held_out_loss(self) -> float:
         """The mean of the weighted losses on the images held out, in eval mode."""

@@ -106,7 +106,8 @@ def test_linear_optima_of_cbc_are_certified_by_its_duals(sense):
 
 def test_cbc_solves_what_its_scaling_gets_wrong():
     pytest.importorskip("pulp")
-    from oamip_benchmarks.bench.recipes import build_program, find_recipe
+    from oamip_benchmarks.bench.programs import build_program
+    from oamip_benchmarks.bench.recipes import find_recipe
 
     import oamip_model as om
 
@@ -125,7 +126,8 @@ def test_cbc_solves_what_its_scaling_gets_wrong():
 
 
 def test_highs_solves_what_its_dual_simplex_gives_up():
-    from oamip_benchmarks.bench.recipes import build_program, find_recipe
+    from oamip_benchmarks.bench.programs import build_program
+    from oamip_benchmarks.bench.recipes import find_recipe
 
     import oamip_model as om
 

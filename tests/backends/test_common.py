@@ -9,7 +9,8 @@ import pytest
 import scipy.sparse as sp
 from oamip_backends.highs import Highs
 from oamip_backends.shared.checks import breach, tidy
-from oamip_backends.shared.common import CheckedRun, Outcome, cut_short
+from oamip_backends.shared.common import CheckedRun
+from oamip_backends.shared.outcome import Outcome, cut_short
 
 from oamip_model.solving.protocol import Arrays, InputError, Options, Status
 

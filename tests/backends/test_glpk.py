@@ -101,7 +101,7 @@ def test_a_glpk_that_crashes_is_an_error_in_one_line(glpsol):
 
 
 def test_the_bound_is_the_last_that_the_log_tells():
-    from oamip_backends.shared.common import Outcome
+    from oamip_backends.shared.outcome import Outcome
 
     log = (
         "+     0: mip =     not found yet >=              -inf        (1; 0)\n"

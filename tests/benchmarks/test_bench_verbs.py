@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from made_rows import row, write_run
 from oamip_benchmarks.bench.recipes import find_recipe, load_library
+from oamip_benchmarks.bench.rows import Limits
 from oamip_benchmarks.bench.runner import make_plan, run_plan
 
 from oamip_model.cli import run
@@ -36,7 +37,7 @@ def call(capsys):
 def finished(tmp_path_factory):
     """The folder of a run of one solve."""
     folder = tmp_path_factory.mktemp("run")
-    run_plan(make_plan(instances=[HINGE], time_limit=20.0), folder)
+    run_plan(make_plan(instances=[HINGE], limits=Limits(20.0)), folder)
     return folder
 
 

@@ -18,7 +18,9 @@ from oamip_benchmarks.bench.boxes.vnnlib import property_text
 from oamip_benchmarks.bench.check import check_point, point_of
 from oamip_benchmarks.bench.cli import bench
 from oamip_benchmarks.bench.permuted import Order, Permuted
-from oamip_benchmarks.bench.recipes import LIBRARY, build_program, choose_recipes, find_recipe, read_library
+from oamip_benchmarks.bench.programs import build_program
+from oamip_benchmarks.bench.recipes import LIBRARY, choose_recipes, find_recipe, read_library
+from oamip_benchmarks.bench.rows import Limits
 from oamip_benchmarks.bench.runner import make_plan, run_plan
 from torch import nn
 
@@ -173,7 +175,7 @@ def test_every_box_of_the_library_is_what_was_planted_or_is_bounded():
 
 def test_a_box_is_run_like_any_other_instance(tmp_path):
     names = ["digits-conv-box-r1", "planted-easy-box"]
-    plan = make_plan(solvers=["highs"], instances=names, time_limit=20.0)
+    plan = make_plan(solvers=["highs"], instances=names, limits=Limits(time_limit=20.0))
     rows = run_plan(plan, tmp_path)
     assert [(row["status"], row["as_recorded"], row["check"]["passed"]) for row in rows] == [
         ("optimal", True, True)
@@ -226,7 +228,8 @@ def test_permuted_sessions_take_rows_and_give_duals_in_the_programs_order():
 
 def test_keys_of_rows_from_before_there_were_orders_are_the_same():
     (plain,), moved = (
-        make_plan(solvers=["highs"], instances=["digits-conv-box-r1"], seeds=n, permuted=n > 1) for n in (1, 3)
+        make_plan(solvers=["highs"], instances=["digits-conv-box-r1"], seeds=n, limits=Limits(permuted=n > 1))
+        for n in (1, 3)
     )
     assert [solve.seed for solve in moved] == [0, 1, 2]
     parts = {name: value for name, value in vars(plain).items() if name != "permuted"}

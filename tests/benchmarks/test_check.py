@@ -8,7 +8,8 @@ import numpy as np
 import pyomo.environ as pyo
 import pytest
 from oamip_benchmarks.bench.check import check_point, point_of, refuted
-from oamip_benchmarks.bench.recipes import build_program, find_recipe, library_network
+from oamip_benchmarks.bench.programs import build_program, library_network
+from oamip_benchmarks.bench.recipes import find_recipe
 
 import oamip_model as om
 

@@ -12,7 +12,8 @@ from oamip_benchmarks.bench.cli import bench
 from oamip_benchmarks.bench.files import check as file_check
 from oamip_benchmarks.bench.files.export import add_tangents, export, write_file
 from oamip_benchmarks.bench.files.solvers import Answer, readers_here
-from oamip_benchmarks.bench.recipes import arrays_hash, build_program, choose_recipes, find_recipe
+from oamip_benchmarks.bench.programs import arrays_hash, build_program
+from oamip_benchmarks.bench.recipes import choose_recipes, find_recipe
 
 import oamip_model as om
 from oamip_model.errors import CheckError, InputError

@@ -16,9 +16,10 @@ import numpy as np
 import psutil
 import pytest
 from oamip_benchmarks.bench.check import exact_violation
+from oamip_benchmarks.bench.programs import build_program
 from oamip_benchmarks.bench.recheck import check_run
-from oamip_benchmarks.bench.recipes import build_program, find_recipe, load_library
-from oamip_benchmarks.bench.rows import ResultStore, read_rows
+from oamip_benchmarks.bench.recipes import find_recipe, load_library
+from oamip_benchmarks.bench.rows import Limits, ResultStore, read_rows
 from oamip_benchmarks.bench.runner import make_plan, run_plan
 
 from oamip_model.errors import InputError
@@ -46,12 +47,12 @@ def misbehaved(tmp_path_factory):
     fakes.offer(offered)
     sys.path.insert(0, str(offered))
     try:
-        asked = {"time_limit": 3.0, "memory": 600}
+        limits = Limits(3.0, memory=600)
         names = ["crashes", "lies", "raises", "highs", "unlicensed"]
-        plan = make_plan(solvers=["hangs"], instances=[HINGE], time_limit=0.5, memory=600)
-        plan += make_plan(solvers=names, instances=[HINGE], **asked)
-        plan += make_plan(solvers=["hoards"], instances=[HINGE], time_limit=30.0, memory=400)
-        plan += make_plan(solvers=["breaks"], instances=[MARGIN], **asked)
+        plan = make_plan(solvers=["hangs"], instances=[HINGE], limits=Limits(0.5, memory=600))
+        plan += make_plan(solvers=names, instances=[HINGE], limits=limits)
+        plan += make_plan(solvers=["hoards"], instances=[HINGE], limits=Limits(30.0, memory=400))
+        plan += make_plan(solvers=["breaks"], instances=[MARGIN], limits=limits)
         found = run_plan(plan, folder, jobs=2, grace=0.5)
     finally:
         sys.path.remove(str(offered))
@@ -125,7 +126,7 @@ def test_killed_and_run_again(tmp_path):
     with results.open("a") as file:
         file.write('{"key": "cut sh')
     solved = []
-    plan = make_plan(instances=[EASY], seeds=2, time_limit=20.0)
+    plan = make_plan(instances=[EASY], seeds=2, limits=Limits(20.0))
     found = run_plan(plan, tmp_path, progress=lambda done, total, row: solved.append(row["key"]))
     assert len(before) == 1
     assert set(solved) == {solve.key for solve in plan} - {row["key"] for row in before}

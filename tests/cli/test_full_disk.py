@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from oamip_benchmarks.bench.rows import Limits
 from oamip_benchmarks.bench.runner import make_plan, run_plan
 
 NET, DATA, SCORES, STORE, RUN, STUDY = "{net}", "{data}", "{scores}", "{store}", "{run}", "{study}"
@@ -58,7 +59,7 @@ def made(files: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]
     from oamip_model.cli import run
 
     folder = tmp_path_factory.mktemp("made")
-    run_plan(make_plan(instances=[INSTANCE], time_limit=20.0), folder / "run")
+    run_plan(make_plan(instances=[INSTANCE], limits=Limits(20.0)), folder / "run")
     named = vars(files) | {name: str(folder / name) for name in ("run", "study")}
     named["store"] = str(folder / "store.jsonl")
     assert run(["tightness", files.net, "--data", files.data, "--store", named["store"]]) == 0

@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from oamip_model.solving import registry
 from oamip_model.solving.protocol import Arrays, Backend, Capability
-from oamip_model.solving.registry import get_backend, list_solvers
+from oamip_model.solving.registry import get_backend, list_solvers, names
 
 Program = Callable[..., Arrays]
 
@@ -29,7 +28,7 @@ def own_solver() -> Backend:
     spec = importlib.util.spec_from_file_location("own_solver", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    registry._registered.pop(OWN, None)
+    names._registered.pop(OWN, None)
     return module.OwnSolver()
 
 

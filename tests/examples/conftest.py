@@ -14,7 +14,7 @@ from oamip_model.formulation.sparsities import SPARSITIES
 from oamip_model.network.readers.onnx import operators as onnx_operators
 from oamip_model.network.readers.torch import operators as torch_operators
 from oamip_model.scoring.layerwise.heads import HEADS
-from oamip_model.solving import registry as solvers
+from oamip_model.solving.registry import names as solvers
 from oamip_model.torchnet.maps import MAPS
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

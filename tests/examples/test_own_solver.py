@@ -12,9 +12,8 @@ import pytest
 import scipy.sparse as sp
 
 from oamip_model.errors import InputError
-from oamip_model.solving import registry
 from oamip_model.solving.protocol import Arrays, Options, Solution, Status
-from oamip_model.solving.registry import get_backend, list_solvers, open_session, register_backend
+from oamip_model.solving.registry import get_backend, list_solvers, names, open_session, register_backend
 from oamip_model.solving.workers import parallel
 from oamip_model.solving.workers.extensions import adopt, extensions
 
@@ -74,7 +73,7 @@ def test_worker_processes_know_it(example):
 def test_what_is_registered_is_told_to_other_processes(example, monkeypatch):
     module = example("own_solver")
     told = extensions()
-    monkeypatch.setattr(registry, "_registered", {})
+    monkeypatch.setattr(names, "_registered", {})
     with pytest.raises(InputError, match="scipy"):
         get_backend("scipy")
     adopt(told)
@@ -101,4 +100,4 @@ def test_a_class_that_is_no_backend_or_has_anothers_name_is_refused_in_one_line(
         with pytest.raises(InputError, match=rf"^solver: .*{told}") as caught:
             register_backend(make)
         assert "\n" not in str(caught.value)
-    assert set(registry._registered) == {"scipy"}
+    assert set(names._registered) == {"scipy"}

@@ -13,10 +13,9 @@ from torch import nn
 
 import oamip_model as om
 from oamip_model.errors import LicenceError, SolverError
-from oamip_model.solving import registry
 from oamip_model.solving.proofs.opinions import TROUBLE, settled
 from oamip_model.solving.protocol import Arrays, Capability, Options, Solution, Status
-from oamip_model.solving.registry import open_session, open_tree_session, solve_once
+from oamip_model.solving.registry import open_session, open_tree_session, sessions, solve_once
 
 PROGRAM = Arrays(
     sp.csr_array([[1.0, 1.0], [1.0, -1.0]]), np.array([1.0, 2.0]), np.zeros(2), np.array([4.0, 4.0]),
@@ -61,13 +60,13 @@ def claim(status=Status.INFEASIBLE, **more):
 @pytest.fixture
 def alone(monkeypatch):
     """Nobody else is installed."""
-    monkeypatch.setattr(registry, "_SECOND", ())
+    monkeypatch.setattr(sessions, "_SECOND", ())
 
 
 @pytest.mark.parametrize("status", [Status.INFEASIBLE, Status.UNBOUNDED])
 @pytest.mark.parametrize("others", [("highs",), ("cbc",), ("scip",), ("no-such-solver", "liar", "cbc")])
 def test_another_solver_with_a_point_is_passed_on(status, others, monkeypatch):
-    monkeypatch.setattr(registry, "_SECOND", others)
+    monkeypatch.setattr(sessions, "_SECOND", others)
     found = solve_once(Liar(claim(status)), PROGRAM, Options())
     assert (found.status, found.objective, found.solver) == (Status.OPTIMAL, pytest.approx(4.0), others[-1])
     assert PROGRAM.violation(found.x) <= 1e-6
@@ -83,7 +82,7 @@ def test_an_interior_point_of_the_same_solver_is_asked_first(alone):
 
 
 def test_a_ray_that_proves_nothing_is_a_claim(monkeypatch):
-    monkeypatch.setattr(registry, "_SECOND", ("highs",))
+    monkeypatch.setattr(sessions, "_SECOND", ("highs",))
     found = solve_once(Liar(claim(ray=np.array([1.0, -1.0]))), PROGRAM, Options())
     assert found.status is Status.OPTIMAL
 
@@ -95,7 +94,7 @@ def test_a_ray_that_proves_it_needs_no_other_opinion(alone):
 
 @pytest.mark.parametrize("others", [("highs",), ("cbc",), ("scip",)])
 def test_a_true_claim_is_passed_on_where_another_solver_agrees(others, monkeypatch):
-    monkeypatch.setattr(registry, "_SECOND", others)
+    monkeypatch.setattr(sessions, "_SECOND", others)
     found = solve_once(Liar(claim()), EMPTY, Options())
     assert (found.status, found.solver, found.message) == (Status.INFEASIBLE, "liar", "")
     assert found.certified == (others == ("highs",))
@@ -110,7 +109,7 @@ def test_where_nothing_decides_the_end_is_without_a_proof_and_says_why(alone, st
 
 
 def test_an_unbounded_program_stays_unbounded(monkeypatch):
-    monkeypatch.setattr(registry, "_SECOND", ("highs",))
+    monkeypatch.setattr(sessions, "_SECOND", ("highs",))
     free = replace(PROGRAM, cost=-PROGRAM.cost, upper=np.full(2, np.inf))
     assert solve_once(Liar(claim(Status.UNBOUNDED)), free, Options()).status is Status.UNBOUNDED
 
@@ -122,7 +121,7 @@ def test_two_solvers_that_agree_on_unbounded_are_refuted_by_the_bounds():
 
 
 def test_nobody_is_asked_once_the_time_is_over(monkeypatch):
-    monkeypatch.setattr(registry, "_SECOND", ("highs",))
+    monkeypatch.setattr(sessions, "_SECOND", ("highs",))
     found = solve_once(Liar(claim(seconds=3.0)), PROGRAM, Options(time_limit=2.0))
     assert (found.status, found.seconds) == (Status.NO_SOLUTION, 3.0)
 
@@ -137,7 +136,7 @@ def test_others_that_fail_or_lack_a_licence_are_passed_over(monkeypatch):
     from oamip_backends.cbc import Cbc
     from oamip_backends.scip import Scip
 
-    monkeypatch.setattr(registry, "_SECOND", ("scip", "cbc", "highs"))
+    monkeypatch.setattr(sessions, "_SECOND", ("scip", "cbc", "highs"))
     monkeypatch.setattr(Scip, "solve", failing(LicenceError("scip: no licence")))
     monkeypatch.setattr(Cbc, "solve", failing(SolverError("cbc: failed")))
     found = solve_once(Liar(claim()), PROGRAM, Options())
@@ -156,7 +155,7 @@ def test_others_get_the_threads_that_were_asked_for_where_they_take_any(monkeypa
         return solve(self, arrays, options)
 
     monkeypatch.setattr(Highs, "solve", note)
-    monkeypatch.setattr(registry, "_SECOND", ("highs",))
+    monkeypatch.setattr(sessions, "_SECOND", ("highs",))
     assert solve_once(Threaded(claim()), PROGRAM, Options(threads=threads)).status is Status.OPTIMAL
     assert asked == [threads]
 
@@ -167,7 +166,7 @@ def test_ctrl_c_during_an_opinion_is_passed_on():
 
 
 def test_opinions_are_about_the_rows_bounds_and_costs_of_now(monkeypatch):
-    monkeypatch.setattr(registry, "_SECOND", ("highs",))
+    monkeypatch.setattr(sessions, "_SECOND", ("highs",))
     whole = replace(PROGRAM, integral=np.ones(2, bool))
     session = open_tree_session(Liar(claim()), whole, Options())
     session.add_rows(sp.csr_array([[1.0, 0.0], [0.0, 1.0]]), np.full(2, -np.inf), np.array([1.5, 3.5]))

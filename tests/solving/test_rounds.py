@@ -67,5 +67,5 @@ def test_a_relaxation_that_is_cut_short_is_not_called_optimal(problem_of: Any, m
     monkeypatch.setattr(Rounds, "left", lambda self: left(self) if self.rounds == 0 else 0.0)
     short = om.solve_instance(p.build(**options))
     assert short.status == "feasible"
-    assert short.message == "time limit"
+    assert short.message == "the time limit came before a proof"
     assert short.bound <= whole.bound + 1e-6

@@ -1,7 +1,10 @@
-"""Whether a linear program's duals bear out the optimum that its solver claims, to the tolerances of solvers.
+"""A test whether duals prove the optimum that a solver claims.
 
-This judges a claim, and is no proof: a free column without a cost may have a reduced cost of 1e-12, which proves
-nothing in exact arithmetic. What is *certified* comes from :mod:`oamip_model.solving.proofs.certificates`.
+It uses the tolerances of solvers.
+
+It judges a claim, and is no proof. A free column without a cost may have a reduced cost of 1e-12,
+which proves nothing in exact arithmetic. *Certified* bounds come from
+:mod:`oamip_model.solving.proofs.certificates`.
 """
 
 from __future__ import annotations
@@ -11,22 +14,34 @@ import numpy as np
 from oamip_model.solving.protocol import Array, Arrays
 
 SLACK = 1e-7
-"""A reduced cost up to this, relative to 1 + |cost|, that points to a side without a bound counts as 0: the dual
-tolerance that solvers work with."""
+"""Largest reduced cost, relative to 1 + |cost|, that counts as 0 where it points to a side without
+a bound. It is the dual tolerance of solvers."""
 
 
 def dual_bound(arrays: Arrays, duals: Array) -> float:
-    """The bound on the optimum of the linear program ``arrays`` by weak duality, infinite where these duals prove none.
+    """The bound on a linear program's optimum by weak duality.
 
-    duals: (rows,), derivatives of the optimum by the row bounds, of the minimisation ``sense * cost``. One that points
-    to a side without a bound counts as 0. A lower bound where the program is minimised, an upper one otherwise.
+    Parameters
+    ----------
+    arrays : Arrays
+        The program.
+    duals : array
+        Derivatives (rows,) of the optimum by the row bounds, of the minimisation ``sense * cost``.
+        A dual that points to a side without a bound counts as 0.
 
-    Example:
-        >>> from scipy.sparse import csr_array
-        >>> row, cost, zero = csr_array([[1.0, 1.0]]), np.array([1.0, 2.0]), np.zeros(2)
-        >>> arrays = Arrays(row, cost, zero, zero + np.inf, np.array([1.5]), np.array([np.inf]), zero > 0)
-        >>> [dual_bound(arrays, np.array([y])) for y in (2.0, 1.0, 0.5)]
-        [-inf, 1.5, 0.75]
+    Returns
+    -------
+    float
+        A lower bound where the program is minimised, an upper one otherwise. It is infinite where
+        these duals prove none.
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_array
+    >>> row, cost, zero = csr_array([[1.0, 1.0]]), np.array([1.0, 2.0]), np.zeros(2)
+    >>> arrays = Arrays(row, cost, zero, zero + np.inf, np.array([1.5]), np.array([np.inf]), zero > 0)
+    >>> [dual_bound(arrays, np.array([y])) for y in (2.0, 1.0, 0.5)]
+    [-inf, 1.5, 0.75]
     """
     side = np.where(duals > 0, arrays.row_lower, arrays.row_upper)
     y = np.where(np.isfinite(side), duals, 0.0)

@@ -1,4 +1,4 @@
-"""What is checked of every program, start and point, whichever solver it goes to or comes from."""
+"""Checks of every program, start and point, whatever the solver."""
 
 from __future__ import annotations
 
@@ -12,20 +12,36 @@ import scipy.sparse as sp
 from oamip_model.solving.protocol import Array, Arrays, InputError
 
 BROKEN = 1e-4
-"""A point that breaks a row or bound by more than this, relative to 1 + |its bound|, is not a solution."""
+"""A point that violates a row or bound by more than this, relative to 1 + |its bound|, is not a solution."""
 
 FRACTIONAL = 1e-5
 """An integral column further than this from an integer is fractional."""
 
 CLEAN = 1e-6
-"""Rounding integral columns and clipping to the bounds is kept where it breaks no row by more than this."""
+"""Integral columns are rounded, and all are clipped to their bounds, where that violates no row by more than this."""
 
 
 def prepare(arrays: Arrays) -> tuple[Arrays, str]:
-    """The arrays with bounds in order, and why they are infeasible at sight ("" where they are not).
+    """The program with its bounds in order, and why it is infeasible at sight.
 
-    Bounds that cross by less than 1e-9 are rounding errors of whoever computed them: the upper one is moved.
-    Raises InputError for NaN, for infinite costs or coefficients, and for shapes that do not fit.
+    Bounds that cross by less than 1e-9 are taken for rounding errors, and the upper one is moved.
+
+    Parameters
+    ----------
+    arrays : Arrays
+        The program.
+
+    Returns
+    -------
+    arrays : Arrays
+        The program with a canonical matrix and bounds that do not cross.
+    fault : str
+        Which bounds cross, "" where none do.
+
+    Raises
+    ------
+    InputError
+        For NaN, for infinite costs or coefficients, and for shapes that do not fit.
     """
     rows, columns = arrays.matrix.shape
     if arrays.matrix.format != "csr" or not arrays.matrix.has_canonical_format:
@@ -52,6 +68,7 @@ def prepare(arrays: Arrays) -> tuple[Arrays, str]:
 
 
 def _ordered(lower: Array, upper: Array, what: str) -> tuple[Array, str]:
+    """Upper bounds that do not cross the lower ones by rounding, and which bounds cross ("" where none do)."""
     crossing = lower - 1e-9 > upper
     wrong = crossing | (lower == np.inf) | (upper == -np.inf)
     if wrong.any():
@@ -61,7 +78,25 @@ def _ordered(lower: Array, upper: Array, what: str) -> tuple[Array, str]:
 
 
 def check_start(start: Array | None, columns: int) -> Array | None:
-    """The start as floats. Raises InputError where it is not one finite number a column."""
+    """The start as floats.
+
+    Parameters
+    ----------
+    start : array, optional
+        A point.
+    columns : int
+        Number of columns.
+
+    Returns
+    -------
+    array or None
+        The point (columns,).
+
+    Raises
+    ------
+    InputError
+        Where it is not one finite number for each column.
+    """
     if start is None:
         return None
     start = np.ascontiguousarray(start, dtype=np.float64)
@@ -71,7 +106,23 @@ def check_start(start: Array | None, columns: int) -> Array | None:
 
 
 def check_log_file(path: Path | None) -> Path | None:
-    """The path, if a log can be appended to it. Raises InputError where it cannot."""
+    """The path of a log, if the file can be written.
+
+    Parameters
+    ----------
+    path : Path, optional
+        The file.
+
+    Returns
+    -------
+    Path or None
+        The same path.
+
+    Raises
+    ------
+    InputError
+        Where it cannot be written.
+    """
     if path is not None:
         try:
             with Path(path).open("a"):
@@ -82,9 +133,23 @@ def check_log_file(path: Path | None) -> Path | None:
 
 
 def breach(arrays: Arrays, x: Array, cuts: Sequence[Arrays] = ()) -> tuple[float, float]:
-    """The largest breach by x of a row or bound, relative to 1 + |bound|, and of integrality.
+    """The largest violation of a row or bound by a point, and that of integrality.
 
-    cuts: programs with the same columns whose rows hold as well.
+    Parameters
+    ----------
+    arrays : Arrays
+        The program.
+    x : array
+        The point (columns,).
+    cuts : sequence of Arrays, optional
+        Programs with the same columns, whose rows hold as well.
+
+    Returns
+    -------
+    rows : float
+        The violation of rows and bounds, relative to 1 + |bound|.
+    fraction : float
+        The distance of an integral column from a whole number.
     """
     if not np.isfinite(x).all():
         return np.inf, np.inf
@@ -106,9 +171,25 @@ def breach(arrays: Arrays, x: Array, cuts: Sequence[Arrays] = ()) -> tuple[float
 
 
 def tidy(arrays: Arrays, x: Array, worst: float, cuts: Sequence[Arrays] = ()) -> Array:
-    """x with integral columns rounded and all columns within their bounds, where that keeps the rows; else x itself.
+    """A point whose integral columns are rounded, and which is clipped to its bounds.
 
-    worst: the largest breach by x, as :func:`breach` gives it.
+    The point is not changed where that would violate the rows.
+
+    Parameters
+    ----------
+    arrays : Arrays
+        The program.
+    x : array
+        The point (columns,).
+    worst : float
+        Its violation of rows and bounds, as :func:`breach` gives it.
+    cuts : sequence of Arrays, optional
+        Programs with the same columns, whose rows hold as well.
+
+    Returns
+    -------
+    array
+        The point (columns,).
     """
     candidate = np.where(arrays.integral, np.round(x), x)
     candidate = np.clip(candidate, arrays.lower, arrays.upper)

@@ -1,4 +1,4 @@
-"""What a solver's library raises, as one line that names the solver; and what it prints on standard error, caught."""
+"""Errors and printed lines of a solver's library, as messages with its name."""
 
 from __future__ import annotations
 
@@ -14,22 +14,51 @@ from oamip_model.solving.protocol import InputError, SolverError, SolverMissingE
 
 
 def failure(solver: str, error: Exception) -> str:
-    """The line for an error that a solver's library raised."""
-    told = " ".join(str(error).split())
-    return f"{solver} failed: {type(error).__name__}" + (f": {told}" if told else "")
+    """The message for an error that a solver's library raised.
+
+    Parameters
+    ----------
+    solver : str
+        The solver's name.
+    error : Exception
+        The error.
+
+    Returns
+    -------
+    str
+        One line.
+    """
+    reason = " ".join(str(error).split())
+    return f"{solver} failed: {type(error).__name__}" + (f": {reason}" if reason else "")
 
 
 @contextmanager
 def told_by(solver: str) -> Iterator[None]:
-    """Turns what a solver's library raises into a SolverError of one line.
+    """A context that turns errors of a solver's library into a one-line SolverError.
 
-    Errors of this package pass as they are, and so do Ctrl-C and a want of memory.
+    Errors of this package are not changed, nor are Ctrl-C and a want of memory.
 
-    Example:
-        >>> with told_by("mysolver"):
-        ...     raise RuntimeError("error in LP")
-        Traceback (most recent call last):
-        oamip_model.errors.SolverError: mysolver failed: RuntimeError: error in LP
+    Parameters
+    ----------
+    solver : str
+        The solver's name.
+
+    Yields
+    ------
+    None
+        Nothing.
+
+    Raises
+    ------
+    SolverError
+        For any other error.
+
+    Examples
+    --------
+    >>> with told_by("mysolver"):
+    ...     raise RuntimeError("error in LP")
+    Traceback (most recent call last):
+    oamip_model.errors.SolverError: mysolver failed: RuntimeError: error in LP
     """
     try:
         yield
@@ -40,10 +69,10 @@ def told_by(solver: str) -> Iterator[None]:
 
 
 class StandardError:
-    """Standard error of the whole process, caught in a file while at least one solve asks for that.
+    """Standard error of the whole process, caught in a file while a solve needs that.
 
-    A library in C writes to the descriptor, which Python's ``sys.stderr`` knows nothing of. Threads share it: the
-    first that enters redirects it, and the last that leaves puts it back.
+    A library in C writes to the descriptor, which Python's ``sys.stderr`` does not see. Threads
+    share the descriptor: the first that enters redirects it, and the last that leaves restores it.
     """
 
     def __init__(self) -> None:
@@ -54,7 +83,20 @@ class StandardError:
 
     @contextmanager
     def caught(self, marks: tuple[str, ...]) -> Iterator[list[str]]:
-        """A list that holds, after the block, the lines with one of the marks; other lines are written out again."""
+        """A context in which lines with certain marks are caught.
+
+        Other lines are written out after it.
+
+        Parameters
+        ----------
+        marks : tuple of str
+            The marks.
+
+        Yields
+        ------
+        list of str
+            The caught lines, once the context has ended.
+        """
         lines: list[str] = []
         self._enter()
         try:
@@ -99,4 +141,4 @@ class StandardError:
 
 
 STANDARD_ERROR = StandardError()
-"""The one of this process."""
+"""Standard error of this process."""

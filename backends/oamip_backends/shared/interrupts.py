@@ -1,4 +1,4 @@
-"""Ctrl-C, or SIGTERM, during a solve: noted, so that the solver can be told to stop."""
+"""Notes Ctrl-C, or SIGTERM, during a solve, so that the solver can be stopped."""
 
 from __future__ import annotations
 
@@ -8,10 +8,18 @@ from types import FrameType, TracebackType
 
 
 class Interrupts:
-    """Notes SIGINT while a solve runs in the main thread; ``pressed`` says whether one came.
+    """A context that notes SIGINT while a solve runs in the main thread.
 
-    Elsewhere (another thread, or a program that handles SIGINT itself) nothing is changed and ``pressed`` stays False.
+    In another thread, or in a program that handles SIGINT itself, nothing is changed and nothing is
+    noted.
 
+    Attributes
+    ----------
+    pressed : bool
+        Whether a signal came.
+
+    Examples
+    --------
     >>> with Interrupts() as interrupts:
     ...     signal.raise_signal(signal.SIGINT)
     >>> interrupts.pressed
@@ -34,7 +42,7 @@ class Interrupts:
             if current is signal.default_int_handler:
                 self._before = signal.signal(signal.SIGINT, self._note)
             ending = signal.getsignal(signal.SIGTERM)
-            if hasattr(ending, "noted"):  # a program that takes SIGTERM as Ctrl-C, as the command line does
+            if hasattr(ending, "noted"):  # a program that treats SIGTERM like Ctrl-C, as the command line does
                 self._ending = ending
                 signal.signal(signal.SIGTERM, self._note)
         return self

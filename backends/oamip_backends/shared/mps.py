@@ -1,4 +1,7 @@
-"""A program as a free-format MPS file, for solvers that are called as a separate program."""
+"""A program as a free-format MPS file.
+
+It is for solvers that are called as a separate program.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,21 @@ from oamip_model.solving.protocol import Arrays
 
 
 def write_mps(arrays: Arrays, path: Path) -> None:
-    """Write the program to ``path``: columns c0, c1, ..., rows r0, r1, ..., always a minimisation.
+    """Write a program to a file, as a minimisation.
 
-    A maximisation is written with its costs negated, since readers differ on OBJSENSE, and the objective's offset is
-    left out, since they differ on its sign. Rows without a finite bound are left out. Numbers are written so that they
-    read back as the same float. A program without rows gets one that holds for every point within the bounds.
+    Its columns are c0, c1, ..., and its rows r0, r1, ...
+
+    A maximisation is written with its costs negated, since readers differ on OBJSENSE. The
+    objective's offset is left out, since they differ on its sign. Rows without a finite bound are
+    left out. Numbers read back as the same floats. A program without rows gets one that holds for
+    every point within the bounds.
+
+    Parameters
+    ----------
+    arrays : Arrays
+        The program.
+    path : Path
+        The file.
     """
     kept = np.flatnonzero(np.isfinite(arrays.row_lower) | np.isfinite(arrays.row_upper))
     with path.open("w", encoding="ascii") as file:
@@ -71,8 +84,8 @@ def _right_hand_sides(arrays: Arrays, kept: np.ndarray) -> Iterator[str]:
 
 
 def _bounds(arrays: Arrays) -> Iterator[str]:
-    # Every bound that is not the plain [0, inf) of a continuous column is written out: readers differ on what an
-    # integral column has by default, and on what a negative upper bound does to a lower bound that is not written.
+    # All bounds are written, except [0, inf) of a continuous column. Readers differ on the default bounds of an
+    # integral column, and on the lower bound of a column for which only a negative upper bound is written.
     yield "BOUNDS\n"
     triples = zip(arrays.lower.tolist(), arrays.upper.tolist(), arrays.integral.tolist(), strict=True)
     for column, (lower, upper, integral) in enumerate(triples):

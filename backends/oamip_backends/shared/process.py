@@ -1,4 +1,7 @@
-"""A solver that is a separate program: started, watched, interrupted, and never left behind."""
+"""Runs a solver that is a separate program.
+
+It is started, interrupted where necessary, and never left running.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,10 @@ from pathlib import Path
 from oamip_backends.shared.interrupts import Interrupts
 
 _PATIENCE = 5.0
-"""Seconds that a solver has to write its solution after it was asked to stop."""
+"""Seconds that an interrupted solver has for writing its solution."""
 
-# A child outlives a parent that is killed, unless, on Linux, it asked to be ended with its parent. Asking between fork
-# and exec is unsafe in a process with threads, so a bare interpreter asks and then becomes the solver.
+# A child survives a parent that is killed. On Linux a process can request a signal at the end of its parent. Requesting
+# it between fork and exec is unsafe in a process with threads, so a bare interpreter does so and then runs the solver.
 _TIED_TO_PARENT = (
     "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); "
     "os.getppid() == int(sys.argv[1]) or sys.exit(1); os.execvp(sys.argv[2], sys.argv[2:])"
@@ -27,8 +30,21 @@ _TIED_TO_PARENT = (
 
 @dataclass(frozen=True)
 class Ended:
-    """How a program ended: its output, how long it ran, whether Ctrl-C asked for the end, its exit code, and whether it
-    was told to stop, by Ctrl-C or at its limit."""
+    """The end of a program.
+
+    Parameters
+    ----------
+    log : str
+        Its output.
+    seconds : float
+        Wall clock.
+    interrupted : bool
+        Whether Ctrl-C was pressed.
+    code : int, default 0
+        Its exit code.
+    stopped : bool, default False
+        Whether it was interrupted, by Ctrl-C or at its time limit.
+    """
 
     log: str
     seconds: float
@@ -42,20 +58,39 @@ def run_to_end(
     log: Path,
     time_limit: float | None,
     *,
-    told: Path | None = None,
+    standard_input: Path | None = None,
     environment: Mapping[str, str] | None = None,
     folder: str | Path | None = None,
 ) -> Ended:
-    """Run the command with its output appended to ``log``, and return that output.
+    """Run a program, append its output to a file, and wait for its end.
 
-    After ``time_limit`` seconds, or at Ctrl-C, it gets SIGINT, which solvers take as "stop and write what you have",
-    and five seconds later it is killed, with all that it started. It runs in a process group of its own, so that a
-    terminal's Ctrl-C reaches it only through here. told: a file that it reads as standard input; environment, folder:
-    those of this process unless given.
+    After the time limit, or at Ctrl-C, it gets SIGINT, at which solvers write their incumbent. Five
+    seconds later it is killed, with all programs that it started. It runs in a process group of its
+    own, so that a terminal's Ctrl-C reaches it only through this function.
+
+    Parameters
+    ----------
+    command : list of str
+        The program and its arguments.
+    log : Path
+        The file that its output is appended to.
+    time_limit : float, optional
+        Seconds.
+    standard_input : Path, optional
+        A file that it reads as standard input.
+    environment : mapping of str to str, optional
+        Its environment, by default that of this process.
+    folder : str or Path, optional
+        Its working folder, by default that of this process.
+
+    Returns
+    -------
+    Ended
+        Its output, and how it ended.
     """
     if sys.platform == "linux":
         command = [sys.executable, "-I", "-S", "-c", _TIED_TO_PARENT, str(os.getpid()), *command]
-    with log.open("ab") as output, Path(told or os.devnull).open("rb") as given:
+    with log.open("ab") as output, Path(standard_input or os.devnull).open("rb") as given:
         before = output.tell()
         begin = time.monotonic()
         with Interrupts() as interrupts:
@@ -76,7 +111,7 @@ def run_to_end(
 
 
 def _watch(process: subprocess.Popen[bytes], interrupts: Interrupts, time_limit: float | None) -> bool:
-    """Wait for the end, and return whether it had to be asked for."""
+    """Wait for the end. Returns whether the program had to be interrupted."""
     deadline = None if time_limit is None else time.monotonic() + time_limit
     pause = 0.001
     while not interrupts.pressed and (deadline is None or time.monotonic() < deadline):
@@ -92,6 +127,6 @@ def _watch(process: subprocess.Popen[bytes], interrupts: Interrupts, time_limit:
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    """Send a signal to the process and to all that it started, where any of them is still there."""
+    """Send a signal to the process and to all that it started, as far as they are running."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)

@@ -1,1 +1,1 @@
-"""A benchmark of solve time: fixed instances, a resumable runner, checked answers, and reports."""
+"""A benchmark of solve time: instances, a resumable runner, checks and reports."""

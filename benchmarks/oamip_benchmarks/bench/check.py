@@ -1,4 +1,4 @@
-"""The check of a claimed solution: rows, bounds and integrality in exact arithmetic, and replay through the network."""
+"""Checks a claimed solution in exact arithmetic, and by replay in the network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pyomo.environ as pyo
 from numpy.typing import NDArray
 
-from oamip_benchmarks.bench.recipes import Program
+from oamip_benchmarks.bench.programs import Program
 from oamip_benchmarks.bench.rows import Row
 from oamip_model.files import replacing
 from oamip_model.formulation import gate_scale
@@ -29,7 +29,18 @@ REPLAY = 1e-4
 
 
 def point_of(instance: Any) -> Array:
-    """The values of an instance's variables, (columns,), in the order of its compiled arrays."""
+    """The values of an instance's variables, in the order of its compiled arrays.
+
+    Parameters
+    ----------
+    instance : pyomo.environ.ConcreteModel
+        A program that was solved.
+
+    Returns
+    -------
+    Array
+        Values of the columns, (columns,).
+    """
     components = instance.component_objects(pyo.Var, descend_into=True)
     return np.array([data.value for component in components for data in component.values()], dtype=np.float64)
 
@@ -41,16 +52,29 @@ def save_point(path: Path, x: Array, logits: Array | None) -> None:
 
 
 def exact_violation(arrays: Arrays, x: Array) -> tuple[float, float]:
-    """Largest violation by x (columns,) of a row or bound, relative to 1 + |limit|, and of integrality.
+    """The largest violation of a row or bound by a point, and of integrality.
 
     Sums are exact: every float is a rational number, and rows are added as such.
 
-    Example:
-        >>> import scipy.sparse as sp
-        >>> row, one = sp.csr_array([[0.1, 0.2]]), np.ones(2)
-        >>> arrays = Arrays(row, one, 0 * one, one, np.array([0.3]), np.array([0.3]), one > 1)
-        >>> 0 < exact_violation(arrays, one)[0] < 1e-16
-        True
+    Parameters
+    ----------
+    arrays : Arrays
+        The program.
+    x : Array
+        The point, (columns,).
+
+    Returns
+    -------
+    tuple[float, float]
+        The violation relative to 1 + |limit|, and the distance of an integer column from an integer.
+
+    Examples
+    --------
+    >>> import scipy.sparse as sp
+    >>> row, one = sp.csr_array([[0.1, 0.2]]), np.ones(2)
+    >>> arrays = Arrays(row, one, 0 * one, one, np.array([0.3]), np.array([0.3]), one > 1)
+    >>> 0 < exact_violation(arrays, one)[0] < 1e-16
+    True
     """
     if not np.isfinite(x).all():
         return float("inf"), float("inf")
@@ -76,11 +100,23 @@ def _excess(value: Fraction, low: float, high: float) -> Fraction:
 
 
 def check_point(program: Program, x: Array, claimed: float | None) -> dict[str, Any]:
-    """Whether a point is what it is claimed to be: {violation, integrality, replay_difference, passed, message}.
+    """Whether a point is what it is claimed to be, with every measured difference.
 
-    x: (columns,); claimed: its objective. ``program`` may hold no tangents beyond the first ones: the cross-entropy is
-    computed from the point's logits in extended precision. Where ReLU states are relaxed the replay is told but proves
-    nothing, and does not count.
+    Parameters
+    ----------
+    program : Program
+        It may hold no tangents beyond the first ones: the cross-entropy is computed from the point's
+        logits in extended precision.
+    x : Array
+        The point, (columns,).
+    claimed : float or None
+        Its claimed objective.
+
+    Returns
+    -------
+    dict
+        ``violation``, ``integrality``, ``replay_difference``, ``passed`` and ``message``. Where ReLU
+        states are relaxed the replay proves nothing. It is stated then, and does not count.
     """
     recipe, arrays = program.recipe, program.arrays
     if not np.isfinite(x).all():
@@ -133,8 +169,13 @@ def _columns(instance: Any) -> dict[str, slice]:
 def refuted(row: Row, others: Iterable[tuple[float | None, str]]) -> str:
     """Why a row's claim cannot be true, "" if nothing speaks against it.
 
-    others: (objective, whose) of checked solutions of the same program. A bound above one of them, or "infeasible", is
-    refuted by it.
+    Parameters
+    ----------
+    row : Row
+        The row of a solve.
+    others : iterable of (float or None, str)
+        Objectives of checked solutions of the same program, and whose they are. A bound above one of
+        them is refuted, and so is "infeasible".
     """
     for objective, whose in others:
         if objective is None:

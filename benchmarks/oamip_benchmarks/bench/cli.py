@@ -89,15 +89,17 @@ def _line(recipe: Recipe) -> list[str]:
 @click.option("--dry-run", is_flag=True, help="List the solves, and run none.")
 @json_option
 def run(
-    sizes: tuple[str, ...], out: Path, dry_run: bool, as_json: bool, jobs: int, grace: float, **asked: Any
+    sizes: tuple[str, ...], time_limit: float, threads: int, tolerance: float, memory: int, permuted: bool, out: Path,
+    dry_run: bool, as_json: bool, jobs: int, grace: float, **asked: Any,
 ) -> int:  # fmt: skip
     """Solve instances, one process a solve, and keep a row of each, whatever becomes of it.
 
     Exit code 5 where a solution fails its check or two solves contradict each other.
     """
+    from oamip_benchmarks.bench.rows import Limits
     from oamip_benchmarks.bench.runner import make_plan, run_plan
 
-    plan = make_plan(sizes=sizes, **asked)
+    plan = make_plan(sizes=sizes, limits=Limits(time_limit, threads, tolerance, memory, permuted), **asked)
     if dry_run:
         if as_json:
             print_json({"solves": [solve.row() for solve in plan]})

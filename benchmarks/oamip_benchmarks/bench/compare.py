@@ -1,4 +1,4 @@
-"""Two runs of the same problems, before and after: how much quicker one is, and how sure that is."""
+"""Compares two runs of the same problems by the ratio of their times."""
 
 from __future__ import annotations
 
@@ -20,8 +20,16 @@ Pair = tuple[Row, Row]
 class Comparison:
     """One variant before and after.
 
-    ratios: of the shifted geometric means, after over before, by shift; pairs: rows of the same instance and seed;
-    unpaired: labels of rows that only one of the runs has, those that a licence forbade left out.
+    Parameters
+    ----------
+    before, after : str
+        Its name in either run.
+    ratios : dict
+        Ratios of the shifted geometric means, after over before, by shift.
+    pairs : tuple of Pair
+        Rows of the same instance and seed.
+    unpaired : tuple of str
+        Labels of rows that only one of the runs has, without those that a licence forbade.
     """
 
     before: str
@@ -61,10 +69,29 @@ def censoring(pair: Pair) -> str:
 def compare_runs(
     before: Sequence[Row], after: Sequence[Row], *, draws: int = 10_000, seed: int = 0
 ) -> list[Comparison]:
-    """A comparison for each variant that both runs have; if they have one each, of these two whatever their names.
+    """A comparison for each variant that both runs have.
 
-    A solve that is not solved counts as its time limit. Bootstrap intervals of 95 % from ``draws`` draws of instances,
-    by ``seed``. Raises InputError where there are no common variants or problems, or a pair had two time limits.
+    If both runs have one variant each, these two are compared whatever their names. A solve that is
+    not solved counts as its time limit.
+
+    Parameters
+    ----------
+    before, after : sequence of Row
+        The rows of the two runs.
+    draws : int, default 10000
+        Draws of instances for the bootstrap intervals of 95 %.
+    seed : int, default 0
+        Seed of these draws.
+
+    Returns
+    -------
+    list of Comparison
+        One for each variant.
+
+    Raises
+    ------
+    InputError
+        Where there are no common variants or problems, or a pair had two time limits.
     """
     sides = Solves(tuple(before)), Solves(tuple(after))
     if all(len(side.variants) == 1 for side in sides):
@@ -105,8 +132,20 @@ def _compare(sides: tuple[Solves, Solves], names: tuple[str, str], draws: int, s
 
 
 def extremes(comparison: Comparison, count: int = 5) -> list[tuple[float, Pair]]:
-    """The pairs solved on both sides whose seconds changed most, as ratios after over before: half of ``count`` from
-    either end, quickest first."""
+    """The pairs solved on both sides whose seconds changed most, quickest first.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        One variant before and after.
+    count : int, default 5
+        How many pairs are taken from either end.
+
+    Returns
+    -------
+    list of (float, Pair)
+        The ratio of the seconds, after over before, and the pair.
+    """
     solved = [pair for pair in comparison.pairs if all(map(is_solved, pair))]
     rated = sorted(
         ((solve_seconds(b) / max(solve_seconds(a), 1e-9), (a, b)) for a, b in solved), key=lambda entry: entry[0]

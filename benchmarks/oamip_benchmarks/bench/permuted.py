@@ -1,4 +1,4 @@
-"""A solver that gets rows and columns in another order: the same program to us, another run to it.
+"""A solver that gets rows and columns in another order, drawn by a seed.
 
 How long a search takes depends on the order of rows and columns, which means nothing. Orders drawn by seeds show by how
 much, also for solvers without a seed of their own.
@@ -22,10 +22,11 @@ _WITHOUT = {Capability.COST_CHANGE, Capability.BOUND_CHANGE}
 class Order:
     """An order of rows and columns, drawn by a seed.
 
-    Example:
-        >>> order = Order(rows=3, columns=2, seed=1)
-        >>> order.back_columns(order.columns_of(np.array([5.0, 7.0]))).tolist()
-        [5.0, 7.0]
+    Examples
+    --------
+    >>> order = Order(rows=3, columns=2, seed=1)
+    >>> order.back_columns(order.columns_of(np.array([5.0, 7.0]))).tolist()
+    [5.0, 7.0]
     """
 
     def __init__(self, rows: int, columns: int, seed: int) -> None:
@@ -54,7 +55,10 @@ class Order:
         return found
 
     def back_rows(self, values: Array) -> Array:
-        """Values of rows in the program's own order; rows that were added since stand behind and keep theirs."""
+        """Values of rows in the program's own order.
+
+        Rows that were added since are behind these, and keep their order.
+        """
         found = values.copy()
         found[self.rows] = values[: len(self.rows)]
         return found
@@ -90,7 +94,7 @@ class PermutedSession:
 
 
 class Permuted:
-    """A backend that hands every program to another one with rows and columns in the order of a seed."""
+    """A backend that hands every program to another one in the order of a seed."""
 
     def __init__(self, inner: Backend, seed: int) -> None:
         self._inner, self._seed = inner, seed
@@ -120,4 +124,5 @@ class Permuted:
         return PermutedSession(inner.session(order.program(arrays), options), order)
 
     def _order(self, arrays: Arrays) -> Order:
-        return Order(*arrays.matrix.shape, self._seed)
+        rows, columns = arrays.matrix.shape
+        return Order(rows, columns, self._seed)

@@ -1,4 +1,4 @@
-"""A run checked again from its stored points: every solution, and every claim against every other."""
+"""Checks a run again from its stored points, and every claim against every other."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from oamip_benchmarks.bench.check import check_point
-from oamip_benchmarks.bench.recipes import build_program, find_recipe
+from oamip_benchmarks.bench.programs import build_program
+from oamip_benchmarks.bench.recipes import find_recipe
 from oamip_benchmarks.bench.reporting.rows import Solves
 from oamip_benchmarks.bench.rows import Row
 from oamip_model.arrays import open_arrays
@@ -19,10 +20,18 @@ from oamip_model.errors import InputError
 
 @dataclass(frozen=True)
 class Findings:
-    """What a check of a run found.
+    """The findings of a check of a run.
 
-    checked: how many solutions; failed: rows whose solution does not hold, with the reason; disagreements: pairs of
-    rows whose ranges from bound to objective do not meet; wrong: rows that the run itself called wrong.
+    Parameters
+    ----------
+    checked : int
+        How many solutions were checked.
+    failed : tuple
+        Rows whose solution does not hold, with the reason.
+    disagreements : tuple
+        Pairs of rows whose ranges from bound to objective do not meet.
+    wrong : tuple of Row
+        Rows that the run itself called wrong.
     """
 
     checked: int
@@ -37,10 +46,29 @@ class Findings:
 
 
 def check_run(folder: Path, rows: Sequence[Row], progress: Callable[[int, int], None] | None = None) -> Findings:
-    """The findings of a run folder: each program is rebuilt from its recipe, and each stored point checked in it.
+    """The findings of a run folder, from its recipes and stored points.
 
-    A row that claims an objective without a stored point fails. Raises InputError for an instance that the library does
-    not have.
+    Each program is rebuilt from its recipe, and each stored point is checked in it. A row that claims
+    an objective without a stored point fails.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's folder.
+    rows : sequence of Row
+        Its rows.
+    progress : callable, optional
+        Is called with the number of programs done, and of all programs.
+
+    Returns
+    -------
+    Findings
+        What is wrong.
+
+    Raises
+    ------
+    InputError
+        For an instance that the library does not have.
     """
     failed: list[tuple[Row, str]] = []
     checked = 0

@@ -1,4 +1,4 @@
-"""The instances of the benchmark: recipes that rebuild the same mixed-integer program, and what is known of each.
+"""The instances of the benchmark as recipes, with what is known of each.
 
 A recipe is a trained network (an ONNX file of the library, by its fingerprint), images by their numbers, and options of
 the formulation. ``sha256`` is that of the compiled arrays with the recipe's own bounds and relaxation.
@@ -6,8 +6,6 @@ the formulation. ``sha256`` is that of the compiled arrays with the recipe's own
 
 from __future__ import annotations
 
-import hashlib
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -18,12 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import oamip_model as om
-from oamip_benchmarks.bench.boxes.model import FORMULATION, IMAGE_OF, Box, front, front_instance
+from oamip_benchmarks.bench.boxes.model import FORMULATION
 from oamip_model.arrays import open_arrays
-from oamip_model.errors import CheckError, InputError
-from oamip_model.formulation.settings import validity_of
+from oamip_model.errors import InputError
 from oamip_model.records import checked, read_json
-from oamip_model.solving.protocol import Arrays
 
 LIBRARY = Path(__file__).parent / "library"
 SIZES = ("small", "medium", "large")
@@ -37,7 +33,10 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Best:
-    """The best that is known of an instance: objective of a checked solution, lower bound, and who found each."""
+    """The best known objective and lower bound of an instance, and who found each.
+
+    The objective is that of a checked solution.
+    """
 
     objective: float | None = None
     bound: float | None = None
@@ -47,14 +46,27 @@ class Best:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One instance.
+    """One instance; the other fields are those of :class:`oamip_model.Formulation`.
 
-    size: small, medium or large; images: numbers in the library's images of ``data``; scored: "all" groups, or the one
-    score group whose decoupled subproblem this is (all others as trained, the layers before it folded into data, the
-    layers after it without scores: the head ``rest``, mathematics:layer-3); sha256: of the compiled arrays; shape:
-    rows, columns, binaries and non-zeros. With a ``radius`` it is of the family of boxes: the largest ``logit`` of the
-    network over the images within the radius of the one image; its objective is minus that logit, and it has no scores.
-    The other fields are those of :class:`oamip_model.Formulation`.
+    Parameters
+    ----------
+    size : str
+        "small", "medium" or "large".
+    images : tuple of int
+        Numbers in the library's images of ``data``.
+    scored : str
+        "all" groups, or the one score group whose decoupled subproblem this is. All others are as
+        trained, the layers before it folded into data, the layers after it without scores
+        (mathematics:layer-3).
+    sha256 : str
+        Hash of the compiled arrays.
+    shape : tuple of int
+        Rows, columns, binaries and non-zeros.
+    radius : float, optional
+        Half width of the box of images in the family of boxes. Its objective is minus the largest
+        logit over the box around the one image, and it has no scores.
+    logit : int
+        The logit of a box.
     """
 
     name: str
@@ -84,11 +96,14 @@ class Recipe:
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """Words by which instances are chosen: family, data set, network, and the options of the program.
+        """Words by which instances are chosen.
 
-        Example:
-            >>> Recipe("a", "small", "digits-conv", "digits", (0,), scores="binary").tags
-            ('joint', 'digits', 'conv', 'subtractive', 'binary', 'cross-entropy', 'mean')
+        They are of the family, the data set, the network, and the options of the program.
+
+        Examples
+        --------
+        >>> Recipe("a", "small", "digits-conv", "digits", (0,), scores="binary").tags
+        ('joint', 'digits', 'conv', 'subtractive', 'binary', 'cross-entropy', 'mean')
         """
         found = [self.family, *self.network.split("-")[:2]]
         if self.radius is None:
@@ -105,53 +120,60 @@ class Recipe:
         )  # fmt: skip
 
     def takes(self, bounds: str) -> bool:
-        """Whether the program may be built with these bounds: the published gate is defined by interval bounds."""
+        """Whether the program may be built with these bounds.
+
+        The published gate is defined by interval bounds.
+        """
         return self.gate != "published" or bounds == "interval"
 
     def program(self, bounds: str, relaxation: str) -> str:
-        """Name of the program whose optimum is asked: bounds and relaxation count only where ReLU states are relaxed.
+        """Name of the program whose optimum is asked.
 
-        Example:
-            >>> Recipe("a", "small", "n", "digits", (0,)).program("lp", "big-m")
-            'a'
+        Bounds and relaxation count only where ReLU states are relaxed.
+
+        Examples
+        --------
+        >>> Recipe("a", "small", "n", "digits", (0,)).program("lp", "big-m")
+        'a'
         """
         return f"{self.name}/{bounds}/{relaxation}" if self.relaxed else self.name
-
-
-@dataclass(frozen=True)
-class Program:
-    """A recipe, rebuilt: network (that of the subproblem), images (n, *input_shape), labels, and the Pyomo instance."""
-
-    recipe: Recipe
-    network: om.Network
-    images: Array
-    labels: NDArray[np.int64]
-    instance: Any
-    arrays: Arrays
-    bounds_seconds: float
-    build_seconds: float
 
 
 @cache
 def load_library(folder: Path = LIBRARY) -> dict[str, Recipe]:
     """The recipes of the library by name, in its order.
 
-    Example:
-        >>> {recipe.size for recipe in load_library().values()} <= set(SIZES)
-        True
+    Examples
+    --------
+    >>> {recipe.size for recipe in load_library().values()} <= set(SIZES)
+    True
     """
     return {recipe.name: recipe for recipe in read_library(folder)["instances"]}
 
 
 class Library(TypedDict):
-    """What instances.json holds: what is known of each network by its name, and the recipes."""
+    """The networks and recipes in instances.json.
+
+    Parameters
+    ----------
+    networks : dict
+        What is known of each network, by its name.
+    instances : list of Recipe
+        The recipes.
+    """
 
     networks: dict[str, dict[str, Any]]
     instances: list[Recipe]
 
 
 def read_library(folder: Path) -> Library:
-    """The record of a library. Raises InputError for a file that is none."""
+    """The record of a library.
+
+    Raises
+    ------
+    InputError
+        For a file that is none.
+    """
     path = folder / "instances.json"
     where = f"library: {path}"
     found: Library = checked(Library, read_json(path, where), where)
@@ -159,7 +181,13 @@ def read_library(folder: Path) -> Library:
 
 
 def find_recipe(name: str) -> Recipe:
-    """The recipe of that name. Raises InputError where the library has none."""
+    """The recipe of that name.
+
+    Raises
+    ------
+    InputError
+        Where the library has none.
+    """
     library = load_library()
     if name not in library:
         raise InputError(f"instance: got {name!r}, accepted are the names that `oamip bench list` prints")
@@ -167,9 +195,14 @@ def find_recipe(name: str) -> Recipe:
 
 
 def choose_recipes(sizes: Sequence[str] = (), instances: Sequence[str] = (), tags: Sequence[str] = ()) -> list[Recipe]:
-    """The recipes of these sizes and names that have every one of the tags, all where none are given.
+    """The recipes of these sizes and names that have every one of the tags.
 
-    Raises InputError for a name or a tag that is unknown.
+    All are, where none are given.
+
+    Raises
+    ------
+    InputError
+        For a name or a tag that is unknown.
     """
     for name in instances:
         find_recipe(name)
@@ -206,7 +239,10 @@ def _images(folder: Path) -> dict[str, NDArray[Any]]:
 
 
 def library_images(recipe: Recipe, folder: Path = LIBRARY) -> tuple[Array, NDArray[np.int64]]:
-    """Images (n, *input_shape) and labels (n,) of a recipe; planted networks have the middle of the unit box."""
+    """Images (n, *input_shape) and labels (n,) of a recipe.
+
+    Planted networks have the middle of the unit box.
+    """
     if recipe.data == PLANTED:
         shape = read_library(folder)["networks"][recipe.network]["input_shape"]
         return np.full((len(recipe.images), *shape), 0.5), np.zeros(len(recipe.images), dtype=np.int64)
@@ -214,87 +250,3 @@ def library_images(recipe: Recipe, folder: Path = LIBRARY) -> tuple[Array, NDArr
     rows = list(recipe.images)
     pixels = archive[f"{recipe.data}_images"][rows].astype(np.float64)[:, None] / PIXEL
     return pixels, archive[f"{recipe.data}_labels"][rows].astype(np.int64)
-
-
-@cache
-def library_network(name: str, folder: Path = LIBRARY) -> om.Network:
-    """A network of the library. Raises CheckError where its weights are not those that the recipes were made for."""
-    network = om.read_network(folder / f"{name}.onnx")
-    known = read_library(folder)["networks"][name]["fingerprint"]
-    if network.fingerprint != known:
-        raise CheckError(
-            f"network: {name}.onnx has fingerprint {network.fingerprint}, the library was made for {known}"
-        )
-    return network
-
-
-def only_group(network: om.Network, name: str) -> om.Network:
-    """The network in which only the units of one score group carry scores.
-
-    Raises InputError where the network has no such group.
-    """
-    names = [group.name for group in network.groups]
-    if name not in names:
-        raise InputError(f"scored: got {name!r}, accepted are all, {', '.join(names)}")
-    kept = names.index(name)
-    layers = tuple(
-        replace(layer, group=0) if layer.group == kept else replace(layer, group=None, units=None)
-        for layer in network.layers
-    )
-    return replace(network, layers=layers, groups=(network.groups[kept],))
-
-
-def box_of(recipe: Recipe, folder: Path = LIBRARY) -> Box:
-    """The box of a recipe of the family of boxes."""
-    image = library_images(recipe, folder)[0][0]
-    return Box.around(image, float(recipe.radius or 0.0), recipe.logit)
-
-
-def build_program(
-    recipe: Recipe, bounds: str = "interval", relaxation: str = "big-m", folder: Path = LIBRARY
-) -> Program:
-    """The program of a recipe, with the seconds that bounds and building (Pyomo instance and arrays) took.
-
-    Raises InputError for bounds or a relaxation that the recipe cannot take.
-    """
-    if not recipe.takes(bounds):
-        raise InputError(f"bounds: {recipe.name} has the gate published, which is defined by interval bounds")
-    network = library_network(recipe.network, folder)
-    if recipe.scored != "all":
-        network = only_group(network, recipe.scored)
-    images, labels = library_images(recipe, folder)
-    if recipe.radius is not None:
-        network, images, labels = front(network, box_of(recipe, folder)), IMAGE_OF, np.zeros(1, dtype=np.int64)
-    settings = recipe.settings(relaxation)
-    began = time.perf_counter()
-    epsilon = float(settings.epsilon or 0.0)
-    found = om.compute_bounds(network, images, bounds, validity=validity_of(recipe.gate), epsilon=epsilon)
-    bounded = time.perf_counter()
-    if recipe.radius is not None:
-        instance = front_instance(network, recipe.logit, found, relaxation)
-    else:
-        instance = om.build_instance(network, images, labels, settings, bounds=found)
-    arrays = om.compile_arrays(instance)
-    built = time.perf_counter()
-    return Program(recipe, network, images, labels, instance, arrays, bounded - began, built - bounded)
-
-
-def arrays_hash(arrays: Arrays) -> str:
-    """SHA-256 of a program's arrays: equal if and only if every coefficient, bound and type is, bit for bit.
-
-    The order in which the entries of a row are kept does not count, nor does an entry of 0.
-    """
-    digest = hashlib.sha256()
-    matrix = arrays.matrix.copy()
-    matrix.sum_duplicates()
-    matrix.eliminate_zeros()
-    parts: list[tuple[Any, str]] = [
-        (matrix.indptr, "<i8"), (matrix.indices, "<i8"), (matrix.data, "<f8"), (arrays.cost, "<f8"),
-        (arrays.lower, "<f8"), (arrays.upper, "<f8"), (arrays.row_lower, "<f8"), (arrays.row_upper, "<f8"),
-        (arrays.integral, "<i8"), ([arrays.offset, arrays.sense], "<f8"),
-    ]  # fmt: skip
-    for values, kind in parts:
-        # Adding 0 makes the two zeros of floating point one.
-        digest.update((np.asarray(values).astype(kind) + np.zeros((), kind)).tobytes())
-        digest.update(b"|")
-    return digest.hexdigest()

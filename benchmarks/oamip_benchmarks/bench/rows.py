@@ -1,4 +1,4 @@
-"""The rows of a run: one JSON line a solve, appended and synced, and what is planned by a key."""
+"""The rows of a run, one JSON line a solve, and the solves that are planned."""
 
 from __future__ import annotations
 
@@ -75,11 +75,51 @@ class _Row(TypedDict, total=False):
 
 
 @dataclass(frozen=True)
+class Limits:
+    """How each solve of a run is made: what it may cost, and what its seed does.
+
+    Parameters
+    ----------
+    time_limit : float, default 60
+        Seconds for the solver.
+    threads : int, default 1
+        Threads of the solver.
+    tolerance : float, default 1e-4
+        Relative gap of "optimal", the same for every solver.
+    memory : int, default 4096
+        Limit on the memory in MiB.
+    permuted : bool, default False
+        The seed draws an order of rows and columns, of which 0 is the program's own, instead of being
+        the solver's.
+    """
+
+    time_limit: float = 60.0
+    threads: int = 1
+    tolerance: float = 1e-4
+    memory: int = 4096
+    permuted: bool = False
+
+
+@dataclass(frozen=True)
 class Solve:
     """One solve that is planned: an instance, how it is built, and how it is solved.
 
-    time_limit: seconds for the solver; tolerance: relative gap of "optimal"; memory: cap in MiB; permuted: the seed
-    draws an order of rows and columns (0 is the program's own) instead of being the solver's.
+    Parameters
+    ----------
+    instance, bounds, relaxation : str
+        The instance, and what it is built with.
+    solver, version : str
+        The solver, and its version.
+    seed, threads : int
+        The solver's.
+    time_limit : float
+        Seconds for the solver.
+    tolerance : float
+        Relative gap of "optimal".
+    memory : int
+        Limit on the memory in MiB.
+    permuted : bool
+        Whether the seed draws an order of rows and columns.
     """
 
     instance: str
@@ -129,9 +169,12 @@ class Solve:
 
 
 class ResultStore:
-    """The rows of a run folder by key, first come first.
+    """The rows of a run folder by key, in the order of their first lines.
 
-    Raises InputError where the file holds a line that is no row.
+    Raises
+    ------
+    InputError
+        Where the file holds a line that is no row.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -150,7 +193,10 @@ class ResultStore:
 def read_rows(folder: Path) -> list[Row]:
     """The rows of a run folder in the order in which they were written, one a key.
 
-    Raises InputError for a folder that is no run's, and for a line that is no row.
+    Raises
+    ------
+    InputError
+        For a folder that is no run's, and for a line that is no row.
     """
     if not (folder / RESULTS).exists():
         raise InputError(f"run: {folder} is no folder of `oamip bench run`, it has no {RESULTS}")

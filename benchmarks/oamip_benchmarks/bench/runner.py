@@ -1,4 +1,4 @@
-"""Runs of the benchmark: what is planned, one watched process a solve, one row a solve."""
+"""Runs the benchmark: one watched process and one row for each planned solve."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from oamip_benchmarks.bench.check import refuted
 from oamip_benchmarks.bench.recipes import choose_recipes
-from oamip_benchmarks.bench.rows import ResultStore, Row, Solve
+from oamip_benchmarks.bench.rows import Limits, ResultStore, Row, Solve
 from oamip_benchmarks.bench.supervise import Ended, require_psutil, single_threaded, supervise
 from oamip_benchmarks.bench.trace import Trace, log_trace, primal_dual_integral
 from oamip_model.errors import InputError
@@ -38,56 +38,65 @@ LOG_BYTES = 2**20
 """A longer log is kept without its middle."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """What a run is to have.
+def make_plan(
+    *,
+    solvers: Sequence[str] = ("highs",),
+    bounds: Sequence[str] = ("interval",),
+    relaxations: Sequence[str] = ("big-m",),
+    sizes: Sequence[str] = (),
+    instances: Sequence[str] = (),
+    tags: Sequence[str] = (),
+    seeds: int = 1,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+) -> list[Solve]:
+    """The solves of a run, instance by instance.
 
-    sizes, instances, tags: which instances, all where none are given; seeds: how many, from 0; permuted: seeds draw
-    orders of rows and columns; memory: cap in MiB. The others are those of each solve.
+    In this order all solvers meet the same state of the machine. Combinations that the published gate does not define
+    are left out.
+
+    Parameters
+    ----------
+    solvers, bounds, relaxations : sequence of str
+        What is combined.
+    sizes, instances, tags : sequence of str, optional
+        The instances: of one of the sizes and names, with all of the tags. All where none are given.
+    seeds : int, default 1
+        How many seeds, from 0.
+    limits : Limits, optional
+        What each solve may cost.
+
+    Returns
+    -------
+    list of Solve
+        The plan.
+
+    Raises
+    ------
+    InputError
+        For an option that cannot be honoured.
+    SolverMissingError
+        For a solver that is not here.
     """
-
-    solvers: Sequence[str] = ("highs",)
-    bounds: Sequence[str] = ("interval",)
-    relaxations: Sequence[str] = ("big-m",)
-    sizes: Sequence[str] = ()
-    instances: Sequence[str] = ()
-    tags: Sequence[str] = ()
-    seeds: int = 1
-    permuted: bool = False
-    time_limit: float = 60.0
-    threads: int = 1
-    tolerance: float = 1e-4
-    memory: int = 4096
-
-
-def make_plan(**asked: Any) -> list[Solve]:
-    """The solves of a run, instance by instance, so that all solvers meet the same state of the machine.
-
-    asked: the fields of :class:`Asked`. Combinations that the published gate does not define are left out. Raises
-    InputError for an option that cannot be honoured, SolverMissingError for a solver that is not here.
-    """
-    of = Asked(**asked)
-    chosen = choose_recipes(of.sizes, of.instances, of.tags)
+    chosen = choose_recipes(sizes, instances, tags)
     if not chosen:
         raise InputError("instance: none has all of the sizes, names and tags that were given")
-    backends = [get_backend(name) for name in dict.fromkeys(of.solvers)]
+    backends = [get_backend(name) for name in dict.fromkeys(solvers)]
     for backend in backends:
-        for seed in range(1 if of.permuted else of.seeds):
-            check_options(backend, Options(time_limit=of.time_limit, threads=of.threads, seed=seed))
-    for bound in of.bounds:
+        for seed in range(1 if limits.permuted else seeds):
+            check_options(backend, Options(time_limit=limits.time_limit, threads=limits.threads, seed=seed))
+    for bound in bounds:
         check_choice("bounds", bound, BOUND_METHODS)
-    for relaxation in of.relaxations:
+    for relaxation in relaxations:
         check_choice("relaxation", relaxation, RELAXATIONS)
     return [
-        Solve(recipe.name, bound, relaxation, backend.name, backend.version(), seed, of.threads, of.time_limit,
-              of.tolerance, of.memory, of.permuted)
+        Solve(recipe.name, bound, relaxation, backend.name, backend.version(), seed, **asdict(limits))
         for recipe in chosen
-        for seed in range(of.seeds)
-        for bound in dict.fromkeys(of.bounds)
-        for relaxation in dict.fromkeys(of.relaxations)
+        for seed in range(seeds)
+        for bound in dict.fromkeys(bounds)
+        for relaxation in dict.fromkeys(relaxations)
         for backend in backends
         if recipe.takes(bound) and (recipe.settings().gate != "published" or relaxation == "big-m")
-    ]  # fmt: skip
+    ]
 
 
 def run_plan(
@@ -98,12 +107,34 @@ def run_plan(
     grace: float = 10.0,
     progress: Callable[[int, int, Row], None] | None = None,
 ) -> list[Row]:
-    """Rows of the plan, those that the folder has already included; only the others are solved.
+    """The rows of the plan; solves that the folder already has are not run again.
 
-    jobs: solves at once; with more than one their times are marked as parallel. grace: seconds beyond the limit before
-    a solve is killed. Every row is on disk before the next solve of its slot begins. Raises InputError for a folder
-    that cannot be made, has rows of another machine, or that another run is using; KeyboardInterrupt ends the solves
-    that run, unrecorded.
+    Every row is on disk before the next solve of its slot begins.
+
+    Parameters
+    ----------
+    plan : sequence of Solve
+        The solves.
+    folder : Path
+        The run's folder.
+    jobs : int, default 1
+        Solves at once. With more than one their times are marked as parallel.
+    grace : float, default 10
+        Seconds beyond the limit before a solve is killed.
+    progress : callable, optional
+        Is called with the number of solves done, of all solves, and the new row.
+
+    Returns
+    -------
+    list of Row
+        One for each solve of the plan.
+
+    Raises
+    ------
+    InputError
+        For a folder that cannot be made, has rows of another machine, or that another run is using.
+    KeyboardInterrupt
+        Ends the solves that run, unrecorded.
     """
     require_psutil()
     make_folder(folder)
@@ -145,7 +176,26 @@ def _same_place(folder: Path) -> dict[str, Any]:
 
 
 def run_one(solve: Solve, folder: Path, parallel: bool, grace: float, stop: Callable[[], bool]) -> Row:
-    """The row of one solve, made in a process of its own. Raises KeyboardInterrupt where it was told to stop."""
+    """The row of one solve, made in a process of its own.
+
+    Parameters
+    ----------
+    solve : Solve
+        The solve.
+    folder : Path
+        The run's folder.
+    parallel : bool
+        Whether others run beside it.
+    grace : float
+        Seconds beyond the limit before it is killed.
+    stop : callable
+        Whether the run is to end.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Where the run is to end.
+    """
     if stop():
         raise KeyboardInterrupt
     started = datetime.now(UTC).isoformat(timespec="seconds")
@@ -204,7 +254,10 @@ def keep_log(folder: Path, key: str, text: str) -> str | None:
 
 
 def load_here() -> float | None:
-    """The machine's mean number of running processes over the last minute; None where the system has none."""
+    """The machine's mean number of running processes over the last minute.
+
+    It is None where the system has none.
+    """
     try:
         return round(os.getloadavg()[0], 2)
     except (AttributeError, OSError):
@@ -212,7 +265,21 @@ def load_here() -> float | None:
 
 
 def make_row(solve: Solve, ended: Ended, told: Sequence[dict[str, Any]], output: str, log: str) -> Row:
-    """The row of a solve from how its process ended, the events that it told, its output and the solver's log."""
+    """The row of a solve, from its events, output and log.
+
+    Parameters
+    ----------
+    solve : Solve
+        The solve.
+    ended : Ended
+        How its process ended.
+    told : sequence of dict
+        The events that it wrote.
+    output : str
+        What it printed.
+    log : str
+        The solver's log.
+    """
     ready: dict[str, Any] = next((e for e in told if e["event"] == "ready"), {})
     done: dict[str, Any] = next((e for e in told if e["event"] == "done"), {})
     trace: Trace | None = [tuple(e["at"]) for e in told if e["event"] == "bounds"] or None

@@ -1,4 +1,4 @@
-"""A process that is watched: killed with its children at its time or memory limit, and its end told."""
+"""Watches a process, and kills it with its children at its time or memory limit."""
 
 from __future__ import annotations
 
@@ -21,8 +21,19 @@ _MIB = 2**20
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process ended: reason "exit", "timeout" or "memory"; code: its exit code, negative for a signal; seconds:
-    since it was ready (0 if it never was); peak_mib: largest resident memory seen, children included."""
+    """How a process ended.
+
+    Parameters
+    ----------
+    reason : str
+        "exit", "timeout", "memory" or "stop".
+    code : int
+        Its exit code, negative for a signal.
+    seconds : float
+        Seconds since it was ready, 0 if it never was.
+    peak_mib : float
+        Largest resident memory seen, children included.
+    """
 
     reason: str
     code: int
@@ -31,7 +42,13 @@ class Ended:
 
 
 def require_psutil() -> Any:
-    """The module psutil. Raises OamipError, saying what to install, where it is not there."""
+    """The module psutil.
+
+    Raises
+    ------
+    OamipError
+        Where it is not installed; the message says what to install.
+    """
     try:
         import psutil
     except ImportError:
@@ -52,10 +69,28 @@ def supervise(
     memory_mib: float,
     stop: Callable[[], bool] = lambda: False,
 ) -> Ended:
-    """How the command ended. It is killed, with every process that it started, at one of its limits or when ``stop``.
+    """How the command ended.
 
-    ready: whether the preparation is over; before: seconds for it; limit: seconds from then on; memory_mib: resident
-    memory of the process and its children together; log: where its output goes.
+    It is killed, with every process that it started, at one of its limits or when ``stop``.
+
+    Parameters
+    ----------
+    command : list of str
+        The command.
+    environment : mapping
+        Its environment.
+    log : Path
+        Where its output goes.
+    ready : callable
+        Whether the preparation is over.
+    before : float
+        Seconds for the preparation.
+    limit : float
+        Seconds from then on.
+    memory_mib : float
+        Limit on the resident memory of the process and its children together.
+    stop : callable, optional
+        Whether to end it.
     """
     psutil = require_psutil()
     with log.open("ab") as output:

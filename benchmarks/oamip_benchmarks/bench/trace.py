@@ -1,4 +1,4 @@
-"""Primal and dual bounds over time: from the events of a solve, or from the solver's log where one solve is all."""
+"""Primal and dual bounds over time, from the events of a solve or a solver's log."""
 
 from __future__ import annotations
 
@@ -20,13 +20,19 @@ _SCIP = re.compile(rf"^.?\s*(\d+\.?\d*)s\|.*\|\s*({_NUMBER}|--)\s*\|\s*({_NUMBER
 
 
 def log_trace(solver: str, log: str) -> Trace | None:
-    """The bounds over time in the log of one solve by HiGHS, SCIP, CBC or Gurobi; None where there are none.
+    """The bounds over time in the log of one solve by a solver whose log is read.
 
-    Gurobi tells whole seconds.
+    These are HiGHS, SCIP, CBC and Gurobi, which tells whole seconds.
 
-    Example:
-        >>> log_trace("highs", " J  0  0  0  0.00%   -inf   12.5   Large   0  0  0  0     0.1s")
-        [(0.1, 12.5, None)]
+    Returns
+    -------
+    Trace or None
+        None for other solvers, or where there are none.
+
+    Examples
+    --------
+    >>> log_trace("highs", " J  0  0  0  0.00%   -inf   12.5   Large   0  0  0  0     0.1s")
+    [(0.1, 12.5, None)]
     """
     found: Trace = []
     incumbent: float | None = None
@@ -68,13 +74,18 @@ def finite(value: float | None) -> float | None:
 
 
 def primal_dual_integral(trace: Sequence[tuple[float, float | None, float | None]], end: float) -> float:
-    """Integral of the gap over time from 0 to ``end`` seconds, in seconds (Berthold 2013, for both bounds).
+    """The integral of the gap over time from 0 to ``end`` seconds, in seconds.
 
     The gap is |primal - dual| / max(|primal|, |dual|), 1 where one of them is missing or their signs differ.
 
-    Example:
-        >>> primal_dual_integral([(1.0, 2.0, 1.0), (3.0, 1.0, 1.0)], end=10.0)
-        2.0
+    References
+    ----------
+    Berthold: Measuring the impact of primal heuristics, 2013; here with both bounds.
+
+    Examples
+    --------
+    >>> primal_dual_integral([(1.0, 2.0, 1.0), (3.0, 1.0, 1.0)], end=10.0)
+    2.0
     """
     total, before, gap = 0.0, 0.0, 1.0
     for seconds, primal, dual in trace:
@@ -89,9 +100,10 @@ def primal_integral(trace: Sequence[tuple[float, float | None, float | None]], b
 
     The gap is |primal - best| / max(|primal|, |best|), 1 where there is no incumbent or the signs differ.
 
-    Example:
-        >>> primal_integral([(1.0, 2.0, None), (3.0, 1.0, None)], best=1.0, end=10.0)
-        0.2
+    Examples
+    --------
+    >>> primal_integral([(1.0, 2.0, None), (3.0, 1.0, None)], best=1.0, end=10.0)
+    0.2
     """
     return primal_dual_integral([(seconds, primal, best) for seconds, primal, _ in trace], end) / end
 

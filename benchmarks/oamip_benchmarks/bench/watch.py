@@ -1,4 +1,4 @@
-"""The regression watch: the same solves again and again, each run against the last finished one of this machine.
+"""The regression watch: each run is compared with the last one of this machine.
 
 A folder holds the runs, one folder each, named by the time at which it began.
 """
@@ -27,9 +27,18 @@ FINISHED = "finished.json"
 class Watched:
     """A finished run, and what it was compared with.
 
-    folder: of this run; rows: of its solves; previous: folder of the last finished run before it on this machine, None
-    where there is none; comparisons: one a variant that both have; unlike: why there is none although there is a
-    previous run.
+    Parameters
+    ----------
+    folder : Path
+        Of this run.
+    rows : list of Row
+        The rows of its solves.
+    previous : Path or None
+        The folder of the last finished run before it on this machine.
+    comparisons : list of Comparison
+        One for each variant that both have.
+    unlike : str
+        Why there is no comparison although there is a previous run.
     """
 
     folder: Path
@@ -42,10 +51,26 @@ class Watched:
 def watch(
     plan: Sequence[Solve], folder: Path, *, grace: float = 10.0, progress: Callable[[int, int, Row], None] | None = None
 ) -> Watched:
-    """Run the plan in a new folder within ``folder``, and compare it with the last finished run of this machine.
+    """Run the plan in a new folder, and compare it with the last finished run.
 
-    An unfinished run of the same revision of the code goes on instead. Raises what :func:`run_plan` raises, and
-    InputError where the folder cannot be made.
+    Only runs of this machine are compared. An unfinished run of the same revision of the code is
+    continued instead.
+
+    Parameters
+    ----------
+    plan : sequence of Solve
+        The solves.
+    folder : Path
+        The folder of all runs.
+    grace : float, default 10
+        Seconds beyond the limit before a solve is killed.
+    progress : callable, optional
+        Is called with the number of solves done, of all solves, and the new row.
+
+    Raises
+    ------
+    InputError
+        Where the folder cannot be made, or :func:`run_plan` raises it.
     """
     here = describe()
     make_folder(folder)
@@ -64,7 +89,15 @@ def watch(
 
 
 def runs_of(folder: Path, here: dict[str, Any]) -> list[Path]:
-    """The finished runs in a folder that were made on the machine ``here``, first to last."""
+    """The finished runs in a folder that were made on a machine, first to last.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder of all runs.
+    here : dict
+        The machine, as ``describe`` of :mod:`oamip_model.runs.environment` gives it.
+    """
     return [run for run in _all_of(folder, here) if (run / FINISHED).exists()]
 
 

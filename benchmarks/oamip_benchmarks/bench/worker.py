@@ -1,7 +1,8 @@
-"""One solve in a process of its own: ``python -m oamip_benchmarks.bench.worker SPEC.json``.
+"""One solve in a process of its own, which writes what happens as events.
 
-Events go to a file, one JSON line each, so that whoever watches knows the phase and keeps what was found when this
-process is killed: "ready" (built, the solve begins), "bounds" (objective and bound after a round), "done".
+Usage: ``python -m oamip_benchmarks.bench.worker SPEC.json``. Events go to a file, one JSON line each, so that whoever
+watches knows the phase and keeps the incumbent when this process is killed: "ready" (built, the solve begins),
+"bounds" (objective and bound after a round), "done".
 """
 
 from __future__ import annotations
@@ -45,11 +46,14 @@ class Events:
 
 
 def run(spec: _Spec, events: Events) -> None:
-    """Build, solve, check, and tell each as an event. Raises what the package and the solver raise."""
+    """Build, solve and check, and write each step as an event.
+
+    It raises what the package and the solver raise.
+    """
     import oamip_model as om
     from oamip_benchmarks.bench.check import check_point, point_of, save_point
     from oamip_benchmarks.bench.permuted import Permuted
-    from oamip_benchmarks.bench.recipes import arrays_hash, build_program
+    from oamip_benchmarks.bench.programs import arrays_hash, build_program
 
     solve = spec["solve"]
     recipe = solve.recipe

@@ -1,4 +1,4 @@
-"""What a study is made of: settings of a trained network, rules that score its units, and cells."""
+"""The parts of a study: trained networks, rules for scores, and cells."""
 
 from __future__ import annotations
 
@@ -29,9 +29,20 @@ PUBLISHED_WEIGHT, PUBLISHED_IMAGES = 5.0, 10
 class Setting:
     """A network that is trained in a study.
 
-    network: a name of :func:`oamip_model.make_network`; data: of :func:`oamip_model.load_dataset`; seed: of the initial
-    weights, the order of the images, and the choices made later; recipe: fields of :class:`~.training.Recipe`; images:
-    how many training images, balanced over the classes, None for all; pixels: hash of the data set's images and labels
+    Parameters
+    ----------
+    network : str
+        A name of :func:`oamip_model.make_network`.
+    data : str
+        A name of :func:`oamip_model.load_dataset`.
+    seed : int
+        Seed of the initial weights, of the order of the images, and of the choices made later.
+    recipe : mapping
+        Fields of :class:`~.training.Recipe`.
+    images : int or None
+        How many training images, balanced over the classes, None for all.
+    pixels : str
+        Hash of the data set's images and labels.
     """
 
     network: str
@@ -48,10 +59,18 @@ class Setting:
 
 @dataclass(frozen=True)
 class Cell:
-    """One piece of a study's work: its result depends on ``work`` and ``options`` alone.
+    """One piece of a study's work.
 
-    work: the name of a function in :mod:`.works`; options: its arguments; tags: what the cell is called in the study's
-    table, by column
+    Its result depends on ``work`` and ``options`` alone.
+
+    Parameters
+    ----------
+    work : str
+        The name of a function in :mod:`.works`.
+    options : dict
+        Its arguments.
+    tags : dict
+        What the cell is called in the study's table, by column.
     """
 
     work: str
@@ -74,9 +93,18 @@ class Cell:
 def score_rule(method: str, amount: float, images: int | None, scope: str = "layer") -> Plain:
     """The rule of a method, as :func:`~.scorers.make_scores` takes it.
 
-    amount: the share of each layer's units that is to go (of all together with ``scope`` "global"), which decoupled and
-    forward look for; images: how many look, None for all training images; "published" always takes 10, one a class, as
-    its authors did
+    Parameters
+    ----------
+    method : str
+        Name of the method.
+    amount : float
+        The share of each layer's units to remove, or of all together with ``scope`` "global". The
+        methods decoupled and forward look for it.
+    images : int or None
+        How many images score the units, None for all training images. "published" always takes 10, one
+        a class, as its authors did.
+    scope : str, default "layer"
+        "layer" or "global".
     """
     if method in ("decoupled", "forward"):
         return {"method": "oamip", "images": images, "score": {"strategy": method} | share_choice(amount, scope)}
@@ -94,27 +122,46 @@ def score_rule(method: str, amount: float, images: int | None, scope: str = "lay
 
 
 def share_choice(amount: float, scope: str = "layer") -> Plain:
-    """The choice of units by a share of them, as keywords of :func:`oamip_model.choose_units`.
+    """The choice of units by a share of them.
 
-    Example:
-        >>> share_choice(0.5), share_choice(0.5, "global")
-        ({'amount': 0.5}, {'amount': 0.5, 'scope': 'global'})
+    Returns
+    -------
+    dict
+        Keywords of :func:`oamip_model.choose_units`.
+
+    Examples
+    --------
+    >>> share_choice(0.5), share_choice(0.5, "global")
+    ({'amount': 0.5}, {'amount': 0.5, 'scope': 'global'})
     """
     return {"amount": amount} | ({} if scope == "layer" else {"scope": scope})
 
 
 def published_rule(weight: float = PUBLISHED_WEIGHT, images: int = PUBLISHED_IMAGES, **score: Any) -> Plain:
-    """The rule of the authors' program with relaxed ReLU states, for these keywords of :func:`oamip_model.score`."""
+    """The rule of the authors' program with relaxed ReLU states.
+
+    Further keywords are those of :func:`oamip_model.score`.
+    """
     asked = {"strategy": "joint", "gate": "published", "relaxed": True, "weight": weight} | score
     return {"method": "oamip", "images": images, "score": asked}
 
 
 def weight_rule(method: str, weight: float, images: int | None) -> Plain:
-    """The rule of one of :data:`SCORED` for a weight of the loss, whose scores are cut at a threshold.
+    """The rule of a method for a weight of the loss, with cuts at a threshold.
 
-    Example:
-        >>> weight_rule("forward", 5.0, None)["score"]
-        {'strategy': 'forward', 'weight': 5.0}
+    Parameters
+    ----------
+    method : str
+        One of :data:`SCORED`.
+    weight : float
+        The weight.
+    images : int or None
+        How many images score the units, all where None.
+
+    Examples
+    --------
+    >>> weight_rule("forward", 5.0, None)["score"]
+    {'strategy': 'forward', 'weight': 5.0}
     """
     if method == "published":
         return published_rule(weight)
@@ -122,11 +169,14 @@ def weight_rule(method: str, weight: float, images: int | None) -> Plain:
 
 
 def published_threshold(network: str, data: str) -> float:
-    """The threshold on scores in the authors' scripts: 0.1 dense, 0.2 LeNet-5, 0.3 on CIFAR-10 and for deeper ones.
+    """The threshold on scores in the authors' scripts, for a network and its data.
 
-    Example:
-        >>> published_threshold("fc3", "mnist"), published_threshold("lenet5", "cifar-10")
-        (0.1, 0.3)
+    It is 0.1 for dense networks, 0.2 for LeNet-5, and 0.3 on CIFAR-10 and for deeper ones.
+
+    Examples
+    --------
+    >>> published_threshold("fc3", "mnist"), published_threshold("lenet5", "cifar-10")
+    (0.1, 0.3)
     """
     if data == "cifar-10" or network.startswith(("vgg16", "resnet20")):
         return 0.3

@@ -1,4 +1,4 @@
-"""Conducts a study: plans it, runs what is missing, and writes its table and figure into the run's folder."""
+"""Conducts a study: runs the cells that are missing, and writes table and figure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,19 @@ SUFFIX = ".study.json"
 
 @dataclass(frozen=True)
 class Conducted:
-    """A study that is done: its table, how many cells it has and how many were done now, and the files written."""
+    """A study that is done.
+
+    Parameters
+    ----------
+    lines : tuple of Line
+        Its table.
+    cells : int
+        How many cells it has.
+    done : int
+        How many of them were done now.
+    files : tuple of Path
+        The files that were written.
+    """
 
     lines: tuple[Line, ...]
     cells: int
@@ -32,11 +44,35 @@ class Conducted:
 
 
 def conduct(study: Study, asked: Asked, folder: Path, *, jobs: int = 1, progress: Progress | None = None) -> Conducted:
-    """The study's table; NAME.csv, NAME-cells.csv, NAME.png and NAME.study.json are written into ``folder``.
+    """The study's table, which is written into ``folder`` with its figure and records.
 
-    The same study in the same folder goes on with the cells that are missing; other studies may share the folder, its
-    networks and scores. Raises InputError for what cannot be planned or written, KeyboardInterrupt where Ctrl-C
-    stopped it, with the finished cells kept.
+    The files are NAME.csv, NAME-cells.csv, NAME.png and NAME.study.json. The same study in the same folder goes on with
+    the cells that are missing. Other studies may share the folder, its networks and scores.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    asked : Asked
+        Its options.
+    folder : Path
+        The run's folder.
+    jobs : int, default 1
+        Cells at once.
+    progress : callable, optional
+        Is called as cells are done.
+
+    Returns
+    -------
+    Conducted
+        The study.
+
+    Raises
+    ------
+    InputError
+        For what cannot be planned or written.
+    KeyboardInterrupt
+        Where Ctrl-C stopped it; the finished cells are kept.
     """
     check_matplotlib("experiment: its figure needs")
     cells = study.plan(asked)
@@ -74,7 +110,13 @@ def _listed(cells: Sequence[Cell]) -> list[Plain]:
 
 
 def read_records(folder: Path) -> list[Plain]:
-    """What the finished studies of a folder wrote of themselves, by name. Raises InputError where there is none."""
+    """The records of the finished studies of a folder, by name.
+
+    Raises
+    ------
+    InputError
+        Where there is none.
+    """
     found = [read_study(path) for path in sorted(folder.glob(f"*{SUFFIX}"))]
     if not found:
         raise InputError(f"run: {folder} holds no finished study of `oamip experiment`")

@@ -1,4 +1,4 @@
-"""Runs the cells of a study: those that the folder does not have yet, each on disk before the next is begun."""
+"""Runs the missing cells of a study; each is on disk before the next is begun."""
 
 from __future__ import annotations
 
@@ -23,11 +23,27 @@ Progress = Callable[[int, int, str], None]
 def run_cells(
     cells: Sequence[Cell], folder: Path, *, jobs: int = 1, download: bool = False, progress: Progress | None = None
 ) -> tuple[dict[str, Plain], int]:
-    """The results of the cells by key, and how many of them were done here rather than before.
+    """The results of the cells by key, and how many of them were done now.
 
-    folder: one that :func:`run_folder` keeps to this process; jobs: cells at a time, each in a process with one thread;
-    download: fetch data that are not here. Raises InputError where the folder's file is no store of cells;
-    KeyboardInterrupt where Ctrl-C stopped it, with the finished cells on disk.
+    Parameters
+    ----------
+    cells : sequence of Cell
+        The cells.
+    folder : Path
+        One that :func:`run_folder` keeps to this process.
+    jobs : int, default 1
+        Cells at a time, each in a process with one thread.
+    download : bool, default False
+        Whether to fetch data that are not here.
+    progress : callable, optional
+        Is called as cells are done.
+
+    Raises
+    ------
+    InputError
+        Where the folder's file is no store of cells.
+    KeyboardInterrupt
+        Where Ctrl-C stopped it; the finished cells are on disk.
     """
     store = RunStore(folder / CELLS)
     for cell in cells:
@@ -54,8 +70,11 @@ def run_cells(
 def run_folder(folder: Path) -> Iterator[None]:
     """Make the run's folder, and keep it to this process while the block lasts.
 
-    Raises InputError where it cannot be made, where another run uses it, or where something in it that a cell would
-    read or write is no file.
+    Raises
+    ------
+    InputError
+        Where it cannot be made, where another run uses it, or where something in it that a cell would
+        read or write is no file.
     """
     make_folder(folder)
     with alone(folder, "out"):
@@ -64,7 +83,13 @@ def run_folder(folder: Path) -> Iterator[None]:
 
 
 def stored_cells(folder: Path) -> dict[str, Plain]:
-    """Work, options and result of all cells that a run's folder has, by key. Raises InputError for one without any."""
+    """Work, options and result of all cells that a run's folder has, by key.
+
+    Raises
+    ------
+    InputError
+        For a folder without any.
+    """
     path = folder / CELLS
     if not path.exists():
         raise InputError(f"run: {folder} is no folder of `oamip experiment`, it has no {CELLS}")

@@ -1,4 +1,4 @@
-"""Cuts by Torch-Pruning with importances of its own, which masks of this package are compared with."""
+"""Cuts by Torch-Pruning's own importances, with which masks are compared."""
 
 from __future__ import annotations
 
@@ -21,10 +21,23 @@ _GRADIENT_IMAGES = 500
 
 
 def cut_by(importance: str, module: nn.Module, share: float, train: Dataset, seed: int) -> nn.Module:
-    """A copy of a module that Torch-Pruning cut by one of IMPORTANCES: the same share of each of its groups.
+    """A copy of a module that Torch-Pruning cut by an importance.
 
-    The layer of the logits stays whole. Importances that need gradients get those of the cross-entropy of up to 500
-    images, as many of each class.
+    The same share of each of its groups is cut. The layer of the logits stays whole.
+
+    Parameters
+    ----------
+    importance : str
+        One of IMPORTANCES. Those that need gradients get those of the cross-entropy of up to 500
+        images, as many of each class.
+    module : torch.nn.Module
+        The module, which is not changed.
+    share : float
+        The share of units to remove.
+    train : Dataset
+        Training images.
+    seed : int
+        Seed of the choice of images.
     """
     import torch
     import torch_pruning

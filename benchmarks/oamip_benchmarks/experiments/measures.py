@@ -1,4 +1,4 @@
-"""What is measured of a smaller network, and what is known about the scores that it was cut by."""
+"""Measures of a smaller network, and of the scores that it was cut by."""
 
 from __future__ import annotations
 
@@ -21,12 +21,24 @@ if TYPE_CHECKING:
 def measured(
     module: nn.Module, test: Dataset, full: nn.Module, keep: Mapping[str, NDArray[np.bool_]] | None = None
 ) -> Plain:
-    """Accuracy, size and confusion matrix of a module, by test images that it was not made from.
+    """Accuracy, size and confusion matrix of a module.
 
-    full: the network before pruning, which says how large it was; keep: {layer: (units,) True where the unit stayed},
-    None where all did
-    "confusion" counts images by their label (row) and the class of the largest logit (column); shares are from 0 to 1;
-    "macs_left" are multiply-accumulates for one image
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The module.
+    test : Dataset
+        Images that it was not made from.
+    full : torch.nn.Module
+        The network before pruning, for the sizes.
+    keep : mapping, optional
+        Masks (units,) by layer, True where the unit is kept. None where all are.
+
+    Returns
+    -------
+    dict
+        Shares are from 0 to 1. "confusion" counts images by their label (row) and the class of the
+        largest logit (column). "macs_left" are multiply-accumulates for one image.
     """
     found = logits(module, test.images).argmax(axis=1)
     confusion = np.zeros((test.classes, test.classes), dtype=np.int64)

@@ -22,12 +22,27 @@ if TYPE_CHECKING:
 def make_scores(
     rule: Plain, network: Network, train: Dataset, seed: int, tell: Callable[[str], None] | None = None
 ) -> Scores:
-    """The scores of every unit of ``network`` by ``rule``, from images of ``train`` chosen by ``seed``.
+    """The scores of every unit of a network by a rule.
 
-    rule: "method", a baseline's name or "oamip"; "images", how many are chosen, balanced, None for all; "only", a class
-    of which alone they are; "draw", a number that makes the choice another one; "score", keywords of
-    :func:`oamip_model.score`.
-    Raises KeyboardInterrupt where a solve was stopped by Ctrl-C: half-found scores are no result.
+    Parameters
+    ----------
+    rule : dict
+        "method", a baseline's name or "oamip"; "images", how many are chosen, balanced, None for all;
+        "only", a class of which alone they are; "draw", a number that makes the choice another one;
+        "score", keywords of :func:`oamip_model.score`.
+    network : Network
+        The network.
+    train : Dataset
+        The images to choose from.
+    seed : int
+        Seed of the choice.
+    tell : callable, optional
+        Is called with a line as scoring goes on.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Where a solve was stopped by Ctrl-C, because half of the scores are no result.
     """
     method = rule["method"]
     images = _chosen(rule, train, seed) if "images" in rule else None
@@ -46,7 +61,15 @@ def make_scores(
 
 
 def check_images(cells: Sequence[Cell], download: bool = False) -> None:
-    """Raise InputError where the images of a setting, or of a rule, cannot be chosen: before anything is trained."""
+    """Make sure that the images of all settings and rules can be chosen.
+
+    It is called before anything is trained.
+
+    Raises
+    ------
+    InputError
+        Where they cannot.
+    """
     seen = set()
     for cell in cells:
         setting: Plain = cell.options["setting"]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def load(name: str, download: bool = False) -> tuple[Dataset, Dataset]:
     """Training and test images of a data set by name, kept for the next cell.
 
-    download: fetch it where it is not here and OpenML has it.
+    With ``download`` they are fetched where they are not here and OpenML has them.
     """
     fetch = download and name in OPENML
     return om.load_dataset(name, split="train", download=fetch), om.load_dataset(name, split="test", download=fetch)

@@ -1,4 +1,4 @@
-"""What a run's folder holds, as it is read again: records of studies, cells, trained networks and seconds."""
+"""Reads what a run's folder holds: studies, cells, trained networks and seconds."""
 
 from __future__ import annotations
 
@@ -117,7 +117,13 @@ class _Kept(TypedDict):
 
 
 def read_study(path: Path) -> Plain:
-    """What a study wrote of itself, ``asked`` as :class:`~.study.Asked`. Raises InputError for any other file."""
+    """The record of a study, with ``asked`` as :class:`~.study.Asked`.
+
+    Raises
+    ------
+    InputError
+        For any other file.
+    """
     where = f"run: {path}"
     record: Plain = checked(dict[str, Any], read_json(path, where), where)
     known: Plain = checked(Annotated[_Study, OPEN], record, f"{where} is not the record of a study: it")
@@ -125,13 +131,25 @@ def read_study(path: Path) -> Plain:
 
 
 def checked_cell(record: Plain, where: str) -> Plain:
-    """The record of a finished cell. Raises InputError, beginning with ``where``, for anything else."""
+    """The record of a finished cell.
+
+    Raises
+    ------
+    InputError
+        For anything else; the message begins with ``where``.
+    """
     found: Plain = checked(_Kept, record, where)
     return {"work": found["work"]} | {part: record[part] | found[part] for part in ("options", "result")}
 
 
 def read_seconds(path: Path) -> float:
-    """The seconds that a file holds. Raises InputError for any other file."""
+    """The seconds that a file holds.
+
+    Raises
+    ------
+    InputError
+        For any other file.
+    """
     found: float = checked(_Seconds, read_json(path, f"run: {path}"), f"run: {path}: it")
     return found
 
@@ -139,7 +157,10 @@ def read_seconds(path: Path) -> float:
 def read_network(path: Path) -> tuple[dict[str, torch.Tensor], float]:
     """The weights of a trained network, and the seconds that its training took.
 
-    Raises InputError where the file is none that a study wrote: nothing in it is run.
+    Raises
+    ------
+    InputError
+        Where the file is none that a study wrote: nothing in it is run.
     """
     where = f"run: {path}"
     data = read_bytes(path, where)
@@ -159,7 +180,13 @@ def read_network(path: Path) -> tuple[dict[str, torch.Tensor], float]:
 
 
 def fill(module: nn.Module, state: Mapping[str, torch.Tensor], where: str) -> None:
-    """Put the weights of a file into a module. Raises InputError, beginning with ``where``, where they do not fit."""
+    """Put the weights of a file into a module.
+
+    Raises
+    ------
+    InputError
+        Where they do not fit; the message begins with ``where``.
+    """
     wanted = module.state_dict()
     for name in sorted(wanted.keys() | state.keys()):
         if name not in state or name not in wanted:

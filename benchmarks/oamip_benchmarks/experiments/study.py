@@ -20,17 +20,52 @@ Draw: TypeAlias = Callable[[Sequence["Line"]], "Figure"]
 
 @dataclass(frozen=True)
 class Asked:
-    """What is asked of a study; each uses those fields that its ``options`` name, and the first eight.
+    """The options of a study.
 
-    seeds: how many, from 0; epochs: of training, and schedule: of its learning rate, None for those of the published
-    runs; training_images: how many are trained on and scored by, None for all; download: fetch data sets that are not
-    here; device: of training; images: how many of them score the units, None for all; counts: the same, one after the
-    other, in the study of them; shares: of the units that go, of each layer or of all together by scopes; tune: epochs
-    of fine-tuning; tuned: methods whose networks are fine-tuned; weights: of the loss; every: epochs between two
-    prunings; target: the data set that is trained on after scoring on ``data``; keep: share of all units that stays;
-    per_class: images of each class; levels: of the refit, "removal" for none; refit_images: how many training images
-    the refit sees, None for all; tunes: epochs of fine-tuning, each in a line of its own; importances: those of
-    Torch-Pruning that are compared
+    Each study uses those fields that its ``options`` name, and the first eight.
+
+    Parameters
+    ----------
+    networks : tuple of str
+        Names of networks.
+    data : str
+        The data set.
+    seeds : int
+        How many seeds, from 0.
+    epochs, schedule : optional
+        Epochs of training, and schedule of its learning rate. None for those of the published runs.
+    training_images : int, optional
+        How many images are trained on and scored by, None for all.
+    download : bool
+        Whether to fetch data sets that are not here.
+    device : str
+        Device of training.
+    images : int, optional
+        How many of the images score the units, None for all.
+    counts : tuple
+        The same, one after the other, in the study of them.
+    shares, scopes : tuple
+        Shares of the units that are removed, of each layer or of all together.
+    methods : tuple of str
+        Methods of scoring.
+    tune, tuned : optional
+        Epochs of fine-tuning, and the methods whose networks are fine-tuned.
+    weights : tuple of float
+        Weights of the loss.
+    every : int
+        Epochs between two prunings.
+    target : str
+        The data set that is trained on after scoring on ``data``.
+    keep : float
+        Share of all units that is kept.
+    per_class : int
+        Images of each class.
+    levels, refit_images : optional
+        Levels of the refit, "removal" for none, and how many training images it sees, None for all.
+    tunes : tuple of int
+        Epochs of fine-tuning, each in a line of its own.
+    importances : tuple of str
+        Torch-Pruning's importances that are compared.
     """
 
     networks: tuple[str, ...]
@@ -63,10 +98,22 @@ class Asked:
 class Study:
     """One of the studies that ``oamip experiment`` offers.
 
-    options: names and defaults of the fields of :class:`Asked` that it takes beyond the first eight; plan: its
-    cells, in the order in which they are run; rows: tags that name a line of its table, over whose cells means are
-    taken; values: results that the table shows; draw: its figure; schedule: default of that option of the command, None
-    for that of the published runs
+    Parameters
+    ----------
+    name, about : str
+        Its name, and a line for the help.
+    plan : callable
+        Gives its cells, in the order in which they are run.
+    rows : tuple of str
+        Tags that name a line of its table, over whose cells means are taken.
+    values : tuple of str
+        Results that the table shows.
+    draw : callable
+        Makes its figure.
+    options : mapping
+        Names and defaults of the fields of :class:`Asked` that it takes beyond the first eight.
+    schedule : str or None
+        Default of that option of the command, None for that of the published runs.
     """
 
     name: str
@@ -80,7 +127,13 @@ class Study:
 
 
 def settings(asked: Asked, network: str, data: str | None = None) -> list[Setting]:
-    """One setting for each seed. Raises InputError for a network or data set that is not known or does not fit."""
+    """One setting for each seed.
+
+    Raises
+    ------
+    InputError
+        For a network or data set that is not known or does not fit.
+    """
     import oamip_model as om
     from oamip_benchmarks.experiments.workshop import pixels_of
     from oamip_model.training.device import torch_device
@@ -108,7 +161,13 @@ def settings(asked: Asked, network: str, data: str | None = None) -> list[Settin
 
 
 def data_of(asked: Asked, name: str) -> tuple[Dataset, Dataset]:
-    """Training and test images of a data set. Raises InputError where it is not here, or ``download`` has no use."""
+    """Training and test images of a data set.
+
+    Raises
+    ------
+    InputError
+        Where it is not here, or ``download`` has no use.
+    """
     from oamip_benchmarks.experiments.sources import load
     from oamip_model.data.remote import OPENML
 
@@ -123,14 +182,22 @@ def data_of(asked: Asked, name: str) -> tuple[Dataset, Dataset]:
 
 
 def published_recipe(network: str, data: str, epochs: int | None) -> Plain:
-    """How the authors trained such a network on such data, by their scripts, for other ``epochs`` where they are given.
+    """How the authors trained such a network on such data, by their scripts.
 
-    RMSprop for MNIST and its relatives; on CIFAR-10 SGD, and for VGG-16 decoupled greedy training ("greedy"). Data that
-    they did not use are trained on as MNIST.
+    They took RMSprop for MNIST and its relatives; on CIFAR-10 SGD, and for VGG-16 decoupled greedy training ("greedy").
+    Data that they did not use are trained on as MNIST.
 
-    Example:
-        >>> published_recipe("fc3", "fashion-mnist", 2)
-        {'optimizer': 'rmsprop', 'learning_rate': 0.001, 'batch_size': 128, 'epochs': 2}
+    Parameters
+    ----------
+    network, data : str
+        Their names.
+    epochs : int or None
+        Other epochs, where given.
+
+    Examples
+    --------
+    >>> published_recipe("fc3", "fashion-mnist", 2)
+    {'optimizer': 'rmsprop', 'learning_rate': 0.001, 'batch_size': 128, 'epochs': 2}
     """
     from oamip_model.training import PUBLISHED
 

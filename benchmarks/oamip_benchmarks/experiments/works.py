@@ -1,7 +1,8 @@
-"""What cells do: each function takes the workshop and a cell's options, and gives its result as JSON can hold it.
+"""The work of cells: functions of the workshop and a cell's options.
 
-Options that all of them take: "setting", a trained network (:class:`~.cells.Setting`); "rule", how its units are scored
-(:func:`~.scorers.make_scores`); "choice", which units go by the scores, as keywords of :func:`oamip_model.prune`.
+Each gives its result as JSON can hold it. Options that all of them take: "setting", a trained network
+(:class:`~.cells.Setting`); "rule", how its units are scored (:func:`~.scorers.make_scores`); "choice", which units are
+removed by the scores, as keywords of :func:`oamip_model.prune`.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ Work: TypeAlias = Callable[[Workshop, Plain], Plain]
 
 
 def reference(shop: Workshop, options: Plain) -> Plain:
-    """The network as trained; "tune": trained on by so many epochs, as the pruned ones are that it is compared with."""
+    """The network as trained, or trained on for "tune" epochs.
+
+    The pruned networks that it is compared with are trained on alike.
+    """
     setting = options["setting"]
     trained = shop.trained(setting)
     train, test = shop.data(setting)
@@ -41,9 +45,10 @@ def reference(shop: Workshop, options: Plain) -> Plain:
 
 
 def prune(shop: Workshop, options: Plain) -> Plain:
-    """The trained network without the units that "choice" removes, fine-tuned for "tune" epochs where it is not 0.
+    """The trained network without the units that "choice" removes, fine-tuned.
 
-    Scores from one class alone: "class_accuracy" is the share of the test images of that class classified correctly.
+    "tune": epochs of fine-tuning, 0 for none. For scores from one class alone "class_accuracy" is the share of the test
+    images of that class that are classified correctly.
     """
     setting = options["setting"]
     trained, scores, scoring, selection = _chosen(shop, options)
@@ -61,7 +66,7 @@ def prune(shop: Workshop, options: Plain) -> Plain:
 
 
 def refit(shop: Workshop, options: Plain) -> Plain:
-    """The trained network cut as in :func:`prune`, with the weights that are left refitted to it, then fine-tuned.
+    """The trained network cut as in :func:`prune`, refitted, then fine-tuned.
 
     "level": one of :data:`.cells.LEVELS`; "refit_images": how many training images the refit sees, without labels.
     """
@@ -84,7 +89,7 @@ def refit(shop: Workshop, options: Plain) -> Plain:
 
 
 def torch_pruning(shop: Workshop, options: Plain) -> Plain:
-    """The trained network cut by Torch-Pruning with an importance of its own, then fine-tuned.
+    """The trained network cut by one of Torch-Pruning's importances, then fine-tuned.
 
     "importance": one of :data:`.importances.IMPORTANCES`; "share": of each group that it removes.
     """
@@ -103,10 +108,10 @@ def torch_pruning(shop: Workshop, options: Plain) -> Plain:
 
 
 def change(shop: Workshop, options: Plain) -> Plain:
-    """How far the scores of "rule" are from those of the rule "against", over all units of all layers.
+    """How far the scores of "rule" are from those of "against", over all units.
 
-    "difference": the mean of their absolute differences; "agreement": the share of units of which both say alike
-    whether they go by "choice".
+    "difference": the mean of their absolute differences; "agreement": the share of units that "choice" treats alike by
+    both.
     """
     network = shop.trained(options["setting"]).network
     first, second = (shop.scores(options["setting"], options[name])[0] for name in ("rule", "against"))
@@ -139,9 +144,9 @@ def retrain(shop: Workshop, options: Plain) -> Plain:
 
 
 def gradual(shop: Workshop, options: Plain) -> Plain:
-    """The network pruned every "every" epochs while it is trained; "beside": the full network is trained on beside it.
+    """The network pruned every "every" epochs while it is trained.
 
-    Source: :func:`oamip_model.prune_while_training`.
+    "beside": the full network is trained on beside it. It is made by :func:`oamip_model.prune_while_training`.
     """
     setting = options["setting"]
     train, test = shop.data(setting)

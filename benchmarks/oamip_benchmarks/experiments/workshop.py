@@ -1,4 +1,7 @@
-"""The things that several cells share, in files of the run's folder: trained networks and scores, made once each."""
+"""Trained networks and scores that several cells share, in the run's folder.
+
+Each is made once.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,19 @@ KINDS = "networks", "scores"
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network: the module in eval mode, as plain data, the module before training, and seconds it took."""
+    """A trained network.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The module in eval mode.
+    network : Network
+        The same as plain data.
+    initial : torch.nn.Module
+        The module before training.
+    seconds : float
+        Seconds of the training.
+    """
 
     module: nn.Module
     network: Network
@@ -50,9 +65,16 @@ class Trained:
 class Workshop:
     """The networks and scores of one run folder.
 
-    tell: told in words what takes long; download: data sets that are not here are fetched, where they can be.
+    Several processes may use a folder: the others wait for what one is making. Files are whole or not there.
 
-    Several processes may use a folder: what one is making the others wait for. Files are whole or not there.
+    Parameters
+    ----------
+    folder : Path
+        The run's folder.
+    tell : callable, optional
+        Is called with a line before what takes long.
+    download : bool, default False
+        Whether data sets that are not here are fetched, where they can be.
     """
 
     def __init__(self, folder: Path, tell: Callable[[str], None] | None = None, download: bool = False) -> None:
@@ -60,9 +82,12 @@ class Workshop:
         self.tell = tell or (lambda line: None)
 
     def check(self) -> None:
-        """Make sure that what is in the folder can be read and written, before anything long begins.
+        """Make sure that files in the folder can be read and written, before a long run.
 
-        Raises InputError where a link that leads to nothing, a folder or a device stands in a file's place.
+        Raises
+        ------
+        InputError
+            Where a link that leads to nothing, a folder or a device stands in a file's place.
         """
         for kind in KINDS:
             folder = self.folder / kind
@@ -112,7 +137,10 @@ class Workshop:
         return seconds
 
     def train(self, module: nn.Module, train: Dataset, setting: Plain) -> None:
-        """Train a module in place by the setting's recipe; "greedy" in it: each layer with a classifier of its own."""
+        """Train a module in place by the setting's recipe.
+
+        With "greedy" in it each layer is trained with a classifier of its own.
+        """
         recipe = dict(setting["recipe"])
         greedy = recipe.pop("greedy", False)
         name = f"training {setting['network']} on {setting['data']}, seed {setting['seed']}"
@@ -124,9 +152,9 @@ class Workshop:
         training(module, *train, seed=setting["seed"], threads=1, progress=progress, **recipe)
 
     def scores(self, setting: Plain, rule: Plain, of: str = "trained") -> tuple[Scores, float]:
-        """Scores of the setting's network by a rule, found here or before, and the seconds that they took.
+        """Scores of the setting's network by a rule, and the seconds that they took.
 
-        of: "trained", or "initial", the network before training.
+        They are read where they were computed before. ``of`` is "trained", or "initial", the network before training.
         """
         if rule["method"] == "critical":
             scores, seconds = self.scores(setting, rule["of"], of)
@@ -153,9 +181,14 @@ class Workshop:
             return om.load_scores(path), taken
 
     def found(self, setting: Plain, rule: Plain) -> tuple[nn.Module, Network, Scores]:
-        """The trained network and its scores by a rule, from the folder alone, without the data.
+        """The trained network and its scores by a rule, from the folder alone.
 
-        Raises InputError where they are not there.
+        No data are needed.
+
+        Raises
+        ------
+        InputError
+            Where they are not there.
         """
         scores = om.load_scores(self.folder / "scores" / f"{_scores_key(setting, rule, 'trained')}.json")
         path = self.folder / "networks" / f"{key_of(**setting)}.pt"

@@ -1,10 +1,10 @@
-"""How long a program takes from network and images to a loaded solver, against bare numpy and highspy in the same run.
+"""Measures the time from network and images to a loaded solver, against bare code.
 
 Run: python -m oamip_benchmarks.measures.build_handover [--repeats 7]
 
 Both sides make the same program: a 784-300-100-10 network, 10 images, gate ``subtractive``, loss by tangents at the
-trained logits, score-aware interval bounds. The bare side is written for this one network only: no layer types, no
-checks, no names, no Pyomo. CPU seconds of the process, median over the repeats.
+trained logits, score-aware interval bounds. The bare side takes numpy and highspy alone, and is written for this one
+network: no layer types, no checks, no names, no Pyomo. CPU seconds of the process, median over the repeats.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def load(arrays: Arrays) -> highspy.Highs:
 
 
 def bare(weights: list[Array], biases: list[Array], images: Array, labels: NDArray[np.int64]) -> highspy.Highs:
-    """The same program written straight into arrays for a network of three dense layers."""
+    """The same program written into arrays, for a network of three dense layers."""
     (w1, w2, w3), (b1, b2, b3) = weights, biases
     n, h1, h2, k = len(images), len(b1), len(b2), len(b3)
     c = np.maximum(images @ w1.T + b1, 0.0)
@@ -129,7 +129,7 @@ def bare(weights: list[Array], biases: list[Array], images: Array, labels: NDArr
 
 
 def main() -> None:
-    """Print both sides' CPU seconds, their ratio, and that both programs have the same relaxation."""
+    """Print both sides' CPU seconds, their ratio, and that the programs agree."""
     parser = argparse.ArgumentParser(description="Build and hand-over time against bare numpy and highspy.")
     parser.add_argument("--repeats", type=int, default=7)
     repeats = parser.parse_args().repeats

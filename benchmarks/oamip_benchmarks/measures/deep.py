@@ -1,4 +1,4 @@
-"""Deep networks: seconds, memory and size of the master of each layer, from scoring to an exported smaller network.
+"""Measures deep networks: seconds, memory and size of each layer's master.
 
 Run: python -m oamip_benchmarks.measures.deep [--network vgg16-bn] [--head linear] [--images 1000] [--amount 0.3]
      [--train-images 2000] [--epochs 2] [--seed 0] [--threads 1]

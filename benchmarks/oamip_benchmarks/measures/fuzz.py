@@ -1,9 +1,10 @@
-"""Damaged files of every kind, given to the command line: each must be refused in one line, or do no harm.
+"""Gives damaged files of every kind to the command line, and reports misbehaviour.
 
     python -m oamip_benchmarks.measures.fuzz [--files 1000] [--seed 0] [--kind scores --kind onnx ...]
 
-Told is every file that ends in a traceback, in an exit code that its kind does not have, in more than one line of
-errors, in a hang, or in something written although it was refused. Exit code 1 where there is one.
+Each must be refused in one line, or read without damage. Reported is every file that ends in a traceback, in an exit
+code that its kind does not have, in more than one line of errors, in a hang, or in something written although it was
+refused. Exit code 1 where there is one.
 """
 
 from __future__ import annotations
@@ -40,7 +41,21 @@ _PRUNING = ["experiment", "pruning", "--network", "dense-4", "--epochs", "1", "-
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of file: where it is in the folder, how it is damaged, the command that reads it, and its exit codes."""
+    """One kind of file, and the command that reads it.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    files : str
+        Pattern of its files in the folder.
+    damages : sequence of Damage
+        How it is damaged.
+    command : sequence of str
+        The command that reads it.
+    codes : sequence of int
+        Exit codes that the command may have.
+    """
 
     name: str
     files: str
@@ -148,9 +163,20 @@ def _stop(number: int, frame: Any) -> None:
 def fuzz(
     folder: Path, count: int, seed: int, kinds: Sequence[str] = (), tell: Callable[[str], None] = lambda line: None
 ) -> tuple[list[Finding], Counter[tuple[str, int | None]]]:
-    """What ``count`` damaged files came to: findings, and how many of each kind ended with each exit code.
+    """The findings of ``count`` damaged files, and how many ended with each exit code.
 
-    folder: one that is empty, which becomes the current one meanwhile.
+    Parameters
+    ----------
+    folder : Path
+        An empty folder, which is the current one meanwhile.
+    count : int
+        How many files.
+    seed : int
+        Seed of the damages.
+    kinds : sequence of str, optional
+        Names of the kinds, all unless given.
+    tell : callable, optional
+        Is called with a line as files are read.
     """
     good, work = folder / "good", folder / "work"
     chosen = [kind for kind in KINDS if not kinds or kind.name in kinds]
@@ -225,7 +251,7 @@ def _in_folder(folder: Path) -> Iterator[None]:
 
 
 def main() -> None:
-    """Print what was found, and how each kind ended."""
+    """Print the findings, and how each kind ended."""
     parser = argparse.ArgumentParser(description="Damaged files of every kind, given to the command line.")
     parser.add_argument("--files", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)

@@ -1,4 +1,6 @@
-"""Commands that are killed and interrupted at random moments: ``python -m oamip_benchmarks.measures.kills``.
+"""Kills and interrupts commands at random moments, and checks what they leave.
+
+Run: python -m oamip_benchmarks.measures.kills
 
 Each command is first run without a disturbance. Then it is started again and again in a new folder, and ended by
 SIGKILL, SIGINT or SIGTERM at a moment of chance, until it may run to its end. Checked are:
@@ -41,7 +43,21 @@ _CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 @dataclass(frozen=True)
 class Case:
-    """A command that goes on: its arguments but for --out, the name of that, its store, and how its result is read."""
+    """A command that can be continued.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    command : tuple of str
+        Its arguments but for --out.
+    out : str
+        The name of what --out takes.
+    store : str
+        Its store.
+    result : callable
+        Reads its result.
+    """
 
     name: str
     command: tuple[str, ...]
@@ -115,7 +131,7 @@ def lines(case: Case, folder: Path) -> list[str]:
 
 
 def disturb(case: Case, number: signal.Signals, moment: float, folder: Path, temporary: Path, found: Findings) -> bool:
-    """Start the command, end it by a signal after so many seconds, and check its end; returns whether it was ended."""
+    """Whether a signal ended the command after so many seconds; its end is checked."""
     before = lines(case, folder)
     running = start(case, folder, temporary)
     try:

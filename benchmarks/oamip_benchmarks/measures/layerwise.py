@@ -1,4 +1,4 @@
-"""Scoring layer by layer: time, memory and oracle calls against the number of images.
+"""Measures scoring layer by layer: time, memory and oracle calls by images.
 
 Run: python -m oamip_benchmarks.measures.layerwise [--data fashion-mnist] [--network fc3] [--epochs 15] [--seed 0]
      [--images 100 --images 1000 ...] [--threads 2] [--path]

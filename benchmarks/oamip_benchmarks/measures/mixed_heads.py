@@ -1,4 +1,6 @@
-"""Mixed-integer programs of one layer: the gap that is reached in a given time, with the head "rest" or "auxiliary".
+"""Measures the gap of one layer's mixed-integer program in a given time.
+
+Its head is "rest" or "auxiliary".
 
 Run: python -m oamip_benchmarks.measures.mixed_heads [--data fashion-mnist] [--network fc3] [--epochs 3] [--head rest]
      [--images 10 --images 100] [--seconds 60] [--bounds interval] [--solver highs]

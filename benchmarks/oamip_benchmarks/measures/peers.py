@@ -1,4 +1,6 @@
-"""Build, hand-over and solve time against other tools that put trained networks into mixed-integer programs.
+"""Measures build, hand-over and solve time against other modelling tools.
+
+They all put trained networks into mixed-integer programs.
 
 Run: python -m oamip_benchmarks.measures.peers build [--images 2] [--repeats 3] [--tool gurobi-machinelearning]
      python -m oamip_benchmarks.measures.peers solve [--tasks 10] [--time-limit 120]
@@ -68,7 +70,10 @@ def handed_over(name: str, task: models.Task) -> object:
 
 
 def build_times(tasks: list[models.Task], repeats: int, tools: list[str]) -> dict[str, float]:
-    """CPU seconds of each tool for all tasks, median of the repeats; the tools take turns."""
+    """CPU seconds of each tool for all tasks, the median of the repeats.
+
+    The tools take turns.
+    """
     taken: dict[str, list[float]] = {name: [] for name in tools}
     for repeat in range(repeats + 1):
         for name in tools:
@@ -84,7 +89,13 @@ def build_times(tasks: list[models.Task], repeats: int, tools: list[str]) -> dic
 
 
 def solve_task(name: str, task: models.Task, limit: float) -> tuple[float, float, bool, float | None, int | None]:
-    """Seconds in all, seconds in HiGHS, whether solved, the largest logit, and nodes, of one tool's Pyomo model."""
+    """Seconds, answer and nodes of HiGHS for one tool's Pyomo model.
+
+    Returns
+    -------
+    tuple
+        Seconds in all, seconds in HiGHS, whether solved, the largest logit, and nodes.
+    """
     began = time.perf_counter()
     arrays = om.compile_arrays(PYOMO[name](task))
     found = om.get_backend("highs").solve(arrays, Options(time_limit=limit, gap=GAP, threads=1, seed=0))
@@ -94,7 +105,10 @@ def solve_task(name: str, task: models.Task, limit: float) -> tuple[float, float
 
 
 def build(images: int, repeats: int, tools: list[str]) -> None:
-    """Print the build and hand-over time of each tool, and its ratio to ours with interval bounds."""
+    """Print each tool's build and hand-over time, and its ratio to ours.
+
+    Ours has interval bounds.
+    """
     data = om.load_dataset("fashion-mnist-2000", split="train")
     flat = data.images.reshape(len(data.images), -1)
     module = dense([784, 300, 100, 10], flat, data.labels, seed=0, epochs=3)
@@ -111,7 +125,10 @@ def build(images: int, repeats: int, tools: list[str]) -> None:
 
 
 def solve(count: int, hidden: list[int], radius: float, limit: float) -> None:
-    """Print the solve time of each Pyomo tool on each task, and the ratio of the shifted geometric means."""
+    """Print the solve time of each Pyomo tool on each task, and the ratio of means.
+
+    They are shifted geometric means.
+    """
     data = om.load_dataset("fashion-mnist-2000", split="train")
     flat = small_images(data.images)
     tasks = []

@@ -1,4 +1,6 @@
-"""Test accuracy after a cut and after each level of a refit, for masks by elimination and by simple rules.
+"""Measures test accuracy after a cut and after each level of a refit.
+
+Masks are by elimination and by simple rules.
 
 Run: python -m oamip_benchmarks.measures.refit --network resnet20 --weights FILE --data FILE --share 0.3 [--share 0.5]
      [--level outgoing] [--score-images 2000] [--refit-images 10000] [--method elimination --method weight-l1]

@@ -78,7 +78,19 @@ KINDS = {"dense": make_dense, "residual": make_residual, "conv": make_conv}
 
 @dataclass(frozen=True)
 class Problem:
-    """A network with images x (n, *input_shape) and labels y (n,), and the least value of all masks."""
+    """A network with images and labels, and the least value of all masks.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    x : Array
+        Images, (n, *input_shape).
+    y : Array
+        Labels, (n,).
+    best : float
+        The least value.
+    """
 
     network: Network
     x: NDArray[np.float64]
@@ -86,7 +98,7 @@ class Problem:
     best: float
 
     def value(self, scores: dict[str, NDArray[np.float64]]) -> float:
-        """Weighted loss plus mean score of binary scores, by the network's own forward pass."""
+        """Weighted loss plus mean score of binary scores, by the network's forward pass."""
         return value_of(self.network, self.x, self.y, scores)
 
 
@@ -99,7 +111,10 @@ def value_of(
 
 
 def make_problem(kind: str, factors: tuple[float, ...], seed: int, images: int) -> Problem:
-    """A random network of this kind whose layers' weights and biases are multiplied by the factors in turn."""
+    """A random network of this kind, its layers multiplied by the factors in turn.
+
+    The factors multiply weights and biases.
+    """
     torch.manual_seed(seed)
     module, shape = KINDS[kind]()
     module = module.double().eval()
@@ -193,7 +208,10 @@ EDGES = -6.0, -3.0, -1.0, 1.0, 3.0, 6.0
 
 
 class Table:
-    """How programs ended, by place (a solver and search, a kind and gate) and by the factor farthest from 1."""
+    """How programs ended, by place and by the factor farthest from 1.
+
+    A place is a solver and search, or a kind and gate.
+    """
 
     def __init__(self) -> None:
         self.cells: Counter[tuple[str, int, str]] = Counter()
@@ -206,7 +224,7 @@ class Table:
             self.cells[place, int(np.searchsorted(EDGES, power)), end] += 1
 
     def show(self) -> None:
-        """Print "programs / not proved" for each place and range of powers, and how many ended which way."""
+        """Print "programs / not proved" and the ends, for each place and range of powers."""
         heads = [f"to 1e{EDGES[0]:+.0f}", *(f"1e{low:+.0f} to {high:+.0f}" for low, high in pairwise(EDGES))]
         heads.append(f"from 1e{EDGES[-1]:+.0f}")
         print("programs / not proved".ljust(24) + "".join(head.rjust(14) for head in [*heads, "all"]))

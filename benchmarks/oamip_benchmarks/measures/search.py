@@ -1,4 +1,4 @@
-"""The search of this package against plain big-M rows in a solver's own tree: the gap after a given time, and times.
+"""Measures the search of this package against big-M rows in a solver's own tree.
 
 Run: python -m oamip_benchmarks.measures.search [--part gap] [--part time] [--data fashion-mnist] [--solver highs]
      [--seed 0]
@@ -53,7 +53,7 @@ class Run:
         return self.gap is not None and self.gap <= TOLERANCE
 
     def line(self) -> str:
-        """What was found, in words."""
+        """The result in words."""
         gap = "unknown" if self.gap is None else f"{self.gap:.2%}"
         numbers = [f"{value:.6f}" if value is not None else "none" for value in (self.objective, self.bound)]
         return f"objective {numbers[0]}, bound {numbers[1]}, gap {gap}, {self.nodes} nodes, {self.seconds:.2f} s"
@@ -141,9 +141,10 @@ def disagree(runs: dict[str, Run]) -> bool:
 def shifted_mean(seconds: list[float], shift: float = 1.0) -> float:
     """Shifted geometric mean.
 
-    Example:
-        >>> round(shifted_mean([1.0, 7.0]), 6)
-        3.0
+    Examples
+    --------
+    >>> round(shifted_mean([1.0, 7.0]), 6)
+    3.0
     """
     return float(np.exp(np.mean(np.log(np.array(seconds) + shift))) - shift)
 

@@ -1,4 +1,6 @@
-"""Test accuracy against the share of units removed, by scores layer by layer and by baselines, without fine-tuning.
+"""Measures accuracy against the share of units removed, without fine-tuning.
+
+Scores are layer by layer, and by baselines.
 
 Run: python -m oamip_benchmarks.measures.shares --folder DIR [--data fashion-mnist] [--network fc3] [--epochs 15]
      [--seed 0 --seed 1 ...] [--images 20000] [--share 0.3 --share 0.5 ...] [--scope layer] [--strategy forward]

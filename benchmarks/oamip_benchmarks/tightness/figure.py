@@ -16,9 +16,11 @@ from oamip_benchmarks.tightness.cells import STUDIED_BOUNDS
 from oamip_benchmarks.tightness.measure import Row
 from oamip_model.files import replacing
 from oamip_model.formulation.relaxations import RELAXATIONS
-from oamip_model.page import COLOURS, plain
+from oamip_model.page import COLOURS, log_ticks, plain
 
 _MARKERS = dict(zip(RELAXATIONS, "osD^vP", strict=True))
+# Marks of several relaxations at one place lie within each other.
+_SIZES = {name: 10.0 - 6.0 * k / max(len(RELAXATIONS) - 1, 1) for k, name in enumerate(RELAXATIONS)}
 _SHADES = dict(zip(STUDIED_BOUNDS, COLOURS, strict=False))
 _WIDTH = 3
 """Panels beside each other."""
@@ -27,10 +29,18 @@ _WIDTH = 3
 def draw(rows: Sequence[Row], gap_of: Callable[[Row, float | None], float | None], path: Path) -> Path:
     """Draw one panel for each network and gate into a .png, .pdf or .svg file.
 
-    gap_of: gap of a bound of a row's program, None where it is not known.
-    Filled marks: the gap of the bound after the rounds of tangents and cuts at the root, against the seconds of bounds,
-    build and these rounds; hollow ones: the gap of the integer program at the end, against all seconds. Colours are
-    bounds, shapes relaxations. Cells whose gap is not known are left out.
+    Filled marks are the gap of the bound after the rounds of tangents and cuts at the root, against the seconds of
+    bounds, build and these rounds. Hollow ones are the gap of the integer program at the end, against all seconds.
+    Colours are bounds, shapes relaxations. Cells whose gap is not known are left out.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+        The cells.
+    gap_of : callable
+        The gap of a bound of a row's program, None where it is not known.
+    path : Path
+        The file.
     """
     panels = list(dict.fromkeys((row.network, row.gate) for row in rows))
     wide, high = min(len(panels), _WIDTH), -(-len(panels) // _WIDTH)
@@ -38,7 +48,8 @@ def draw(rows: Sequence[Row], gap_of: Callable[[Row, float | None], float | None
     axes = np.ravel(figure.subplots(high, wide, squeeze=False))
     for at, (network, gate) in zip(axes, panels, strict=False):
         plain(at)
-        for row in (r for r in rows if (r.network, r.gate) == (network, gate)):
+        here = [row for row in rows if (row.network, row.gate) == (network, gate)]
+        for row in sorted(here, key=lambda row: -_SIZES[row.relaxation]):
             points = [(row.preprocessing, gap_of(row, row.cut_bound))]
             if row.solve_seconds is not None:
                 points.append((row.bounds_seconds + row.build_seconds + row.solve_seconds, row.gap))
@@ -46,8 +57,11 @@ def draw(rows: Sequence[Row], gap_of: Callable[[Row, float | None], float | None
             colour, marker = _SHADES[row.bounds], _MARKERS[row.relaxation]
             at.plot(*zip(*shown, strict=True), color=colour, linewidth=0.8, alpha=0.4) if len(shown) > 1 else None
             for (seconds, gap), fill in zip(shown, (colour, "white"), strict=False):
-                at.plot(seconds, gap, marker, color=colour, markerfacecolor=fill, markersize=7, linestyle="none")
-        at.set(xscale="log", xlabel="seconds", ylabel="gap (%)", title=f"{network}, {gate}")
+                at.plot(seconds, gap, marker, color=colour, markerfacecolor=fill, markersize=_SIZES[row.relaxation],
+                        linestyle="none")  # fmt: skip
+        at.set(xlabel="seconds", ylabel="gap (%)", title=f"{network}, {gate}")
+        if at.has_data():
+            log_ticks(at)
         at.set_ylim(bottom=min(0.0, at.get_ylim()[0]))
     for at in axes[len(panels) :]:
         at.set_visible(False)

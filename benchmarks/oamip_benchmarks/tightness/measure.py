@@ -26,12 +26,21 @@ from oamip_model.solving.options import Solver
 
 @dataclass(frozen=True)
 class Effort:
-    """How much a study may spend, and on what.
+    """Limits of a study, and the solver's options.
 
-    solver, tolerance, threads, seed: as in :func:`oamip_model.solving.solve_instance`; time_limit: seconds for bounds,
-    build and integer program of one cell together, and for the rounds at its root, None for no integer program;
-    bounds_limit: seconds for each method of bounds; heuristic_limit: seconds of the primal heuristic; jobs: processes
-    of the bounds.
+    Parameters
+    ----------
+    solver, tolerance, threads, seed
+        As in :func:`oamip_model.solving.solve_instance`.
+    time_limit : float or None
+        Seconds for bounds, build and integer program of one cell together, and for the rounds at its
+        root. None for no integer program.
+    bounds_limit : float or None
+        Seconds for each method of bounds.
+    heuristic_limit : float or None
+        Seconds of the primal heuristic.
+    jobs : int
+        Processes of the bounds.
     """
 
     solver: str = "highs"
@@ -120,25 +129,65 @@ class Row:
         return self.bounds_seconds + self.build_seconds + self.root_seconds
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """What is known of a cell before its program is built.
+
+    Parameters
+    ----------
+    bounds : Bounds
+        The bounds of its images.
+    bounds_seconds : float
+        Their seconds.
+    start : mapping of str to Array, optional
+        Scores that the integer program begins from.
+    heuristic_seconds : float, optional
+        The seconds of these scores.
+    """
+
+    bounds: Bounds
+    bounds_seconds: float
+    start: Mapping[str, Array] | None = None
+    heuristic_seconds: float | None = None
+
+
 def measure(
     cell: Cell,
     settings: Formulation,
     network: Network,
     images: Array,
     labels: NDArray[np.int64],
-    bounds: Bounds,
-    bounds_seconds: float,
-    start: Mapping[str, Array] | None,
+    prepared: Prepared,
     effort: Effort,
     tell: Callable[[str], None],
-    heuristic_seconds: float | None = None,
 ) -> Row:
     """The row of one cell.
 
-    images: (n, *input_shape); labels: (n,); start: scores that the integer program begins from.
+    Parameters
+    ----------
+    cell : Cell
+        The cell.
+    settings : Formulation
+        Its formulation.
+    network : Network
+        The network.
+    images : Array
+        Images, (n, *input_shape).
+    labels : Array
+        Their labels, (n,).
+    prepared : Prepared
+        Its bounds, and scores to begin from.
+    effort : Effort
+        What it may cost.
+    tell : callable
+        Is called with the name of each step.
 
-    Raises KeyboardInterrupt where Ctrl-C stopped a solve.
+    Raises
+    ------
+    KeyboardInterrupt
+        Where Ctrl-C stopped a solve.
     """
+    bounds = prepared.bounds
     solver = Solver(
         effort.solver, time_limit=effort.time_limit, tolerance=effort.tolerance, threads=effort.threads,
         seed=effort.seed,
@@ -156,8 +205,8 @@ def measure(
         tell("integer program")
         began = time.monotonic()
         whole = build_instance(network, images, labels, settings, bounds=bounds)
-        left = effort.time_limit - bounds_seconds - (time.monotonic() - began)
-        solved = _whole(solve_instance(whole, replace(solver, time_limit=max(left, 1e-3)), start=start))
+        left = effort.time_limit - prepared.bounds_seconds - (time.monotonic() - began)
+        solved = _whole(solve_instance(whole, replace(solver, time_limit=max(left, 1e-3)), start=prepared.start))
     counts = np.sum(list(bounds.stability(network).values()), axis=0)
     rows, columns = arrays.matrix.shape
     return Row(
@@ -168,8 +217,8 @@ def measure(
         None if solved is None else solved.status.value, None if solved is None else solved.objective,
         None if solved is None else solved.bound, None if solved is None else solved.gap,
         None if solved is None else solved.nodes,
-        bounds_seconds, build_seconds, root.seconds, None if solved is None else solved.seconds,
-        heuristic_seconds,
+        prepared.bounds_seconds, build_seconds, root.seconds, None if solved is None else solved.seconds,
+        prepared.heuristic_seconds,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from oamip_benchmarks.tightness.cells import Cell, Grid, Objective, cells_of
-from oamip_benchmarks.tightness.measure import Effort, Row, measure
+from oamip_benchmarks.tightness.measure import Effort, Prepared, Row, measure
 from oamip_benchmarks.tightness.result import Tightness
 from oamip_model.bounds import Bounds, Cutoff, fingerprint_images
 from oamip_model.checks import check_used
@@ -184,10 +184,8 @@ class _Study:
         groups = [group.name for group in network.groups]
         start = None if scores is None else dict(zip(groups, map(np.asarray, scores.values()), strict=True))
         x, y = self.arrays(network)
-        return measure(
-            cell, settings, network, x, y, bounds, seconds, start, self.effort, lambda line: self.tell(cell, line),
-            None if known is None else known["seconds"],
-        )  # fmt: skip
+        prepared = Prepared(bounds, seconds, start, None if known is None else known["seconds"])
+        return measure(cell, settings, network, x, y, prepared, self.effort, lambda line: self.tell(cell, line))
 
     def bounded(self, cell: Cell, known: dict[str, Any] | None) -> tuple[Bounds, float]:
         """Bounds of a cell and their seconds, computed once for all cells that share them."""
@@ -215,9 +213,10 @@ class _Study:
         return self.bounds[key]
 
     def known(self, cell: Cell) -> dict[str, Any]:
-        """The heuristic's scores and objective (None where they miss the margin), and its seconds; kept in the store.
+        """The heuristic's scores, objective and seconds, which are kept in the store.
 
-        The keys of rows do not depend on them: the same command finds the same ones, or nearly so within its seconds.
+        The objective is None where the scores miss the margin. The keys of rows do not depend on them.
+        The same command finds the same ones, or nearly so within its seconds.
         """
         record = self.stored(cell)
         if record is None:
@@ -234,7 +233,13 @@ class _Study:
         return record
 
     def stored(self, cell: Cell) -> dict[str, Any] | None:
-        """What the store has of the heuristic. Raises InputError where that is none of the cell's network."""
+        """The heuristic's record in the store, None where there is none.
+
+        Raises
+        ------
+        InputError
+            Where the record is none of the cell's network.
+        """
         key = self.key(Cell(cell.network, cell.gate, "", ""))
         record = self.store.get(key)
         if record is None:

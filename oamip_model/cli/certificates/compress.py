@@ -13,7 +13,7 @@ import click
 
 from oamip_model.cli.numbers import SECONDS
 from oamip_model.cli.objects import given, object_options
-from oamip_model.cli.options import Verb, check_out, json_option, network_options, shape_option
+from oamip_model.cli.options import Verb, check_out, json_option, network_options, reading_options
 from oamip_model.cli.output import UNPROVED, note, print_json, print_table, say
 from oamip_model.solving.options import Solver
 
@@ -36,6 +36,7 @@ DOMAIN = "The inputs that it holds for: LOWER,UPPER for every input, or an .npz 
 def compress(
     network: str,
     input_shape: tuple[int, ...] | None,
+    output: str | None,
     domain: str,
     time_limit: float | None,
     checker: str,
@@ -61,9 +62,8 @@ def compress(
 
     import oamip_model as om
 
-    found = om.compress(
-        network, domain, solver=solver, checker=None if checker == "none" else checker, input_shape=input_shape
-    )
+    plain = om.read_network(network, input_shape, output=output)
+    found = om.compress(plain, domain, solver=solver, checker=None if checker == "none" else checker)
     if out is not None:
         _save(found, out)
     if certificate is not None:
@@ -111,7 +111,7 @@ def _print(found: Compressed) -> None:
 @click.argument("certificate", type=click.Path(path_type=Path), metavar="FILE")
 @click.argument("network", metavar="NET")
 @click.argument("small", metavar="SMALLER")
-@shape_option
+@reading_options
 @click.option("--solver", default="scip", metavar="NAME", show_default=True, help="A name of `oamip solvers`.")
 @click.option("--time-limit", type=SECONDS, help="Seconds for all programs.")
 @json_option
@@ -120,6 +120,7 @@ def check_certificate(
     network: str,
     small: str,
     input_shape: tuple[int, ...] | None,
+    output: str | None,
     solver: str,
     time_limit: float | None,
     as_json: bool,
@@ -133,7 +134,7 @@ def check_certificate(
     from oamip_model.certify import load_certificate
 
     known = load_certificate(certificate)
-    plain, less = om.read_network(network, input_shape), om.read_network(small, input_shape)
+    plain, less = om.read_network(network, input_shape, output=output), om.read_network(small, input_shape)
     check(plain, less, known, om.Solver(solver, time_limit=time_limit))
     claims = sum(len(claim.never) + len(claim.always) for claim in known.claims)
     if as_json:

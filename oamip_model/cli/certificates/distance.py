@@ -10,7 +10,7 @@ import click
 from oamip_model.cli.certificates.compress import DOMAIN
 from oamip_model.cli.numbers import NOT_NEGATIVE, SECONDS, SEED, Whole
 from oamip_model.cli.objects import given, object_options
-from oamip_model.cli.options import DATA, Verb, check_out, json_option, shape_option
+from oamip_model.cli.options import DATA, Verb, check_out, json_option, reading_options
 from oamip_model.cli.output import UNPROVED, number, print_json, print_table, progress_bar
 from oamip_model.errors import InputError
 from oamip_model.solving.options import Solver
@@ -42,7 +42,7 @@ class Limits(click.ParamType[tuple[float, float]]):
 @click.command(cls=Verb)
 @click.argument("network", metavar="NET")
 @click.argument("pruned", metavar="PRUNED...", nargs=-1, required=True)
-@shape_option
+@reading_options
 @click.option("--domain", metavar="BOX", help=DOMAIN)
 @click.option("--norm", type=click.Choice(_NORMS), default="inf", show_default=True,
               help="Of the difference of the logits, with --domain.")  # fmt: skip
@@ -67,6 +67,7 @@ def distance(
     network: str,
     pruned: tuple[str, ...],
     input_shape: tuple[int, ...] | None,
+    output: str | None,
     domain: str | None,
     norm: str,
     radii: tuple[float, ...],
@@ -96,7 +97,8 @@ def distance(
 
     import oamip_model as om
 
-    plain, others = om.read_network(network, input_shape), [om.read_network(name, input_shape) for name in pruned]
+    plain = om.read_network(network, input_shape, output=output)
+    others = [om.read_network(name, input_shape) for name in pruned]
     if domain is not None:
         found = om.distance(plain, others[0], domain, solver=solver)
         return _print_one(found, norm, as_json)

@@ -7,20 +7,20 @@ from typing import Any
 
 import click
 
-from oamip_model.cli.options import Verb, data_options, json_option, shape_option
+from oamip_model.cli.options import Verb, data_options, json_option, network_options
 from oamip_model.cli.output import print_json
 
 
 @click.command(cls=Verb, name="check-proof")
 @click.argument("proof", type=click.Path(path_type=Path), metavar="FILE")
-@click.argument("network", metavar="NET")
-@shape_option
+@network_options
 @data_options(split=None)
 @json_option
 def check_proof(
     proof: Path,
     network: str,
     input_shape: tuple[int, ...] | None,
+    output: str | None,
     data: str,
     split: Any,
     download: bool,
@@ -39,7 +39,7 @@ def check_proof(
 
     known = load_proof(proof)
     source = om.load_dataset(data, split=split, download=download)
-    found = check(known, om.read_network(network, input_shape), source.images)
+    found = check(known, om.read_network(network, input_shape, output=output), source.images)
     if as_json:
         print_json({"proof": str(proof), "checked": True, "bound": found.bound, "objective": found.objective,
                     "leaves": found.leaves})  # fmt: skip

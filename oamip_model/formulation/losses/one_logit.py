@@ -1,4 +1,7 @@
-"""The losses of networks with one logit: "logistic" for two classes, and "squared" for a regression."""
+"""The losses of networks with one logit.
+
+They are "logistic" for two classes, and "squared" for a regression.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,10 @@ class OneLogit(Loss):
 
 
 class Logistic(OneLogit):
-    """The cross-entropy of the probability 1 / (1 + exp(-o)) of class 1, for labels 0 and 1."""
+    """The cross-entropy of the probability 1 / (1 + exp(-o)) of class 1.
+
+    Labels are 0 and 1.
+    """
 
     name = "logistic"
 
@@ -55,7 +61,10 @@ class Logistic(OneLogit):
         return (_probability(logits[:, 0]) - labels)[:, None]
 
     def tangents(self, points: Array, labels: Labels, margin: float) -> tuple[Array, Array]:
-        """Tangents (p - y) o + H(p), H the entropy, which hold for every p in [0, 1] (mathematics:loss-logistic-1)."""
+        """Tangents (p - y) o + H(p) with H the entropy (mathematics:loss-logistic-1).
+
+        They hold for every p in [0, 1].
+        """
         p = _probability(points[:, 0])
         p = np.where(p < _LEAST, 0.0, np.where(p > 1 - _LEAST, 1.0, p))
         parts = np.stack([p, 1.0 - p])
@@ -94,7 +103,10 @@ class Logistic(OneLogit):
 
 
 class Squared(OneLogit):
-    """The squared error (o - y)^2 of a regression (mathematics:loss-squared-1), for labels that are any numbers."""
+    """The squared error (o - y)^2 of a regression (mathematics:loss-squared-1).
+
+    Labels are any numbers.
+    """
 
     name = "squared"
 
@@ -124,7 +136,7 @@ class Squared(OneLogit):
         return np.clip(labels[:, None].astype(np.float64), low, high)
 
     def limit_rows(self, logits: Array, label: int, margin: float, largest: float) -> tuple[Array, Array]:
-        """Tangents at the trained logit, and on both sides of the label where the loss is a share of ``largest``."""
+        """Tangents at the trained logit, and where the loss is a share of ``largest``."""
         errors = [float(np.sqrt(max(share * largest, 0.0))) for share in _LEVELS]
         points = np.array([float(logits[0]), *(label + sign * error for error in errors for sign in (-1, 1))])[:, None]
         return self.tangents(points, np.full(len(points), label), margin)

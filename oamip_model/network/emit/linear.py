@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -40,23 +41,28 @@ def dense(graph: Graph, name: str, x: Value, weight: Array, axis: int = -1, owne
     return permuted(graph, f"{name}.moved", value, np.argsort(order).tolist())
 
 
-def convolution(
-    graph: Graph, name: str, x: Value, weight: Array, bias: Array | None, window: tuple[Sequence[int], Pads,
-    Sequence[int]], groups: int = 1, owner: str = "",
-) -> Value:  # fmt: skip
-    """A convolution over one, two or three axes behind the channels.
+class Windows(NamedTuple):
+    """Strides, padding (before, after) and dilations of a convolution, by axis."""
 
-    ``window`` holds strides, (before, after) of the padding, and dilations, each by axis.
-    """
+    strides: Sequence[int]
+    pads: Pads
+    dilations: Sequence[int]
+    groups: int = 1
+
+
+def convolution(
+    graph: Graph, name: str, x: Value, weight: Array, bias: Array | None, windows: Windows, owner: str = ""
+) -> Value:
+    """A convolution over one, two or three axes behind the channels."""
     shape, kernel = graph.shape(x), weight.shape[2:]
-    strides, pads, dilations = window
+    strides, pads, dilations, groups = windows
     if len(shape) != len(kernel) + 1 or len(kernel) not in (1, 2, 3):
         raise refuse(name, "convolution", f"with a kernel of shape {kernel} reads {batched(shape)}")
     if len(kernel) == 1:
         # Behind the channels: the width, at a height of one.
         wide = graph.reshape(name, x, (shape[0], 1, shape[1]))
-        flat = ([1, *strides], [(0, 0), *pads], [1, *dilations])
-        value = convolution(graph, name, wide, weight[:, :, None], bias, flat, groups, owner)
+        flat = Windows([1, *strides], [(0, 0), *pads], [1, *dilations], groups)
+        value = convolution(graph, name, wide, weight[:, :, None], bias, flat, owner)
         return graph.reshape(name, value, (graph.shape(value)[0], graph.shape(value)[2]))
     if len(kernel) == 2:
         padding = (pads[0][0], pads[1][0], pads[0][1], pads[1][1])
@@ -80,8 +86,8 @@ def convolution(
 
 
 def transposed_convolution(
-    graph: Graph, name: str, x: Value, weight: Array, bias: Array | None, window: tuple[Sequence[int], Pads,
-    Sequence[int]], groups: int = 1, owner: str = "", more: Sequence[int] = (),
+    graph: Graph, name: str, x: Value, weight: Array, bias: Array | None, windows: Windows, owner: str = "",
+    more: Sequence[int] = (),
 ) -> Value:  # fmt: skip
     """A transposed convolution, as a convolution of what is spaced out.
 
@@ -90,7 +96,7 @@ def transposed_convolution(
     ``weight`` is (in, out / groups, *kernel); ``more`` is the output padding, by axis.
     """
     shape, kernel = graph.shape(x), weight.shape[2:]
-    strides, pads, dilations = window
+    strides, pads, dilations, groups = windows
     if len(shape) != len(kernel) + 1 or shape[0] != weight.shape[0]:
         raise refuse(name, "transposed convolution", f"of {weight.shape[0]} channels reads {batched(shape)}")
     length = [(n - 1) * s + 1 for n, s in zip(shape[1:], strides, strict=True)]
@@ -108,9 +114,8 @@ def transposed_convolution(
         cut.append((max(-ends[0], 0), max(-ends[1], 0)))
     spaced = rearrange(graph, f"{name}.spaced", x, apart)
     ones = [1] * len(kernel)
-    value = convolution(
-        graph, name, spaced, np.ascontiguousarray(turned), bias, (ones, around, dilations), groups, owner
-    )
+    plain = Windows(ones, around, dilations, groups)
+    value = convolution(graph, name, spaced, np.ascontiguousarray(turned), bias, plain, owner)
     if any(any(ends) for ends in cut):
         inside = tuple(slice(a, n - b) for (a, b), n in zip(cut, graph.shape(value)[1:], strict=True))
         value = rearrange(graph, f"{name}.cut", value, numbers_of(graph, value)[(slice(None), *inside)])

@@ -14,9 +14,9 @@ from oamip_model.formulation.losses import loss_named
 
 @dataclass(frozen=True)
 class SummedLoss:
-    """A loss by its name, summed over images, with its margin in logits where it has one.
+    """A loss by its name, summed over images.
 
-    Logits have the shape (n, classes) and labels (n,).
+    The margin is in logits. Logits have the shape (n, classes) and labels (n,).
     """
 
     name: str

@@ -1,1 +1,1 @@
-"""What is proved: scaled programs, safe bounds, claims, and second opinions."""
+"""Proofs about programs: scaling, safe bounds, tests of claims, second opinions."""

@@ -1,8 +1,9 @@
-"""What the duals of a linear program prove about its optimum, whatever the solver says.
+"""Bounds of a linear program's optimum that follow from any duals.
 
-Weak duality gives a lower bound from any duals, right or wrong (mathematics:cert-1..2). Rounding is taken off it (A.
-Neumaier and O. Shcherbina, *Safe bounds in linear and mixed-integer linear programming*, Mathematical Programming 99,
-2004), so that the bound holds in exact arithmetic. Nothing here knows a solver or a network.
+Weak duality gives a lower bound from any duals, right or wrong (mathematics:cert-1..2). A bound on
+the rounding errors is subtracted (A. Neumaier and O. Shcherbina, *Safe bounds in linear and
+mixed-integer linear programming*, Mathematical Programming 99, 2004), so that the bound holds in
+exact arithmetic. Nothing here depends on a solver or a network.
 """
 
 from __future__ import annotations
@@ -21,16 +22,24 @@ from oamip_model.solving.protocol import Array, Arrays
 _ROUNDING = 2.0**-53
 """Largest relative error of one operation in double precision."""
 _OUTWARD = 1e-12
-"""By how much implied bounds are moved outward, relative to what was summed for them."""
+"""Share by which implied bounds are moved outward, relative to the terms that were summed for them."""
 _PASSES = 50
-"""Passes of bound propagation; a network needs about one for each of its layers."""
+"""Passes of bound propagation at most. A network needs about one for each of its layers."""
 _LEAST_SHARE = 0.5
-"""A multiple of the duals below this share proves too little to be worth anything."""
+"""Duals that have to be scaled down below this share prove too little to be of use."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows low <= matrix @ x <= high, with what safe bounds need of them again and again."""
+    """Rows low <= matrix @ x <= high, with what safe bounds need of them many times.
+
+    Parameters
+    ----------
+    matrix : scipy.sparse.csr_array
+        Coefficients (rows, columns).
+    low, high : array
+        Bounds (rows,).
+    """
 
     matrix: sp.csr_array
     low: Array
@@ -38,7 +47,7 @@ class Rows:
 
     @cached_property
     def columns(self) -> sp.csc_array:
-        """The transpose, (columns, rows), which shares its numbers with the matrix."""
+        """The transposed matrix, (columns, rows), which shares its numbers."""
         return self.matrix.T
 
     @cached_property
@@ -49,22 +58,44 @@ class Rows:
 
     @cached_property
     def counts(self) -> Array:
-        """The entries of each column, (columns,)."""
+        """The number of entries of each column, (columns,)."""
         return np.bincount(self.matrix.indices, minlength=self.matrix.shape[1]).astype(np.float64)
 
     @classmethod
     def joined(cls, blocks: Sequence[Rows]) -> Rows:
-        """All rows of several blocks as one."""
+        """The rows of several blocks as one block.
+
+        Parameters
+        ----------
+        blocks : sequence of Rows
+            Blocks with the same columns.
+
+        Returns
+        -------
+        Rows
+            All their rows, in order.
+        """
         sides = (np.concatenate([getattr(block, side) for block in blocks]) for side in ("low", "high"))
         return cls(sp.csr_array(sp.vstack([block.matrix for block in blocks], format="csr")), *sides)
 
     def take(self, at: NDArray[np.int64]) -> Rows:
-        """The rows at these places."""
+        """Some of the rows.
+
+        Parameters
+        ----------
+        at : array of int
+            Numbers of rows.
+
+        Returns
+        -------
+        Rows
+            These rows, in this order.
+        """
         return Rows(sp.csr_array(self.matrix[at]), self.low[at], self.high[at])
 
 
 def safe_bound(arrays: Arrays, duals: Array) -> float:
-    """A bound on the optimum of the linear program ``arrays`` that holds for any duals.
+    """A bound on the optimum of a linear program that holds for any duals.
 
     Parameters
     ----------
@@ -76,7 +107,7 @@ def safe_bound(arrays: Arrays, duals: Array) -> float:
     Returns
     -------
     float
-        A lower bound where the program is minimised, an upper one otherwise. Infinite where the duals prove none.
+        A lower bound where the program is minimised, an upper one otherwise. It is infinite where the duals prove none.
 
     Examples
     --------
@@ -92,10 +123,27 @@ def safe_bound(arrays: Arrays, duals: Array) -> float:
 
 
 def weak_duality(cost: Array, lower: Array, upper: Array, blocks: Sequence[Rows], duals: Array) -> float:
-    """The least that ``cost @ x`` can be by these duals, over lower <= x <= upper and the rows of all blocks.
+    """A lower bound of ``cost @ x`` by weak duality, rounding included.
 
-    duals: (rows of all blocks,) in their order. Where a reduced cost points to a side without a bound, the duals are
-    made smaller together until it does not; -inf where that would leave too little of them.
+    It holds for every x within its bounds and the rows of all blocks. A dual may point to a side
+    without a bound: then it counts as 0. A reduced cost may do so, too: then all duals are scaled
+    down until none does.
+
+    Parameters
+    ----------
+    cost : array
+        Costs (columns,).
+    lower, upper : array
+        Bounds (columns,) of the columns.
+    blocks : sequence of Rows
+        Rows with the same columns.
+    duals : array
+        Duals (rows of all blocks,), in their order.
+
+    Returns
+    -------
+    float
+        The bound, -inf where the duals would be scaled down too far.
     """
     starts = np.cumsum([0, *(len(block.low) for block in blocks)])
     gained, size, sums, magnitude = np.zeros(len(cost)), np.zeros(len(cost)), 0.0, 0.0
@@ -129,12 +177,12 @@ def weak_duality(cost: Array, lower: Array, upper: Array, blocks: Sequence[Rows]
 
 
 def _error(cost: Array, size: Array, entries: Array) -> Array:
-    """Largest rounding error of each reduced cost, (columns,)."""
+    """The largest rounding error of each reduced cost, (columns,)."""
     return np.asarray(4.0 * _ROUNDING * (entries + 2.0) * (np.abs(cost) + size))
 
 
 def _share(cost: Array, lower: Array, upper: Array, gained: Array, size: Array, entries: Array) -> float:
-    """The largest multiple of the duals with which no reduced cost points to a side without a bound."""
+    """The largest factor of the duals for which no reduced cost points to a side without a bound."""
     error = _error(cost, size, entries)
     up, down = np.isinf(upper) & (cost - gained - error < 0), np.isinf(lower) & (cost - gained + error > 0)
     if (up & (cost <= 0)).any() or (down & (cost >= 0)).any():
@@ -142,16 +190,26 @@ def _share(cost: Array, lower: Array, upper: Array, gained: Array, size: Array, 
     at = np.flatnonzero(up | down)
     if not len(at):
         return 1.0
-    # With the share k, |cost| - k |gained| must still be more than the error, which is no larger than now.
+    # With the share k, |cost| - k |gained| must exceed the rounding error, which is largest for k = 1.
     most = (np.abs(cost[at]) - error[at]) / np.abs(gained[at])
     return float(np.clip(most.min() * (1.0 - 8.0 * _ROUNDING), 0.0, 1.0))
 
 
 def implied_bounds(arrays: Arrays) -> tuple[Array, Array]:
-    """The columns' bounds, where infinite those that single rows imply, (columns,) each.
+    """The bounds of the columns, and those that single rows imply instead of infinity.
 
-    A row whose other columns are all bounded bounds the one that is not. They hold for every point of the program, and
-    are moved outward by more than rounding can have moved them.
+    A row bounds a column when all its other columns are bounded. Implied bounds hold for every
+    point of the program. They are moved outward by more than rounding can have moved them.
+
+    Parameters
+    ----------
+    arrays : Arrays
+        The program.
+
+    Returns
+    -------
+    lower, upper : array
+        Bounds (columns,), infinite where no row implies any.
     """
     lower, upper = arrays.lower.copy(), arrays.upper.copy()
     if np.isfinite(lower).all() and np.isfinite(upper).all():
@@ -162,7 +220,7 @@ def implied_bounds(arrays: Arrays) -> tuple[Array, Array]:
     for _ in range(_PASSES):
         before = lower.copy(), upper.copy()
         for side, sign in ((arrays.row_upper, 1.0), (arrays.row_lower, -1.0)):
-            # The end of each column at which the row is farthest from this side, and the end that the row then bounds.
+            # The other columns of a row are at the ends farthest from this side of it. The side then bounds the column.
             far, bounds_upper = positive == (sign < 0), positive == (sign > 0)
             ends = np.where(far, before[1][column], before[0][column])
             bounded = np.isfinite(ends)

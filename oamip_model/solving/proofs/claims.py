@@ -1,7 +1,7 @@
-"""Points that are known of a program, against which every claim of a solver is tested before it is passed on.
+"""Known points of a program, against which the claims of a solver are tested.
 
-The forward pass of any scores is a point of the program, and its objective an upper bound of the optimum. A dual bound
-above it is refuted, whoever states it (mathematics:cert-5).
+The forward pass of any scores is a point of the program, and its objective an upper bound of the
+optimum. It refutes a dual bound above it, whichever solver states the bound (mathematics:cert-5).
 """
 
 from __future__ import annotations
@@ -17,23 +17,36 @@ from oamip_model.solving.point import complete_points
 from oamip_model.solving.protocol import Arrays
 
 FEASIBLE = 1e-6
-"""Largest breach of a row or bound, relative to the terms that are summed in it, by a point taken as feasible."""
+"""Largest violation of a row or bound by a point that counts as feasible, relative to the terms
+that are summed in it."""
 _BATCH = 64
-"""Points whose forward passes are done together."""
+"""Points whose forward passes are computed together."""
 LISTED = 2**10
-"""Choices of whole scores up to which all are tried: that takes less time than it takes a tree to choose a column."""
+"""Choices of whole scores up to which all are tried. That takes less time than a search tree's first branching."""
 _LISTED_WORK = 1e7
 """Multiplications, about, that the forward passes of all choices may take."""
 _WORK = 2e9
-"""Multiplications that all flips of an incumbent's scores together may take; beyond it, the scores nearest to the other
-side are flipped."""
+"""Multiplications, about, that all flips of an incumbent's scores may take. Beyond it, only the
+scores nearest to the other side are flipped."""
 
 
 def breach(arrays: Arrays, x: Array) -> Array:
-    """Largest breach of a row, a bound or an integrality by each point x (columns, k), (k,).
+    """The largest violation of a row, a bound or integrality by each point.
 
-    Rows and bounds count relative to the absolute values of the terms that are summed in them, so that a breach means
-    the same at every scale of the weights.
+    Violations of rows and bounds are relative to the absolute values of the terms that are summed
+    in them. So they mean the same at every scale of the weights.
+
+    Parameters
+    ----------
+    arrays : Arrays
+        The program.
+    x : array
+        Points (columns, k).
+
+    Returns
+    -------
+    array
+        Violations (k,), infinite for a point with NaN.
     """
     activity, size = arrays.matrix @ x, abs(arrays.matrix) @ np.abs(x)
     worst = np.zeros(x.shape[1])
@@ -56,9 +69,21 @@ def breach(arrays: Arrays, x: Array) -> Array:
 
 
 def best_of(compiled: Compiled, scores: Array, base: Array | None) -> tuple[Array, float] | None:
-    """The best feasible point (columns,) of these scores (units, k), and its objective; None where none is feasible.
+    """The best feasible point of several vectors of scores, and its objective.
 
-    base: (columns,) values of the variables that are not the program's own.
+    Parameters
+    ----------
+    compiled : Compiled
+        The arrays of the instance.
+    scores : array
+        Scores (units, k).
+    base : array, optional
+        A point (columns,) whose values the variables of a user get.
+
+    Returns
+    -------
+    tuple or None
+        The point (columns,) and its objective, None where none is feasible.
     """
     best: tuple[Array, float] | None = None
     arrays = compiled.arrays
@@ -72,10 +97,20 @@ def best_of(compiled: Compiled, scores: Array, base: Array | None) -> tuple[Arra
 
 
 def settled_by_scores(compiled: Compiled) -> bool:
-    """Whether the objective follows from the scores, which are all integral.
+    """Whether the scores alone decide the objective, and all of them are integral.
 
-    So it is in the sound gates, whose forward pass is the best point that its scores have, where all states are
-    integral and no variables are the user's.
+    In the sound gates the forward pass is the best point of its scores. So this is the case where
+    all states are integral too, and a user has added no variables.
+
+    Parameters
+    ----------
+    compiled : Compiled
+        The arrays of the instance.
+
+    Returns
+    -------
+    bool
+        Whether trying all whole scores solves the instance.
     """
     m, arrays = compiled.model, compiled.arrays
     if not gate_named(m.gate).sound:
@@ -89,7 +124,20 @@ def settled_by_scores(compiled: Compiled) -> bool:
 
 
 def choices(compiled: Compiled, lower: Array, upper: Array) -> Array | None:
-    """All whole scores (units, k) within these bounds of the columns, None where they are too many to try them all."""
+    """All vectors of whole scores within bounds of the columns.
+
+    Parameters
+    ----------
+    compiled : Compiled
+        The arrays of the instance.
+    lower, upper : array
+        Bounds (columns,) of all columns.
+
+    Returns
+    -------
+    array or None
+        Scores (units, k), None where they are too many to try.
+    """
     at = compiled.columns(compiled.model.s)
     low, free = lower[at], np.flatnonzero(lower[at] < upper[at])
     if 2.0 ** len(free) > min(LISTED, max(1.0, _LISTED_WORK / max(compiled.arrays.matrix.nnz, 1))):
@@ -101,7 +149,22 @@ def choices(compiled: Compiled, lower: Array, upper: Array) -> Array | None:
 
 
 def flips(arrays: Arrays, scores: Array, columns: slice) -> Iterator[Array]:
-    """The scores (units,) with a single one moved to 0, or to 1, as blocks (units, k); fixed scores stay."""
+    """The scores with a single one moved to 0 or to 1, except those that are fixed.
+
+    Parameters
+    ----------
+    arrays : Arrays
+        The program.
+    scores : array
+        Scores (units,).
+    columns : slice
+        The columns of the scores.
+
+    Yields
+    ------
+    array
+        Blocks of scores (units, k).
+    """
     lower, upper = arrays.lower[columns], arrays.upper[columns]
     sides = [(u, side) for side in (0.0, 1.0) for u in range(len(scores))]
     moves = [(u, side) for u, side in sides if lower[u] <= side <= upper[u] and scores[u] != side]

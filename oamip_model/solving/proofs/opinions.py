@@ -1,9 +1,10 @@
-"""A second opinion on what a solver claims of a linear program.
+"""Second opinions on claims about a linear program (mathematics:cert-6).
 
-It is asked for where the claim has no proof: that there is no point, or no optimum (mathematics:cert-6).
+They are asked for where a solver claims, without a proof, that there is no point or no optimum.
 
-Solvers have been seen to call programs infeasible that have points: HiGHS 1.15 does so after the postsolve of a badly
-scaled one. Such a claim is passed on where another method, or another solver, agrees. Nothing here knows a solver.
+Solvers have been seen to call programs infeasible that have points: HiGHS 1.15 does so after the
+postsolve of a badly scaled one. Such a claim is passed on where another method, or another solver,
+agrees. Nothing here depends on a solver.
 """
 
 from __future__ import annotations
@@ -14,32 +15,44 @@ from dataclasses import replace
 from oamip_model.solving.protocol import Solution, Status
 
 TROUBLE = "numerical trouble"
-"""What a message begins with where solvers contradict each other, or nobody decides."""
+"""The beginning of a message where solvers contradict each other, or none decides."""
 _CLAIMS = (Status.INFEASIBLE, Status.UNBOUNDED)
 
 
 def needs_opinion(found: Solution) -> bool:
-    """Whether a linear program's solution is a claim to ask other opinions about."""
+    """Whether a linear program's solution is a claim that needs a second opinion.
+
+    Parameters
+    ----------
+    found : Solution
+        The answer of a solver.
+
+    Returns
+    -------
+    bool
+        Whether it claims, without a proof, that there is no point or no optimum.
+    """
     return found.status in _CLAIMS and not found.certified
 
 
 def settled(claim: Solution, opinions: Iterable[Solution], refuted: str = "") -> Solution:
-    """What is passed on of a claim that a linear program is infeasible, or unbounded.
+    """The solution to pass on after a claim "infeasible" or "unbounded".
 
     Parameters
     ----------
     claim : Solution
-        What the solver says. It proves nothing.
+        The answer of the solver, without a proof.
     opinions : iterable of Solution
-        Answers of other methods and solvers to the same program, asked for one by one until one decides.
+        Answers of other methods and solvers to the same program. They are computed one by one until
+        one decides.
     refuted : str, default ""
-        Why the claim is known to be false, where it is. Then nobody's agreement confirms it.
+        Why the claim is known to be false, where it is. Then no agreement confirms it.
 
     Returns
     -------
     Solution
-        The claim where an opinion agrees, and an opinion that has a point or a proof. Otherwise a solution without a
-        point, whose message says that nothing decides.
+        The claim where an opinion agrees, and an opinion that has a point or a proof. Otherwise a
+        solution without a point, whose message says that none decides.
 
     Examples
     --------

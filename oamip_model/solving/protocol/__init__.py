@@ -1,11 +1,11 @@
-"""What a solver is given and what it gives back.
+"""The programs that a solver gets, and the solutions that it gives back.
 
 Backends import this file and nothing else of the package.
 
-A backend is a class with ``name``, ``capabilities``, ``check``, ``version`` and ``solve``; third parties add one by the
-entry-point group ``oamip_model.backends`` (see docs/how-to/backends.md). One that can keep a model between solves
-also has ``session``; for the others :class:`oamip_model.solving.rebuild.RebuildSession` passes the whole model each
-time.
+A backend is a class with ``name``, ``capabilities``, ``check``, ``version`` and ``solve``. Third
+parties add one by the entry-point group ``oamip_model.backends`` (see docs/how-to/backends.md). A
+backend that keeps a model between solves has ``session`` as well. For the others,
+:class:`oamip_model.solving.rebuild.RebuildSession` passes the whole model each time.
 """
 
 from __future__ import annotations

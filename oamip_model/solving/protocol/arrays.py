@@ -18,8 +18,8 @@ Array: TypeAlias = NDArray[np.float64]
 class Arrays:
     """A mixed-integer linear program as arrays, with the objective cost @ x + offset.
 
-    The rows are row_lower <= matrix @ x <= row_upper, and lower <= x <= upper. The value x is integer
-    where ``integral`` is true. Infinite bounds are +-inf.
+    The rows are row_lower <= matrix @ x <= row_upper, and lower <= x <= upper. The columns with
+    ``integral`` take whole numbers only. Infinite bounds are +-inf.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class Arrays:
     row_lower, row_upper : array
         Bounds (rows,) of the rows.
     integral : array of bool
-        The columns that are integer, (columns,).
+        Whether each column is integral, (columns,).
     offset : float, default 0.0
         The objective's constant.
     sense : {1, -1}, default 1
@@ -70,7 +70,7 @@ class Arrays:
         return float(self.cost @ x) + self.offset
 
     def violation(self, x: Array) -> float:
-        """Largest violation of a row, bound or integrality, absolute.
+        """The largest absolute violation of a row, a bound or integrality.
 
         Parameters
         ----------
@@ -113,7 +113,7 @@ def append_rows(arrays: Arrays, rows: sp.csr_array, lower: Array, upper: Array) 
 
 
 def check_bounds(lower: Array, upper: Array, columns: int) -> None:
-    """Raise InputError unless these are bounds of so many columns that do not cross.
+    """Raise InputError unless these are bounds of so many columns and do not cross.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The classes that a solver is behind."""
+"""The protocols that a solver's backend and its sessions follow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from oamip_model.solving.protocol.outcome import Solution
 
 
 class Capability(StrEnum):
-    """What a backend can do beyond solving; an option that needs more is refused."""
+    """What a backend can do besides solving. An option that needs more is refused."""
 
     MIP_START = "mip-start"
     CUT_ROUNDS = "cut-rounds"
@@ -25,15 +25,15 @@ class Capability(StrEnum):
     SEED = "seed"
     LOG_FILE = "log-file"
     INTERRUPT = "interrupt"
-    """Ctrl-C ends the solve and gives back what it has."""
+    """Ctrl-C ends the solve, which gives back its incumbent and its bound."""
     DUAL_BOUND = "dual-bound"
-    """Reports a bound also where it stops early."""
+    """Reports a dual bound also where it stops early."""
     COST_CHANGE = "cost-change"
-    """Takes new costs for a loaded model, and goes on from its last basis: its session is a CostSession."""
+    """Takes new costs for a loaded model, and starts from its last basis. Its session is a CostSession."""
     BOUND_CHANGE = "bound-change"
-    """Takes new bounds of columns, drops added rows, and goes on from its last basis: its session is a TreeSession."""
+    """Takes new bounds of columns, drops added rows, and starts from its last basis. Its session is a TreeSession."""
     INTERIOR_POINT = "interior-point"
-    """Solves linear programs by an interior point method where that is asked for."""
+    """Solves linear programs by an interior point method if the options say so."""
 
 
 @runtime_checkable
@@ -122,7 +122,7 @@ class TreeSession(Session, Protocol):
         """
 
     def set_basis(self, basis: object) -> None:
-        """Go on from a basis of this session; since then no rows may have come or gone.
+        """Start the next solve from a basis of this session, whose rows are the same.
 
         Parameters
         ----------
@@ -132,11 +132,11 @@ class TreeSession(Session, Protocol):
 
 
 class Backend(Protocol):
-    """One solver; ``solve`` raises only for what it cannot do, never for an outcome."""
+    """One solver. Its ``solve`` raises for what it cannot do, never for an outcome."""
 
     @property
     def name(self) -> str:
-        """What users call it, such as highs."""
+        """The name that users give, such as highs."""
 
     @property
     def licence(self) -> str:
@@ -144,7 +144,7 @@ class Backend(Protocol):
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """What it can do beyond solving."""
+        """What it can do besides solving."""
 
     def check(self) -> None:
         """Raise an error where the solver cannot be used.

@@ -1,4 +1,4 @@
-"""How a backend is to solve."""
+"""The options of a solve, as a backend gets them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 
 from oamip_model.errors import InputError
 
-# One meaning of "optimal" for all solvers: their own defaults run from 0 to 1e-4.
+# "Optimal" has to mean the same for all solvers, whose own defaults run from 0 to 1e-4.
 DEFAULT_GAP = 1e-6
 ABSOLUTE_GAP = 1e-9
-# Big-M rows let a solver hide a wrong ReLU state within its tolerance, so the default is tighter than the solvers' own.
+# With big-M rows a wrong ReLU state can lie within a solver's tolerance, so the default is tighter than the solvers'.
 DEFAULT_FEASIBILITY = 1e-7
 
 
@@ -41,7 +41,7 @@ def _is_count(given: object, least: int) -> bool:
 
 @dataclass(frozen=True)
 class Options:
-    """How to solve.
+    """The options of a solve, as a backend gets them.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class Options:
         Tolerance of rows, bounds and integrality, DEFAULT_FEASIBILITY by default.
     interior_point : bool, default False
         Solve linear programs by an interior point method, and without presolve. The answer is then a
-        second opinion on what the solver says otherwise.
+        second opinion on the answer of the solver's usual method.
 
     Raises
     ------

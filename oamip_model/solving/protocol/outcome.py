@@ -1,4 +1,4 @@
-"""What a backend gives back."""
+"""The solution that a backend gives back."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Solution:
-    """A solver's answer. What it did not say is None, never 0.
+    """The answer of a solver. What it did not say is None, never 0.
 
     Parameters
     ----------
@@ -50,10 +50,9 @@ class Solution:
         Duals (rows,) of a linear program solved to optimality, where the solver gives them. A dual is
         the derivative of the objective by the active row bound, also when maximising.
     certified : bool, default False
-        The bound follows from such duals, rounding included, and is no claim of the solver's.
+        Whether the bound follows from such duals, rounding included. Otherwise the solver claims it.
     ray : array, optional
-        Multipliers (rows,) of the rows of an infeasible linear program that show why there is no point,
-        where the solver gives them.
+        Multipliers (rows,) that show why a linear program is infeasible, where the solver gives them.
     """
 
     status: Status
@@ -72,7 +71,7 @@ class Solution:
 
     @property
     def gap(self) -> float | None:
-        """Relative gap abs(objective - bound) / max(abs(objective), 1e-10), None if unknown.
+        """Relative gap |objective - bound| / max(|objective|, 1e-10), None if unknown.
 
         Examples
         --------

@@ -1,6 +1,6 @@
-"""Which column a search tree branches on, by pseudo-costs.
+"""The choice of a column to branch on in a search tree, by pseudo-costs.
 
-They are measured at first by solving both sides.
+Solving both sides of a column measures its pseudo-costs.
 """
 
 from __future__ import annotations
@@ -16,11 +16,22 @@ from oamip_model.network.maps import Array
 from oamip_model.solving.compile import Compiled
 
 _LEAST = 1e-7
+"""A rise of the bound below this counts as this, so that products of rises are above 0."""
 
 
 @dataclass(order=True)
 class Node:
-    """An open node: its bound, its number, and the bounds of the columns that differ from the root's."""
+    """An open node of a search tree.
+
+    Parameters
+    ----------
+    bound : float
+        Its dual bound.
+    number : int
+        Its place in the order in which nodes were made, which decides between equal bounds.
+    fixed : mapping of int to float
+        Values of the columns that branching has fixed.
+    """
 
     bound: float
     number: int
@@ -29,9 +40,14 @@ class Node:
 
 @dataclass(frozen=True)
 class Choice:
-    """A column to branch on, and by how much the bound rises at least.
+    """A column to branch on.
 
-    It rises on its two sides, down and up.
+    Parameters
+    ----------
+    column : int
+        The column.
+    gains : tuple of float
+        Proved rises of the bound on its two sides, down and up.
     """
 
     column: int
@@ -39,9 +55,18 @@ class Choice:
 
 
 class PseudoCosts:
-    """By how much the bound rose for each column and side.
+    """The mean rises of the bound on the two sides of each column.
 
-    It counts per unit that the column's value was moved.
+    They are per unit that the column's value is moved.
+
+    Parameters
+    ----------
+    columns : int
+        Number of columns.
+    tried : int, default 30
+        Columns at most whose two sides are solved for one choice.
+    reliable : int, default 2
+        Times that both sides of a column are solved before its pseudo-costs take their place.
     """
 
     def __init__(self, columns: int, tried: int = 30, reliable: int = 2) -> None:
@@ -50,17 +75,36 @@ class PseudoCosts:
         self.times = np.zeros((columns, 2))
 
     def learn(self, column: int, side: int, moved: float, gain: float) -> None:
-        """Note that the bound rose by ``gain`` on a side (0 down, 1 up).
+        """Record how much the bound rose on one side of a column.
 
-        The side moved the column's value by ``moved``.
+        Parameters
+        ----------
+        column : int
+            The column.
+        side : {0, 1}
+            Down (0) or up (1).
+        moved : float
+            The distance by which the side moved the column's value.
+        gain : float
+            The rise of the bound.
         """
         self.total[column, side] += gain / max(moved, 1e-3)
         self.times[column, side] += 1
 
     def gains(self, columns: Array, moved: Array) -> Array:
-        """Expected gains of both sides, (columns, 2).
+        """Expected rises of the bound on both sides of some columns.
 
-        Values are moved by ``moved`` (columns, 2).
+        Parameters
+        ----------
+        columns : array of int
+            The columns (k,).
+        moved : array
+            Distances (k, 2) by which the sides move their values.
+
+        Returns
+        -------
+        array
+            Rises (k, 2).
         """
         mean = self.total.sum(axis=0) / np.maximum(self.times.sum(axis=0), 1)
         times = self.times[columns]
@@ -68,9 +112,23 @@ class PseudoCosts:
         return np.asarray(np.where(times > 0, known, mean) * moved)
 
     def candidates(self, columns: Array, value: Array, urgency: Array) -> Array:
-        """The columns worth trying, the best first: at most ``tried`` of them.
+        """The columns whose two sides are solved before one is chosen, the best first.
 
-        Half are the best by expected gains, half by ``urgency``.
+        Half of them have the best expected rises, and half the highest urgency.
+
+        Parameters
+        ----------
+        columns : array of int
+            Fractional columns (k,).
+        value : array
+            Their values (k,).
+        urgency : array
+            Their urgency (k,).
+
+        Returns
+        -------
+        array of int
+            At most ``tried`` columns.
         """
         product = np.maximum(self.gains(columns, _moves(value)), _LEAST).prod(axis=1)
         by_gain = columns[np.argsort(-product, kind="stable")][: self.tried // 2]
@@ -80,10 +138,26 @@ class PseudoCosts:
         return np.asarray(both[np.sort(first)][: self.tried])
 
     def choose(self, candidates: Array, value: Array, try_side: Callable[[int, int], float], most: float) -> Choice:
-        """The column whose sides raise the bound most, by the product of the two.
+        """The column whose two sides raise the bound most, by the product of the rises.
 
-        value: (candidates,); try_side: solves a side and gives the rise, at least ``most`` where the side holds nothing
-        better than what is known. The first column with such a side is chosen at once.
+        A side that raises the bound to the cutoff holds no better point. The first column with such
+        a side is chosen at once.
+
+        Parameters
+        ----------
+        candidates : array of int
+            The columns (k,).
+        value : array
+            Their values (k,).
+        try_side : callable
+            Solves one side of a column and gives the rise.
+        most : float
+            The rise that reaches the cutoff.
+
+        Returns
+        -------
+        Choice
+            The column, with the rises that were proved.
         """
         best: tuple[float, Choice] | None = None
         moves = _moves(value)
@@ -107,10 +181,24 @@ class PseudoCosts:
 
 
 def urgency(program: Program, compiled: Compiled, x: Array) -> Array:
-    """How far from the network a relaxation's optimum x is at each column.
+    """The error of a relaxation's optimum at each column.
 
-    For a state it is by how much its ReLU's output is off, relative to the largest such; for other columns, how
-    fractional they are. x and the result have the shape (columns,).
+    For the column of a ReLU's state it is the error of the ReLU's output, relative to the largest
+    such error. For other columns it is the distance from the nearest whole number.
+
+    Parameters
+    ----------
+    program : Program
+        The program.
+    compiled : Compiled
+        Its arrays.
+    x : array
+        The optimum (columns,).
+
+    Returns
+    -------
+    array
+        Urgency (columns,).
     """
     urgent = 2.0 * np.abs(x - np.round(x))
     m, columns, g = program.model, compiled.columns, program.layout.gated
@@ -126,10 +214,26 @@ def urgency(program: Program, compiled: Compiled, x: Array) -> Array:
 def whole_column(
     integral: NDArray[np.bool_], scores: slice, x: Array | None, lower: Array, upper: Array
 ) -> tuple[int, float] | None:
-    """A column to branch on that looks whole at the optimum x (columns,), and its side there; None where all are fixed.
+    """A column to branch on where all integral columns look whole, and its first side.
 
-    A program whose values reach from 1e-9 to 1e9 hides a wrong state within its tolerances, but not once the column is
-    fixed. Scores come before states. integral: (columns,); scores: their columns; x: None if the linear program failed.
+    In a program whose values reach from 1e-9 to 1e9 a wrong state can lie within the tolerances. It
+    cannot once the column is fixed. Scores come before states.
+
+    Parameters
+    ----------
+    integral : array of bool
+        Whether each column is integral, (columns,).
+    scores : slice
+        The columns of the scores.
+    x : array, optional
+        The optimum (columns,), None where the linear program failed.
+    lower, upper : array
+        Bounds (columns,) of the node.
+
+    Returns
+    -------
+    tuple or None
+        Column and value, None where all integral columns are fixed.
     """
     free = np.flatnonzero(integral & (lower < upper))
     if not len(free):
@@ -144,6 +248,6 @@ def whole_column(
 
 
 def _moves(value: Array) -> Array:
-    """How far values are moved to the next whole numbers below and above, (columns, 2)."""
+    """The distances from values (k,) to the next whole numbers below and above, (k, 2)."""
     down = value - np.floor(value)
     return np.stack([down, 1.0 - down], axis=1)

@@ -1,10 +1,10 @@
-"""A search tree's linear programs without the columns of ReLU states.
+"""The linear programs of a search tree without the columns of ReLU states.
 
-Of two columns of each ReLU, one is to be 0.
+Instead, each ReLU has two columns of which one has to be 0 (mathematics:tree-1..2).
 
-See mathematics:tree-1..2. With d = h - a', where a' is the gated pre-activation, a ReLU is h, d >= 0 and h d = 0. State
-1 is d = 0, state 0 is h = 0, so that a tree branches on bounds of h and d, and the programs need neither z nor, mostly,
-a.
+With d = h - a', where a' is the gated pre-activation, a ReLU is h, d >= 0 and h d = 0. State 1 is d
+= 0, and state 0 is h = 0. So the tree branches on bounds of h and d. The programs need no z and,
+mostly, no a.
 """
 
 from __future__ import annotations
@@ -21,20 +21,31 @@ from oamip_model.solving.compile import Compiled
 from oamip_model.solving.protocol import Arrays
 
 _REPLACED = ("relu_lower", "relu_upper", "relu_state", "relu_score", "relu_shift")
-"""Rows of gated ReLUs in place of which there are others here."""
+"""Rows of gated ReLUs that this program replaces."""
 _ZERO = 1e-8
-"""Up to this, relative to its largest value, h or d is 0."""
+"""Largest h or d, relative to its upper bound, that counts as 0."""
 
 
 class Complementary:
     """The program of an instance with d in the place of z.
 
-    It is so for the ReLUs that the gate calls complementary.
+    This is done for the ReLUs that the gate calls complementary.
 
-    The relaxation of the rows with z, projected on the other columns, is h / U + d / D <= 1 with D = M - L the largest
-    d. Numbers of columns stay: d has that of its z, and an a that no other row has is an empty column.
+    Projected on the columns without z, the relaxation of the rows with z is h / U + d / D <= 1.
+    Here D = M - L is the largest d. The column of z becomes that of d. An a that is in no other row
+    becomes an empty column, so that all columns keep their numbers.
 
-    arrays: the program, all of it continuous.
+    Parameters
+    ----------
+    program : Program
+        The program of the instance.
+    compiled : Compiled
+        Its arrays.
+
+    Attributes
+    ----------
+    arrays : Arrays
+        The program with d, all of it continuous.
     """
 
     def __init__(self, program: Program, compiled: Compiled) -> None:
@@ -52,7 +63,7 @@ class Complementary:
             return
         own = compiled.rows_of(instance.preactivation)
         assert own is not None
-        # Where there are cuts, these are among them.
+        # The relaxation "hull" separates these rows as cuts, so they are not stated where there are cuts.
         shifts = program.rows("relu_shift") is not None and program.hull_cuts is None
         shifted = np.flatnonzero(scored & shifts)
         gone, pre = _replaced(program, compiled, at), columns(instance.a).start + g.pre[at]
@@ -60,7 +71,7 @@ class Complementary:
 
     @staticmethod
     def _entries(program: Program, compiled: Compiled) -> Index:
-        """The gated ReLUs whose state is in rows that are replaced here, and in no others."""
+        """The gated ReLUs whose state is only in rows that are replaced."""
         parts = [program.rows(name) for name in ("preactivation", *_REPLACED)]
         if any(part is not None and compiled.rows_of(part) is None for part in parts):
             return np.zeros(0, dtype=np.int64)
@@ -73,8 +84,11 @@ class Complementary:
         return np.asarray(at[(others[states] == 0) & (compiled.arrays.cost[states] == 0)], dtype=np.int64)
 
     def _arrays(self, gone: Index, pre: Index, own: Index, scored: Index, shifted: Index) -> Arrays:
-        """gone: rows that are replaced; pre, own: column of a, and the row that says what it is, of each ReLU; scored,
-        shifted: the ReLUs with a score, and with the row ``relu_shift``."""
+        """The program with d in the place of z, without the rows ``gone``.
+
+        For each ReLU, ``pre`` is the column of a, and ``own`` the row that defines it. The ReLUs in
+        ``scored`` have a score, and those in ``shifted`` the row ``relu_shift``.
+        """
         full, count, width = self.full, len(self.h), len(self.full.cost)
         kept = np.ones(full.matrix.shape[0], dtype=bool)
         kept[gone] = False
@@ -92,11 +106,11 @@ class Complementary:
             return made
 
         one, none, below = np.ones(count), np.zeros(count), np.full(count, -np.inf)
-        # h - d - M s - a = -M. Added to the row of an a that is in no other, it takes the a out.
+        # h - d - M s - a = -M. Its sum with the row that defines a has no a, which is dropped if no other row has it.
         gate = rows(one, -one, -self.scale, -1.0)
         place = sp.csr_array((one[single], (own[single], self.single)), shape=(len(kept), count))
         moved, shift = sp.csr_array(full.matrix + place @ gate), place @ -self.scale
-        # Of relu_shift, h <= a - L (1 - z), the part with z >= h / U, or with z <= 1 - d / D where L > 0.
+        # From relu_shift, h <= a - L (1 - z), with the bound z >= h / U, or z <= 1 - d / D where L > 0.
         low = np.minimum(self.lower, 0.0)
         by_shift = rows(-low / self.upper / self.most, one / self.most, (self.scale + low - self.lower) / self.most)
         blocks = [
@@ -116,7 +130,18 @@ class Complementary:
         )  # fmt: skip
 
     def bounds(self, lower: Array, upper: Array) -> tuple[Array, Array]:
-        """Bounds of the columns of this program, from those of the instance's."""
+        """Bounds of the columns of this program, from those of the instance.
+
+        Parameters
+        ----------
+        lower, upper : array
+            Bounds (columns,) of the instance's columns in a node.
+
+        Returns
+        -------
+        lower, upper : array
+            Bounds (columns,) of h, d and all other columns.
+        """
         low, high = lower.copy(), upper.copy()
         if len(self.h):
             low[self.d], high[self.d] = 0.0, np.where(lower[self.d] > 0, 0.0, self.most)
@@ -125,9 +150,17 @@ class Complementary:
         return low, high
 
     def point(self, x: Array) -> Array:
-        """A point of this program as one of the instance's (columns,).
+        """A point of the instance, from one of this program.
 
-        z is whole where h or d is 0.
+        Parameters
+        ----------
+        x : array
+            A point (columns,) of this program.
+
+        Returns
+        -------
+        array
+            The point (columns,). Its z is whole where h or d is 0.
         """
         x = x.copy()
         if len(self.h):

@@ -2,9 +2,9 @@
 
 They are made in rounds, once in a search tree.
 
-See mathematics:tree-3..5. The images share the scores and nothing else. Let each have scores of its own, held together
-by multipliers, and the program falls apart into one for each image, which is far easier. What each proves is a row of
-the program of all.
+See mathematics:tree-3..5. The images share the scores and nothing else. With scores of its own for
+each image, and multipliers that hold these together, the program falls apart into one for each
+image. Each of these is far easier. The bound that it proves is a row of the program of all images.
 """
 
 from __future__ import annotations
@@ -32,8 +32,20 @@ class Alone:
 
     It minimises weight * (loss of the image) + multipliers @ s over all scores s.
 
-    image: its number among the n; multipliers: (units,); start: (units,) scores to begin from; value: the objective
-    there; least: the objective at the optimum of the relaxation of all images; gap: that is to be proved, absolute.
+    Parameters
+    ----------
+    image : int
+        The number of the image among the n.
+    multipliers : array
+        Multipliers (units,).
+    start : array
+        Scores (units,) to start from.
+    value : float
+        Their objective.
+    least : float
+        The objective at the optimum of the relaxation of all images.
+    gap : float
+        The absolute gap that is to be proved.
     """
 
     image: int
@@ -51,27 +63,57 @@ class ImageProgram(Protocol):
     """
 
     def __call__(self, alone: Alone, time_limit: float | None) -> tuple[float, Array]:
-        """A lower bound of the program's objective, -inf where there is none, and the best scores found (units,)."""
+        """A lower bound of the program's objective, -inf without one, and the best scores (units,)."""
 
     def ascend(self, multipliers: Array, start: Array, time_limit: float | None) -> Array:
-        """Multipliers (n, units) with the same sum, whose programs promise more.
+        """Multipliers whose programs have better bounds, with the same sum.
 
-        start: (units,) known scores.
+        Parameters
+        ----------
+        multipliers : array
+            Multipliers (n, units).
+        start : array
+            Known scores (units,).
+        time_limit : float, optional
+            Seconds.
+
+        Returns
+        -------
+        array
+            Multipliers (n, units).
         """
 
 
 _ASCENT = 0.1
-"""Of the time that is left, that better multipliers may take."""
+"""Share of the remaining time that the search for better multipliers may take."""
 _LEAST = 1e-9
-"""Multipliers below this are 0: solvers drop coefficients so small, and the row would not be valid any more."""
+"""Multipliers below this are set to 0. Solvers drop such small coefficients, and the row would not
+be valid without them."""
 _GAP = 1e-3
 """Gap of the single programs, relative to the objective of all."""
 _SAFE = 1e-7
-"""What is taken off a bound, relative to max(1, |bound|), for the solver's tolerances."""
+"""Share of max(1, |bound|) that is subtracted from a bound, for the solver's tolerances."""
 
 
 class ImageCuts:
-    """Makes the cuts of one search tree, once, from the linear relaxation of its root."""
+    """The cuts of one search tree, made once from the linear relaxation of its root.
+
+    Parameters
+    ----------
+    solve : SolveState
+        The instance.
+    relaxation : Relaxation
+        Its linear relaxation.
+    program : callable
+        Solves the program of one image, see :class:`ImageProgram`.
+    options : TreeSearch
+        Options of the search tree.
+
+    Attributes
+    ----------
+    due : bool
+        Whether the cuts are still to be made.
+    """
 
     def __init__(self, solve: SolveState, relaxation: Relaxation, program: ImageProgram, options: TreeSearch) -> None:
         self.options = options
@@ -81,12 +123,16 @@ class ImageCuts:
         self.due = self.images > 1 and binaries >= options.image_cuts_from and solve.program.image_cuts is not None
 
     def add(self) -> int:
-        """Add the cuts to the relaxation, and return how many.
+        """Add the cuts to the relaxation, whose bounds are those of the root.
 
-        Its bounds are those of the root.
+        After a round, each image's multipliers take a step along its scores less the mean of all
+        images' scores. This is an ascent of the sum of the bounds. Rounds go on while they raise it
+        enough, and while there is time for one as long as the last.
 
-        After a round each image's multipliers take a step along its scores less the mean of all images' scores, the
-        ascent of the sum of the bounds. Rounds go on while they pay, and there is time for one as long as the last.
+        Returns
+        -------
+        int
+            The number of cuts.
         """
         self.due = False
         solve = self.solve
@@ -113,9 +159,10 @@ class ImageCuts:
             multipliers = _cleared(multipliers + self.options.image_step * gap / length * apart)
 
     def _round(self, multipliers: Array, x: Array, point: Array, rest: float) -> tuple[Array, Array]:
-        """Bounds (n,) of all images' programs, -inf where there is none, and the best scores found, (n, units).
+        """Bounds (n,) of all images' programs, -inf without one, and the best scores (n, units).
 
-        x: an optimum of the relaxation; point: the best point known; rest: seconds that are left over in the end.
+        ``x`` is an optimum of the relaxation, and ``point`` the incumbent. ``rest`` are the seconds
+        that are not to be used.
         """
         solve, losses = self.solve, self.solve.compiled.columns(self.solve.program.losses)
         start = point[solve.s]
@@ -123,7 +170,7 @@ class ImageCuts:
         now = self.weight * x[losses] + multipliers @ x[solve.s]
         gap = max(_GAP * abs(solve.objective or 0.0), ABSOLUTE_GAP)
         bounds, scores = np.full(self.images, -np.inf), np.tile(start, (self.images, 1))
-        # The easiest first, so that what they leave of the time goes to the others.
+        # The easiest come first, so that the others get the time that these do not use.
         for done, image in enumerate(np.argsort(best - now, kind="stable").tolist()):
             left = solve.left()
             limit = None if left is None else max(left - rest, 1e-3) / (self.images - done)
@@ -139,7 +186,7 @@ class ImageCuts:
         return bounds, scores
 
     def _add_rows(self, multipliers: Array, bounds: Array) -> int:
-        """Add what the programs of single images proved to the relaxation; returns how many rows that are."""
+        """Add the bounds of the programs of single images to the relaxation as rows. Returns their number."""
         at = np.flatnonzero(np.isfinite(bounds))
         if len(at):
             m = self.solve.instance
@@ -150,12 +197,16 @@ class ImageCuts:
         return len(at)
 
     def multipliers(self) -> Array | None:
-        """Multipliers P (n, units) at the relaxation's last optimum.
+        """Multipliers at the relaxation's last optimum.
 
-        They are None where the solver gives no duals.
+        Each row belongs to the image whose variables it has. With duals y and reduced costs d, the
+        multipliers of image n are P_n = n sum_n y A + d. With these, the programs of all images
+        together prove at least the bound of the relaxation.
 
-        Each row belongs to the image whose variables it has. With duals y and reduced costs d, P_n = n sum_n y A + d:
-        with these the programs of all images together prove at least what the relaxation does.
+        Returns
+        -------
+        array or None
+            Multipliers (n, units), None where the solver gives no duals.
         """
         duals = self.relaxation.row_duals()
         if duals is None:
@@ -169,7 +220,7 @@ class ImageCuts:
         return _cleared(multipliers)
 
     def _owners(self, rows: sp.csr_array) -> NDArray[np.int64]:
-        """The image that each row belongs to, -1 where it is none's."""
+        """The image that each row belongs to, -1 for a row that belongs to none."""
         m, columns = self.solve.instance, self.solve.compiled.columns
         of_column = np.full(rows.shape[1], -1, dtype=np.int64)
         for name in ("a", "h", "z", "q", "o", "t", "v", "w"):
@@ -183,4 +234,5 @@ class ImageCuts:
 
 
 def _cleared(multipliers: Array) -> Array:
+    """The multipliers without those that are too small for solvers."""
     return np.asarray(np.where(np.abs(multipliers) < _LEAST, 0.0, multipliers))

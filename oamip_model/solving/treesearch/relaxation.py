@@ -1,75 +1,51 @@
-"""The linear relaxation of a search tree: one loaded model, bounds of columns that come and go, cuts and tangents."""
+"""The linear relaxation in a search tree: one loaded program that changes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
-from oamip_model.formulation.matrix import MatrixConstraint, MatrixRows
+from oamip_model.formulation.matrix import MatrixConstraint
 from oamip_model.formulation.relaxations.hull import HullCuts
 from oamip_model.network.maps import Array
 from oamip_model.solving.protocol import Solution, Status
 from oamip_model.solving.registry import open_tree_session
 from oamip_model.solving.state import SolveState
+from oamip_model.solving.treesearch.added import Added
 from oamip_model.solving.treesearch.complementarity import Complementary
 
 _MIDDLE = 0.5
-"""Where between the relaxation's optimum and a feasible point cuts are sought first."""
-_TIGHT = 1e-7
-"""Slack, relative to max(1, limit), up to which a row counts as tight."""
-
-
-_SIDES = ("lower", "upper", "idle", "lasting")
+"""The place between the relaxation's optimum and a feasible point where more tangents are taken, as a share."""
 _BLOCKS = 16
 """Blocks of added rows that are kept apart before they are joined."""
-
-
 _DROPPED = 0.1
-"""Share of the added rows that are idle from which they are dropped: each time costs the solver a factorization."""
+"""Share of idle rows among the added ones from which they are dropped. Each time, the solver has to factorise anew."""
 
 
 class OutOfTime(Exception):
-    """The time limit was reached inside the search."""
-
-
-@dataclass
-class _Added:
-    """Rows that were added, over all columns: the component of the instance that each belongs to, its name there, in
-    how many optima in a row it was slack, and whether it stays nevertheless."""
-
-    homes: list[MatrixConstraint]
-    names: list[tuple[Any, ...]]
-    matrix: sp.csr_array
-    lower: Array
-    upper: Array
-    idle: Array
-    lasting: NDArray[np.bool_]
-
-    def take(self, keep: NDArray[np.bool_]) -> _Added:
-        at = np.flatnonzero(keep)
-        homes, names = [self.homes[k] for k in at.tolist()], [self.names[k] for k in at.tolist()]
-        sides = (getattr(self, side)[at] for side in _SIDES)
-        return _Added(homes, names, sp.csr_array(self.matrix[at]), *sides)
-
-    @classmethod
-    def joined(cls, blocks: list[_Added]) -> _Added:
-        return cls(
-            [home for block in blocks for home in block.homes],
-            [name for block in blocks for name in block.names],
-            sp.csr_array(sp.vstack([block.matrix for block in blocks], format="csr")),
-            *(np.concatenate([getattr(block, side) for block in blocks]) for side in _SIDES),
-        )
+    """Raised where the time limit is reached inside the search."""
 
 
 class Relaxation:
-    """The linear relaxation of an instance being solved, minimised again and again.
+    """The linear relaxation of an instance, which is minimised many times.
 
-    Rows that are added hold for every point of the instance, whatever the bounds of columns are at the time.
+    Added rows hold for every point of the instance, whatever the bounds of the columns are at the
+    time.
+
+    Parameters
+    ----------
+    solve : SolveState
+        The instance.
+
+    Attributes
+    ----------
+    count : int
+        Linear programs that were solved.
+    certified : bool
+        Whether the bounds of all of them follow from duals.
     """
 
     def __init__(self, solve: SolveState) -> None:
@@ -78,7 +54,7 @@ class Relaxation:
         self.program = Complementary(solve.program, self.compiled)
         self.lower, self.upper = self.arrays.lower, self.arrays.upper
         self.session = open_tree_session(solve.backend, self.program.arrays, solve.options)
-        self.added: list[_Added] = []
+        self.added: list[Added] = []
         self.hull = None if solve.program.hull_cuts is None else HullCuts(solve.program)
         m = self.instance
         self.parts = [self.compiled.columns(v) for v in (m.s, m.a, m.h)]
@@ -87,21 +63,39 @@ class Relaxation:
         self.last: Solution | None = None
 
     def set_bounds(self, lower: Array, upper: Array) -> None:
-        """Bounds of the columns from now on, (columns,) each."""
+        """Replace the bounds of the columns.
+
+        Parameters
+        ----------
+        lower, upper : array
+            Bounds (columns,).
+        """
         self.session.set_bounds(*self.program.bounds(lower, upper))
         self.lower, self.upper = lower, upper
 
     def minimise(self) -> tuple[Array | None, float]:
-        """The optimum x (columns,) and its value; inf where there is no point, None and -inf where the solver failed.
+        """Solve the linear program.
 
-        Raises OutOfTime at the time limit, KeyboardInterrupt on Ctrl-C.
+        Returns
+        -------
+        x : array or None
+            The optimum (columns,), None where there is none.
+        bound : float
+            A lower bound, inf where the program is infeasible, -inf where the solver failed.
+
+        Raises
+        ------
+        OutOfTime
+            At the time limit.
+        KeyboardInterrupt
+            After Ctrl-C.
         """
         solution = self._run()
         if solution.status is Status.INFEASIBLE:
             return self._nothing(solution)
         if solution.status is not Status.OPTIMAL or solution.x is None:
-            # Once more from scratch: a basis that many rows and bounds came and went under can be beyond repair.
-            self.reload()
+            # Solve again in a new session: after many changes of rows and bounds a solver may fail from its last basis.
+            self._reload()
             solution = self._run()
             if solution.status is Status.INFEASIBLE:
                 return self._nothing(solution)
@@ -113,6 +107,7 @@ class Relaxation:
         return self.program.point(solution.x), bound
 
     def _nothing(self, solution: Solution) -> tuple[None, float]:
+        """The answer for an infeasible program."""
         self.certified &= solution.certified
         return None, np.inf
 
@@ -131,8 +126,8 @@ class Relaxation:
             raise OutOfTime
         return solution
 
-    def reload(self) -> None:
-        """The same rows and bounds in a new session."""
+    def _reload(self) -> None:
+        """Open a new session with the same rows and bounds."""
         self.session.close()
         self.session = open_tree_session(self.solve.backend, self.program.arrays, self.solve.options)
         for block in self.added:
@@ -140,17 +135,40 @@ class Relaxation:
         self.session.set_bounds(*self.program.bounds(self.lower, self.upper))
 
     def rows(self) -> sp.csr_array:
-        """The rows of the program, and those that were added, (rows, columns)."""
+        """The rows of the program, followed by those that were added.
+
+        Returns
+        -------
+        scipy.sparse.csr_array
+            Coefficients (rows, columns).
+        """
         return sp.csr_array(
             sp.vstack([self.program.arrays.matrix, *(block.matrix for block in self.added)], format="csr")
         )
 
     def row_duals(self) -> Array | None:
-        """The duals (rows,) at the last optimum, None where the solver gives none."""
+        """The duals at the last optimum.
+
+        Returns
+        -------
+        array or None
+            Duals (rows,), None where the solver gives none.
+        """
         return None if self.last is None else self.last.row_duals
 
     def missing(self, x: Array) -> Array:
-        """What the loss of each image adds to the objective at x beyond its tangents, (n,)."""
+        """The amount by which tangents underestimate each image's share of the objective.
+
+        Parameters
+        ----------
+        x : array
+            A point (columns,).
+
+        Returns
+        -------
+        array
+            One number for each image, (n,).
+        """
         program = self.solve.program
         if program.loss_tangents is None:
             return np.zeros(program.images)
@@ -158,8 +176,22 @@ class Relaxation:
         return short * program.weight / program.images
 
     def add_tangents(self, x: Array, least: float, inner: Array | None) -> int:
-        """Tangents of the losses that are short of by more than ``least`` at x, and where they are also between x and a
-        feasible point; returns how many."""
+        """Add tangents of the losses that their tangents underestimate too much.
+
+        Parameters
+        ----------
+        x : array
+            The optimum (columns,), where the tangents are taken.
+        least : float
+            The amount up to which an image needs no further tangent.
+        inner : array, optional
+            A feasible point (columns,). Tangents are also taken between x and it.
+
+        Returns
+        -------
+        int
+            The number of tangents.
+        """
         images = np.flatnonzero(self.missing(x) > least)
         if not len(images):
             return 0
@@ -177,7 +209,20 @@ class Relaxation:
         return x[self.solve.o].reshape(self.solve.program.images, -1)
 
     def add_hull_cuts(self, x: Array, least: float) -> int:
-        """Cuts of the relaxation "hull" that x violates by more than ``least`` times max(1, U); returns how many."""
+        """Add the cuts of the relaxation "hull" that a point violates.
+
+        Parameters
+        ----------
+        x : array
+            The point (columns,).
+        least : float
+            The violation, relative to max(1, U), from which a cut is added.
+
+        Returns
+        -------
+        int
+            The number of cuts.
+        """
         home = self.solve.program.hull_cuts
         if self.hull is None or home is None:
             return 0
@@ -196,26 +241,48 @@ class Relaxation:
         high: Array,
         lasting: bool = False,
     ) -> None:
-        """Add rows over all columns, of a component of the instance; lasting: also where they are slack for long."""
+        """Add rows that belong to a component of the instance.
+
+        Parameters
+        ----------
+        home : MatrixConstraint
+            The component, which gets those rows at the end that are not dropped.
+        names : sequence
+            Their names there.
+        matrix : scipy.sparse.csr_array
+            Coefficients (new rows, columns).
+        low, high : array
+            Bounds (new rows,).
+        lasting : bool, default False
+            Whether the rows are kept however long they are slack.
+        """
         count = len(names)
         stay = np.full(count, lasting)
-        self.added.append(_Added([home] * count, list(names), matrix, low, high, np.zeros(count), stay))
+        self.added.append(Added([home] * count, list(names), matrix, low, high, np.zeros(count), stay))
         if len(self.added) > _BLOCKS:
-            self.added = [_Added.joined(self.added)]
+            self.added = [Added.joined(self.added)]
         self.session.add_rows(matrix, low, high)
         self.solve.cuts += count
 
     def age(self, x: Array) -> None:
-        """Count for each added row whether it is slack at the optimum x."""
+        """Count for each added row in how many optima in a row it was slack.
+
+        Parameters
+        ----------
+        x : array
+            The last optimum (columns,).
+        """
         for block in self.added:
-            activity = block.matrix @ x
-            slack = np.minimum(activity - block.lower, block.upper - activity)
-            limit = np.where(np.isfinite(block.upper), block.upper, block.lower)
-            slack_now = (slack > _TIGHT * np.maximum(1.0, np.abs(limit))) & ~block.lasting
-            block.idle = np.where(slack_now, block.idle + 1, 0.0)
+            block.age(x)
 
     def drop_idle(self, age: int) -> None:
-        """Drop the added rows that were slack in the last ``age`` optima counted, where they are many."""
+        """Drop the added rows that were slack for long, where they are many.
+
+        Parameters
+        ----------
+        age : int
+            Optima in a row in which a dropped row was slack.
+        """
         keep = [block.idle < age for block in self.added]
         rows = sum(len(part) for part in keep)
         if rows - sum(int(part.sum()) for part in keep) <= _DROPPED * rows:
@@ -225,14 +292,8 @@ class Relaxation:
         self.added = [block for block in kept if len(block.idle)]
 
     def close(self) -> None:
-        """Put the rows that are there into the instance, and free the solver."""
+        """Append the added rows to the instance, and free the solver."""
         self.session.close()
         for home in {id(home): home for block in self.added for home in block.homes}.values():
             for block in self.added:
-                self._give_back(home, block.take(np.array([mine is home for mine in block.homes])))
-
-    def _give_back(self, home: MatrixConstraint, block: _Added) -> None:
-        first = len(home.rows.names)
-        names = [(*name[:-1], first + k) for k, name in enumerate(block.names)]
-        blocks = [(v, sp.csr_array(block.matrix[:, self.compiled.columns(v)])) for v, _ in home.rows.blocks]
-        home.append(MatrixRows(names, block.lower, block.upper, blocks))
+                block.take(np.array([mine is home for mine in block.homes])).append_to(home, self.compiled)

@@ -1,7 +1,8 @@
-"""A search tree of our own over linear relaxations (branch and cut).
+"""The package's own search tree over linear relaxations (branch and cut).
 
-A solver's own tree starts anew in every round of tangents. Here tangents and cuts are added in every node, and hold
-everywhere, so there is one tree. Any scores give a feasible point by a forward pass.
+A solver's own tree starts from nothing in every round of tangents. Here every node adds tangents
+and cuts, which hold in all nodes, so that one tree is enough. The forward pass of any scores is a
+feasible point.
 """
 
 from __future__ import annotations
@@ -15,49 +16,40 @@ from oamip_model.network.maps import Array
 from oamip_model.solving.options import TreeSearch
 from oamip_model.solving.proofs.claims import settled_by_scores
 from oamip_model.solving.protocol import ABSOLUTE_GAP, Solution, Status
-from oamip_model.solving.solution import InstanceSolution
-from oamip_model.solving.state import SolveState
+from oamip_model.solving.state import OUT_OF_TIME, SolveState
 from oamip_model.solving.treesearch.branching import Node, PseudoCosts, urgency, whole_column
 from oamip_model.solving.treesearch.image_cuts import ImageCuts, ImageProgram
 from oamip_model.solving.treesearch.relaxation import OutOfTime, Relaxation
 
 _FRACTION = 1e-6
-"""Distance from a whole number up to which an integral column has that value."""
+"""Largest distance from a whole number at which the value of an integral column counts as whole."""
 _STALLED = 3
-"""Rounds of cuts at the root end when so many in a row have stalled."""
+"""Rounds of cuts at the root end when so many in a row have raised the bound too little."""
 _ROOT_AGE, _AGE = 4, 10
-"""Optima in a row in which an added row may be slack before it is dropped."""
+"""Optima in a row in which an added row may be slack before it is dropped, at the root and in other nodes."""
 _SETTLED = 0.1
-"""Share of the tolerance that all losses together may be short of by their tangents."""
+"""Share of the tolerance up to which all losses together may exceed their tangents."""
 _REPORT = 20
-"""Nodes between two lines of progress."""
+"""Nodes between two reports of progress."""
 _FAILED = 100
-"""Linear programs that may fail in one search: a node without one is branched on all the same."""
-
-
-def solve_by_tree(solve: SolveState, options: TreeSearch, program: ImageProgram | None = None) -> InstanceSolution:
-    """Solve an instance with integral columns by a tree of ours.
-
-    Ctrl-C gives back the incumbent.
-
-    program: where it is given, the tree gets cuts from programs of one image each.
-    """
-    interrupted = False
-    try:
-        Tree(solve, options, program).run()
-    except KeyboardInterrupt:
-        interrupted = True
-    return solve.result(interrupted)
+"""Linear programs that may fail in one search. A node whose linear program fails is branched on without it."""
 
 
 class Tree:
     """Branch and cut on the integral columns of an instance.
 
-    The instance is one that is being solved (``solve``).
+    Every bound is the optimum of a linear program, or the best of all choices of a node's scores.
+    Every incumbent is the forward pass of some scores. A node is closed where its bound reaches the
+    cutoff.
 
-    Every bound that is used is the optimum of a linear program, or the best of all choices of a node's scores. Every
-    incumbent is the forward pass of some scores. A node is closed where its bound reaches the incumbent less the gap
-    that is allowed.
+    Parameters
+    ----------
+    solve : SolveState
+        The instance. It gets the incumbent, the dual bound and the message.
+    options : TreeSearch
+        Options of the search.
+    image_program : callable, optional
+        Solves the program of one image. If it is given, the tree gets cuts from such programs.
     """
 
     def __init__(self, solve: SolveState, options: TreeSearch, image_program: ImageProgram | None = None) -> None:
@@ -69,7 +61,7 @@ class Tree:
         self.settled = settled_by_scores(solve.compiled)
         self.costs = PseudoCosts(len(arrays.cost), options.strong_branching, options.reliable)
         self.root: dict[int, float] = {}
-        # Every node that is not closed is here, or counted by ``active``, at any time: the bound rests on that.
+        # The bound is valid since every node that is not closed is in ``open``, or below ``active``, at any time.
         self.open = [Node(-np.inf, 0, {})]
         self.active: float | None = None
         self.closed = np.inf
@@ -77,14 +69,11 @@ class Tree:
         self.unsolved = False
 
     def run(self) -> None:
-        """Search until the gap is closed, the time is over or Ctrl-C is pressed.
-
-        The findings are left in ``solve``.
-        """
+        """Search until the gap is closed, the time limit is reached or Ctrl-C is pressed."""
         try:
             self._search()
         except OutOfTime:
-            self.solve.stopped = "time limit"
+            self.solve.stopped = OUT_OF_TIME
         finally:
             self._note()
             self.solve.nodes, self.solve.rounds = self.nodes, self.lp.count
@@ -113,20 +102,25 @@ class Tree:
             self.solve.stopped = "the solver failed on a linear program of the search tree"
 
     def _cut_by_image(self, cuts: ImageCuts, child: Node | None) -> None:
-        """Cuts from programs of single images, at the root's relaxation, whose bound they raise; none where neither the
-        next node nor an open one is worth a look."""
+        """Add cuts from programs of single images to the root's relaxation, whose bound they raise.
+
+        Nothing is done where the next node and all open ones reach the cutoff.
+        """
         if min([node.bound for node in (child, *self.open[:1]) if node is not None], default=np.inf) >= self.cutoff():
             return
         x, _ = self._solve_node({}, root=True)
         if x is not None and cuts.add():
-            # What a program of one image proved is, without its linear programs, a claim to this tree.
+            # The bound of an image's program is a claim here, since the duals of its linear programs are not at hand.
             self.lp.certified = False
             self._solve_node({}, root=True)
 
     def cutoff(self) -> float:
-        """The bound from which a node holds nothing that is better by enough.
+        """The bound from which a node holds nothing better by more than the allowed gap.
 
-        Enough is more than the gap that is allowed.
+        Returns
+        -------
+        float
+            A dual bound, infinite without an incumbent.
         """
         best = self.solve.objective
         if best is None:
@@ -134,7 +128,7 @@ class Tree:
         return best - max(0.9 * self.solve.tolerance * abs(best), 0.5 * ABSOLUTE_GAP)
 
     def _note(self) -> None:
-        """Hand on the bound that is proved by now."""
+        """Record the dual bound that is proved so far."""
         bounds = [self.closed, np.inf if self.active is None else self.active]
         bounds += [self.open[0].bound if self.open else np.inf]
         if self.solve.objective is not None:
@@ -144,7 +138,7 @@ class Tree:
             self.solve.prove(proved, self.lp.certified)
 
     def _look_at(self, node: Node) -> Node | None:
-        """Solve a node and branch on it; returns the child to look at next, if it promises enough."""
+        """Solve a node and branch on it. Returns the child to solve next, None where an open node comes next."""
         self.nodes += 1
         fixed, tangents = dict(node.fixed), 0
         while True:
@@ -182,7 +176,7 @@ class Tree:
             def rise(column: int, side: int, base: float = base, x: Array = x, basis: object = basis) -> float:
                 whole = float(np.floor(x[column]) + side)
                 self.lp.set_bounds(*self._bounds({**fixed, column: whole}))
-                # From the node's own basis one bound is new, from that of the side before it several are.
+                # Starting from the node's own basis, only one bound is new. After another side, several would be.
                 self.lp.session.set_basis(basis)
                 _, value = self.lp.minimise()
                 return max(value - base, 0.0)
@@ -208,10 +202,11 @@ class Tree:
         return near
 
     def _close(self, bound: float) -> None:
+        """Note the bound of a node, or of a side, that is closed."""
         self.closed = min(self.closed, bound)
 
     def _branch_blindly(self, x: Array | None, fixed: Mapping[int, float], bound: float) -> Node | None:
-        """Branch where the linear program names no column: it failed, with x None, or all that is integral is whole."""
+        """Branch where no column is fractional, or where the linear program failed (x is None)."""
         self.failed += x is None
         bounds, kinds = self._bounds(fixed), (self.solve.arrays.integral, self.solve.s)
         if self.failed > _FAILED or (found := whole_column(*kinds, x, *bounds)) is None:
@@ -230,7 +225,7 @@ class Tree:
         return Node(bound, self.numbered, fixed)
 
     def _bounds(self, fixed: Mapping[int, float]) -> tuple[Array, Array]:
-        """The bounds of all columns in a node, (columns,) each."""
+        """Bounds (columns,) of all columns in a node."""
         lower, upper = self.solve.arrays.lower.copy(), self.solve.arrays.upper.copy()
         if fixed:
             columns = list(fixed)
@@ -238,7 +233,7 @@ class Tree:
         return lower, upper
 
     def _solve_node(self, fixed: Mapping[int, float], root: bool) -> tuple[Array | None, float]:
-        """The relaxation of a node after rounds of cuts and tangents: (x or None, bound)."""
+        """The optimum of a node's relaxation after rounds of cuts and tangents, None if it failed, and its bound."""
         self.lp.set_bounds(*self._bounds(fixed))
         inner = self.solve.best if root else None
         most = self.options.root_rounds if root else self.options.node_rounds
@@ -268,17 +263,17 @@ class Tree:
                 self.solve.report_tree(1, 0)
 
     def _least(self) -> float:
-        """What the loss of an image may add to the objective beyond its tangents."""
+        """The amount up to which an image's share of the objective may exceed its tangents."""
         best = self.solve.objective
         scale = ABSOLUTE_GAP if best is None else max(self.solve.tolerance * abs(best), ABSOLUTE_GAP)
         return _SETTLED * scale / self.solve.program.images
 
     def _offer(self, x: Array) -> bool:
-        """Take the forward pass of the scores at x as incumbent where it is better; returns whether it was."""
+        """Take the forward pass of the scores at x as incumbent where it is better. Returns whether it was."""
         return self.solve.offer(x[self.solve.s][:, None], x)
 
     def _offer_held(self) -> None:
-        """Improve the incumbent by linear programs with its states held, while its scores are not all integral."""
+        """Improve the incumbent by linear programs with its states fixed, where its scores are not all integral."""
         solve = self.solve
         if bool(solve.arrays.integral[solve.s].all()):
             return
@@ -295,6 +290,6 @@ class Tree:
                 return
 
     def _fractional(self, x: Array, fixed: Mapping[int, float]) -> Array:
-        """Integral columns whose value is not whole, (columns,)."""
+        """Integral columns whose value is not whole, and that are not fixed."""
         columns = self.integral[np.abs(x - np.round(x))[self.integral] > _FRACTION]
         return np.array([k for k in columns.tolist() if k not in fixed], dtype=np.int64)

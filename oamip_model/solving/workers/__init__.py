@@ -1,1 +1,1 @@
-"""Many programs at once: in processes of this machine, or in a dask cluster."""
+"""Runs many solves at once, in processes of this machine or in a dask cluster."""

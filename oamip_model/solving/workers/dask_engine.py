@@ -1,7 +1,4 @@
-"""Tasks in a dask cluster that is there already.
-
-Its workers need this package installed.
-"""
+"""Tasks in a running dask cluster, whose workers have this package installed."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ Shared = TypeVar("Shared")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 _SECONDS = 10
-"""How long a scheduler may take to answer."""
+"""Seconds that a scheduler may take to answer."""
 
 
 def run_in_cluster(
@@ -33,11 +30,38 @@ def run_in_cluster(
     jobs: int | None,
     scheduler: str,
 ) -> Generator[tuple[str, Result], None, None]:
-    """See :meth:`oamip_model.solving.workers.parallel.Workers.run`.
+    """Run tasks in a cluster.
 
-    Tasks of a worker that was killed are started again by the scheduler, as often as it is set up to; what all tasks
-    share is sent again where every worker that held it is gone. When the iterator is closed, tasks that wait are taken
-    back; a cluster ends those that run.
+    See :meth:`oamip_model.solving.workers.parallel.Workers.run`.
+
+    The scheduler starts the tasks of a killed worker again, as often as its settings allow. The
+    shared data is sent again where every worker that held it is lost. When the iterator is closed,
+    waiting tasks are cancelled, and the cluster ends those that run.
+
+    Parameters
+    ----------
+    function : callable
+        Called with the shared data, an item, and a function for progress.
+    shared : object
+        The data that all tasks share.
+    items : mapping of str to object
+        The item of each task, by its name.
+    jobs : int, optional
+        Tasks at a time, by default the threads of the cluster.
+    scheduler : str
+        The address of the cluster.
+
+    Yields
+    ------
+    tuple
+        Name and result of each task, as soon as it is done.
+
+    Raises
+    ------
+    InputError
+        Where the cluster cannot be used.
+    SolverError
+        Where the workers of a task were killed each time.
     """
     with _connect(scheduler) as client:
         from distributed import KilledWorker, as_completed
@@ -69,8 +93,8 @@ def run_in_cluster(
                     raise lost(name, TRIES, str(error)) from None
                 if not client.scheduler_info()["workers"]:
                     raise SolverError(
-                        f"scheduler: all workers of {scheduler} are gone; finished programs are kept where there is a "
-                        "store or --out, and the same command goes on from them when there are workers again"
+                        f"scheduler: all workers of {scheduler} are lost; with a store or --out finished programs are "
+                        "kept, and the same command continues from them when there are workers again"
                     ) from None
                 held[0] = _send(client, shared)
                 done.add(start(name))
@@ -83,19 +107,19 @@ def run_in_cluster(
 
 
 def _connect(scheduler: str) -> Any:
-    """A client of the cluster at this address, which has a worker."""
+    """A client of the cluster at this address, which must have a worker."""
     try:
         from distributed import Client
     except ImportError as error:
         raise InputError(f"engine: dask needs the package distributed, pip install distributed ({error})") from None
     try:
-        # A client that cannot connect tries on in threads of its own, so the address is asked first; in a thread,
-        # since there may be an event loop in this one.
+        # A client that cannot connect keeps trying in threads of its own, so the address is tested first. The test runs
+        # in a thread, since this one may have an event loop already.
         with ThreadPoolExecutor(1) as thread:
             found = thread.submit(asyncio.run, _identity(scheduler)).result()
     except Exception as error:
-        told = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"scheduler: got {scheduler!r}, where no dask scheduler answers ({told})") from None
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"scheduler: got {scheduler!r}, where no dask scheduler answers ({reason})") from None
     if found.get("type") != "Scheduler":
         raise InputError(f"scheduler: got {scheduler!r}, the address of a dask {str(found.get('type')).lower()}")
     if not found["workers"]:
@@ -104,17 +128,17 @@ def _connect(scheduler: str) -> Any:
 
 
 async def _identity(scheduler: str) -> dict[str, Any]:
-    """What the server at this address says of itself."""
+    """The description that the server at this address gives of itself."""
     from distributed.core import rpc
     from distributed.security import Security
 
     async with rpc(scheduler, connection_args=Security().get_connection_args("client")) as server:
-        told: dict[str, Any] = await asyncio.wait_for(server.identity(), _SECONDS)
-        return told
+        identity: dict[str, Any] = await asyncio.wait_for(server.identity(), _SECONDS)
+        return identity
 
 
 def _send(client: Any, shared: object) -> Any:
-    """What all tasks share, in the memory of every worker."""
+    """A handle of the shared data, in the memory of every worker."""
     return client.scatter([shared], broadcast=True, hash=False)[0]
 
 
@@ -125,9 +149,9 @@ def _work(
     seconds: float | None,
     known: Extensions,
 ) -> Result:
-    """What a worker of the cluster runs for one task, in the seconds that are left, with one thread of BLAS and torch.
+    """Run one task in a worker, within the seconds that are left, with one thread of BLAS and torch.
 
-    known: the gates, losses, sparsities and solvers that who sends the task has registered.
+    ``known`` are the objects that the sender has registered.
     """
     adopt(known)
     torch = sys.modules.get("torch")

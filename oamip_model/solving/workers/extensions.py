@@ -1,4 +1,4 @@
-"""What a program has registered, so that the processes that work for it can be told."""
+"""The objects that a program has registered, for the processes that work for it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,26 @@ Extensions: TypeAlias = tuple[registry.Extensions, tuple[Callable[[], Backend], 
 
 
 def extensions() -> Extensions:
-    """What was registered in this process: solvers, and what :mod:`oamip_model.registry` holds."""
+    """The objects that were registered in this process.
+
+    They are solvers, and those of :mod:`oamip_model.registry`.
+
+    Returns
+    -------
+    tuple
+        What :func:`adopt` takes. It can be pickled.
+    """
     return registry.extensions(), registered_backends()
 
 
 def adopt(found: Extensions) -> None:
-    """Register what :func:`extensions` gave in another process."""
+    """Register the objects that :func:`extensions` gave in another process.
+
+    Parameters
+    ----------
+    found : tuple
+        The objects.
+    """
     parts, backends = found
     registry.adopt(parts)
     for make in backends:

@@ -2,8 +2,9 @@
 
 They run in processes of this machine or in a dask cluster.
 
-A task is one call of a function with what all tasks share and with an item of its own. What is shared is shipped once:
-to processes as a file whose arrays are mapped into memory, to a cluster as one scattered object.
+A task is one call of a function with the data that all tasks share, and with an item of its own.
+The shared data is sent once. Processes map the arrays of a file into memory, and a cluster gets one
+scattered object.
 """
 
 from __future__ import annotations
@@ -39,11 +40,22 @@ _WATCH_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Workers:
-    """Where tasks run, and how many at a time.
+    """The place where tasks run, and the number of them at a time.
 
-    jobs: tasks at a time, each in a process with one thread; None for 1, and with dask for as many as the cluster has
-    threads; engine: "loky", processes of this machine, or "dask"; scheduler: address of a running dask cluster, whose
-    workers have this package installed. Raises InputError for values that are wrong or do not go together.
+    Parameters
+    ----------
+    jobs : int, optional
+        Tasks at a time, each in a process with one thread. By default 1, or with dask the threads
+        of the cluster.
+    engine : {"loky", "dask"}, default "loky"
+        Processes of this machine, or a dask cluster.
+    scheduler : str, optional
+        The address of a running dask cluster, whose workers have this package installed.
+
+    Raises
+    ------
+    InputError
+        For values that are wrong, or that do not fit together.
 
     Examples
     --------
@@ -78,15 +90,34 @@ class Workers:
         items: Mapping[str, Item],
         tell: Tell | None = None,
     ) -> Generator[tuple[str, Result], None, None]:
-        """The pairs (name, function(shared, item, tell)), as soon as each is there.
+        """Run tasks. With one job, results come in the order of the items.
 
-        They come in order only with one job.
+        A task whose worker was killed is started again after the others, at most ``TRIES`` times in
+        all. The other tasks are not affected. When the iterator is closed, or Ctrl-C is pressed,
+        the worker processes are ended.
 
-        items: by a name, which errors state; tell: called with lines of text, by tasks in this process only. A task
-        whose worker was killed is started again, last, at most ``TRIES`` times in all; the others go on. When the
-        iterator is closed, or Ctrl-C is pressed, the worker processes are ended. Raises what a task raised; once all
-        others are done, SolverError for the first task that lost its workers; InputError where the cluster cannot be
-        used.
+        Parameters
+        ----------
+        function : callable
+            Called with the shared data, an item, and a function for progress or None.
+        shared : object
+            The data that all tasks share.
+        items : mapping of str to object
+            The item of each task, by the name that errors state.
+        tell : callable, optional
+            Called with lines of text, by tasks in this process only.
+
+        Yields
+        ------
+        tuple
+            Name and result of each task, as soon as it is done.
+
+        Raises
+        ------
+        SolverError
+            For the first task that lost its workers each time, once all others are done.
+        InputError
+            Where the cluster cannot be used.
         """
         if not items:
             return
@@ -105,7 +136,7 @@ class Workers:
 def _run_in_processes(
     function: Callable[[Shared, Item, Tell | None], Result], shared: Shared, items: Mapping[str, Item], jobs: int
 ) -> Generator[tuple[str, Result], None, None]:
-    """One executor for each worker, so that a worker that is killed takes no other's task with it."""
+    """Run tasks in one executor for each worker, so that a killed worker affects no other task."""
     import joblib
     from joblib.externals.loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
 
@@ -154,7 +185,7 @@ def _run_in_processes(
 
 @contextmanager
 def _shared_folder() -> Iterator[Path]:
-    """A temporary folder that goes at the end, and where this process is killed too: loky's tracker outlives it."""
+    """A temporary folder that is removed at the end, also where this process is killed: loky's tracker survives it."""
     from joblib.externals.loky.backend import resource_tracker
 
     with scratch_folder("tasks") as folder:
@@ -172,7 +203,10 @@ def _work(
     seconds: float | None,
     known: Extensions,
 ) -> Result:
-    """What a worker process runs for one task, in the seconds that are left; known: what its parent has registered."""
+    """Run one task in a worker process, within the seconds that are left.
+
+    ``known`` are the objects that the parent process has registered.
+    """
     adopt(known)
     with within(Deadline(seconds)):
         return function(_load(path), item, None)
@@ -187,8 +221,9 @@ def _load(path: str) -> Any:
 
 def _end_with(parent: int) -> None:
     """Make this worker process end when its parent does, however that ends, and leave Ctrl-C to the parent."""
-    signal.signal(signal.SIGINT, lambda *_: None)  # not SIG_IGN, which solvers that are programs would inherit
-    # Besides the thread below, which has to wait for solvers that hold the interpreter's lock.
+    # Not SIG_IGN, which solvers that run as programs of their own would inherit.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    # The thread below is not enough: it waits while a solver holds the interpreter's lock.
     die_with_parent(parent)
     if os.name == "posix":
         threading.Thread(target=_watch, args=(parent,), daemon=True).start()

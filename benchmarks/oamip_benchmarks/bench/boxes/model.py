@@ -1,7 +1,7 @@
-"""The task that every modelling tool for trained networks can state: the largest value of a logit over a box of images.
+"""The largest value of a logit over a box of images, as peers can state it, too.
 
 There are no scores in it. OAMIP's programs take images as constants, so the box is written as a layer in front of the
-network, with a score for each pixel: the layer's activations are 1, so its scored activations are the scores s in
+network, with a score for each pixel. The layer's activations are 1, so its scored activations are the scores s in
 [0, 1], and the pixel is lower + (upper - lower) s. Bounds that hold for every score then hold for every image of the
 box, and everything of the package that takes a network (bounds, gates, relaxations, backends) applies.
 """
@@ -24,7 +24,15 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Box:
-    """Images between ``lower`` and ``upper``, (*input_shape) each, and the logit whose largest value is asked for."""
+    """Images between two limits, and the logit whose largest value is asked for.
+
+    Parameters
+    ----------
+    lower, upper : Array
+        The limits, (*input_shape).
+    logit : int
+        Index of the logit.
+    """
 
     lower: Array
     upper: Array
@@ -34,18 +42,19 @@ class Box:
     def around(cls, image: Array, radius: float, logit: int) -> Box:
         """The images within ``radius`` of an image in each pixel, and within [0, 1].
 
-        Example:
-            >>> Box.around(np.array([0.0, 0.5]), 0.1, logit=0).upper.tolist()
-            [0.1, 0.6]
+        Examples
+        --------
+        >>> Box.around(np.array([0.0, 0.5]), 0.1, logit=0).upper.tolist()
+        [0.1, 0.6]
         """
         return cls(np.clip(image - radius, 0.0, 1.0), np.clip(image + radius, 0.0, 1.0), logit)
 
 
 def front(network: om.Network, box: Box) -> om.Network:
-    """The network behind a layer that makes the images of the box out of scores; it carries the only scores.
+    """The network behind a layer that makes the images of the box out of scores.
 
-    Its own "image" is one number that nothing depends on. Where only dense maps read the image, the box goes into
-    their weights; where others do, the images are a layer of their own.
+    That layer carries the only scores. Its own "image" is one number that nothing depends on. Where only dense maps
+    read it, the box is put into their weights. Where others do, the images are a layer of their own.
     """
     size = box.lower.size
     pixels = Layer(
@@ -86,7 +95,7 @@ def box_instance(network: om.Network, box: Box, bounds: str = "crown") -> Any:
 
 
 def front_instance(whole: om.Network, logit: int, bounds: om.Bounds, relaxation: str = "big-m") -> Any:
-    """The model of :func:`box_instance` for a network that :func:`front` made, and bounds of it."""
+    """The model of :func:`box_instance` for a network of :func:`front`, and bounds."""
     program = replace(FORMULATION, relaxation=relaxation)
     instance = om.build_instance(whole, IMAGE_OF, [0], program, bounds=bounds)
     # What is asked for is the logit alone.

@@ -1,4 +1,4 @@
-"""Networks with a planted optimum: the largest logit over the unit box is known from how they are made.
+"""Networks whose largest logit over the unit box is known from how they are made.
 
 The logit is V + sum_j zigzag_j(a_j @ x - t_j), t_j = a_j @ x*, for directions a_j and an image x* inside the box. Each
 zigzag is piecewise linear, 0 at 0 and negative elsewhere, with lower peaks on both sides. So no image has more than V,
@@ -22,7 +22,17 @@ GRID = 16.0
 
 @dataclass(frozen=True)
 class Planted:
-    """A network with inputs in [0, 1], the largest value of its logit 0 there, and where it is taken, (inputs,)."""
+    """A network with inputs in [0, 1], and the largest value of its logit 0 there.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The network.
+    value : float
+        The largest value.
+    at : array
+        Where it is taken, (inputs,).
+    """
 
     module: nn.Module
     value: float
@@ -30,13 +40,21 @@ class Planted:
 
 
 def planted(inputs: int, directions: int, bends: int, seed: int) -> Planted:
-    """A network of ``directions`` zigzags over ``inputs`` numbers, each with ``bends`` ReLUs on either side.
+    """A network of zigzags in some directions, with a ReLU for each bend.
 
-    Example:
-        >>> made = planted(4, 3, 2, seed=0)
-        >>> logits = made.module(torch.as_tensor(made.at, dtype=torch.float32)[None])
-        >>> float(logits[0, 0]) == made.value
-        True
+    Parameters
+    ----------
+    inputs, directions, bends : int
+        Numbers of inputs, of zigzags, and of bends on either side of each.
+    seed : int
+        Seed of the draw.
+
+    Examples
+    --------
+    >>> made = planted(4, 3, 2, seed=0)
+    >>> logits = made.module(torch.as_tensor(made.at, dtype=torch.float32)[None])
+    >>> float(logits[0, 0]) == made.value
+    True
     """
     draw = np.random.default_rng(seed)
     at = draw.integers(4, 13, inputs) / GRID

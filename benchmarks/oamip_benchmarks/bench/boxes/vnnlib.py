@@ -1,4 +1,4 @@
-"""Box instances for verifiers: the network as ONNX, and two VNN-LIB properties of which the answers are known.
+"""Box instances for verifiers: the network as ONNX, and two VNN-LIB properties.
 
 A verifier decides whether some image of a box has a property. The largest logit v of an instance becomes two such
 questions, each a file: is there an image whose logit is at least v - step (sat), and at least v + step (unsat)?
@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from oamip_benchmarks.bench.boxes.model import Box
-from oamip_benchmarks.bench.recipes import LIBRARY, Recipe, box_of, library_network
+from oamip_benchmarks.bench.programs import box_of, library_network
+from oamip_benchmarks.bench.recipes import LIBRARY, Recipe
 from oamip_model.errors import InputError
 from oamip_model.files import alone, replacing
 from oamip_model.runs.folders import make_folder
@@ -30,14 +31,15 @@ TIMEOUT = 300
 
 
 def property_text(box: Box, classes: int, threshold: float, comments: Sequence[str] = ()) -> str:
-    """The VNN-LIB text that asks for an image of the box whose logit is at least ``threshold``.
+    """The VNN-LIB text that asks for an image of the box with at least this logit.
 
     Numbers are in full, without exponents, which not every reader knows.
 
-    Example:
-        >>> text = property_text(Box(np.zeros(1), np.ones(1), logit=0), 2, 1e-7)
-        >>> text.splitlines()[-1]
-        '(assert (>= Y_0 0.0000001))'
+    Examples
+    --------
+    >>> text = property_text(Box(np.zeros(1), np.ones(1), logit=0), 2, 1e-7)
+    >>> text.splitlines()[-1]
+    '(assert (>= Y_0 0.0000001))'
     """
     lines = [f"; {line}" for line in comments]
     lines += [f"(declare-const X_{k} Real)" for k in range(box.lower.size)]
@@ -54,10 +56,29 @@ def _plain(value: float) -> str:
 
 
 def export_vnnlib(recipes: Sequence[Recipe], folder: Path, step: float = STEP) -> list[dict[str, Any]]:
-    """Write the networks, properties and an index of what each answer is; returns the index's entries.
+    """Write networks and properties, and an index with the answers.
 
-    ``instances.csv`` has the columns of the competitions of verifiers: network, property, seconds. Raises InputError
-    for an instance that is no box, or whose largest logit is not known to within a tenth of the step.
+    ``instances.csv`` has the columns of the competitions of verifiers: network, property, seconds.
+
+    Parameters
+    ----------
+    recipes : sequence of Recipe
+        Instances of the family of boxes.
+    folder : Path
+        Where the files go.
+    step : float
+        How far the questions are from the largest logit.
+
+    Returns
+    -------
+    list of dict
+        The entries of the index.
+
+    Raises
+    ------
+    InputError
+        For an instance that is no box, or whose largest logit is not known to within a tenth of the
+        step.
     """
     for recipe in recipes:
         best = recipe.best

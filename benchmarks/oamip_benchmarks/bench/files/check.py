@@ -1,4 +1,4 @@
-"""Whether solvers that read the exported files themselves find the same optimum in each."""
+"""Checks that solvers which read the exported files find the same optimum."""
 
 from __future__ import annotations
 
@@ -20,9 +20,16 @@ AGREE = 1e-6
 
 @dataclass(frozen=True)
 class FileFindings:
-    """What solvers said of the files of one instance.
+    """The answers of solvers to the files of one instance.
 
-    answers: {(file name, solver): answer}; disagreements: lines that name two answers of which one must be wrong.
+    Parameters
+    ----------
+    instance : str
+        The instance.
+    answers : dict
+        Answers by file name and solver.
+    disagreements : tuple of str
+        Lines that name two answers of which one must be wrong.
     """
 
     instance: str
@@ -31,7 +38,7 @@ class FileFindings:
 
     @property
     def proved(self) -> bool:
-        """Whether every solver that may solve a program of this size found an optimum in every file."""
+        """Whether every solver that takes this size found an optimum in every file."""
         return all(answer.status in ("optimal", "licence") for answer in self.answers.values())
 
 
@@ -43,11 +50,36 @@ def check_files(
     instances: Sequence[str] = (),
     progress: Callable[[int, int, str], None] | None = None,
 ) -> list[FileFindings]:
-    """The findings for each instance in a folder of ``oamip bench export``: every file is given to every solver.
+    """The findings for each instance in a folder of ``oamip bench export``.
 
-    solvers: those that are installed unless given; time_limit: seconds for each file and solver; instances: all in the
-    folder unless given. Answers that stopped at the limit count by their bounds. Raises InputError for a folder or a
-    name that is not there, SolverMissingError for a solver that is not, CheckError for a file that was changed.
+    Every file is given to every solver. Answers that stopped at the limit count by their bounds.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder of the files and their index.
+    solvers : sequence of str, optional
+        Names of solvers, all that are installed unless given.
+    time_limit : float, default 60
+        Seconds for each file and solver.
+    instances : sequence of str, optional
+        Names of instances, all in the folder unless given.
+    progress : callable, optional
+        Is called with the number of files done, of all files, and the name of the next.
+
+    Returns
+    -------
+    list of FileFindings
+        One for each instance.
+
+    Raises
+    ------
+    InputError
+        For a folder or a name that is not there.
+    SolverMissingError
+        For a solver that is not installed.
+    CheckError
+        For a file that was changed.
     """
     for solver in solvers:
         check_reader(solver)
@@ -75,13 +107,16 @@ def check_files(
 
 
 def disagreements(answers: dict[tuple[str, str], Answer]) -> list[str]:
-    """Lines that name two answers of which one must be wrong: the bound of one is above the objective of the other, or
-    one has a solution where the other claims that there is none.
+    """Lines that each name two answers of which one must be wrong.
 
-    Example:
-        >>> one, other = Answer("optimal", 1.0, 1.0), Answer("limit", 0.9)
-        >>> disagreements({("a.mps.gz", "highs"): one, ("a.lp.gz", "cbc"): other})
-        ['a.mps.gz highs: bound 1.0, but a.lp.gz cbc: objective 0.9']
+    The bound of one is above the objective of the other, or one has a solution where the other claims
+    that there is none.
+
+    Examples
+    --------
+    >>> one, other = Answer("optimal", 1.0, 1.0), Answer("limit", 0.9)
+    >>> disagreements({("a.mps.gz", "highs"): one, ("a.lp.gz", "cbc"): other})
+    ['a.mps.gz highs: bound 1.0, but a.lp.gz cbc: objective 0.9']
     """
     values = [_or_nan(answer.objective) for answer in answers.values()]
     bounds = [math.inf if "infeasible" in answer.status else _or_nan(answer.bound) for answer in answers.values()]

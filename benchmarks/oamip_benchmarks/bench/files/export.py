@@ -1,4 +1,4 @@
-"""Instances as files that any solver reads: .mps.gz and .lp.gz, written by Pyomo with its symbolic labels.
+"""Writes instances as .mps.gz and .lp.gz files with Pyomo's symbolic labels.
 
 The loss "cross-entropy" is not linear. Its files hold the tangents that settle the continuous relaxation, and no
 others: they are ordinary mixed-integer programs with an optimum of their own, a lower bound of the instance's. With
@@ -19,7 +19,8 @@ from typing import Annotated, Any, TypedDict
 import pyomo.environ as pyo
 
 import oamip_model as om
-from oamip_benchmarks.bench.recipes import Program, Recipe, build_program
+from oamip_benchmarks.bench.programs import Program, build_program
+from oamip_benchmarks.bench.recipes import Recipe
 from oamip_model.errors import InputError, SolverError
 from oamip_model.files import alone, replacing
 from oamip_model.records import OPEN, Matches, checked, read_json
@@ -49,8 +50,14 @@ class _Index(TypedDict):
 class Tangents:
     """The tangents of an instance's loss beyond the first ones.
 
-    count: how many; settled: whether objective and bound of the continuous relaxation met within the tolerance; solver:
-    who was asked, "" where the loss needs none.
+    Parameters
+    ----------
+    count : int
+        How many.
+    settled : bool
+        Whether objective and bound of the continuous relaxation met within the tolerance.
+    solver : str
+        The solver of the relaxation, "" where the loss needs none.
     """
 
     count: int = 0
@@ -59,10 +66,30 @@ class Tangents:
 
 
 def add_tangents(instance: Any, tolerance: float = 1e-4, time_limit: float | None = None) -> Tangents:
-    """Add to an instance the tangents that its continuous relaxation needs, by rounds of HiGHS.
+    """Add to an instance the tangents that its continuous relaxation needs.
 
-    tolerance: relative gap of the relaxation at which no more are needed; time_limit: seconds. The instance stays what
-    it was otherwise. Raises KeyboardInterrupt where the rounds were interrupted, SolverError where they failed.
+    They come from rounds of HiGHS. The instance is otherwise unchanged.
+
+    Parameters
+    ----------
+    instance : pyomo.environ.ConcreteModel
+        The program.
+    tolerance : float, default 1e-4
+        Relative gap of the relaxation at which no more are needed.
+    time_limit : float, optional
+        Seconds.
+
+    Returns
+    -------
+    Tangents
+        What was added.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Where the rounds were interrupted.
+    SolverError
+        Where they failed.
     """
     if not hasattr(instance, "loss_tangents"):
         return Tangents()
@@ -82,9 +109,23 @@ def add_tangents(instance: Any, tolerance: float = 1e-4, time_limit: float | Non
 
 
 def write_file(instance: Any, path: Path, comments: Sequence[str] = ()) -> None:
-    """Write a Pyomo model to a file ending in .mps.gz or .lp.gz, the same bytes for the same model, comments first.
+    """Write a Pyomo model to a file ending in .mps.gz or .lp.gz.
 
-    Raises InputError for another ending, or where the file cannot be written.
+    The same model gives the same bytes.
+
+    Parameters
+    ----------
+    instance : pyomo.environ.ConcreteModel
+        The program.
+    path : Path
+        The file.
+    comments : sequence of str, optional
+        Lines that stand first in the file.
+
+    Raises
+    ------
+    InputError
+        For another ending, or where the file cannot be written.
     """
     kind = path.suffixes[-2][1:] if len(path.suffixes) > 1 and path.suffix == ".gz" else ""
     if kind not in FORMATS:
@@ -118,10 +159,32 @@ def export(
     time_limit: float | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> list[dict[str, Any]]:
-    """Write each recipe's program in each format into a folder, and an index of all with hashes; returns its entries.
+    """Write each recipe's program in each format, and an index with hashes.
 
-    An index that is there already keeps its entries of other instances. time_limit: seconds for the tangents of one
-    instance. Raises InputError for a folder that cannot be written or an index that is none.
+    An index that is there already keeps its entries of other instances.
+
+    Parameters
+    ----------
+    recipes : sequence of Recipe
+        The programs.
+    folder : Path
+        Where the files are written.
+    formats : sequence of str, optional
+        Endings of the files, both unless given.
+    time_limit : float, optional
+        Seconds for the tangents of one instance.
+    progress : callable, optional
+        Is called with the number of instances done, of all instances, and the name of the next.
+
+    Returns
+    -------
+    list of dict
+        The entries of the index that were written.
+
+    Raises
+    ------
+    InputError
+        For a folder that cannot be written, or an index that is none.
     """
     make_folder(folder)
     with alone(folder, "out"):
@@ -146,7 +209,13 @@ def _export_all(
 
 
 def read_index(folder: Path) -> dict[str, dict[str, Any]]:
-    """The entries of a folder's index by instance. Raises InputError where there is none, or it is not one."""
+    """The entries of a folder's index, by instance.
+
+    Raises
+    ------
+    InputError
+        Where there is no index, or the file is another one.
+    """
     path = folder / INDEX
     if not path.exists():
         raise InputError(f"folder: {folder} has no {INDEX}, accepted is what `oamip bench export` wrote")

@@ -1,4 +1,4 @@
-"""Solvers that read a model file themselves, with no help from this package: what they say of one file."""
+"""Solvers that read a model file themselves, with no help from this package."""
 
 from __future__ import annotations
 
@@ -23,10 +23,17 @@ of the library's files optimal that is not, by a tenth."""
 
 @dataclass(frozen=True)
 class Answer:
-    """What a solver says of a file.
+    """The answer of a solver to a file.
 
-    status: optimal, limit (stopped by its time limit), licence (it refuses a model of this size), or its own word;
-    objective, bound: None where unknown.
+    Parameters
+    ----------
+    status : str
+        "optimal", "limit" (stopped by its time limit), "licence" (it refuses a model of this size), or
+        the solver's own word.
+    objective, bound : float or None
+        None where unknown.
+    message : str
+        Its last lines, where it failed.
     """
 
     status: str
@@ -36,16 +43,43 @@ class Answer:
 
 
 def ask(solver: str, path: Path, time_limit: float) -> Answer:
-    """The answer of a solver, by name, to a file that it reads itself, within ``time_limit`` seconds.
+    """The answer of a solver to a file that it reads itself.
 
-    Raises InputError for a solver without a reader here, SolverMissingError where it is not installed.
+    Parameters
+    ----------
+    solver : str
+        Name of the solver.
+    path : Path
+        The file.
+    time_limit : float
+        Seconds.
+
+    Returns
+    -------
+    Answer
+        Status, objective and bound.
+
+    Raises
+    ------
+    InputError
+        For a solver without a reader here.
+    SolverMissingError
+        Where the solver is not installed.
     """
     check_reader(solver)
     return _READERS[solver](path, time_limit)
 
 
 def check_reader(solver: str) -> None:
-    """Raise InputError for a solver without a reader here, SolverMissingError where it is not installed."""
+    """Make sure that a solver has a reader here and is installed.
+
+    Raises
+    ------
+    InputError
+        For a solver without a reader here.
+    SolverMissingError
+        Where the solver is not installed.
+    """
     if solver not in _READERS:
         raise InputError(f"solver: got {solver!r}, accepted are {', '.join(_READERS)}")
     get_backend(solver).check()

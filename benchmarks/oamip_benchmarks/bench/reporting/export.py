@@ -1,4 +1,4 @@
-"""The rows of a run as one table, for spreadsheets and data frames: CSV, and Parquet where pyarrow is installed."""
+"""The rows of a run as one table: CSV, and Parquet where pyarrow is installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pictures of a benchmark's report: performance profile, cactus plot, pairs of variants, gaps at the limit."""
+"""The figures of a benchmark's report: profiles, cactus plot, pairs and gaps."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _legend(axes: Axes, variants: Sequence[str]) -> None:
 
 
 def performance_profile(solves: Solves) -> Figure:
-    """For each variant the share of problems on which it took at most a factor times the quickest one's time."""
+    """The share of problems within a factor of the quickest time, for each variant."""
     times = [times_of(solves.of(variant)) for variant in solves.variants]
     seconds = np.maximum(np.array([t[0] for t in times]).T, QUICKEST)
     ratios = performance_ratios(seconds, np.array([t[1] for t in times]).T)
@@ -80,7 +80,10 @@ def cactus(solves: Solves) -> Figure:
 
 
 def gap_profile(solves: Solves) -> Figure:
-    """For each variant the share of problems that ended with at most a relative gap, the unsolved ones included."""
+    """The share of problems that ended within a relative gap, for each variant.
+
+    Unsolved problems are included.
+    """
     figure, axes = _axes(height=4.0 + 0.1 * len(solves.variants))
     for k, variant in enumerate(solves.variants):
         gaps = np.maximum(gaps_of(solves.of(variant)), 1e-6)
@@ -105,7 +108,10 @@ def pairs_of(solves: Solves) -> list[tuple[str, str]]:
 
 
 def pair_scatter(solves: Solves, first: str, second: str) -> Figure:
-    """Seconds of two variants on each problem; one that is not solved lies on the line of its limit."""
+    """The seconds of two variants on each problem.
+
+    A problem that is not solved lies on the line of its limit.
+    """
     figure, axes = _axes(3.4, 3.4)
     x, x_solved, x_limit = times_of(solves.of(first))
     y, y_solved, y_limit = times_of(solves.of(second))
@@ -130,7 +136,13 @@ def pair_scatter(solves: Solves, first: str, second: str) -> Figure:
 
 
 def bounds_over_time(solves: Solves, instance: str, seed: int) -> Figure | None:
-    """Primal and dual bound of each variant over time on one problem; None where no solver streamed them."""
+    """The primal and dual bound of each variant over time on one problem.
+
+    Returns
+    -------
+    Figure or None
+        None where no solver reported bounds on the way.
+    """
     figure, axes = _axes(5.6, 3.6)
     drawn = False
     for k, variant in enumerate(solves.variants):

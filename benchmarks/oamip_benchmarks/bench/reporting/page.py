@@ -1,4 +1,4 @@
-"""The report of a benchmark's run: one HTML page that stands on its own, and tables for other programs."""
+"""The report of a benchmark's run: one HTML page that needs no other file."""
 
 from __future__ import annotations
 
@@ -48,8 +48,7 @@ _SHIFT = 10.0
 
 
 def summary_rows(solves: Solves, size: str | None = None) -> list[dict[str, Any]]:
-    """The statistics of each variant over all problems or those of one size, by the names in ``SUMMARY``; None where
-    there is nothing to tell."""
+    """The statistics of each variant, by the names in ``SUMMARY``; None where unknown."""
     table = []
     for variant in solves.variants:
         rows = solves.of(variant, size)
@@ -71,9 +70,19 @@ def summary_rows(solves: Solves, size: str | None = None) -> list[dict[str, Any]
 
 
 def make_page(solves: Solves, environment: dict[str, Any], title: str, logs: str = "") -> Page:
-    """The page, with its pictures. Raises InputError where matplotlib is missing.
+    """The page, with its figures; they need matplotlib.
 
-    logs: the way from the page's folder to that of the run, where the logs are; none is linked where it is empty.
+    Parameters
+    ----------
+    solves : Solves
+        The rows.
+    environment : dict
+        Where they were made.
+    title : str
+        The page's title.
+    logs : str, default ""
+        The way from the page's folder to that of the run, where the logs are. None is linked where it
+        is empty.
     """
     check_matplotlib()
     started = sorted(str(row["started"]) for row in solves.rows if row.get("started"))
@@ -275,9 +284,23 @@ def _told(value: Any) -> str:
 
 
 def make_report(folder: Path, rows: Sequence[Row], title: str = "", place: Path | None = None) -> tuple[Page, Solves]:
-    """The page of a run folder's rows, and the rows as the page counts them. Raises InputError where there are none.
+    """The page of a run folder's rows, and the rows as the page counts them.
 
-    place: the folder that the page will lie in, from which logs are linked; the run's own unless given.
+    Parameters
+    ----------
+    folder : Path
+        The run's folder.
+    rows : sequence of dict
+        Its rows.
+    title : str, optional
+        The page's title.
+    place : Path, optional
+        The folder that the page will lie in, from which logs are linked. It is the run's own by default.
+
+    Raises
+    ------
+    InputError
+        Where there are no rows.
     """
     solves, path = Solves(tuple(rows)), folder / ENVIRONMENT
     environment = read_environment(path, "run") if path.exists() else {}

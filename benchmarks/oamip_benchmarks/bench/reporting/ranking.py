@@ -1,4 +1,4 @@
-"""Rankings of variants with intervals: who is quickest, and who cannot be told apart from the quickest.
+"""Rankings of variants with intervals: the quickest, and those not apart from it.
 
 ``ranking.js`` does the same in the page, for the rows that a reader chooses.
 """
@@ -39,19 +39,22 @@ class Ranking:
 
     @property
     def settled(self) -> bool:
-        """Whether the least is told apart from every other."""
+        """Whether the intervals of all others lie above 1."""
         return int(self.together.sum()) == 1
 
 
 def rank_times(seconds: Array, group: Sequence[str], shift: float, *, seed: int = 0) -> Ranking:
-    """The ranking by shifted geometric means of seconds (problems, variants), ratios with the shift on both sides.
+    """The ranking by shifted geometric means of seconds (problems, variants).
+
+    Ratios have the shift on both sides.
 
     group: (problems,) the instance of each problem. Instances are drawn, each with all its problems.
 
-    Example:
-        >>> found = rank_times(np.array([[1.0, 3.0], [1.0, 3.0], [2.0, 5.0]]), ["a", "b", "c"], shift=1.0)
-        >>> found.ratios.round(3).tolist(), found.settled
-        ([1.0, 2.0], True)
+    Examples
+    --------
+    >>> found = rank_times(np.array([[1.0, 3.0], [1.0, 3.0], [2.0, 5.0]]), ["a", "b", "c"], shift=1.0)
+    >>> found.ratios.round(3).tolist(), found.settled
+    ([1.0, 2.0], True)
     """
     logs = np.log(seconds + shift)
     means, drawn = _means(logs, group, seed)
@@ -61,11 +64,14 @@ def rank_times(seconds: Array, group: Sequence[str], shift: float, *, seed: int 
 
 
 def rank_integrals(integrals: Array, group: Sequence[str], *, seed: int = 0) -> Ranking:
-    """The ranking by means of integrals (problems, variants), at least 0. The ratios are of these plus 0.001.
+    """The ranking by means of integrals (problems, variants), at least 0.
 
-    Example:
-        >>> rank_integrals(np.array([[0.1, 0.1], [0.0, 0.2], [0.2, 0.1]]), ["a", "b", "c"]).settled
-        False
+    The ratios are of these plus 0.001.
+
+    Examples
+    --------
+    >>> rank_integrals(np.array([[0.1, 0.1], [0.0, 0.2], [0.2, 0.1]]), ["a", "b", "c"]).settled
+    False
     """
     means, drawn = _means(integrals, group, seed)
     best = int(np.argmin(means))
@@ -105,7 +111,9 @@ def best_known(rows: Sequence[Row]) -> dict[str, float]:
 
 
 def integral_of(row: Row, best: dict[str, float]) -> float | None:
-    """The row's primal integral as a share of its time limit, None where nobody told its incumbents over time.
+    """The row's primal integral as a share of its time limit.
+
+    It is None where no incumbents over time are known.
 
     The reference is the best objective in ``best``. A run that ends early keeps its last incumbent.
     """

@@ -1,4 +1,4 @@
-"""The rows of a run as the report sees them: variants, problems, and what counts as solved."""
+"""The rows of a run as the report sees them: variants, problems, and solved ones."""
 
 from __future__ import annotations
 
@@ -22,12 +22,18 @@ ANSWERS = ("optimal", "infeasible")
 
 
 def solve_seconds(row: Row) -> float:
-    """Wall clock of bounds and solve. Building the program takes the same for every solver, and is not counted."""
+    """Wall-clock seconds of bounds and solve.
+
+    Building the program takes the same for every solver, and is not counted.
+    """
     return float(row.get("bounds_seconds") or 0.0) + float(row.get("wall_seconds") or 0.0)
 
 
 def is_solved(row: Row) -> bool:
-    """Whether the solve gave the answer, passed its check, and took no longer than its limit, its bounds included."""
+    """Whether the solve gave the answer in time, and passed its check.
+
+    The time limit includes the bounds.
+    """
     check = row.get("check") or {}
     return row["status"] in ANSWERS and check.get("passed") is not False and solve_seconds(row) <= row["time_limit"]
 
@@ -38,8 +44,10 @@ def has_run(row: Row) -> bool:
 
 
 def program_of(row: Row) -> str:
-    """Name of the program that was solved: rows of one program have one optimum. The instance, unless the row says
-    more."""
+    """Name of the program that was solved.
+
+    Rows of one program have one optimum. The name is the instance, unless the row says more.
+    """
     return str(row.get("program") or row["instance"])
 
 
@@ -51,11 +59,22 @@ def number_of(row: Row, name: str) -> float:
 
 @dataclass(frozen=True)
 class Solves:
-    """The rows of a run, and its problems: pairs of an instance and a seed that every variant has a row of.
+    """The rows of a run, and its problems.
 
-    Means are over problems, so that no variant is spared an instance that another one had to solve; the rows that are
-    left out for that reason are ``unpaired``. A row that ended for want of a licence counts as none: it says nothing
-    about the solver. Raises InputError where there is nothing to compare.
+    A problem is a pair of an instance and a seed that every variant has a row of. Means are over
+    problems, so that no variant is spared an instance that another one had to solve. The rows that are
+    left out for that reason are ``unpaired``. A row that ended for want of a licence counts as none: it
+    says nothing about the solver.
+
+    Parameters
+    ----------
+    rows : tuple of Row
+        All rows.
+
+    Raises
+    ------
+    InputError
+        Where there is nothing to compare.
     """
 
     rows: tuple[Row, ...]
@@ -77,13 +96,22 @@ class Solves:
         return frozenset(name for name, found in versions.items() if len(found) > 1)
 
     def variant(self, row: Row) -> str:
-        """Name of the row's solver, bounds and relaxation, with the solver's version where there are several."""
+        """Name of the row's solver, bounds and relaxation.
+
+        The solver's version is added where there are several.
+        """
         solver = f"{row['solver']} {row['version']}" if row["solver"] in self._split_versions else row["solver"]
         return f"{solver} / {row['bounds']} / {row['relaxation']}"
 
     @cached_property
     def cells(self) -> dict[tuple[str, str, int], Row]:
-        """The row of each (variant, instance, seed). Raises InputError where there are two."""
+        """The row of each (variant, instance, seed).
+
+        Raises
+        ------
+        InputError
+            Where there are two.
+        """
         found: dict[tuple[str, str, int], Row] = {}
         for row in self.rows:
             key = (self.variant(row), row["instance"], row["seed"])
@@ -102,7 +130,10 @@ class Solves:
 
     @cached_property
     def variants(self) -> list[str]:
-        """The variants that are compared: those with a row that did not end for want of a licence."""
+        """The variants that are compared.
+
+        These have a row that did not end for want of a licence.
+        """
         ran = {self.variant(row) for row in self.rows if has_run(row)}
         return [variant for variant in self.everyone if variant in ran]
 
@@ -121,7 +152,10 @@ class Solves:
 
     @cached_property
     def unpaired(self) -> list[tuple[str, str, int]]:
-        """(variant, instance, seed) of the rows that are in no mean, because another variant has none there."""
+        """The (variant, instance, seed) of the rows that are in no mean.
+
+        Another variant has no row there.
+        """
         inside = set(self.problems)
         return [key for key, row in self.cells.items() if has_run(row) and key[1:] not in inside]
 
@@ -136,8 +170,11 @@ class Solves:
         return sorted({self.cells[self.variants[0], *p]["size"] for p in self.problems}, key=_rank)
 
     def disagreements(self) -> list[tuple[Row, Row]]:
-        """Pairs of rows of one program of which one must be wrong: the first one's bound is above the second one's
-        objective, or one has a solution where the other claims that there is none."""
+        """Pairs of rows of one program of which one must be wrong.
+
+        The first one's bound is above the second one's objective, or one has a solution where the other
+        claims that there is none.
+        """
         programs: dict[str, list[Row]] = {}
         for row in self.rows:
             programs.setdefault(program_of(row), []).append(row)
@@ -165,8 +202,10 @@ def times_of(rows: Sequence[Row]) -> tuple[Array, NDArray[np.bool_], Array]:
 
 
 def gaps_of(rows: Sequence[Row]) -> Array:
-    """Relative gap of each row at its end, (rows,): inf where objective or bound is missing, or the solution is
-    wrong."""
+    """The relative gap of each row at its end, (rows,).
+
+    It is infinite where objective or bound is missing, or the solution is wrong.
+    """
     gaps = []
     for row in rows:
         gap = number_of(row, "gap")

@@ -89,7 +89,10 @@ def number(row: Row, name: str, digits: int = 6) -> str:
 
 
 def shown(value: float | None, digits: int) -> str:
-    """A number with so many digits that count; large ones of three digits in full, "-" for None."""
+    """A number with so many significant digits, "-" for None.
+
+    From 1,000 on, one of three digits is in full.
+    """
     if value is None:
         return "-"
     if isinstance(value, int) or (digits == 3 and abs(value) >= 1000):

@@ -1,4 +1,4 @@
-"""What the benchmark's verbs share: how solves are told while they run, and what makes exit code 5."""
+"""Shows solves while the benchmark's verbs run, and decides on exit code 5."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ tag_option = click.option(
 
 
 def teller(move: Progress | None) -> Callable[[int, int, dict[str, Any]], None]:
-    """A function that tells each finished solve: on the progress bar, or as a line where there is none."""
+    """A function that reports each finished solve, on the progress bar or as a line."""
 
     def tell(done: int, total: int, row: dict[str, Any]) -> None:
         line = f"{row['instance']} {row['solver']} seed {row['seed']}: {row['status']} in {row['wall_seconds']:.2f} s"
@@ -35,7 +35,10 @@ def teller(move: Progress | None) -> Callable[[int, int, dict[str, Any]], None]:
 
 
 def findings_of(rows: list[dict[str, Any]]) -> Findings:
-    """What is to be objected to in rows that have just been made: each solution was checked when its row was."""
+    """The faults of rows that have just been made.
+
+    Each solution was checked when its row was made.
+    """
     from oamip_benchmarks.bench.recheck import Findings
     from oamip_benchmarks.bench.reporting.rows import Solves
 
@@ -44,7 +47,10 @@ def findings_of(rows: list[dict[str, Any]]) -> Findings:
 
 
 def verdict(found: Findings) -> int:
-    """Exit code of the findings, which are told on standard error, in red where that is a terminal."""
+    """The exit code of the findings, which are printed on standard error.
+
+    They are red where that is a terminal.
+    """
     for row, message in found.failed:
         click.secho(f"failed: {_who(row)}: {message}", fg="red", err=True)
     for row in found.wrong:

@@ -24,15 +24,16 @@ from oamip_model.cli.output import print_json, progress_bar
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("bench-watch"),
               show_default=True, help="Folder of the runs.")  # fmt: skip
 @json_option
-def watch(sizes: tuple[str, ...], out: Path, as_json: bool, **asked: Any) -> int:
+def watch(sizes: tuple[str, ...], time_limit: float, out: Path, as_json: bool, **asked: Any) -> int:
     """Run the small set, and print the ratio of its times to those of the last finished run on this machine.
 
     Other sizes by --size. Exit code 5 where a solution fails its check or two solves contradict each other.
     """
+    from oamip_benchmarks.bench.rows import Limits
     from oamip_benchmarks.bench.runner import make_plan
     from oamip_benchmarks.bench.watch import watch as run_watch
 
-    plan = make_plan(sizes=sizes or ("small",), **asked)
+    plan = make_plan(sizes=sizes or ("small",), limits=Limits(time_limit), **asked)
     try:
         with progress_bar("solves") as move:
             found = run_watch(plan, out, progress=teller(move))

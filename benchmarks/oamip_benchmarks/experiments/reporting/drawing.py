@@ -1,4 +1,4 @@
-"""The pictures of studies: curves over a number, and points with the deviation over seeds."""
+"""The figures of studies: curves, and points with their deviation over seeds."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def panels(lines: Sequence[Line], tag: str, width: float, height: float) -> tupl
 
 
 def curves(axes: Axes, lines: Sequence[Line], x: str, y: str, series: str, *, logarithmic: bool = False) -> None:
-    """Draw value ``y`` against the tag ``x``, one curve for each value of the tag ``series``, bands for deviations.
+    """Draw value ``y`` against the tag ``x``, one curve for each value of ``series``.
 
-    Lines without ``x`` are horizontal and grey: what the others are compared with.
+    Bands are deviations. Lines without ``x`` are horizontal and grey: what the others are compared with.
     """
     factor = 100.0 if y in SHARES else 1.0
     names = list(dict.fromkeys(line.tags[series] for line in lines if line.tags.get(x) is not None))
@@ -55,7 +55,10 @@ def curves(axes: Axes, lines: Sequence[Line], x: str, y: str, series: str, *, lo
 
 
 def points(axes: Axes, lines: Sequence[Line], y: str, label: Sequence[str]) -> None:
-    """Draw value ``y`` of each line as a point with its deviation, best at the top; the reference is a dotted line."""
+    """Draw value ``y`` of each line as a point with its deviation, best at the top.
+
+    The reference is a dotted line.
+    """
     factor = 100.0 if y in SHARES else 1.0
     shown = sorted((line for line in lines if not math.isnan(line.mean(y))), key=lambda line: line.mean(y))
     for place, line in enumerate(shown):
@@ -81,7 +84,10 @@ def _words(line: Line, tag: str) -> str:
 
 
 def stacked(lines: Sequence[Line], x: str, values: Sequence[str], series: str, *, logarithmic: bool = False) -> Figure:
-    """A figure with a column for each network: curves of one value above those of the next, over the tag ``x``."""
+    """A figure with a column for each network, and a row of curves for each value.
+
+    The curves are over the tag ``x``.
+    """
     networks = list(dict.fromkeys(line.tags["network"] for line in lines))
     figure = Figure(figsize=(5.2 * len(networks), 2.8 * len(values)), layout="constrained")
     found = figure.subplots(len(values), len(networks), squeeze=False, sharex="col")
@@ -97,7 +103,10 @@ def stacked(lines: Sequence[Line], x: str, values: Sequence[str], series: str, *
 
 
 def ranked(lines: Sequence[Line], y: str, label: Sequence[str], panel: str = "network") -> Figure:
-    """A figure with a panel for each value of the tag ``panel``: value ``y`` of its lines, named by tags, as points."""
+    """A figure with a panel for each value of the tag ``panel``, its lines as points.
+
+    The points are values ``y``, named by the tags ``label``.
+    """
     count = max(Counter(line.tags[panel] for line in lines).values())
     figure, axes = panels(lines, panel, 4.8, 1.3 + 0.19 * count)
     for name, each in axes.items():

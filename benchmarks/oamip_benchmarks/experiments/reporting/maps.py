@@ -1,4 +1,4 @@
-"""Pictures of a pruned network for a study's page: its scores, its filters, and what it mistakes for what."""
+"""Figures of a pruned network for a study's page: scores, filters and confusions."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ _MAP = LinearSegmentedColormap.from_list("scores", ["#ffffff", "#9ecae1", "#0830
 
 
 def score_map(by_layer: Mapping[str, NDArray[np.float64]], keep: Mapping[str, NDArray[np.bool_]]) -> Figure:
-    """Every unit's score as a square, layer by layer in the network's order; a cross marks the units that go.
+    """Every unit's score as a square, layer by layer in the network's order.
 
-    Below stand the numbers of every fifth unit of a row, and beside each of several rows that of its first.
+    A cross marks the units that are removed. Below stand the numbers of every fifth unit of a row, and beside each of
+    several rows that of its first.
     """
     heights = [math.ceil(len(scores) / WIDE) for scores in by_layer.values()]
     figure = Figure(figsize=(11.0, 0.75 + 0.21 * sum(heights) + 0.6 * len(heights)), layout="constrained")
@@ -52,9 +53,15 @@ def score_map(by_layer: Mapping[str, NDArray[np.float64]], keep: Mapping[str, ND
 
 
 def filters(module: nn.Module, layer: str, scores: NDArray[np.float64], keep: NDArray[np.bool_]) -> Figure | None:
-    """The filters of a convolution as pictures, mean over its input channels, with scores; None for another layer.
+    """The filters of a convolution as pictures, with their scores.
 
-    Blue frames stay, orange ones go. In a picture, each of a scale of its own, red is positive and blue negative.
+    A picture is the mean over input channels. Each has a scale of its own: red is positive, blue negative. Blue frames
+    are kept, orange ones are removed.
+
+    Returns
+    -------
+    Figure or None
+        None for another layer.
     """
     conv = dict(module.named_modules()).get(layer)
     weight = getattr(conv, "weight", None)
@@ -83,18 +90,22 @@ _CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse
 
 
 def class_names(data: str, count: int) -> list[str]:
-    """The names of the classes of a data set, by its name; their numbers where they have no others.
+    """The names of the classes of a data set, or their numbers where they have none.
 
-    Example:
-        >>> class_names("fashion-mnist-2000", 10)[:2], class_names("mine.npz", 3)
-        (['T-shirt', 'trouser'], ['0', '1', '2'])
+    Examples
+    --------
+    >>> class_names("fashion-mnist-2000", 10)[:2], class_names("mine.npz", 3)
+    (['T-shirt', 'trouser'], ['0', '1', '2'])
     """
     known = _FASHION if data.startswith("fashion-mnist") else _CIFAR if data.startswith("cifar-10") else ()
     return list(known) if len(known) == count else [str(k) for k in range(count)]
 
 
 def confusion(results: Sequence[tuple[str, Plain]], data: str = "") -> Figure:
-    """Confusion matrices side by side, in per cent of the images of each class; data: name of the data set."""
+    """Confusion matrices side by side, in per cent of the images of each class.
+
+    data: name of the data set, for the names of its classes.
+    """
     figure = Figure(figsize=(4.6 * len(results), 4.4), layout="constrained")
     panels = figure.subplots(1, len(results), squeeze=False)[0]
     for axes, (title, result) in zip(panels, results, strict=True):

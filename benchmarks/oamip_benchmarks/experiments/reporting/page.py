@@ -40,7 +40,13 @@ class Done:
 
 
 def make_report(folder: Path) -> tuple[Page, int]:
-    """The page, and how many studies are on it. Raises InputError for a folder without one, or without matplotlib."""
+    """The page of a run's folder, and how many studies are on it.
+
+    Raises
+    ------
+    InputError
+        For a folder without a study, or without matplotlib.
+    """
     check_matplotlib()
     records, stored = read_records(folder), stored_cells(folder)
     page = Page(f"Studies in {folder.resolve().name}", ", ".join(record["study"] for record in records))
@@ -132,9 +138,10 @@ def _claims(page: Page, cells: Sequence[Done]) -> None:
 def claim(result: Plain, rule: Plain) -> str:
     """Which of :data:`CLAIMS` holds for a cell's scores.
 
-    Example:
-        >>> claim({"proved": False, "status": "no program"}, {"method": "random"})
-        'a rule, no program'
+    Examples
+    --------
+    >>> claim({"proved": False, "status": "no program"}, {"method": "random"})
+    'a rule, no program'
     """
     if result["proved"]:
         return PROVED

@@ -1,20 +1,16 @@
-"""Accuracy against size: what a cut network is worth for its parameters and its multiply-accumulates."""
+"""Accuracy against size: parameters and multiply-accumulates of what is left."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from oamip_benchmarks.experiments.reporting.drawing import REFERENCE, legend_below
 from oamip_benchmarks.experiments.reporting.table import half_width
-from oamip_model.page import COLOURS, plain
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from oamip_model.page import COLOURS, log_ticks, plain
 
 SIZES = {"parameters_left": "parameters", "macs_left": "multiply-accumulates"}
 _MARKS = "osD^vPX*"
@@ -23,7 +19,10 @@ Found = tuple[Mapping[str, Any], Mapping[str, Any]]
 
 
 def sized(cells: Sequence[Found], network: str) -> list[Found]:
-    """The cells of a network that have an accuracy and a size, where there are two sizes or more."""
+    """The cells of a network that have an accuracy and a size.
+
+    There are none where all have one size.
+    """
     found = [
         (tags, result) for tags, result in cells
         if tags.get("network") == network and "parameters_left" in result and "accuracy" in result
@@ -32,9 +31,9 @@ def sized(cells: Sequence[Found], network: str) -> list[Found]:
 
 
 def accuracy_by_size(cells: Sequence[Found]) -> Figure:
-    """Test accuracy against each size: a point for each combination of tags, the mean of its seeds with its interval.
+    """Test accuracy against each size, a point for each combination of tags.
 
-    Colours are methods, shapes the other tags. cells: of one network.
+    A point is the mean of its seeds with its interval. Colours are methods, shapes the other tags.
     """
     known = [name for name in SIZES if all(name in result for _, result in cells)]
     figure = Figure(figsize=(5.0 * len(known), 4.2), layout="constrained")
@@ -59,29 +58,20 @@ def accuracy_by_size(cells: Sequence[Found]) -> Figure:
                 markersize=5, alpha=0.85, marker=_MARKS[shapes.index(rest[named]) % len(_MARKS)], linestyle="none",
                 label=str(method) if first else None,
             )  # fmt: skip
-        _size_axis(plain(axes), SIZES[size])
+        log_ticks(plain(axes), count_text)
+        axes.set_xlabel(SIZES[size])
     panels[0].set_ylabel("accuracy, %")
     legend_below(figure, panels[0])
     return figure
 
 
-def _size_axis(axes: Axes, label: str) -> None:
-    """A logarithmic axis of counts, with a few ticks that do not overlap."""
-    axes.set_xscale("log")
-    low, high = axes.get_xlim()
-    locator = LogLocator(subs=(1.0, 2.0, 5.0)) if high / low > 4 else MaxNLocator(4)
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count_text(value)))
-    axes.set_xlabel(label)
-
-
 def count_text(value: float) -> str:
     """A count in few characters.
 
-    Example:
-        >>> count_text(200), count_text(20_000), count_text(1_500_000)
-        ('200', '20k', '1.5M')
+    Examples
+    --------
+    >>> count_text(200), count_text(20_000), count_text(1_500_000)
+    ('200', '20k', '1.5M')
     """
     for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= unit:

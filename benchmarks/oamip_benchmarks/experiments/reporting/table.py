@@ -23,9 +23,15 @@ HEADINGS = {
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a table: its tags, and for each value the mean over seeds, their deviation, and how many they are.
+    """One line of a table.
 
-    The deviation is that of a sample (of n - 1); None for a single seed.
+    Parameters
+    ----------
+    tags : dict
+        Its tags.
+    values : mapping
+        The mean of each value over seeds, their deviation, and how many they are. The deviation is that
+        of a sample (of n - 1), None for a single seed.
     """
 
     tags: Plain
@@ -56,11 +62,14 @@ class Line:
 
 
 def half_width(values: Sequence[float]) -> float | None:
-    """Half the width of the 95 % interval of a mean, by Student's t; None for a single value.
+    """Half the width of the 95 % interval of a mean, None for a single value.
 
-    Example:
-        >>> round(half_width([1.0, 2.0, 3.0]), 3), half_width([1.0])
-        (2.484, None)
+    It is by Student's t.
+
+    Examples
+    --------
+    >>> round(half_width([1.0, 2.0, 3.0]), 3), half_width([1.0])
+    (2.484, None)
     """
     return _half(statistics.stdev(values), len(values)) if len(values) > 1 else None
 
@@ -72,9 +81,16 @@ def _half(deviation: float, count: int) -> float:
 
 
 def summarise(found: Sequence[tuple[Plain, Plain]], rows: Sequence[str], values: Sequence[str]) -> list[Line]:
-    """One line for each combination of the tags in ``rows``, in the order in which the cells come.
+    """One line for each combination of the tags in ``rows``, in the cells' order.
 
-    found: tags and result of every cell
+    Parameters
+    ----------
+    found : sequence of (dict, dict)
+        Tags and result of every cell.
+    rows : sequence of str
+        The tags that tell lines apart.
+    values : sequence of str
+        The values that a line has.
     """
     groups: dict[tuple[object, ...], list[Plain]] = {}
     for named, result in found:
@@ -109,9 +125,10 @@ def text_cells(line: Line, rows: Sequence[str], values: Sequence[str]) -> list[s
 def tag_text(name: str, value: object) -> str:
     """A tag as text.
 
-    Example:
-        >>> tag_text("share", 0.5), tag_text("threshold", None), tag_text("images", "all")
-        ('50 %', '-', 'all')
+    Examples
+    --------
+    >>> tag_text("share", 0.5), tag_text("threshold", None), tag_text("images", "all")
+    ('50 %', '-', 'all')
     """
     if value is None:
         return "-"
@@ -129,12 +146,18 @@ def value_text(line: Line, name: str) -> str:
 
 
 def write_table(lines: Sequence[Line], path: Path) -> None:
-    """Write the lines as CSV, numbers in full. Raises InputError where that cannot be."""
+    """Write the lines as CSV, numbers in full.
+
+    Raises
+    ------
+    InputError
+        Where that cannot be.
+    """
     write_csv([line.plain() for line in lines], path)
 
 
 def write_cells(found: Sequence[tuple[Plain, Plain]], path: Path) -> None:
-    """Write one CSV line for each cell, from tags and results: those of the results that are single values."""
+    """Write one CSV line for each cell, from its tags and single-valued results."""
     write_csv(
         [
             tags | {name: value for name, value in result.items() if not isinstance(value, list | dict)}

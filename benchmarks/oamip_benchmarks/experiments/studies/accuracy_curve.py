@@ -1,4 +1,4 @@
-"""The study ``accuracy-curve``: test accuracy against the share of units removed, all methods in one plot."""
+"""The study ``accuracy-curve``: accuracy of all methods against the share removed."""
 
 from __future__ import annotations
 

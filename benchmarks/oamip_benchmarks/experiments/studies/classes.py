@@ -1,4 +1,4 @@
-"""The study ``classes``: the published program for one class at a time, averaged over classes, and for all at once."""
+"""The study ``classes``: the published program by class, and for all at once."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ if TYPE_CHECKING:
 
 
 def plan(asked: Asked) -> list[Cell]:
-    """The reference, then pruning by scores from one image of each class (joint), from ``per_class`` of each in one
-    program a class (averaged over classes) or in batches of one of each class (averaged over batches), and from each
-    class alone."""
+    """The reference, and pruning by scores from one or more images of each class.
+
+    The scores are from one image of each class (joint), or from ``per_class`` of each. These are in one program a class
+    (averaged over classes), or in batches of one of each class (averaged over batches).
+    Others are from each class alone.
+    """
     return [cell for network in asked.networks for cell in _of_network(asked, network)]
 
 

@@ -1,4 +1,4 @@
-"""The study ``fine-tuned``: whether masks still differ once the smaller network is trained on with labels."""
+"""The study ``fine-tuned``: whether masks still differ after training with labels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 def plan(asked: Asked) -> list[Cell]:
-    """The reference, this package's masks, and Torch-Pruning's importances used directly, each fine-tuned alike."""
+    """The reference, this package's masks, and Torch-Pruning's importances.
+
+    Torch-Pruning's importances are used directly. All are fine-tuned alike.
+    """
     cells = []
     for network in asked.networks:
         known = [setting.plain() for setting in settings(asked, network)]

@@ -1,4 +1,4 @@
-"""The study ``images``: how scores and accuracy change with the number of images, and with the batch of a program."""
+"""The study ``images``: scores and accuracy by the number and choice of images."""
 
 from __future__ import annotations
 
@@ -20,10 +20,15 @@ BATCHES = 3
 
 
 def plan(asked: Asked) -> list[Cell]:
-    """Pruning by scores from each number of images, and how far these are from the scores from the most.
+    """Pruning by scores from each number of images, and their distance to the most.
 
-    The published program, which takes 10 images, is solved for ``BATCHES`` choices of them instead, and its scores are
-    compared with those of the first. Raises InputError for a method that looks at no images.
+    The published program takes 10 images. It is solved for ``BATCHES`` choices of them instead, and its scores are
+    compared with those of the first.
+
+    Raises
+    ------
+    InputError
+        For a method that looks at no images.
     """
     for method in asked.methods:
         if "images" not in score_rule(method, 0.5, None):
@@ -61,7 +66,10 @@ def _counted(cell: Cell, count: int | None) -> Cell:
 
 
 def draw(lines: Sequence[Line]) -> Figure:
-    """For each network accuracy above, and below the share of units on which the choice agrees with that by most."""
+    """For each network accuracy, and below agreement with the choice by most images.
+
+    Agreement is the share of units on which both choices agree.
+    """
     from oamip_benchmarks.experiments.reporting.drawing import stacked
 
     return stacked(lines, "images", ("accuracy", "agreement"), "method", logarithmic=True)

@@ -1,4 +1,7 @@
-"""The study ``initialisation``: pruning before any training, against the same sub-networks found after training."""
+"""The study ``initialisation``: pruning before training against pruning after it.
+
+Sub-networks by either are trained from the same initial weights.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,10 @@ if TYPE_CHECKING:
 
 
 def plan(asked: Asked) -> list[Cell]:
-    """The whole network, and for each method the sub-network by the scores of the initial and of the trained network,
-    each trained from the initial weights."""
+    """The whole network, and each method's sub-networks by initial and trained scores.
+
+    Each is trained from the initial weights.
+    """
     cells = []
     for network in asked.networks:
         known = [setting.plain() for setting in settings(asked, network)]
@@ -31,7 +36,10 @@ def plan(asked: Asked) -> list[Cell]:
 
 
 def retrain_cell(setting: Plain, rule: Plain, of: str, choice: Plain, method: str, target: Plain | None = None) -> Cell:
-    """The cell of a sub-network of ``target`` (the setting itself where None), trained from its initial weights."""
+    """The cell of a sub-network that is trained from its initial weights.
+
+    The sub-network is one of ``target``, or of the setting itself where that is None.
+    """
     options = {"setting": setting, "rule": rule, "of": of, "choice": choice, "target": target or setting}
     tags = {"network": setting["network"], "method": method, "scored": of, "share": choice.get("amount")}
     return Cell("retrain", options, tags | {"seed": setting["seed"]})

@@ -1,4 +1,7 @@
-"""The study ``pruning``: every method at the same size, and what fine-tuning gives back (the paper's main table)."""
+"""The study ``pruning``: every method at one size, before and after fine-tuning.
+
+It is the paper's main table.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +30,10 @@ _NO_TAGS: Plain = dict.fromkeys(("network", "method", "share", "scope", "thresho
 
 
 def plan(asked: Asked) -> list[Cell]:
-    """The reference, every method at every share (of each layer, or of all together), the published thresholds, and
-    fine-tuning."""
+    """The reference, every method at every share and threshold, and fine-tuning.
+
+    Shares are of each layer, or of all together. Thresholds are the published ones.
+    """
     return [cell for network in asked.networks for cell in _of_network(asked, network)]
 
 

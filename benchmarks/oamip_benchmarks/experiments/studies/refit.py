@@ -1,4 +1,4 @@
-"""The study ``refit``: accuracy of every way of scoring after removal and after each level of a refit."""
+"""The study ``refit``: accuracy of scores after removal and each level of a refit."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ def plan(asked: Asked) -> list[Cell]:
 def refit_cell(
     setting: Plain, rule: Plain, method: str, share: float, level: str, images: int | None, tune: int = 0
 ) -> Cell:
-    """The cell of a network that loses a share of each layer, is refitted, and is fine-tuned for ``tune`` epochs."""
+    """The cell of a network that loses a share of each layer and is refitted.
+
+    It is fine-tuned for ``tune`` epochs.
+    """
     options = {"setting": setting, "rule": rule, "choice": share_choice(share), "level": level, "tune": tune}
     options["refit_images"] = None if level == "removal" else images
     tags = {"network": setting["network"], "method": method, "share": share, "level": level, "tuned": tune or None}
@@ -41,13 +44,16 @@ def refit_cell(
 
 
 def reference_line(setting: Plain, tune: int = 0) -> Cell:
-    """The cell of the network as trained, or trained on for ``tune`` epochs, by the tags of this study."""
+    """The cell of the network as trained, or trained on for ``tune`` epochs.
+
+    It has the tags of this study.
+    """
     cell = reference_cell(setting, tune)
     return Cell(cell.work, cell.options, {name: cell.tags.get(name) for name in (*TAGS, "seed")})
 
 
 def draw(lines: Sequence[Line]) -> Figure:
-    """For each level, over the share that went, accuracies by method; a row for each network."""
+    """For each level and network, accuracies by method over the share removed."""
     from matplotlib.figure import Figure
 
     from oamip_benchmarks.experiments.reporting.drawing import curves, legend_below, percent_axis

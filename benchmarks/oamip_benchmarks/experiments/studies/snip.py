@@ -1,4 +1,7 @@
-"""The study ``snip``: OAMIP against SNIP, which prunes before training, at SNIP's keep ratio."""
+"""The study ``snip``: OAMIP against SNIP at SNIP's keep ratio.
+
+SNIP prunes before training.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,10 @@ WAYS = (
 
 
 def plan(asked: Asked) -> list[Cell]:
-    """The whole network, and sub-networks that keep the same share of units, each trained from the initial weights."""
+    """The whole network, and sub-networks that keep the same share of units.
+
+    Each is trained from the initial weights.
+    """
     cells = []
     share = round(1 - asked.keep, 12)
     for network in asked.networks:

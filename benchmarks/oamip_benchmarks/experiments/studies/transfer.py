@@ -1,4 +1,7 @@
-"""The study ``transfer``: sub-networks found on one data set, trained from the initial weights on another."""
+"""The study ``transfer``: sub-networks of one data set, trained on another.
+
+Training begins from the initial weights.
+"""
 
 from __future__ import annotations
 
@@ -29,12 +32,16 @@ if TYPE_CHECKING:
 
 
 def plan(asked: Asked) -> list[Cell]:
-    """For both directions the whole network trained on the one data set, and each method's sub-network found on the
-    other: by the published threshold, where "published" is among the methods, and at every share.
+    """For both directions the whole network, and each method's sub-network.
 
-    By the threshold, methods that solve programs take the published weight, and each of the others removes as many
-    units of each layer as "published". Raises InputError where the two data sets are the same images, or nothing says
-    how many units go.
+    Sub-networks come from the other data set. They are chosen by the published threshold, where "published" is among
+    the methods, and at every share. By the threshold, methods that solve programs take the published weight.
+    Each of the others removes as many units of each layer as "published".
+
+    Raises
+    ------
+    InputError
+        Where the two data sets are the same images, or nothing says how many units are removed.
     """
     if not asked.shares and "published" not in asked.methods:
         raise InputError("shares: a share is needed, or the method published, which has a threshold")

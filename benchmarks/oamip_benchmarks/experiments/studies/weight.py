@@ -1,4 +1,7 @@
-"""The study ``weight``: what the weight of the loss does to size and accuracy at the published thresholds."""
+"""The study ``weight``: size and accuracy by the weight of the loss.
+
+Units are removed by the published thresholds.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,13 @@ if TYPE_CHECKING:
 
 
 def plan(asked: Asked) -> list[Cell]:
-    """The reference, and pruning by threshold for each weight. Raises InputError for a method without a weight."""
+    """The reference, and pruning by threshold for each weight.
+
+    Raises
+    ------
+    InputError
+        For a method without a weight.
+    """
     cells = []
     for network in asked.networks:
         known = [setting.plain() for setting in settings(asked, network)]
@@ -42,7 +51,7 @@ def _weighed(cell: Cell, weight: float | None) -> Cell:
 
 
 def draw(lines: Sequence[Line]) -> Figure:
-    """For each network accuracy above, and below the share of units that went, over the weight."""
+    """For each network accuracy, and below the share of units removed, by weight."""
     from oamip_benchmarks.experiments.reporting.drawing import stacked
 
     return stacked(lines, "weight", ("accuracy", "units"), "method")

@@ -1,4 +1,4 @@
-"""The study ``while-training``: pruning every few epochs of a training, against pruning after it."""
+"""The study ``while-training``: pruning during a training, and after it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,14 @@ HOW = {False: "while training", True: "while training, full network beside"}
 
 
 def plan(asked: Asked) -> list[Cell]:
-    """The reference, and each method after training, while training, and while the full network is trained beside.
+    """The reference, and each method after training, and while training.
 
-    Raises InputError where ``every`` is not below the number of epochs, or the recipe is of greedy training.
+    While training, the full network may be trained beside the pruned one.
+
+    Raises
+    ------
+    InputError
+        Where ``every`` is not below the number of epochs, or the recipe is of greedy training.
     """
     cells = []
     for network in asked.networks:

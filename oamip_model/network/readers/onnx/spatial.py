@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from oamip_model.network.emit.linear import along_space, convolution, max_pooled, transposed_convolution
+from oamip_model.network.emit.linear import Windows, along_space, convolution, max_pooled, transposed_convolution
 from oamip_model.network.graph import Graph, Value
 from oamip_model.network.maps import Shape
 from oamip_model.network.maps.windows import averaging, resizing, window_count
@@ -56,10 +56,8 @@ def _conv(graph: Graph, call: Call) -> Value:
     weight = np.asarray(weights.array, dtype=np.float64)
     x = call.image(graph)
     w = _window(graph.shape(x), call, list(weight.shape[2:]))
-    groups = int(call.attributes.get("group", 1))
-    value = convolution(
-        graph, call.name, x, weight, call.array(2), (w.strides, w.pads, w.dilations), groups, call.owner(weights)
-    )
+    windows = Windows(w.strides, w.pads, w.dilations, int(call.attributes.get("group", 1)))
+    value = convolution(graph, call.name, x, weight, call.array(2), windows, call.owner(weights))
     return call.whole(graph, value)
 
 
@@ -82,10 +80,8 @@ def _conv_transpose(graph: Graph, call: Call) -> Value:
             total = w.strides[axis] * (shape[1 + axis] - 1) + more[axis] + span - int(length)
             before = total - total // 2 if mode == "SAME_LOWER" else total // 2
             pads.append((before, total - before))
-    value = transposed_convolution(
-        graph, call.name, x, weight, call.array(2), (w.strides, pads, w.dilations),
-        int(call.attributes.get("group", 1)), call.owner(weights), more,
-    )  # fmt: skip
+    windows = Windows(w.strides, pads, w.dilations, int(call.attributes.get("group", 1)))
+    value = transposed_convolution(graph, call.name, x, weight, call.array(2), windows, call.owner(weights), more)
     return call.whole(graph, value)
 
 

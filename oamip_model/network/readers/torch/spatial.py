@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from oamip_model.network.emit.linear import along_space, convolution, max_pooled, transposed_convolution
+from oamip_model.network.emit.linear import Windows, along_space, convolution, max_pooled, transposed_convolution
 from oamip_model.network.graph import Graph, Value
 from oamip_model.network.maps.windows import adaptive_averaging, averaging, resizing, same_padding, window_count
 from oamip_model.network.readers.torch.call import Call
@@ -29,11 +29,11 @@ def _conv(graph: Graph, call: Call) -> Value:
     else:
         pads = [(p, p) for p in _each(0 if padding == "valid" else padding, count)]
     x, bias = call.tensor("input"), call.array("bias")
-    window = (strides, pads, dilations)
+    windows = Windows(strides, pads, dilations, groups)
     if call.arguments.get("transposed") or call.operator.startswith("conv_transpose"):
         more = _each(call.arguments["output_padding"], count)
-        return transposed_convolution(graph, call.name, x, weights.array, bias, window, groups, weights.owner, more)
-    return convolution(graph, call.name, x, weights.array, bias, window, groups, weights.owner)
+        return transposed_convolution(graph, call.name, x, weights.array, bias, windows, weights.owner, more)
+    return convolution(graph, call.name, x, weights.array, bias, windows, weights.owner)
 
 
 def _space(graph: Graph, call: Call, count: int) -> tuple[Value, list[int]]:
