@@ -1,12 +1,12 @@
 """Train, score, prune, prove and compare, on the images that come with the package, in about a minute.
 
-Run it with ``python examples/01_demo.py``, or with ``oamip demo``, which runs this file. It
+Run it with ``python examples/01_demo.py``, or with ``oamip demo``, which runs this file.
 
-1. trains a 784-300-100-10 network, scores it by the published program with relaxed ReLU states (10 images, one a class,
-   weight 5) and layer by layer (all 1,500 images, weight 1), and prunes it by both at several shares, against pruning
-   by weight norm and at random;
-2. proves binary scores of a 784-16-8-10 network optimal, by an integer program;
-3. repeats both programs with a second solver, and compares the objectives.
+1. It trains a 784-300-100-10 network, and scores it in two ways. One is the published program with relaxed ReLU states
+   (10 images, one a class, weight 5). The other is layer by layer (all 1,500 images, weight 1). It prunes by both at
+   several shares, and by weight norm and at random for comparison.
+2. It proves binary scores of a 784-16-8-10 network optimal, by an integer program.
+3. It repeats both programs with a second solver, and compares the objectives.
 """
 
 from __future__ import annotations

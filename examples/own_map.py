@@ -1,8 +1,8 @@
 """A linear map of your own: running sums along the rows of an image, with its operators of ONNX and of torch.
 
-Run it with ``python examples/own_map.py``. Nothing in the package is touched: the map's forward pass in torch and the
-functions that read its operators are registered, and from then on files and modules with it are read, bounded, scored,
-cut and refitted. A package would offer them by entry points instead:
+Run it with ``python examples/own_map.py``. Nothing in the package is touched. The map's forward pass in torch and the
+functions that read its operators are registered. Then files and modules with it are read, bounded, scored, cut and
+refitted. A package would offer them by entry points instead:
 
     [options.entry_points]
     oamip_model.maps =

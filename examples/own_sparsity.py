@@ -1,7 +1,7 @@
 """A sparsity of your own: a unit costs the norm of its weights, so that small units are cheap to keep.
 
 Run it with ``python examples/own_sparsity.py``. A sparsity that is a weighted mean of the scores states the price of
-each unit, in any scale; the package makes the prices add up to 1, and takes care of rows, torch and bounds.
+each unit, in any scale. The package makes the prices add up to 1, and does the rest: rows, torch and bounds.
 
 A package would offer it by an entry point of the group ``oamip_model.sparsities``.
 """

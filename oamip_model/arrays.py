@@ -45,10 +45,23 @@ class ArrayFile:
     where: str
 
     def read(self, name: str) -> NDArray[Any]:
-        """Reads one array.
+        """Read one array.
 
-        Raises InputError where there is none of that name, it holds anything but numbers or a text, or its header
-        promises another number of bytes than there are.
+        Parameters
+        ----------
+        name : str
+            Its name.
+
+        Returns
+        -------
+        array
+            Numbers, or a text.
+
+        Raises
+        ------
+        InputError
+            Where there is none of that name, or it holds anything else. Also where its header
+            states another number of bytes than there are.
         """
         if name not in self.names:
             raise InputError(f"{self.where} cannot be read, it has no array {name}")
@@ -82,10 +95,25 @@ class ArrayFile:
 
 @contextmanager
 def open_arrays(path: Path, where: str) -> Iterator[ArrayFile]:
-    """An open .npz file, of which nothing has been read but the names.
+    """An open .npz file, of which only the names have been read.
 
-    where: what the file is, as errors begin. Raises InputError where there is no such file, it is no whole .npz file,
-    or it has other members than arrays; also where it declares far more bytes than it has, as a zip bomb does.
+    Parameters
+    ----------
+    path : Path
+        The file.
+    where : str
+        The kind of file, at the beginning of errors.
+
+    Yields
+    ------
+    ArrayFile
+        The file.
+
+    Raises
+    ------
+    InputError
+        Where there is no such file, it is no whole .npz file, or it has other members than arrays.
+        Also where it declares far more bytes than it has, as a zip bomb does.
     """
     size = check_regular(path, where)
     try:

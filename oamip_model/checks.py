@@ -19,15 +19,15 @@ from oamip_model.kinds import Choice, Kind, Number, Whole
 T = TypeVar("T")
 _FLAG = re.compile(r"--([a-z][a-z-]*)")
 _TOLD = ("told", "fingerprint")
-"""Attributes by which a record tells an object that it does not hold, such as bounds and networks."""
+"""Attributes that describe an object in a record that does not hold the object itself, such as bounds and networks."""
 
 
 @dataclass(frozen=True)
 class Needs:
     """A field that has a use only with some values of another field of its object.
 
-    values: of the other field, or a function that gives them; None for any that is given. why: what is said of a value
-    that has no use; without it, the other field and its value have no use for it.
+    With ``values`` None it is any value that is given. ``why`` is the message for a field without a
+    use. By default it names the other field and its value.
     """
 
     other: str
@@ -64,10 +64,12 @@ class Flag:
 
 @dataclass(frozen=True)
 class Spec:
-    """What is known of a field besides its default.
+    """The specification of a field besides its default.
 
-    help: what it means, as the command line and the docstring say it; flag, key, off: as in :class:`Flag`; optional:
-    None is accepted; shown: the default in words, where the value does not say it; needs: what it has a use with.
+    ``help`` is its meaning, for the command line and the docstring. ``flag`` is its name there, and
+    ``off`` the flag that turns a switch off. ``key`` is its name among the options of a verb.
+    ``shown`` is the default in words, where the value does not say it. ``needs`` are the fields
+    that it has a use with.
     """
 
     kind: Kind
@@ -245,7 +247,7 @@ def by_class(parts: Sequence[type[Any]], given: Mapping[str, Any]) -> tuple[dict
 def to_record(holder: Any) -> dict[str, Any]:
     """An options object in plain types: its class's name under "kind", and its fields.
 
-    An object that is none of options is kept by its ``told``, its ``fingerprint``, or its class's name.
+    Any other object is recorded by its description, its fingerprint, or its class's name.
 
     Examples
     --------
@@ -273,10 +275,8 @@ def _plain(value: Any) -> Any:
 def from_record(record: Any, classes: Mapping[str, type[T]], where: str = "options") -> T:
     """The options object of a record that :func:`to_record` gave.
 
-    Its class is one of these, by name.
-
-    Raises InputError for a record of another kind, for fields that the class does not have, and where a value was an
-    object that no file holds.
+    Its class is one of these. Raises InputError for a record of another kind, and for fields that
+    the class does not have. It does so too where a value was an object that no file holds.
     """
     if not isinstance(record, dict) or record.get("kind") not in classes:
         raise InputError(f"{where}: is no record of {', '.join(classes)}")

@@ -1,7 +1,7 @@
-"""The clock of a run: one deadline, which every loop that may take long looks at.
+"""The clock of a run: one deadline, which every long loop compares with the time.
 
 A deadline holds for all that is called within it, so that reading, bounds, building and solving end at the same time.
-Deadlines nest, and the earliest counts. The same look at the clock gives a sign of life.
+Deadlines nest, and the earliest counts. The same call reports progress.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from oamip_model.errors import OamipError
 _SILENCE = 0.5
 """Seconds at least between two signs of life."""
 _GRACE = 0.5
-"""Seconds beyond a deadline after which work without a result is given up: small programs are built in it, and so have
-their start to give back."""
+"""Seconds beyond a deadline after which work without a result is given up. Small programs are built
+in that time, and so have a start that can be returned."""
 _MARGIN = 0.25
 """Seconds before its limit at which a solver may stop."""
 _LEAST = 1e-3
 """Seconds that a solver gets at least: one without any could not give back its start."""
 _LATE, _LATER = 1.0, 0.05
-"""Seconds, and a share of the limit besides, that checks of what was found may take when the time is up."""
+"""Seconds, and a share of the limit besides, that checks of a result may take beyond the deadline."""
 
 
 class TimeIsUp(OamipError):
-    """The deadline came before there was anything to give back."""
+    """The deadline came before there was any result."""
 
 
 class Deadline:
@@ -48,7 +48,10 @@ class Deadline:
     def closing(self) -> bool:
         """Whether the time is up, or so nearly that it is what ended the work.
 
-        Whoever stopped just now was stopped by it.
+        Returns
+        -------
+        bool
+            Whether work that stopped just now was stopped by the deadline.
         """
         return self.over(-_MARGIN)
 
@@ -58,7 +61,7 @@ class Deadline:
 
 
 class _Voice:
-    """Who is told what is going on, and when that was last."""
+    """The function that hears what is being done, and when it was last called."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self.tell, self.last = tell, time.monotonic()
@@ -95,10 +98,21 @@ def unhurried() -> Iterator[None]:
 def finishing(limit: float | None = None) -> Iterator[None]:
     """Allow a little time beyond the deadlines in this block.
 
-    The block ends quietly where that does not suffice.
+    The block ends quietly where that does not suffice. It is for checks of a result, which is then
+    returned without them.
 
-    It is for checks of what was found, which is given back without them. limit: seconds of the work that they are of.
+    Parameters
+    ----------
+    limit : float, optional
+        Seconds of the work that the checks belong to.
 
+    Yields
+    ------
+    None
+        Nothing.
+
+    Examples
+    --------
     >>> with within(Deadline(-9.0)), finishing():
     ...     tick("a check")
     """
@@ -113,7 +127,7 @@ def finishing(limit: float | None = None) -> Iterator[None]:
 
 @contextmanager
 def telling(tell: Callable[[str], None] | None) -> Iterator[None]:
-    """In this block ``tell`` is called now and then with what is being done."""
+    """A block in which ``tell`` is called now and then with what is being done."""
     token = _voice.set(None if tell is None else _Voice(tell))
     try:
         yield
@@ -149,7 +163,7 @@ def expect(seconds: float, doing: str) -> None:
 
 
 def tick(doing: str) -> None:
-    """Look at the clock: raise TimeIsUp where a deadline of this block is over.
+    """Raise TimeIsUp where a deadline of this block is over.
 
     What is being done is noted for progress.
 

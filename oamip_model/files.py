@@ -72,9 +72,24 @@ def drop_unfinished(path: Path, whole: int) -> None:
 def only_writer(path: Path, option: str) -> Iterator[None]:
     """Keep a file to this process while the block lasts.
 
-    The lock dies with the process.
+    The lock ends with the process. A file that is made here and is empty at the end is removed.
 
-    Raises InputError where another process has it. A file that is made here and stays empty goes at the end.
+    Parameters
+    ----------
+    path : Path
+        The file.
+    option : str
+        The option that names it, for errors.
+
+    Yields
+    ------
+    None
+        Nothing.
+
+    Raises
+    ------
+    InputError
+        Where another process has it.
     """
     with check_writable(path, option).open("ab") as file:
         _take(file.fileno(), path, option)
@@ -115,18 +130,33 @@ def lock_file(path: Path, option: str) -> Iterator[int]:
 
 @contextmanager
 def alone(path: Path, option: str) -> Iterator[None]:
-    """Keep an output, a file or a folder, to this process while the block lasts.
+    """Keep an existing output, a file or a folder, to this process in a block.
 
-    The output is one that is there.
+    A hidden file beside the file, or in the folder, is locked, and removed at the end. The lock
+    ends with the process.
 
-    A hidden file beside the file, or in the folder, is locked, and goes at the end. The lock dies with the process.
-    Raises InputError where another process has it, or where a link or a device stands in the lock's place.
+    Parameters
+    ----------
+    path : Path
+        The output.
+    option : str
+        The option that names it, for errors.
+
+    Yields
+    ------
+    None
+        Nothing.
+
+    Raises
+    ------
+    InputError
+        Where another process has it, or where a link or a device stands in the lock's place.
     """
     lock = path / ".lock" if path.is_dir() else path.with_name(f".{path.name}.lock")
     while True:
         with lock_file(lock, option) as handle:
             _take(handle, path, option)
-            # Whoever had it may have removed it between the two calls.
+            # Its owner may have removed it between the two calls.
             if not lock.exists() or not os.path.samestat(os.fstat(handle), lock.stat()):
                 continue
             try:
@@ -140,7 +170,7 @@ def alone(path: Path, option: str) -> Iterator[None]:
 def replacing_table(path: str | Path) -> Iterator[TextIO]:
     """An open text file for CSV, which takes the place of ``path`` at the end.
 
-    Where the block ends with an error, ``path`` stays as it was.
+    Where the block ends with an error, ``path`` is not changed.
     """
     with (
         replacing(path) as temporary,
@@ -154,9 +184,8 @@ def replacing_table(path: str | Path) -> Iterator[TextIO]:
 def replacing(path: str | Path) -> Iterator[Path]:
     """A temporary path that takes the place of ``path`` when the block ends.
 
-    It is in the same folder. Where the block ends with an error, nothing is replaced.
-
-    What killed processes left in the folder in this way goes.
+    It is in the same folder. Where the block ends with an error, nothing is replaced. Such files of
+    killed processes are removed from the folder.
     """
     target = check_writable(path)
     sweep(target.parent)

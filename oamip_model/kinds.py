@@ -109,12 +109,12 @@ class Names(Protocol):
         """The names as they are now."""
 
     def check(self, name: Any) -> None:
-        """Raise an error for what is no name; cheaper than to ask for all."""
+        """Raise an error for a value that is no name, without listing all names."""
 
 
 @dataclass(frozen=True)
 class Named:
-    """One of the names of a registry, which is asked when a value is."""
+    """One of the names of a registry, which is read only when a value is checked."""
 
     registry: Names
 

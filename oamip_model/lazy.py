@@ -1,6 +1,6 @@
 """Packages whose names load their module on first use.
 
-Light commands stay light in this way.
+So light commands load little.
 """
 
 from __future__ import annotations

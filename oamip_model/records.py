@@ -75,11 +75,10 @@ def read_json(path: Path, where: str) -> Any:
 def read_lines(path: Path, what: str, first: bytes) -> tuple[dict[str, Any], int]:
     """The JSON values of a file of lines, and how many of its bytes are whole.
 
-    Whole lines are appended to such a file.
-
-    what: what the file is, as errors begin; first: what every line begins with, by which a last line that a kill cut
-    short is told from a file of another kind. Values are by the line's name for errors. Raises InputError for a line
-    that is no JSON, and a last one that begins in another way.
+    Whole lines are appended to such a file. ``what`` is the kind of file, for errors. Every line
+    begins with ``first``. A last line that begins so was cut short by a kill. Values are by the
+    line's name for errors. Raises InputError for a line that is no JSON, and a last one that begins
+    in another way.
     """
     data = read_bytes(path, f"{what}: {path}", _LARGEST_LINES)
     end = data.rfind(b"\n") + 1
@@ -139,8 +138,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def checked(kind: Any, value: Any, where: str) -> Any:
     """Gives the value of a declared type that a parsed JSON value stands for.
 
-    A dataclass is made from an object, whose fields must be those declared; fields with a default may be missing. A
-    TypedDict stays a dictionary. Lists become tuples where the declaration says so.
+    A dataclass is made from an object, whose fields must be those declared; fields with a default
+    may be missing. A TypedDict gives a dictionary. Lists become tuples where the declaration says
+    so.
 
     Raises InputError, naming the field, for a value of another type, or one that breaks a rule.
 

@@ -22,9 +22,20 @@ _NAME = re.compile(r"[a-z][a-z0-9-]*")
 class Registry(Generic[T]):
     """The objects of one kind, such as all gates, each under its name.
 
-    option: what a user calls the kind; group: the entry-point group in which packages offer such objects; own: where
-    those of this package are, "module:class" by name; base: "module:class" of what every one must be an instance of;
-    home: the module that makes the registry. Nothing is imported before an object is asked for.
+    An object is imported only when it is used.
+
+    Parameters
+    ----------
+    option : str
+        The name of the kind for users.
+    group : str
+        The entry-point group in which packages offer such objects.
+    own : mapping of str to str
+        The package's own objects, "module:class" by name.
+    base : str
+        "module:class" of their base class.
+    home : str
+        The module that makes the registry.
     """
 
     def __init__(self, option: str, group: str, own: Mapping[str, str], base: str, home: str) -> None:
@@ -48,7 +59,20 @@ class Registry(Generic[T]):
     def named(self, name: str) -> T:
         """The object of that name.
 
-        Raises InputError for a name that nobody offers, or an object that is unfit.
+        Parameters
+        ----------
+        name : str
+            A name.
+
+        Returns
+        -------
+        object
+            The object.
+
+        Raises
+        ------
+        InputError
+            For a name that no package offers, or an object that is unfit.
         """
         if name in self._known:
             return self._known[name]

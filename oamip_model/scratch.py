@@ -1,7 +1,7 @@
 """Temporary folders and files, and the sweep of what killed processes left.
 
-Whoever makes one writes its process number into the name and holds a lock, which the system frees with the process.
-What belongs to no running process by either sign is swept.
+Each has its process number in its name, and the process holds a lock, which the system frees with
+the process. Those that belong to no running process by either sign are removed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def owned(kind: str = "") -> str:
 
 
 def abandoned(path: Path) -> bool:
-    """Whether this is a temporary folder or file whose process is gone."""
+    """Whether this is a temporary folder or file whose process has ended."""
     named = _OWNED.search(path.name)
     if named is None or _runs(int(named[1])):
         return False
@@ -67,8 +67,9 @@ def sweep(folder: Path | None = None) -> None:
     """
     where = Path(tempfile.gettempdir()) if folder is None else folder
     with contextlib.suppress(OSError):
-        for path in list(where.iterdir()):
-            if not abandoned(path):
+        for name in os.listdir(where):
+            path = where / name
+            if _OWNED.search(name) is None or not abandoned(path):
                 continue
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
@@ -76,8 +77,14 @@ def sweep(folder: Path | None = None) -> None:
                 path.unlink(missing_ok=True)
 
 
+@cache
+def _sweep_once(folder: Path) -> None:
+    """A program that is called for each of many linear programs has a folder each time: one sweep will do."""
+    sweep(folder)
+
+
 def _make(kind: str) -> tuple[Path, int]:
-    sweep()
+    _sweep_once(Path(tempfile.gettempdir()))
     folder = Path(tempfile.mkdtemp(prefix=owned(kind)))
     handle = os.open(folder / _HELD, os.O_CREAT | os.O_RDWR, 0o600)
     fcntl.flock(handle, fcntl.LOCK_EX)

@@ -44,7 +44,8 @@ _NO_BOUND = 1e49  # CBC writes 1e+50 where it has no bound
 _LIMITS = Limits("cbc", dropped=1e-12, largest=1e15, largest_cost=1e16)
 """Seen with 2.10.3: presolve leaves out coefficients up to 1e-12, and a cost of 1e16 makes a program "infeasible"."""
 _PROVED = 1e-6
-"""Largest distance between an optimum and the dual bound that proves it, relative, or absolute below 1."""
+"""Largest distance between an optimum and the dual bound that proves it, relative, or absolute below 1, unless a larger
+gap was asked for."""
 
 
 class Cbc:
@@ -194,7 +195,7 @@ class _CbcRun(CheckedRun):
         outcome.row_duals = self.arrays.sense * y / self._unit
         objective, outcome.bound = self._written.objective(outcome.x), dual_bound(self._written, y)
         short = self.arrays.sense * (objective - outcome.bound)
-        if not short <= _PROVED * max(1.0, abs(objective)):
+        if not short <= max(_PROVED, self.options.gap or 0.0) * max(1.0, abs(objective)):
             outcome.status = Status.FEASIBLE
             claimed, proved = objective / self._unit, outcome.bound / self._unit
             outcome.message = f"CBC claims an optimum of {claimed!r}, but its duals prove {proved!r} only"

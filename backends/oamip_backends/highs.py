@@ -204,9 +204,9 @@ class HighsSession(CheckedSession):
         See :meth:`TreeSession.keep_rows`.
         """
         self.drop(keep)
-        gone = (self.arrays.matrix.shape[0] + np.flatnonzero(~keep)).astype(np.int32)
+        dropped = (self.arrays.matrix.shape[0] + np.flatnonzero(~keep)).astype(np.int32)
         self.hand_over(
-            lambda: self._engine.accept(self._highs.deleteRows(len(gone), gone), f"dropping {len(gone)} rows")
+            lambda: self._engine.accept(self._highs.deleteRows(len(dropped), dropped), f"dropping {len(dropped)} rows")
         )
 
     def basis(self) -> object:

@@ -6,8 +6,9 @@
     python -m oamip_benchmarks.make_instances recipes      # instances.json: shapes and hashes; keeps what is known
     python -m oamip_benchmarks.make_instances best RUN     # takes better objectives and bounds from a run's folder
 
-Everything is seeded. Weights are rounded to multiples of 1/1024 after the training and pixels to sixteenths, so that
-sums over the first layers are exact in double precision whatever the order in which a BLAS adds.
+Everything is seeded. Weights are rounded to multiples of 1/1024 after the training, and pixels to
+sixteenths. So sums over the first layers are exact in double precision, whatever the order in which
+a BLAS adds.
 """
 
 from __future__ import annotations
@@ -124,8 +125,9 @@ def make_recipes(folder: Path) -> None:
 def take_best(folder: Path, run: Path) -> None:
     """Take better objectives and bounds from a run, and class the instances by it.
 
-    Rows count whose solution passed its check. Small: HiGHS proved it within SMALL seconds; medium: it needed more, or
-    did not prove what was planned as small; the others keep the size that was planned. ``classified`` says so.
+    Rows count whose solution passed its check. Small ones are those that HiGHS proved within SMALL
+    seconds. Medium ones took more, or were planned as small and not proved. The others keep the
+    planned size. ``classified`` says so.
     """
     recipes = {recipe.name: recipe for recipe in _read(folder)["instances"]}
     for row in read_rows(run):

@@ -2,8 +2,9 @@
 
     python -m oamip_benchmarks.make_subset OUT.npz
 
-reads the IDX files of Fashion-MNIST (OAMIP_DATA, or Debian's package dataset-fashion-mnist) and draws, with seed 2023,
-150 images of each class from the training file and 50 from the test file, kept in the files' order. OUT.npz has, for
+reads the IDX files of Fashion-MNIST (OAMIP_DATA, or Debian's package dataset-fashion-mnist). With
+seed 2023 it draws 150 images of each class from the training file and 50 from the test file. They
+are in the files' order. OUT.npz has, for
 "train" and "test": NAME_images (n, 28, 28) and NAME_labels (n,) as bytes, and NAME_indices (n,) into the original file.
 The same files give the same arrays, so that anybody can check the subset against the original.
 """

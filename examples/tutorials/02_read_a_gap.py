@@ -27,8 +27,8 @@ scores = om.score(module, images, labels, om.Joint(program))
 print(scores.summary())
 
 # %%
-# ``proved`` is true only where three things hold: the gate is sound, the solver ended within its tolerance, and the
-# scores were put through the network in plain numpy and gave the objective that the solver stated.
+# ``proved`` is true only where three things hold. The gate is sound, the solver ended within its tolerance, and the
+# replay agrees. That is, the network with these scores, in plain numpy, has the objective of the solver.
 
 print(scores.proved, scores.status, scores.objective, scores.bound, scores.gap)
 

@@ -41,8 +41,7 @@ print(om.score(module, images, labels, om.Joint(program), solver=solver).summary
 # %%
 # Without this package's backends
 # -------------------------------
-# The program is an ordinary Pyomo model, which any of Pyomo's own interfaces solves, and which can be written to a
-# file.
+# The program is an ordinary Pyomo model. Any of Pyomo's own interfaces solves it, and it can be written to a file.
 
 import pyomo.environ as pyo  # noqa: E402
 
@@ -55,4 +54,4 @@ print(f"through Pyomo: {pyo.value(instance.objective):.8f}")
 # --------------------
 # A backend is a class with a ``solve`` method that takes arrays and gives a ``Solution``. ``examples/own_solver.py``
 # is a complete one, on scipy's solver, which the tests put through the same conformance suite as the others.
-# :doc:`/how-to/backends` goes through it line by line.
+# :doc:`/how-to/backends` explains it.

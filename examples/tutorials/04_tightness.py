@@ -56,5 +56,5 @@ def bound(with_rows):
 print(f"plain {bound(False):.6f}, at least two units a layer {bound(True):.6f}")
 
 # %%
-# ``oamip tightness NET --plot gaps.png`` makes the same study on the command line, for several networks, and goes on
-# where it was stopped.
+# ``oamip tightness NET --plot gaps.png`` makes the same study on the command line, for several networks. A study
+# that was stopped continues with the same command.

@@ -261,7 +261,7 @@ class _Crown:
         return np.asarray(value - OUTWARD * (error + np.abs(value)), dtype=np.float64)
 
     def size(self, j: int, image: int) -> Array:
-        """The sum of magnitudes behind each output of layer j, (outputs,), which bounds the rounding there."""
+        """The sum of the magnitudes in each output of layer j, (outputs,), which bounds the rounding there."""
         pool = self.network.layers[j].pool
         size = np.asarray(self.magnitude[j][image])
         if pool is None:

@@ -36,13 +36,30 @@ def interval_bounds(
 ) -> Bounds:
     """Bounds by interval arithmetic from the box around each image.
 
-    The box has the half width ``epsilon``; the images have the shape (n, *input_shape).
+    With validity "every score" the activation of a scored unit lies in [0, U+], whatever its lower
+    bound (mathematics:bounds-1). With "trained network" all scores are 1, as in the published model
+    (mathematics:gate-pub-5). Where epsilon is 0, pre-activations that depend on no score are exact.
 
-    With validity "every score" the activation of a scored unit lies in [0, U+], whatever its lower bound, because its
-    score may be anything in [0, 1] (mathematics:bounds-1). With "trained network" scores are taken to be 1, as in the
-    published model (mathematics:gate-pub-5). Pre-activations that no score reaches stay exact where epsilon is 0.
+    Parameters
+    ----------
+    network : Network
+        The network.
+    images : array
+        Images (n, *input_shape).
+    validity : {"every score", "trained network"}, default "every score"
+        The scores that the bounds hold for.
+    epsilon : float, default 0.0
+        Half width of the box around each pixel.
 
-    Raises InputError for images, an epsilon or a validity that do not fit.
+    Returns
+    -------
+    Bounds
+        Bounds of every layer.
+
+    Raises
+    ------
+    InputError
+        For images, an epsilon or a validity that do not fit.
 
     Examples
     --------

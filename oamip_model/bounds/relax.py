@@ -21,8 +21,13 @@ class Functions:
 
     Each is slope * a[entry] + gain * s[its unit] + constant.
 
-    slope, gain, constant: pairs (below, above) of arrays (n, outputs); entry: the pre-activation that a max-pooling
-    output reads, (n, outputs), or None where output i reads pre-activation i.
+    Parameters
+    ----------
+    slope, gain, constant : tuple of array
+        Pairs (below, above) of arrays (n, outputs).
+    entry : array of int, optional
+        The pre-activation that each max-pooling output reads, (n, outputs). Without it output i
+        reads pre-activation i.
     """
 
     slope: tuple[Array, Array]
@@ -34,15 +39,30 @@ class Functions:
 def relu_functions(low: Array, high: Array, known: Mask, scored: bool, by_score: bool = False) -> Functions:
     """Functions around ReLU outputs with pre-activations in [low, high].
 
-    All arrays have the shape (n, pre-activations).
-
-    known: where a is one number c whatever the scores are. Then h = s max(c, 0) for a scored unit
-    (mathematics:model-2). Otherwise h lies below U+ s, and below U (a - L) / (U - L) where the ReLU is open and a - L
-    (1 - s) where it is on. See mathematics:bounds-3. Both hold in the gates ``switch`` and ``subtractive``, whose M is
-    at least U+, and together they are the concave envelope of either gate over the box of (a, s). ``by_score`` takes
-    the first of the two. From below h is at least 0: a score of 0 reaches that, so a slope would gain nothing.
+    A constant pre-activation c has h = s max(c, 0) for a scored unit (mathematics:model-2).
+    Otherwise h lies below U+ s. It also lies below U (a - L) / (U - L) where the ReLU is open, and
+    below a - L (1 - s) where it is on (mathematics:bounds-3). These hold in the gates ``switch``
+    and ``subtractive``, whose M is at least U+. Together they are the concave envelope of either
+    gate over the box of (a, s). From below h is at least 0. A score of 0 reaches that, so a slope
+    would gain nothing.
 
     A ReLU without a score has the functions of CROWN (Zhang, Weng, Chen, Hsieh, Daniel 2018).
+
+    Parameters
+    ----------
+    low, high : array
+        Bounds (n, pre-activations).
+    known : array of bool
+        Whether a pre-activation is one number, whatever the scores are, (n, pre-activations).
+    scored : bool
+        Whether the units have scores.
+    by_score : bool, default False
+        Whether to take U+ s as the function above.
+
+    Returns
+    -------
+    Functions
+        A function below and one above each output.
     """
     zero = np.zeros_like(low)
     on, off = low >= 0, high <= 0
@@ -66,12 +86,27 @@ def max_functions(
 ) -> tuple[Functions, NDArray[np.int64]]:
     """Functions around max-pooling outputs with inputs in [low, high].
 
-    Inputs have the shape (n, inputs). Returns the functions and the units of the outputs, (outputs,).
+    The maximum of several r s with one s is the largest r times s. Otherwise the output is at least
+    the input with the largest lower bound, and equal to it where no other can be larger. It is at
+    most the largest upper bound in any case.
 
-    windows: inputs of each output, (outputs, entries), -1 for none; scale: r where an input is r s exactly, NaN
-    elsewhere; unit: the score s of each input, (inputs,), -1 for none. The maximum of r s for one s is the largest r
-    times s. Otherwise the output is at least the input with the largest lower bound; it is that input
-    where no other can be larger, and at most the largest upper bound in any case.
+    Parameters
+    ----------
+    windows : array of int
+        The inputs of each output, (outputs, entries), -1 for none.
+    low, high : array
+        Bounds (n, inputs).
+    scale : array
+        The number r where an input is r s exactly, NaN elsewhere, (n, inputs).
+    unit : array of int
+        The unit whose score an input has, (inputs,), -1 for none.
+
+    Returns
+    -------
+    Functions
+        A function below and one above each output.
+    array of int
+        The units of the outputs, (outputs,).
     """
     inside = (windows >= 0)[None]
     lows, highs = np.where(inside, low[:, windows], -np.inf), np.where(inside, high[:, windows], -np.inf)

@@ -14,9 +14,20 @@ from oamip_model.records import Number
 class LayerReport:
     """One ReLU layer after one method of bounds, over all images.
 
-    method: its name; off, on, unstable: ReLUs that are always off, always on, and open; decided: those among off and on
-    that this method decided, the ones before having left them open; mean_width: mean of U - L; seconds: spent by this
-    method on this layer, added up over processes.
+    Parameters
+    ----------
+    method : str
+        The method.
+    layer : str
+        The layer.
+    off, on, unstable : int
+        ReLUs that are always off, always on, and open.
+    decided : int
+        ReLUs that this method decided, and that the methods before left open.
+    mean_width : float
+        Mean of U - L.
+    seconds : float
+        Seconds of this method for this layer, added up over processes.
     """
 
     method: str

@@ -1,4 +1,4 @@
-"""Linear functions carried backwards through a layer: what CROWN does with a term.
+"""Linear functions that are substituted backwards through a layer, as CROWN does.
 
 The coefficients of a layer's outputs become coefficients of what the layer reads.
 """

@@ -1,4 +1,4 @@
-"""Bounds on pre-activations: what they are valid for, and which ReLUs they decide."""
+"""Bounds on pre-activations, with their validity and the ReLUs that they decide."""
 
 from __future__ import annotations
 

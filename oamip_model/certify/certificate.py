@@ -56,10 +56,24 @@ class Domain:
 
 @dataclass(frozen=True)
 class Certificate:
-    """What was proved, of which networks and by which solver.
+    """A certificate that a smaller network is equal to a network on a box.
 
-    network, smaller: fingerprints of the network and of the smaller one that follows; complete: whether the search for
-    stable units ended within its time; solver: who solved its programs.
+    Parameters
+    ----------
+    format : {1}
+        The version of the format.
+    kind : {"compression"}
+        The kind of file.
+    network, smaller : str
+        Fingerprints of the network and of the smaller one.
+    domain : Domain
+        The box.
+    solver : str
+        The solver of the programs.
+    complete : bool
+        Whether the search for stable units ended within its time.
+    claims : tuple of Claim
+        The stable units, and how each was proved.
     """
 
     format: Literal[1]

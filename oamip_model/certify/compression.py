@@ -33,8 +33,16 @@ _CHECKERS = ("scip", "cbc", "highs")
 class Compressed:
     """A smaller network, with the certificate that it is equal on the box.
 
-    network: the smaller one, in double precision; checker: the solver that proved the certificate's claims again, ""
-    where that was not asked for; difference: the largest of a logit at points of the box.
+    Parameters
+    ----------
+    network : Network
+        The smaller network, in double precision.
+    certificate : Certificate
+        What was proved.
+    checker : str
+        The solver that proved the certificate's claims again, "" where there was none.
+    difference : float
+        The largest difference of a logit at points of the box.
     """
 
     network: Network
@@ -73,8 +81,8 @@ def compress(
     domain : Box, pair or str
         The box: lower and upper, each a number or an array of one input's shape; or what ``--domain`` takes.
     solver : str, backend or Solver, default "highs"
-        Who proves which units are stable. Its time limit is that of the whole search, and what is not proved by then
-        stays.
+        The solver that proves which units are stable. Its time limit is that of the whole search.
+        Units that are not proved by then are kept.
     checker : str, backend, Solver or None, default "auto"
         Another solver, which proves the claims again. "auto" is the first of scip, cbc and highs that is here and is
         not ``solver``; None leaves the check out.

@@ -40,12 +40,24 @@ _NEAR = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Distance:
-    """How far two networks are apart over a box.
+    """The distance of two networks over a box.
 
-    upper: (classes,) bounds of |f_c - g_c|; lower: (classes,) the largest that was seen; points: (classes, inputs)
-    where; proofs: by class, whether the bound is certified or a solver's claim; same: whether both networks have the
-    same class everywhere, None where that is open; same_proof: how that was proved, None where it was not; differs: an
-    input at which the classes differ.
+    Parameters
+    ----------
+    upper : array
+        Bounds (classes,) of |f_c - g_c|.
+    lower : array
+        The largest differences that were seen, (classes,).
+    points : array
+        The inputs with these differences, (classes, inputs).
+    proofs : tuple of Proof
+        Whether the bound of each class is certified or a solver's claim.
+    same : bool, optional
+        Whether both networks have the same class everywhere, None where that is open.
+    same_proof : Proof, optional
+        How that was proved.
+    differs : array, optional
+        An input at which the classes differ.
     """
 
     upper: Array
@@ -64,7 +76,7 @@ class Distance:
     def seen(self, norm: str = "inf") -> float:
         """A distance in this norm that some input of the box has, at least."""
         _check_norm(norm)
-        # Of the 1-norm each class's own largest difference is a lower bound.
+        # The largest difference of each class is a lower bound of the 1-norm.
         return float(self.lower.max())
 
     @property
@@ -166,7 +178,7 @@ class _Search:
         if (upper < self.lower - _NEAR * size).any():
             raise CheckError("distance: an input of the box has a larger distance than its bound")
         proofs: tuple[Proof, ...] = tuple("certified" if p == "certified" else "claimed" for p in self.proofs)
-        # What rounding leaves below a point that was seen is that point.
+        # Rounding may leave a bound just below a known difference. Then the bound is that difference.
         return Distance(np.maximum(upper, self.lower), self.lower, self.points, proofs, same, proof, self.differs)
 
     def logit(self, net: int) -> int:
@@ -209,7 +221,7 @@ class _Search:
             if answer is None:
                 return
             if answer.bound is not None and answer.bound < self.sides[side][c]:
-                # What a point that is known refutes is no bound; the one before is certified, and is kept.
+                # A claim that a known point refutes is no bound. The one before is certified, and is kept.
                 found = answer.bound + _NEAR * max(1.0, abs(answer.bound))
                 if found < self.seen[side][c]:
                     continue

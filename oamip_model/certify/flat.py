@@ -1,6 +1,6 @@
 """A network as a chain of flat vectors with sparse matrices between them.
 
-Every linear map is its matrix here, so that nothing behind this file knows kinds of layers.
+Every linear map is its matrix here, so that later code does not depend on kinds of layers.
 """
 
 from __future__ import annotations
@@ -21,9 +21,22 @@ from oamip_model.network.types import IMAGE, Network
 class Node:
     """One vector: affine in earlier ones, or an activation of one.
 
-    kind: "affine" is the sum of ``terms``, (source, matrix) pairs, and ``bias``; "relu" and "max" read the single
-    source ``of``; "max" takes the maximum over each of its ``windows``, (outputs, entries), where -1 is no entry.
-    layer: the layer of the network that it belongs to.
+    Parameters
+    ----------
+    kind : {"affine", "relu", "max"}
+        "affine" is the sum of ``terms`` and ``bias``. "relu" and "max" read one source.
+    size : int
+        Number of entries.
+    layer : int
+        The layer of the network that it belongs to.
+    terms : tuple of tuple
+        (source, matrix) pairs.
+    bias : array, optional
+        Constants (size,).
+    of : int
+        The source of "relu" and "max".
+    windows : array of int, optional
+        The windows whose maximum "max" takes, (outputs, entries), where -1 is no entry.
     """
 
     kind: Literal["affine", "relu", "max"]
@@ -39,7 +52,8 @@ class Node:
 class Flat:
     """The nodes of a network in order; the last one gives the logits.
 
-    inputs: number of inputs; pre, out: by layer, its pre-activations' node and that of what it passes on.
+    ``inputs`` is the number of inputs. For each layer, ``pre`` is the node of its pre-activations,
+    and ``out`` that of its outputs.
     """
 
     inputs: int

@@ -34,12 +34,25 @@ class States:
 
 
 def smaller(network: Network, states: dict[str, States]) -> tuple[Network, dict[str, Indices]]:
-    """The network without what is stable, and the folded units by group.
+    """The network without its stable units, and the folded units by group.
 
-    It is equal to the network on the box.
+    It is equal to the network on the box. A unit of a group of several layers is never on where it
+    is so in all of them, and none of them is folded. A group whose units are all never on keeps one
+    of them, which gives 0.
 
-    states: by group; a unit of a group of several layers is never on where it is so in all of them, and none of them
-    is folded. A group whose units are all never on keeps one of them, which gives 0.
+    Parameters
+    ----------
+    network : Network
+        The network.
+    states : mapping of str to States
+        The stable units of each group.
+
+    Returns
+    -------
+    Network
+        The smaller network.
+    dict of str to array
+        The units of each group that were folded.
 
     Examples
     --------
@@ -65,13 +78,13 @@ def smaller(network: Network, states: dict[str, States]) -> tuple[Network, dict[
         kept[0] |= not kept.any()
         keep[group.name] = kept
     slim = slim_network(changed, keep)
-    if slim.gates:  # a channel is read where it cannot be taken out: the network keeps its shapes
+    if slim.gates:  # a channel is read where it cannot be removed, so the network keeps its shapes
         return network, {name: units[:0] for name, units in folded.items()}
     return slim.network, folded
 
 
 def _folded(network: Network, k: int, always: Indices) -> tuple[Network, Indices]:
-    """The network in which some units of layer k that are always on are read by nobody, and which these are."""
+    """The network in which no layer reads some units of layer k that are always on, and these units."""
     layer = network.layers[k]
     readers = [(r, t) for r, other in enumerate(network.layers) for t, term in enumerate(other.terms)
                if term.source == k]  # fmt: skip
@@ -134,12 +147,12 @@ def _combinations(rows: Array) -> tuple[Indices, Indices, Array]:
     left = np.linalg.norm(unit[others] - share @ unit[basis], axis=1)
     share = share * size[others][:, None] / size[basis][None, :]
     good = (left <= _RESIDUAL) & (np.abs(share).max(axis=1, initial=0.0) <= _LARGEST)
-    # A row that stays is no part of the combinations, which need the first ones alone.
+    # A row whose combination is not exact is kept. All others are combinations of the basis alone.
     return basis, others[good], share[good]
 
 
 def _constant(reader: Layer, term: Term, layer: Layer, unit: int) -> Array | None:
-    """What a reader makes of 1 at all positions of a unit, by channel; None where that differs between positions."""
+    """The reader's output, by channel, for 1 at all positions of a unit, None where positions differ."""
     assert term.source != IMAGE
     ones = np.zeros((1, *layer.shape))
     ones[0, unit] = 1.0

@@ -83,8 +83,14 @@ def _assigned(seen: Array, other: Array) -> NDArray[np.int64]:
 class TwinBounds:
     """Bounds over a box of both networks and of their differences.
 
-    envelope: the nodes of the first network, then those of the second, then the differences; starts: where each of the
-    three begins; logits: bounds of the differences of the logits, second less first.
+    Parameters
+    ----------
+    envelope : Envelope
+        The nodes of the first network, then those of the second, then the differences.
+    starts : tuple of int
+        The first node of each of the three.
+    logits : tuple of array
+        Bounds of the differences of the logits, second less first.
     """
 
     envelope: Envelope
@@ -99,7 +105,7 @@ def twin_bounds(both: Twins, box: Box) -> TwinBounds:
     for k, node in enumerate(both.second.nodes):
         add_node(found, node, offset=second, last=k == len(both.second.nodes) - 1)
     differences = len(found.low)
-    # The logits' difference through both networks, which is all there is where they are not paired.
+    # The logits' difference through both networks. Without pairs there is no other bound.
     size = both.first.nodes[-1].size
     plain = Line(((differences - 1, _eye(size)), (second - 1, sp.csr_array(-_eye(size)))), np.zeros(size))
     logits = met(found.of_line(plain), found.substituted(plain, np.arange(size)))

@@ -23,7 +23,7 @@ Index = NDArray[np.int64]
 
 @dataclass
 class BoxProgram:
-    """A program that grows node by node; ``arrays`` is what it is in the end."""
+    """A program that grows node by node. ``arrays`` is the finished one."""
 
     box: Box
     starts: list[int] = field(default_factory=list)

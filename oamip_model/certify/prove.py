@@ -52,13 +52,38 @@ def prove(
     *,
     solver: Solver | None = None,
 ) -> Proof:
-    """The proof of a bound that a search found.
+    """The proof of a bound that a search has stated.
 
-    scores, objective: its incumbent; bound: what is to be proved, less a millionth; solver: whose linear programs are
-    solved, with the time limit of the whole proof.
+    Parameters
+    ----------
+    network : Network
+        The network.
+    images : array
+        Images (n, *input_shape).
+    labels : array of int
+        Labels (n,).
+    form : Formulation
+        The program.
+    scores : dict of str to array
+        The incumbent, (units,) of each group.
+    objective : float
+        Its objective.
+    bound : float
+        The dual bound. A bound lower by a millionth is proved.
+    solver : Solver, optional
+        The solver of the linear programs, with the time limit of the whole proof.
 
-    Raises InputError where proofs do not cover the program, and CheckError where the bound turns out to be false, or
-    the time does not suffice.
+    Returns
+    -------
+    Proof
+        The proof, not yet checked.
+
+    Raises
+    ------
+    InputError
+        Where proofs do not cover the program.
+    CheckError
+        Where the bound turns out to be false, or the time does not suffice.
     """
     check_provable(network, form)
     return _Writer(network, network.check_images(images), labels, form, solver or Solver()).run(
@@ -174,7 +199,7 @@ class _Writer(ProofProgram):
             if column in fixed or off < 1e-9:
                 continue
             if column[0] == "z":
-                # A state that is not whole does no harm where the output is right.
+                # A fractional state needs no branching where the ReLU's output is right.
                 off = 1e-4 * off + self._off(x, column)
             if off > most:
                 best, most = column, off

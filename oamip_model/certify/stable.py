@@ -1,7 +1,8 @@
 """Units whose ReLU is always on, or never on, over a box.
 
-See mathematics:stable-1..3. Bounds decide most of them, linear programs more, and one integer program for each layer
-the rest: it looks for an input at which as many as possible of the others change their state, until there is none.
+See mathematics:stable-1..3. Bounds decide most of them, and linear programs some of the rest. Then
+one integer program for each layer looks for an input at which most of the others change their
+state. It is repeated until there is none.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ WAYS: tuple[Way, ...] = ("bounds", "linear programs", "integer program")
 """How a ReLU was decided, from the cheapest on."""
 _SAMPLES = 2000
 _NEAR = 1e-6
-"""Share of a pre-activation's largest value by which the integer program must find it on the right side of 0: far more
-than a solver's tolerance hides."""
+"""Share of a pre-activation's largest value by which the integer program must have it on the right
+side of 0. A solver's tolerance is far smaller."""
 _GAP = 1e-4
 _LEAST = 1e-3
 """Seconds that a program gets at least."""
@@ -66,12 +67,26 @@ class Stable:
 
 def find_stable(network: Network, box: Box, solver: Solver, wanted: dict[int, tuple[Flags, Flags]] | None = None
                 ) -> Stable:  # fmt: skip
-    """The stable ReLUs of a network over a box.
+    """The stable ReLUs of a network over a box, within the solver's time limit.
 
-    Within the solver's time limit; what is not decided by then counts as unstable, and ``complete`` is False.
+    ReLUs that are not decided by then count as unstable, and ``complete`` is False.
 
-    wanted: by layer, the ReLUs (never on, always on) that alone are to be decided by programs; all that no sample
-    refutes where it is not given.
+    Parameters
+    ----------
+    network : Network
+        The network.
+    box : Box
+        The box.
+    solver : Solver
+        The solver of the programs.
+    wanted : dict of int to tuple, optional
+        The ReLUs (never on, always on) of each layer that alone are decided by programs. By default
+        they are all that no sample refutes.
+
+    Returns
+    -------
+    Stable
+        The stable ReLUs of each layer, and how each was proved.
     """
     return _Search(network, box, solver, wanted).run()
 
@@ -143,7 +158,7 @@ class _Search:
                 return
             seen = self.net.until(k).values(np.clip(x[None, : self.box.size], self.box.lower, self.box.upper))[-1][0]
             y = x[program.width :]
-            # What the solver moved within its tolerance is left out, though the network itself does not show it.
+            # Units that change within the solver's tolerance are excluded too, though not in the network itself.
             gone = (y > 0.5) | np.concatenate([seen[never] > 0, seen[always] < 0])
             units = self.network.layers[k].units
             if self.wanted is not None and gone.any():

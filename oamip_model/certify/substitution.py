@@ -2,9 +2,9 @@
 
 Linear functions are substituted back to the box.
 
-See mathematics:box-1..2. A node lies between two functions that are linear in earlier nodes. They are substituted from
-the last node to the first, until they are functions of the inputs alone, whose least and largest value over the box is
-known.
+See mathematics:box-1..2. A node lies between two functions that are linear in earlier nodes. They
+are substituted from the last node to the first, until they are functions of the inputs alone. Their
+least and largest values over the box are known.
 """
 
 from __future__ import annotations

@@ -26,10 +26,24 @@ from oamip_model.solving.protocol import Backend
 
 @dataclass(frozen=True, kw_only=True)
 class BoxResult:
-    """What is known of the box of one radius around one image.
+    """The result for the box of one radius around one image.
 
-    bound: of the largest difference of a logit; seen: a difference that some input has; same: whether both networks
-    have the same class everywhere in the box, None where that is open; proof: how that was proved.
+    Parameters
+    ----------
+    image : int
+        The number of the image.
+    radius : float
+        The radius of the box.
+    bound : float
+        A bound of the largest difference of a logit.
+    seen : float
+        A difference that some input has.
+    same : bool, optional
+        Whether both networks have the same class everywhere in the box, None where that is open.
+    proof : Proof, optional
+        How that was proved.
+    seconds : float
+        Wall clock.
     """
 
     image: int
@@ -65,7 +79,7 @@ def distances(
     radii : sequence of float
         Half widths of the boxes.
     solver : str, backend or Solver, default "highs"
-        Who solves the programs. Its time limit is that of one box, and the class is asked for first.
+        Who solves the programs. Its time limit is that of one box, and the class is settled first.
     clip : pair of float, optional
         Limits of every input, such as (0, 1), beyond which no box reaches.
     store : path, optional

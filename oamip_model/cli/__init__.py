@@ -18,7 +18,7 @@ INTERRUPTED, TERMINATED = 130, 143
 
 
 class _Termination:
-    """The handler of SIGTERM, which is taken as Ctrl-C. Whoever waits for a solver notes it instead."""
+    """The handler of SIGTERM, which is treated like Ctrl-C. Code that waits for a solver notes it instead."""
 
     def __init__(self) -> None:
         self.came = False
@@ -45,7 +45,8 @@ def run(arguments: Sequence[str]) -> int:
 def main() -> NoReturn:
     """Run ``oamip`` on the arguments of the process, and leave with its exit code.
 
-    SIGTERM is taken as Ctrl-C, so that what was found is saved. Ctrl-C is told in one line from the first import on.
+    SIGTERM is treated like Ctrl-C, so that the best so far is saved. Ctrl-C is reported in one line
+    from the first import on.
     """
     signal.signal(signal.SIGTERM, _termination)
     try:

@@ -71,7 +71,7 @@ def _loaded(entry: EntryPoint) -> click.Command:
 
 
 def _broken(name: str, error: InputError) -> click.Command:
-    """A verb that cannot be had: it says so when it is asked for, and keeps no other one from its help."""
+    """A verb that cannot be loaded. It says so when it is called, and does not break the help of others."""
 
     @click.command(name, short_help="(cannot be imported)", add_help_option=False,
                    context_settings={"ignore_unknown_options": True})  # fmt: skip
@@ -129,7 +129,7 @@ def run(arguments: Sequence[str]) -> int:
     except OamipError as error:
         return _failed(str(error), error.exit_code)
     except BrokenPipeError:
-        # Whoever read our output has left; Python must not complain when it flushes at exit.
+        # The reader of our output has closed the pipe. Python must not complain when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OamipError.exit_code
     except OSError as error:

@@ -43,9 +43,10 @@ def baseline(
 ) -> int:
     """Score the units of the network NET, an .onnx or .pt2 file, by a simple RULE, to compare with `oamip score`.
 
-    RULE is random, weight-norm (incoming times outgoing), weight-l1, weight-l2, geometric-median (of incoming
-    weights), or one that looks at the images of --data: mean-activation, apoz, taylor, snip. With critical the
-    scores in the file of --scores are turned round, so that `oamip prune` removes the highest.
+    RULE is random, weight-norm (incoming times outgoing), weight-l1, weight-l2 or geometric-median
+    (of incoming weights). The rules mean-activation, apoz, taylor and snip use the images of
+    --data. With critical the scores in the file of --scores are reversed, so that `oamip prune`
+    removes the highest.
     """
     if (method == "critical") != (scores is not None):
         raise InputError("--scores: critical needs a file of scores, and no other rule takes one")

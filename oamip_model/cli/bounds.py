@@ -63,10 +63,12 @@ def bounds(
 ) -> int:
     """Bound the pre-activations of the network NET, an .onnx or .pt2 file, for some images.
 
-    One line for each method and ReLU layer: how many ReLUs are always off, always on and unstable, over all images, how
-    many of them this method decided, and the mean width of the bounds. `oamip score --bounds FILE` takes the file that
-    --out wrote, with the same network, data, images and seed; with --gate published, one of --method interval; with
-    --cutoff, the same --loss, --weight, --margin and --sparsity.
+    Each method and ReLU layer has a line, over all images. It has the numbers of ReLUs that are
+    always off, always on and unstable, and of those that this method decided. The mean width of the
+    bounds follows.
+    `oamip score --bounds FILE` takes the file that --out wrote, with the same network, data, images
+    and seed. With --gate published it takes one of --method interval. With --cutoff it needs the
+    same --loss, --weight, --margin and --sparsity.
     """
     values, _ = by_class((Tightening, Formulation), given(options))
     form = values[Formulation]

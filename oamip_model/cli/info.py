@@ -16,8 +16,8 @@ from oamip_model.cli.output import print_json
 def info(network: str, input_shape: tuple[int, ...] | None, output: str | None, as_json: bool) -> int:
     """Show the layers, score groups and size of the network NET, an .onnx or .pt2 file.
 
-    Below the table stand the groups of units that share scores, the ReLU layers whose units carry none, the
-    multiply-accumulates of one image, and what was folded or left out.
+    Below the table are the groups of units that share scores, and the ReLU layers whose units carry
+    none. The multiply-accumulates of one image follow, and what was folded or left out.
     """
     import oamip_model as om
 

@@ -14,7 +14,7 @@ import click
 class Named(click.Choice):  # type: ignore[type-arg]  # generic from click 8.2 on
     """One of the names that a function gives.
 
-    It is called where a value or the help is asked for, not before.
+    It is called when a value or the help is needed, not before.
     """
 
     def __init__(self, names: Callable[[], Sequence[str]]) -> None:

@@ -21,7 +21,7 @@ class Whole(click.IntRange):
         super().__init__(least, most)
 
     def _describe_range(self) -> str:
-        # The largest of all is no news to a user.
+        # The largest number of all says nothing to a user.
         return f"x>={self.min}" if self.max == MOST else super()._describe_range()
 
 

@@ -36,7 +36,7 @@ class Verb(GroupedHelp):
         except InputError as error:
             name, colon, rest = str(error).partition(":")
             options = [p for p in self.params if isinstance(p, click.Option)]
-            # By the flag's own name as well: the variable of an option that may be repeated has a plural's name.
+            # Also by the flag's name, since the variable of an option that may be repeated is a plural.
             flags = {p.opts[0].lstrip("-").replace("-", "_"): p.opts[0] for p in options}
             flags |= {p.name: p.opts[0] for p in options if p.name}
             flags |= {name: p.opts[0] for p in options if isinstance(p, ObjectOption) for name in p.names}

@@ -94,8 +94,9 @@ def score(
 ) -> int:
     """Score the units of the network NET, an .onnx or .pt2 file.
 
-    With --out or --store, a run of several programs that was killed or interrupted goes on where it stopped when it is
-    started again: finished programs are kept in OUT.runs.jsonl until the scores are saved, or in the file of --store.
+    With --out or --store, a run of several programs that was killed or interrupted continues when
+    it is started again. Finished programs are kept in OUT.runs.jsonl until the scores are saved, or
+    in the file of --store.
 
     Exit code 3 if a program was not solved to --tolerance. Scores of a relaxation, or averaged over programs, are
     labelled so, and end with 0.
@@ -132,7 +133,7 @@ def score(
     if n is None:
         n = "all" if not isinstance(method, AllLayers) and not correct_only else _IMAGES
     with progress_bar("programs") as progress, signs_of_life(progress), within(total), ExitStack() as one_program:
-        # Reading has as long as a program, and a single program has what it leaves.
+        # The time limit of a program holds for reading too. A single program has the rest of it.
         one_program.enter_context(within(Deadline(solver.time_limit)))
         plain = om.read_network(network, input_shape, output=output)
         source = om.load_dataset(data, split=split, download=download)
@@ -202,7 +203,7 @@ def _prove(
 
 
 def print_scores(result: Scores) -> None:
-    """Print a table of the scores by layer, and under it what they are."""
+    """Print a table of the scores by layer, and their description under it."""
     rows = [
         [name, str(len(s)), f"{s.mean():.3f}", f"{s.min():.3f}", f"{s.max():.3f}", percent(float((s < _LOW).mean()))]
         for name, s in result.by_layer.items()

@@ -66,8 +66,8 @@ def choose_images(
     Raises
     ------
     InputError
-        Where a class has too few such images, which it names, ``n`` or ``seed`` is out of range, or
-        images and labels do not fit together.
+        Where a class has too few such images, which is named. Also where ``n`` or ``seed`` is out
+        of range, or images and labels do not fit together.
 
     Examples
     --------

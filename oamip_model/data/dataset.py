@@ -163,13 +163,27 @@ def check_pixels(images: ArrayLike, where: str = "images") -> Array:
 
 
 def check_labels(labels: ArrayLike, classes: int | None = None, *, where: str = "labels") -> Labels:
-    """The labels as (n,) integers from 0 to ``classes - 1``.
+    """The labels as integers from 0 to ``classes - 1``.
 
-    Where ``classes`` is None, any integers from 0 upwards are accepted. Where it is 1 they are numbers, as float64: the
-    targets of a network with one logit.
+    Parameters
+    ----------
+    labels : array
+        Labels (n,).
+    classes : int, optional
+        Number of classes. Without it any integers from 0 are accepted. With 1 any numbers are, the
+        targets of a network with one logit.
+    where : str, default "labels"
+        The beginning of an error.
 
-    Raises InputError, its line starting with ``where``, naming the first label that is not an integer in that range, or
-    the shape where it is not (n,).
+    Returns
+    -------
+    array of int
+        Labels (n,), of float64 with one class.
+
+    Raises
+    ------
+    InputError
+        For another shape, and for the first label that is not an integer in that range.
 
     Examples
     --------

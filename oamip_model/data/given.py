@@ -74,7 +74,7 @@ def as_dataset(images: AnyImages, labels: ArrayLike | None = None) -> Dataset:
 def as_arrays(images: AnyImages, labels: ArrayLike | None = None) -> tuple[ArrayLike, ArrayLike]:
     """Images and labels as two arrays, from any of the accepted forms.
 
-    Arrays are not looked at. Raises InputError as :func:`as_dataset` does.
+    Arrays are not checked. Raises InputError as :func:`as_dataset` does.
     """
     if is_array(images) and labels is not None:
         return cast("ArrayLike", images), labels
@@ -85,7 +85,7 @@ def as_arrays(images: AnyImages, labels: ArrayLike | None = None) -> tuple[Array
 def pixels_of(images: AnyImages) -> ArrayLike:
     """The images that a caller gave in any of the accepted forms, without labels.
 
-    Arrays are not looked at. Raises InputError for a loader that has no images, or more than fit in memory.
+    Arrays are not checked. Raises InputError for a loader that has no images, or more than fit in memory.
     """
     if isinstance(images, Dataset):
         return images.images

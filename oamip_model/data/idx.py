@@ -23,12 +23,25 @@ DEBIAN = {"fashion-mnist": Path("/usr/share/datasets/fashion-mnist")}
 def read_idx(path: str | Path, axes: int) -> NDArray[np.uint8]:
     """The bytes of one IDX file, plain or gzipped, as an array.
 
-    The array has ``axes`` axes: 3 for images, 1 for labels.
+    The file has two zero bytes, the type (8 for unsigned bytes) and the number of axes. The length
+    of each axis follows as a big-endian 32-bit integer, then the data in row-major order.
 
-    The format: two zero bytes, the type (8 for unsigned bytes), the number of axes, the length of each axis as a
-    big-endian 32-bit integer, then the data in row-major order.
-    Raises InputError, naming the file, where it cannot be read, is not such a file, or has not exactly the data that
-    its header promises.
+    Parameters
+    ----------
+    path : Path
+        The file.
+    axes : int
+        Number of axes: 3 for images, 1 for labels.
+
+    Returns
+    -------
+    array of uint8
+        The data.
+
+    Raises
+    ------
+    InputError
+        Where the file cannot be read, or has another size than its header states.
 
     Examples
     --------

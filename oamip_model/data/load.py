@@ -28,7 +28,7 @@ def load_dataset(
 ) -> Dataset:
     """The images and labels of one data set, and a sentence on their source.
 
-    Nothing stands in for a source that is not there: the error says where it was looked for.
+    No other source replaces a missing one. The error says where it was looked for.
 
     Parameters
     ----------
@@ -55,12 +55,12 @@ def load_dataset(
     Dataset
         Images (n, channels, height, width), or (n, features) where they were given so, in double
         precision. 8-bit pixels are divided by 255, and floats are kept. ``indices`` count within the
-        split's file; for "all", the test images go on counting where the training file ends.
+        split's file; for "all", the count of the test images continues that of the training file.
 
     Raises
     ------
     InputError
-        For a source that is not there, a damaged file, images and labels that do not fit together,
+        For a missing source or a damaged file. Also for images and labels that do not fit together,
         NaN pixels, and labels that are not integers >= 0.
 
     References

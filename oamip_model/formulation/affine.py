@@ -38,12 +38,11 @@ def logits(model: Any) -> MatrixRows:
 
 
 def relu_held(model: Any) -> MatrixRows:
-    """Limits on what a decided ReLU reads, where its bounds need not hold.
+    """Limits of what a decided ReLU reads, where its bounds need not hold.
 
-    Bounds that hold for every score need no such rows.
-
-    In the published gate L <= a <= 0 if off and 0 <= h <= U+ if on (mathematics:gate-pub-4); with a cutoff a <= 0 if
-    off and a >= 0 if on (mathematics:gate-sub-7).
+    Bounds that hold for every score need no such rows. In the published gate they are L <= a <= 0
+    for a ReLU that is off, and 0 <= h <= U+ for one that is on (mathematics:gate-pub-4). With a
+    cutoff they are a <= 0 and a >= 0 (mathematics:gate-sub-7).
     """
     held = model.layout.value.held
     rows = MatrixRows.of(held.names, held.lower - held.rows.constant, held.upper - held.rows.constant)

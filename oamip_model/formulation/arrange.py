@@ -25,10 +25,26 @@ from oamip_model.network.types import IMAGE, Layer, Network
 
 
 def arrange(network: Network, images: Array, bounds: Bounds, sound: Bounds, gate: Gate) -> Layout:
-    """Layout of the program for images (n, *input_shape).
+    """The layout of the program for some images.
 
-    bounds: L and U, valid for the gate; sound: interval bounds that hold for every score, which fix the scale M of the
-    sound gates and bound what goes into max pooling.
+    Parameters
+    ----------
+    network : Network
+        The network.
+    images : array
+        Images (n, *input_shape).
+    bounds : Bounds
+        L and U, valid for the gate.
+    sound : Bounds
+        Interval bounds that hold for every score. They fix the scale M of the sound gates, and
+        bound the inputs of max pooling.
+    gate : Gate
+        The gate.
+
+    Returns
+    -------
+    Layout
+        Index sets, bounds and expressions.
     """
     return _Arrangement(network, images, bounds, sound, gate).run()
 
@@ -248,10 +264,10 @@ class _Arrangement(Entries):
 
 
 def _product(left: sp.csr_array, right: sp.csr_array) -> sp.csr_array:
-    """The product left @ right.
+    """The product left @ right, quicker where ``right`` only moves and scales columns.
 
-    It is quicker where no row of ``right`` has two entries and no column has: then it only scales the columns of
-    ``left`` and moves them. A large product without many zeros is one of dense matrices.
+    That is the case where no row of ``right`` has two entries and no column has. A large product
+    without many zeros is one of dense matrices.
     """
     entries, uses = np.diff(right.indptr), np.bincount(right.indices, minlength=right.shape[1])
     if (entries > 1).any() or (uses > 1).any():

@@ -156,6 +156,6 @@ def build_instance(
     """
     settings = (formulation or Formulation()).settled()
     x, y = (cast("Any", images), labels) if is_array(images) and labels is not None else as_dataset(images, labels)
-    # Much is made here and nothing of it goes: collections would only look at it again and again.
+    # Many objects are made here, and all are kept, so that the garbage collector would scan them for nothing.
     with PauseGC():
         return abstract_model(settings).create_instance(instance_data(network, x, y, settings, bounds))

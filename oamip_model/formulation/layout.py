@@ -22,11 +22,16 @@ Name = tuple[int, str, int]
 class Expressions:
     """Affine expressions in the program's variables, for n images stacked.
 
-    They are matrix @ variables + constant.
+    They are matrix @ variables + constant. In a finished :class:`Layout` the columns are those of
+    s, a, h in turn. While a layout is being made, a column is the number of a variable in the order
+    of first use.
 
-    matrix: csr (n x activations, columns); constant: (n x activations,). While a layout is being made a column is the
-    number that a variable got when it was first needed; in a finished :class:`Layout` columns are those of s, a, h in
-    turn.
+    Parameters
+    ----------
+    matrix : scipy.sparse.csr_array
+        Coefficients (n x activations, columns).
+    constant : array
+        Constants (n x activations,).
     """
 
     matrix: sp.csr_array
@@ -45,8 +50,18 @@ class Expressions:
 class Gated:
     """ReLU outputs that keep a variable h, one entry each.
 
-    act, pre: entries of ACT and PRE; lower, upper: bounds L, U of the pre-activation; scale: M of the gate; score:
-    entry of UNIT, or -1; state: entry of STATE, or -1 where the bounds decide the ReLU.
+    Parameters
+    ----------
+    act, pre : array of int
+        Entries of ACT and PRE.
+    lower, upper : array
+        Bounds L, U of the pre-activation.
+    scale : array
+        M of the gate.
+    score : array of int
+        Entry of UNIT, or -1.
+    state : array of int
+        Entry of STATE, or -1 where the bounds decide the ReLU.
     """
 
     act: Index
@@ -64,8 +79,15 @@ class Pooled:
 
     The output is a variable h (mathematics:pool-2).
 
-    act: entry of ACT that the window belongs to; entries: the expressions of the inputs; big_m: Umax_{-j} - L_j, the
-    largest upper bound of the other entries less the lower bound of this one.
+    Parameters
+    ----------
+    act : array of int
+        Entry of ACT that the window belongs to.
+    entries : Expressions
+        The expressions of the inputs.
+    big_m : array
+        Umax_{-j} - L_j: the largest upper bound of the other entries less the lower bound of this
+        one.
     """
 
     act: Index
@@ -91,8 +113,18 @@ class Held:
 class Parts:
     """Groups of inputs of gated ReLUs, one entry for each group (mathematics:part-1).
 
-    row: entry of :class:`Gated`; sums: of the group's terms in the pre-activation, without its constant; low, high:
-    bounds of each; names: (image, layer, activation, group); kept: entries whose ReLU has a score.
+    Parameters
+    ----------
+    row : array of int
+        Entry of :class:`Gated`.
+    sums : Expressions
+        The sum of the group's terms in the pre-activation, without its constant.
+    low, high : array
+        Bounds of each sum.
+    names : list of tuple
+        (image, layer, activation, group).
+    kept : array of int
+        Entries whose ReLU has a score.
     """
 
     row: Index
@@ -109,11 +141,33 @@ class Layout:
 
     See mathematics:model-2..4.
 
-    unit: (group name, unit); pre, act, state: names of the entries of a, h, z; choice: (image, layer, output, entry)
-    of q; pre_rows: a = these expressions: pre-activations of gated ReLUs, and outputs of a layer that are sums which a
-    later layer reuses; pre_lower, pre_upper, act_lower, act_upper: bounds of a and h; logits: (n x classes);
-    score_lower: least score that the rows allow; cutoff: an objective beyond which the bounds do not hold, or None;
-    parts: of the relaxations with two groups or more.
+    Parameters
+    ----------
+    unit : list of tuple
+        (group name, unit).
+    pre, act, state : list of tuple
+        Names of the entries of a, h, z.
+    choice : list of tuple
+        (image, layer, output, entry) of q.
+    pre_rows : Expressions
+        The right sides of a. They are pre-activations of gated ReLUs, and sums that a later layer
+        reuses.
+    held : Held
+        Limits of what decided ReLUs read.
+    pre_lower, pre_upper, act_lower, act_upper : array
+        Bounds of a and h.
+    gated : Gated
+        ReLUs that keep a variable.
+    pooled : Pooled
+        Entries of max pooling.
+    logits : Expressions
+        The logits (n x classes).
+    score_lower : array
+        The least score that the rows allow, (units,).
+    cutoff : float, optional
+        An objective beyond which the bounds do not hold.
+    parts : Parts, optional
+        Groups of inputs, for relaxations with two groups or more.
     """
 
     unit: list[tuple[str, int]]

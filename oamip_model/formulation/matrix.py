@@ -152,7 +152,7 @@ class MatrixConstraint(IndexedConstraint):
     def active_rows(self) -> NDArray[np.int64] | slice:
         """Numbers of the rows that are neither deactivated nor deleted.
 
-        They are all rows while nobody has asked for one.
+        They are all rows until the first object of one has been made.
         """
         if not self._materialised:
             return slice(None)
@@ -189,7 +189,7 @@ class MatrixConstraint(IndexedConstraint):
     def _create_objects_for_deepcopy(self, memo: dict[int, Any], component_list: list[Any]) -> Any:
         if self._materialised:
             return super()._create_objects_for_deepcopy(memo, component_list)
-        # Rows that nobody has asked for are not made only to be copied.
+        # Objects of rows that do not exist yet are not made for the copy.
         new = self.__class__.__new__(self.__class__)
         answer = memo.setdefault(id(self), new)
         if answer is new:

@@ -49,11 +49,27 @@ def first_tangents(model: Any) -> MatrixRows:
 
 
 def image_cuts(model: Any, images: NDArray[np.int64], multipliers: Array, bounds: Array) -> MatrixRows:
-    """Rows weight * t_n + P_n s >= b_n of some images n, (k,) (mathematics:tree-3).
+    """Rows weight * t_n + P_n s >= b_n of some images n (mathematics:tree-3).
 
-    multipliers: P, (k, units); bounds: b, (k,), lower bounds of the left side over the program of image n alone, so
-    that the rows hold whatever P is. With P from the duals of the linear relaxation they are what a Lagrangian
-    relaxation by images proves, in the form of rows.
+    The b_n are lower bounds of the left side over the program of image n alone, so that the rows
+    hold for any P. With P from the duals of the linear relaxation, the rows prove the bound of a
+    Lagrangian relaxation by images.
+
+    Parameters
+    ----------
+    model : pyomo.environ.ConcreteModel
+        The instance.
+    images : array of int
+        The numbers n of the images, (k,).
+    multipliers : array
+        P, (k, units).
+    bounds : array
+        b, (k,).
+
+    Returns
+    -------
+    MatrixRows
+        One row for each of these images.
     """
     names = [(image, k) for k, image in enumerate(images.tolist())]
     rows = MatrixRows.of(names, lower=bounds).plus_matrix(model.s, sp.csr_array(multipliers))

@@ -29,14 +29,25 @@ _NEEDED = ("s", "a", "h", "z", "q", "o", "layout", "label_array", "weight", "mar
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """A program of scores: a Pyomo model, and what it was made of.
+    """A program of scores: a Pyomo model, and the objects that it was made of.
 
     A user may have changed the model.
 
-    model: the instance, whose variables are s, a, h, z, q, o and what :meth:`oamip_model.formulation.Sparsity` and a
-    partition add; layout: its rows and bounds as arrays; gate, loss, sparsity: their objects; labels: (n,), of the
-    images; losses: the variable t, None where the loss is not in the objective; loss_tangents, hull_cuts, image_cuts:
-    the constraints that solving adds rows to, each None where the program has none.
+    Parameters
+    ----------
+    model : pyomo.environ.ConcreteModel
+        The instance. Its variables are s, a, h, z, q, o, and those of the sparsity and of a
+        partition.
+    layout : Layout
+        Its rows and bounds as arrays.
+    gate, loss, sparsity
+        Their objects.
+    labels : array of int
+        Labels of the images, (n,).
+    losses : pyomo.environ.Var, optional
+        The variable t, None where the loss is not in the objective.
+    loss_tangents, hull_cuts, image_cuts : MatrixConstraint, optional
+        The constraints that solving adds rows to, None where the program has none.
     """
 
     model: Any

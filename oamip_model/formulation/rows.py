@@ -21,8 +21,15 @@ from oamip_model.network.maps import Array
 class MatrixRows:
     """Rows lower <= sum of blocks @ variables <= upper, one name each.
 
-    names: (rows,) index of each row; lower, upper: (rows,), infinite where there is none; blocks: pairs of an indexed
-    Var and a csr matrix (rows, len(var)) whose columns follow the order of the Var's index set.
+    Parameters
+    ----------
+    names : sequence
+        The index of each row.
+    lower, upper : array
+        Bounds (rows,), infinite where there is none.
+    blocks : list of tuple
+        Pairs of an indexed Var and a csr matrix (rows, len(var)). The columns follow the order of
+        the Var's index set.
     """
 
     names: Sequence[Hashable]

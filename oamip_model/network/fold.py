@@ -213,12 +213,12 @@ class _Folder:
 
     @staticmethod
     def passing(name: str, x: _Stored) -> _Pending:
-        """A tensor as an affine map of its own; its border stays around the result."""
+        """A tensor as an affine map of its own, whose border remains around the result."""
         term = Term(Identity(), x.source, x.shape)
         return _Pending(name, (term,), np.zeros(x.shape[0]), x.shape, x.shape, x.border)
 
     def store(self, x: _Tensor, activation: Activation = "none", pool: MaxPool | None = None) -> _Stored:
-        """Make ``x`` a layer, unless it is one; its border, which a ReLU leaves as it is, stays around it."""
+        """Make ``x`` a layer, unless it is one. Its border, which a ReLU does not change, remains around it."""
         if isinstance(x, _Stored):
             return x
         if activation == "none" and id(x) in self.made:

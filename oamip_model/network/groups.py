@@ -61,9 +61,10 @@ class _Units:
 def assign_groups(layers: tuple[Layer, ...]) -> tuple[tuple[Layer, ...], tuple[ScoreGroup, ...]]:
     """The layers with their score groups filled in, and the groups, first layer first.
 
-    A layer is left without a score where one of its units is tied to the image or to the output, is read somewhere
-    without a ReLU of its group in between, or has a constant added behind that ReLU; where pooling mixes units; and
-    where its units are only a part of a producer's.
+    A layer has no score where one of its units is tied to the image or to the output. The same
+    holds where one is read without a ReLU of its group in between, or has a constant added after
+    that ReLU. It also holds where pooling mixes units, and where its units are only a part of a
+    producer's.
 
     Examples
     --------

@@ -53,10 +53,24 @@ class Term:
 class Layer:
     """An affine map (the sum of ``terms``, plus ``bias``) and the activation after it.
 
-    bias: (channels,), where channels is the first axis of ``pre_shape``
-    pre_shape: shape of one image's pre-activation
-    activation: "relu", "max" (with ``pool``; then the affine map is one Identity) or "none"
-    group, units: which score group gates this layer (None: no score), and the unit of each activation, (activations,)
+    Parameters
+    ----------
+    name : str
+        The name of the layer.
+    terms : tuple of Term
+        The maps that are summed.
+    bias : array
+        Constants (channels,), where channels is the first axis of ``pre_shape``.
+    pre_shape : tuple of int
+        Shape of one image's pre-activation.
+    activation : {"relu", "max", "none"}
+        With "max" the affine map is one Identity.
+    pool : MaxPool, optional
+        The windows of "max".
+    group : int, optional
+        The score group that gates this layer.
+    units : array of int, optional
+        The unit of each activation, (activations,).
     """
 
     name: str
@@ -113,10 +127,22 @@ class ScoreGroup:
 
     They are of one layer, or of the layers that a residual addition ties together.
 
-    size: number of units; layers: indices of the ReLU layers that the scores gate; producers: names of the trained
-    modules whose outputs are these units; parameters: (size,) parameters that removing each unit saves (its incoming
-    weights and bias, and the outgoing weights); divisor: D_l of the published sparsity (units of a dense layer, or
-    filters x kernel height x kernel width).
+    Parameters
+    ----------
+    name : str
+        The name of the group.
+    size : int
+        Number of units.
+    layers : tuple of int
+        The ReLU layers that the scores gate.
+    producers : tuple of str
+        Names of the trained modules whose outputs are these units.
+    parameters : array
+        Parameters (size,) that removing each unit saves: its incoming weights and bias, and the
+        outgoing weights.
+    divisor : int
+        D_l of the published sparsity: units of a dense layer, or filters x kernel height x kernel
+        width.
     """
 
     name: str

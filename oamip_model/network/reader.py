@@ -31,7 +31,7 @@ def read_network(
     It is read from a torch module, an exported program (.pt2) or an .onnx file. Accepted is whatever is
     linear with constant weights, ReLU, max pooling, and what ReLUs make up: LeakyReLU, PReLU, ReLU6,
     clamp, abs, max and min. A softmax or sigmoid at the end is left out, as ``network.notes`` says.
-    Before it is handed on, the result is replayed against its source on random images.
+    Before it is returned, the result is compared with its source on random images.
 
     Parameters
     ----------
@@ -52,8 +52,8 @@ def read_network(
     Raises
     ------
     InputError
-        For a layer that is not accepted, which it names, a module in training mode, weights that are
-        not finite, a missing or unreadable file, or a wrong input shape.
+        For a layer that is not accepted, which is named, or a module in training mode. Also for
+        weights that are not finite, a missing or unreadable file, or a wrong input shape.
     CheckError
         Where the replay differs by more than 1e-5.
 

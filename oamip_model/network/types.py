@@ -252,8 +252,8 @@ class Network:
         scores : dict of str to array, optional
             Scores by group name, as in :meth:`replay`.
         passed : callable, optional
-            A function from the number of a scored layer, its pre-activations a and their scores s to the
-            layer's output; by default it is max(0, a) * s.
+            A function of the number of a scored layer, its pre-activations a and their scores s. It
+            gives the layer's output, by default max(0, a) * s.
 
         Returns
         -------

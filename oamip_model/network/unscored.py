@@ -10,7 +10,7 @@ from oamip_model.network.layer import IMAGE, Layer
 def why_unscored(layers: tuple[Layer, ...]) -> str:
     """What the layers have that keeps scores away, by name.
 
-    It is put behind a message; "" where nothing stands out.
+    It is appended to a message, and "" where there is no likely reason.
 
     Examples
     --------

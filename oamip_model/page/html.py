@@ -79,7 +79,7 @@ class Page:
         self._add("points", lines=list(lines), tone=tone)
 
     def facts(self, facts: Sequence[tuple[str, str]]) -> None:
-        """Add pairs of a name and what it is."""
+        """Add pairs of a name and its value."""
         self._add("facts", facts=list(facts))
 
     def table(
@@ -98,11 +98,30 @@ class Page:
 
         The others hold numbers, and are flush right.
 
-        folded: show the caption only, until the reader opens it. sortable: a click on a head sorts by its column, and a
-        box above the table chooses rows by words; without scripts the table is as it is. choose: names of columns of a
-        sortable table, whose values are boxes to tick that choose rows as well. name: the table's id.
+        Parameters
+        ----------
+        columns : sequence of str
+            The heads.
+        rows : sequence of sequence
+            The rows.
+        left : int, default 1
+            Number of columns that are flush left.
+        caption : str, default ""
+            The caption.
+        folded : bool, default False
+            Show the caption only, until the reader opens it.
+        sortable : bool, default False
+            Sort by a column at a click on its head, and choose rows by words in a box above.
+            Without scripts the table is as it is.
+        choose : sequence of str, optional
+            Columns of a sortable table whose values are boxes to tick, which choose rows too.
+        name : str, default ""
+            The table's id.
 
-        Raises ValueError for a row of another length, or for a name in ``choose`` that is no column.
+        Raises
+        ------
+        ValueError
+            For a row of another length, or a name in ``choose`` that is no column.
         """
         if not set(choose) <= set(columns):
             raise ValueError(f"choose: got {', '.join(choose)}, accepted are {', '.join(columns)}")

@@ -35,7 +35,7 @@ def log_above(x: Fraction) -> Fraction:
     >>> 0 <= log_above(Fraction(10)) - Fraction(math.log(10)) < Fraction(1, 10**11)
     True
     """
-    # Any guess will do whose exponential is shown to be large enough.
+    # Any guess is valid whose exponential is proved to be large enough.
     guess = Fraction(math.log(x)) + Fraction(1, 10**13)
     while exp_bounds(guess)[0] < x:
         guess += Fraction(1, 10**12)

@@ -69,8 +69,18 @@ class Tangent:
 class Node:
     """A node of the tree: a leaf with multipliers, or a split with two children.
 
-    kind: "leaf"; "score", split by the score of unit ``place``; or "state", by the ReLU of an image, a layer and a
-    place. low, high: the nodes where the split column is 0 and 1; both come later in the list.
+    Parameters
+    ----------
+    kind : {"leaf", "score", "state"}
+        "score" is split by a score, and "state" by the state of a ReLU.
+    image, layer, place : int
+        The ReLU, or the unit as ``place``.
+    low, high : int
+        The nodes where the split column is 0 and 1. Both come later in the list.
+    rows : tuple of Multiplier
+        The multipliers of a leaf.
+    tangents : tuple of Tangent
+        The tangents that a leaf uses.
     """
 
     kind: Literal["leaf", "score", "state"]
@@ -85,11 +95,34 @@ class Node:
 
 @dataclass(frozen=True)
 class Proof:
-    """A lower bound and an incumbent, with what proves them.
+    """A lower bound and an incumbent, with their proof.
 
-    network: its fingerprint; images, labels: the hash of each image, and its label; scores: the incumbent, (units,);
-    objective: an upper bound of its value; bound: a lower bound of the value of all scores; lower, upper: bounds of
-    pre-activations by image and layer; nodes: the tree, the root first; digest: of all the rest.
+    Parameters
+    ----------
+    format : {1}
+        The version of the format.
+    kind : {"scores"}
+        The kind of file.
+    network : str
+        The fingerprint of the network.
+    images : tuple of str
+        The hash of each image.
+    labels : tuple of int
+        The label of each image.
+    program : Program
+        The options of the program.
+    scores : tuple of float
+        The incumbent (units,).
+    objective : float
+        An upper bound of its value.
+    bound : float
+        A lower bound of the value of all scores.
+    lower, upper : tuple of tuple
+        Bounds of the pre-activations, by image and layer.
+    nodes : tuple of Node
+        The tree, with the root first.
+    digest : str
+        A hash of all the rest.
     """
 
     format: Literal[1]

@@ -45,7 +45,7 @@ class ExactRows:
             raise CheckError("proof: a score of its incumbent is not binary")
         if self.program.multiplies and self.program.scores != "binary":
             raise CheckError(f"proof: the gate {self.program.gate} has binary scores")
-        # First what is quick to refuse.
+        # Cheap checks come first.
         self.low = [self._given(proof.lower, n) for n in range(len(images))]
         self.high = [self._given(proof.upper, n) for n in range(len(images))]
         self.bias = [self._bias(k) for k in range(self.last + 1)]

@@ -1,4 +1,4 @@
-"""What is asked of a pruning, checked before anything is cut."""
+"""The options of a pruning, which are checked before anything is cut."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def _check_plan(report: PruneReport) -> None:
 def _selection(
     scores: AnyScores | Selection, network: Network, threshold: Threshold | None, amount: Amount | Budget | None
 ) -> Selection:
-    """The units that stay and go: those chosen already, or by a rule."""
+    """The units that are kept and removed: those chosen already, or by a rule."""
     if not isinstance(scores, Selection):
         return choose_units(scores, network, threshold=threshold, amount=amount)
     for name, value in (("threshold", threshold), ("amount", amount)):

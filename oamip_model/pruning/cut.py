@@ -153,7 +153,7 @@ def _has_moves(network: Network) -> bool:
 def _written_down(
     masked: nn.Module, network: Network, selection: Selection
 ) -> tuple[nn.Module, dict[str, NDArray[np.int64]]]:
-    """The smaller network as a module, and the units that stay in it as zeros."""
+    """The smaller network as a module, and the units that remain in it as zeros."""
     slim = slim_network(network, selection.keep)
     if slim.gates:
         return make_permanent(clean_copy(masked)), dict(selection.removed)

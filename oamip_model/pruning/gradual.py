@@ -28,9 +28,18 @@ Choose: TypeAlias = Callable[[nn.Module, int], Keep]
 class GradualPruning:
     """A network that was pruned while it was trained.
 
-    module: the smaller network; training: how it went, of the full network before its first pruning; choices:
-    (epochs done, {group: (units,) True where it stays}) at each choice, the last of which holds; full, full_training:
-    the network that was trained beside it without pruning, None without one.
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The smaller network.
+    training : TrainingResult
+        Its training. Before the first pruning it is that of the full network.
+    choices : tuple of tuple
+        Epochs done and the mask of each group (units,), at each choice. The last one holds.
+    full : torch.nn.Module, optional
+        The network that was trained beside it without pruning.
+    full_training : TrainingResult, optional
+        The training of that network.
     """
 
     module: nn.Module
@@ -70,8 +79,8 @@ def prune_while_training(
     beside : bool, default False
         With False, one network is trained, whose units once removed are zero whatever later choices
         say. With True, the full network is trained as if nothing were pruned, and the choices are made
-        on it. A choice that differs from the one before begins the smaller network anew, for the epochs
-        that are left. It then has the full network's weights and an optimizer of its own.
+        on it. A choice that differs from the one before makes a new smaller network, for the
+        remaining epochs. It then has the full network's weights and an optimizer of its own.
     progress : callable, optional
         Called after each epoch with the epochs done and the smaller network's loss.
     **options
@@ -102,7 +111,7 @@ def prune_while_training(
     if isinstance(every, bool) or not isinstance(every, int | np.integer) or not 1 <= every < recipe.epochs:
         raise InputError(f"every: got {every!r}, accepted are integers from 1 to below the {recipe.epochs} epochs")
     network = read_network(module, check_pixels(images).shape[1:])
-    # One unit of every layer gone, to see before the training whether masking works.
+    # Mask one unit of every layer, to find out before the training whether masking works.
     trial = {group.name: np.arange(group.size) >= min(1, group.size - 1) for group in network.groups}
     _, report = prune_with_report(module, trial, threshold=0.5, mode="mask", network=network)
     if report.rebuilt:

@@ -31,15 +31,32 @@ class NotWiredError(Exception):
 def masked_copy(
     module: nn.Module, producers: Mapping[str, Iterable[str]], keep: Mapping[str, Mask], input_shape: Shape
 ) -> nn.Module:
-    """A copy of the module in which removed units give 0.
+    """A copy of the module in which removed units give 0, by torch.nn.utils.prune.
 
-    It is masked by torch.nn.utils.prune; the module itself is not changed.
+    Rows of the weight and entries of the bias are masked. Those of a batch norm before the ReLU are
+    masked too, since its shift would be passed on. A batch norm without weight and bias gets ones
+    and zeros first.
 
-    producers: {group: paths of the modules whose outputs are its units}; keep: {group: (units,) True where the unit
-    stays}. Rows of the weight and entries of the bias are masked, and those of a batch norm that comes before the ReLU
-    too, without which its shift would go on. A batch norm without weight and bias gets ones and zeros first.
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The module, which is not changed.
+    producers : mapping of str to sequence of str
+        The paths of the modules whose outputs are the units of each group.
+    keep : mapping of str to array of bool
+        The mask of each group, (units,).
+    input_shape : sequence of int
+        Shape of one input.
 
-    Raises NotWiredError where a path holds no nn.Linear, nn.Conv2d or batch norm of as many rows as there are units.
+    Returns
+    -------
+    torch.nn.Module
+        The masked copy.
+
+    Raises
+    ------
+    NotWiredError
+        Where a path holds no nn.Linear, nn.Conv2d or batch norm of as many rows as there are units.
     """
     result = clean_copy(module)
     mask_units(result, producers, keep, batch_norms(result, input_shape))
@@ -110,10 +127,20 @@ def without_made_affine(module: nn.Module) -> nn.Module:
 def batch_norms(module: nn.Module, input_shape: Shape) -> dict[str, list[str]]:
     """Batch norms between each layer with weights and the ReLU after it.
 
-    They are {path of the dense or convolutional layer: their paths}.
+    One forward pass finds them. From the input of each batch norm the autograd graph is followed
+    back to ReLUs and layers with weights, through additions, pooling and reshapes.
 
-    Found by one forward pass: from the input of each batch norm the autograd graph is walked back, through additions,
-    pooling and reshapes, up to ReLUs and layers with weights.
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The module.
+    input_shape : sequence of int
+        Shape of one input.
+
+    Returns
+    -------
+    dict of str to list of str
+        Paths of the batch norms, by the path of the dense or convolutional layer.
     """
     made: dict[Any, str] = {}
     read: list[tuple[str, Any]] = []
@@ -195,7 +222,7 @@ def _mask_rows(part: nn.Module, path: str, mask: Mask) -> None:
         values = getattr(part, name)
         if values is None:
             continue
-        # A batch norm behind a flattening has a row for every position of a unit.
+        # A batch norm after a flattening has a row for every position of a unit.
         repeats = len(values) // len(mask) if isinstance(part, Norm) else 1
         if len(values) != len(mask) * repeats:
             raise NotWiredError(f"module {path} has {len(values)} outputs, not {len(mask)}")

@@ -24,7 +24,7 @@ from oamip_model.scoring.select import Mask, Selection, check_scores
 from oamip_model.training import Options, Progress, TrainingResult, train
 
 Keep: TypeAlias = Selection | Mapping[str, ArrayLike]
-"""Units that stay: what :func:`~.select.choose_units` gives, or {group: (units,) True or 1 where the unit stays}."""
+"""The units that are kept: the result of :func:`~.select.choose_units`, or masks (units,) by group."""
 
 
 def fine_tune(

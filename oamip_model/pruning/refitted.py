@@ -17,7 +17,8 @@ def with_weights(module: nn.Module, before: Network, after: Network) -> nn.Modul
 
     ``before`` is the module's network.
 
-    A batch norm behind a layer keeps its statistics: the layer's weights are divided by its scale. A bias that was not
+    A batch norm after a layer keeps its statistics. The layer's weights are divided by its scale. A
+    bias that was not
     there is added. Weights that several modules share are no longer shared once they are changed.
 
     Raises NotWiredError where a changed layer is not an nn.Linear or nn.Conv2d of the module, or its batch norm cannot

@@ -30,18 +30,35 @@ def smaller_copy(
 ) -> tuple[nn.Module, dict[str, Units]]:
     """A copy of a masked module without the removed units.
 
-    Returns the units that could only be zeroed, {group: indices}, too.
+    Units of convolutions with groups are removed only as far as the groups remain of equal size.
+    The others remain as zeros. So do units that Torch-Pruning cannot remove without changing the
+    logits.
 
-    masked: from :func:`~.mask.masked_copy`; producers: {group: paths of the modules whose outputs are its units};
-    removed: {group: indices of the units that go}; check: whether a module still computes the right logits. Units of
-    convolutions with groups leave only as far as the groups stay of equal size; the others stay as zeros, as does
-    whatever Torch-Pruning cannot remove without changing the logits.
+    Parameters
+    ----------
+    masked : torch.nn.Module
+        A module of :func:`~.mask.masked_copy`.
+    producers : mapping of str to sequence of str
+        The paths of the modules whose outputs are the units of each group.
+    removed : mapping of str to array of int
+        The removed units of each group.
+    input_shape : sequence of int
+        Shape of one input.
+    check : callable
+        Whether a module still computes the right logits.
+
+    Returns
+    -------
+    torch.nn.Module
+        The smaller copy.
+    dict of str to array of int
+        The units of each group that could only be set to zero.
     """
     base = make_permanent(clean_copy(masked))
     flags = {name: p.requires_grad for name, p in base.named_parameters(remove_duplicate=False)}
     base.requires_grad_(True)  # Torch-Pruning finds the dependencies through autograd
     todo = {group: units for group, units in removed.items() if len(units)}
-    # All at once, which is right nearly always; group by group where it is not, to find the ones that cannot go.
+    # All at once, which works nearly always. Otherwise group by group, to find those that cannot be removed.
     result, zeroed = _attempt(base, producers, todo, input_shape, check)
     if result is None:
         result, zeroed = base, {}
@@ -88,7 +105,7 @@ def _attempt(
                 left = _remove_group(graph, trial, producers[group], units)
                 if len(left):
                     zeroed[group] = left
-            # What reads the logits must still find as many, and all shapes must fit, or the check raises or says no.
+            # The number of logits must be the same and all shapes must fit. Otherwise the check raises or fails.
             fits = check(trial)
     except NotWiredError:
         return None, {}
@@ -99,7 +116,7 @@ def _attempt(
 
 
 def _remove_group(graph: torch_pruning.DependencyGraph, module: nn.Module, paths: Sequence[str], units: Units) -> Units:
-    """Remove as many of the units as can go together, from all their producers. Returns those that stay."""
+    """Remove as many of the units as possible together, from all their producers. Returns the others."""
     roots = [module.get_submodule(path) for path in paths]
     go = units
     while len(go):
@@ -142,7 +159,7 @@ def _keep_even(conv: nn.Conv2d, indices: Units, units: Units, outgoing: bool) ->
     size = (conv.out_channels if outgoing else conv.in_channels) // conv.groups
     blocks = [order[order // size == block] for block in range(conv.groups)]
     if outgoing:
-        # As many from each group, any.
+        # The same number from each group, in any places.
         count = min(len(block) for block in blocks)
         return np.concatenate([block[:count] for block in blocks])
     # The same places of every group: Torch-Pruning cuts all groups alike.

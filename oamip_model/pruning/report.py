@@ -14,17 +14,35 @@ from oamip_model.refit.report import RefitReport
 
 @dataclass(frozen=True)
 class PruneReport:
-    """What was removed and what it saved.
+    """The units that were removed, and the parameters that this saved.
 
-    units: {group: number of units}; removed: {group: indices of the units that went, masked or removed}.
-    forced: (group, unit) that the rule would have removed, but that stays as the best of its layer.
-    zeroed: {group: those of ``removed`` that are still there as zeros, because their layer cannot be cut}; this happens
-    with convolutions with groups. With mode "mask", those that removal would leave so.
-    parameters_before, parameters_after: of the module, weights in and out of each unit and biases counted; with mode
-    "mask", after is that of the module that removal would give.
-    rebuilt: the module was made anew from the network, and ``reason`` says why. refit: what a refit did, if there was
-    one. size_before, size_after: parameters with batch norm folded in, and multiply-accumulates, of the network and of
-    that which is read from the module that comes out. plan: of the budget, if there was one.
+    Parameters
+    ----------
+    mode : {"mask", "remove"}
+        Whether units were masked or removed.
+    units : dict of str to int
+        Number of units of each group.
+    removed : dict of str to array of int
+        The units of each group that were masked or removed.
+    forced : tuple of tuple
+        (group, unit) that the rule would have removed, but that is kept as the best of its layer.
+    zeroed : dict of str to array of int
+        Removed units that remain as zeros, because their layer cannot be cut, as with convolutions
+        with groups. With mode "mask", those that removal would leave so.
+    parameters_before, parameters_after : int
+        Parameters of the module, with weights in and out of each unit, and biases. With mode
+        "mask", those after removal.
+    rebuilt : bool
+        Whether the module was made from the network, and not by removal.
+    reason : str
+        Why it was.
+    refit : RefitReport, optional
+        The report of a refit.
+    size_before, size_after : Size, optional
+        Parameters with batch norm folded in, and multiply-accumulates, of the network before, and
+        of that which is read from the new module.
+    plan : Plan, optional
+        The plan of a budget.
     """
 
     mode: str
@@ -54,7 +72,7 @@ class PruneReport:
     def summary(self) -> str:
         """A few plain sentences about units and parameters that were removed.
 
-        They name whatever was not removed as asked.
+        They name units that were not removed although the rule chose them.
 
         Examples
         --------

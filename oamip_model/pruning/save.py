@@ -70,8 +70,8 @@ def save_module(module: nn.Module, path: str | Path, input_shape: Sequence[int])
                         copy, (example,), buffer, dynamo=False,  # type: ignore[arg-type]
                         input_names=["images"], output_names=["logits"],
                         dynamic_axes={"images": {0: "batch"}, "logits": {0: "batch"}},
-                        # Batch norm stays a layer of its own: the exporter would fold it in single precision, and the
-                        # file's network would be another one by rounding.
+                        # Batch norm is kept as a layer of its own. The exporter would fold it in single precision, and
+                        # rounding would make the file's network another one.
                         training=torch.onnx.TrainingMode.PRESERVE,
                     )  # fmt: skip
                 else:

@@ -14,14 +14,21 @@ from oamip_model.refit.walk import Walk
 
 @dataclass(frozen=True)
 class LayerFit:
-    """How far one layer is from the trained network's pre-activations.
+    """The distance of one layer from the trained network's pre-activations.
 
-    It counts the rows that were summed.
-
-    columns, outputs: of its weights; rows: images and positions; before, after: squared error of the weights as trained
-    and as refitted, as far as a ReLU passes it on, as a share of the pre-activations' squared distance from their
-    means; residual: of the normal
-    equations, relative to their right side, 0 where that is 0.
+    Parameters
+    ----------
+    layer : str
+        The layer.
+    columns, outputs : int
+        Size of its weights.
+    rows : int
+        Images and positions that were summed.
+    before, after : float
+        Squared error of the weights as trained and as refitted, as far as a ReLU passes it on. It
+        is a share of the pre-activations' squared distance from their means.
+    residual : float
+        Residual of the normal equations, relative to their right side, 0 where that is 0.
     """
 
     layer: str

@@ -34,10 +34,23 @@ class System:
 
     The rows are images and positions.
 
-    outputs (m,): rows of the layer's weights; columns (p,): columns of the :class:`Design`; weight (p, m): as trained,
-    for the columns that are left; count: rows; x (p,), e (m,), t (m,): sums of inputs, of what is missing (the trained
-    network's pre-activation less that of the cut network) and of the trained pre-activation; xx (p, p), xe (p, m), ee
-    (m,), tt (m,): sums of products; importance (m,): what a squared error of each output costs, None where unknown.
+    Parameters
+    ----------
+    outputs : array of int
+        Rows (m,) of the layer's weights.
+    columns : array of int
+        Columns (p,) of the :class:`Design`.
+    weight : Tensor
+        Trained weights (p, m) of the columns that are left.
+    count : int
+        Number of rows.
+    x, e, t : Tensor
+        Sums of the inputs (p,), of the errors (m,), and of the trained pre-activations (m,). An
+        error is the trained network's pre-activation less that of the cut network.
+    xx, xe, ee, tt : Tensor
+        Sums of products, (p, p), (p, m), (m,) and (m,).
+    importance : Tensor, optional
+        The cost of a squared error of each output, (m,).
     """
 
     outputs: Ids

@@ -1,4 +1,4 @@
-"""What a refit is asked to do."""
+"""The options of a refit."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Refit:
                 raise InputError(f"{name}: got {value!r}, accepted is a whole number from {least}")
 
     def reaches(self, level: str) -> bool:
-        """Whether this level is asked for.
+        """Whether the refit includes this level.
 
         Parameters
         ----------

@@ -26,11 +26,18 @@ _BATCH = 100
 
 @dataclass(frozen=True)
 class OutgoingFit:
-    """How a training of the outgoing weights went.
+    """The result of a training of the outgoing weights.
 
-    images: that were trained on; held_out: that were not, and decided; passes: that were made; kept: the number of the
-    best, 0 where none helped; before, after: mean divergence from the trained network's softmax on the images held
-    out, in nats.
+    Parameters
+    ----------
+    images, held_out : int
+        Images for training, and images that decide which pass is taken.
+    passes : int
+        Passes that were made.
+    kept : int
+        The number of the best pass, 0 where none helped.
+    before, after : float
+        Mean divergence from the trained network's softmax on the images held out, in nats.
     """
 
     images: int
@@ -44,10 +51,9 @@ class OutgoingFit:
 def fit_outgoing(walk: Walk, options: Refit, progress: Callable[[str], None] | None = None) -> OutgoingFit:
     """Train the walk's network to the trained network's softmax.
 
-    First weights, and those of shared layers, do not change.
-
-    Adam goes over the images in random order, with a rate that rises and falls once. After each pass the divergence on
-    the images held out is computed anew. The weights after the best pass are taken, or those before the first
+    First weights, and those of shared layers, do not change. Adam takes the images in random order,
+    with a rate that rises and falls once. After each pass the divergence on the images held out is
+    computed. The weights after the best pass are taken, or those before the first
     (mathematics:refit-5).
     """
     images, target = _gathered(walk)

@@ -23,10 +23,17 @@ from oamip_model.refit.walk import Walk
 
 @dataclass(frozen=True)
 class OutputFit:
-    """How a fit of the last layer went.
+    """The result of a fit of the last layer.
 
-    before, after: mean divergence from the trained network's softmax, in nats, plus the price of the change of weights;
-    gap: proved distance of ``after`` from the minimum; calls: evaluations of the objective.
+    Parameters
+    ----------
+    before, after : float
+        Mean divergence from the trained network's softmax, in nats, plus the price of the change of
+        weights.
+    gap : float
+        Proved distance of ``after`` from the minimum.
+    calls : int
+        Evaluations of the objective.
     """
 
     before: float
@@ -49,9 +56,10 @@ def check_output(slim: Slim) -> None:
 def fit_output(walk: Walk, options: Refit) -> OutputFit:
     """Give the walk's last layer the weights that fit the trained softmax best.
 
-    Minimises the mean divergence from it (of one logit, half the squared difference) plus ridge / 2 * ||V||^2, V the
-    change of weights for inputs that are centred and divided by their root mean square, and of constants. The objective
-    is strongly convex with constant ridge, so it is within ||gradient||^2 / (2 * ridge) of its minimum
+    They minimise the mean divergence from it plus ridge / 2 * ||V||^2, where V is the change of weights
+    and constants. Of one logit the divergence is half the squared difference. Inputs are centred and
+    divided by their root mean square. The objective is strongly convex with constant ridge. So it is
+    within ||gradient||^2 / (2 * ridge) of its minimum
     (mathematics:refit-3..4).
     """
     last = len(walk.current.layers) - 1
@@ -62,7 +70,7 @@ def fit_output(walk: Walk, options: Refit) -> OutputFit:
     size = float(z.square().mean().sqrt()) or 1.0
     z = torch.cat([z / size, torch.ones(len(z), 1, dtype=z.dtype, device=z.device)], dim=1)
     shape = (z.shape[1], base.shape[1])
-    # Where the inputs are white the search takes few steps; the objective and its proof stay as they are.
+    # With white inputs the search takes fewer steps. The objective and its proof do not change.
     second = z.T @ z / len(z) + options.ridge * torch.eye(shape[0], dtype=z.dtype, device=z.device)
     white = torch.linalg.inv(torch.linalg.cholesky(second)).T
 

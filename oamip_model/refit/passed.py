@@ -78,7 +78,7 @@ class _Search:
         self.count = sum(len(x) for x, _, _ in rows.parts)
         share = self.count / systems[0].count
         self.scale = share * sum(system.variance for system in systems) or 1.0
-        # Of rows that are left out the moments are in all the same: the bound need hold on average only.
+        # Rows that are left out still count in the moments, since the bound need hold on average only.
         self.share = share
         self.factors = [factor(system, ridge) for system in systems]
 
@@ -94,7 +94,7 @@ class _Search:
             if found.objective < least:
                 best, least, after = point, found.objective, found.error
             next_momentum = (1 + (1 + 4 * momentum**2) ** 0.5) / 2
-            # The last step is taken as it is, and judged by one more look at the rows.
+            # The last step is taken in full, and judged by one more pass over the rows.
             beyond = (momentum - 1) / next_momentum if left > 1 else 0.0
             moved = (point[0] + found.step[0], point[1] + found.step[1])
             point = (moved[0] + beyond * (moved[0] - latest[0]), moved[1] + beyond * (moved[1] - latest[1]))

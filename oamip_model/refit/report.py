@@ -13,13 +13,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Stage:
-    """How the cut network does on the refit's images after a level.
+    """The cut network on the refit's images after a level.
 
     The level "removal" is before the first one.
 
-    loss: mean divergence from the trained network's softmax, in nats, or half the mean squared difference of a single
-    logit; agreement: share of images that get the class which the trained network gives them; accuracy: share that get
-    their label's class, None without labels, or where these are no classes; seconds: of the level.
+    Parameters
+    ----------
+    name : str
+        The level.
+    loss : float
+        Mean divergence from the trained network's softmax, in nats, or half the mean squared difference
+        of a single logit.
+    agreement : float
+        Share of images whose class is that of the trained network.
+    accuracy : float, optional
+        Share of images whose class is their label, None without labels that are classes.
+    seconds : float
+        Wall clock of the level.
     """
 
     name: str
@@ -36,7 +46,7 @@ class RefitReport:
     Parameters
     ----------
     level : str
-        The level that was asked for.
+        The level of the refit.
     images : int
         Number of images that it was done from.
     source : str

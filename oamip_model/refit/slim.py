@@ -18,7 +18,7 @@ from oamip_model.network.types import IMAGE, Layer, Network
 
 
 class _NotUniformError(Exception):
-    """A channel goes in one place and stays in another, so that it cannot be taken out. Never leaves the file."""
+    """Raised where a channel is removed in one place and kept in another. It never leaves the file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,10 +27,20 @@ class Slim:
 
     The places are those in the full network.
 
-    full: the network as it was; network: the smaller one, without score groups where ``gates`` is empty; gates: masks
-    (units,) by group index that the smaller network still needs, none unless a cut channel cannot be taken out; stays:
-    by layer, the channels (first axis of the pre-activation) that are left; rows, columns: by (layer, term), for dense
-    maps the rows and columns of the weight that are left, for convolutions the output and input channels.
+    Parameters
+    ----------
+    full : Network
+        The full network.
+    network : Network
+        The smaller one, without score groups where ``gates`` is empty.
+    gates : dict of int to array
+        Masks (units,) by group index that the smaller network still needs. There are some only
+        where a cut channel cannot be removed.
+    stays : tuple of array
+        For each layer the channels that are left, of the first axis of the pre-activation.
+    rows, columns : dict of tuple to array
+        By (layer, term): for dense maps the rows and columns of the weight that are left, for
+        convolutions the output and input channels.
     """
 
     full: Network

@@ -26,8 +26,18 @@ Batch: TypeAlias = tuple[Array, NDArray[np.int64] | None]
 class ImageStream:
     """Images of one network in batches. It can be read any number of times.
 
-    given: arrays (images, labels or None), or a loader; count: images of one reading; source: what they are, in words;
-    batch_size: of arrays, a loader has its own.
+    Parameters
+    ----------
+    network : Network
+        The network.
+    given : tuple or iterable
+        Arrays (images, labels or None), or a loader.
+    count : int
+        Images of one reading.
+    source : str
+        Their source, in words.
+    batch_size : int
+        Images of a batch of arrays. A loader has its own.
     """
 
     network: Network

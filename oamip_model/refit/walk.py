@@ -21,7 +21,7 @@ from oamip_model.refit.stream import ImageStream
 from oamip_model.torchnet.layers import TorchLayers
 
 HELD = 3 * 2**28
-"""Numbers (in single precision: 3 GiB) that outputs kept between layers may take; with more they are computed anew."""
+"""Numbers, in single precision 3 GiB, that outputs kept between layers may take. Beyond it they are computed again."""
 
 Outputs = dict[int, Tensor]
 
@@ -114,7 +114,7 @@ class Walk:
 
     @torch.no_grad()
     def _advance(self, layers: TorchLayers, outputs: Outputs, gates: dict[int, Tensor], k: int) -> None:
-        """Compute the outputs of the layers before k that are not there yet; drop those that nobody reads from k on."""
+        """Compute the outputs of the layers before k, and drop those that no layer reads from k on."""
         for j in range(max(outputs) + 1 if outputs else 0, k):
             if j not in outputs:
                 tick(f"layer {layers.network.layers[j].name}")

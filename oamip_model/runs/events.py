@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 Kind = Literal["round", "relaxation", "node", "image", "heuristic", "oracle call"]
-"""A round of tangents and cuts of the program, or of its relaxation; nodes of the search tree; an image's own program;
-a round of the heuristic; a call of the level method's oracle."""
+"""A round of tangents and cuts of the program, or of its relaxation. Others are nodes of the search
+tree, an image's own program, a round of the heuristic, and a call of the level method's oracle."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from oamip_model.records import checked, read_lines
 T = TypeVar("T")
 
 _FIRST = b'{"key": "'
-"""What every line begins with, so that a line that a kill cut short is told from a file of another kind."""
+"""The beginning of every line. It distinguishes a line that a kill cut short from a file of another kind."""
 
 
 @dataclass(frozen=True)
@@ -45,19 +45,20 @@ def key_of(**parts: Any) -> str:
 class LineStore:
     """Lines of JSON in a file that is appended to, each on disk before the next.
 
-    A last line that a kill cut short is dropped before the next one is written. Whoever only reads leaves it there.
+    A last line that a kill cut short is dropped before the next one is written. Readers do not
+    change it.
 
     Parameters
     ----------
     path : Path
-        The file, which need not be there.
+        The file, which need not exist.
     what : str
-        What the file is, as errors begin.
+        The kind of file, at the beginning of errors.
 
     Raises
     ------
     InputError
-        Where the file holds something else, which is left as it is.
+        Where the file holds something else. It is not changed then.
     """
 
     def __init__(self, path: Path, what: str) -> None:
@@ -125,7 +126,7 @@ class RunStore:
     def put(self, key: str, record: dict[str, Any]) -> None:
         """Keep a record; it is on disk when this returns."""
         line = json.dumps({"key": key, "record": record})
-        # As it would be read again, whether it goes to a file or not.
+        # The value is as it would be read again, whether it is written to a file or not.
         self.records[key] = json.loads(line)["record"]
         if self._lines is not None:
             self._lines.append(line)

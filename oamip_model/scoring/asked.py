@@ -50,7 +50,7 @@ def as_objects(strategy: str = DEFAULT_STRATEGY, **given: Any) -> Asked:
     form = issubclass(cls, AllLayers)
     wants_tree = form and given.get("search") == "tree"
     parts: list[type[Any]] = [cls, Solver, Run, *([Formulation] if form else []), *([TreeSearch] if wants_tree else [])]
-    # What is the method's own, such as the seed of elimination, is not the solver's.
+    # Options of the method itself, such as the seed of elimination, are no options of the solver.
     values, left = by_class(parts, given)
     for key in left:
         if not _is_default(key, given[key]):
@@ -91,7 +91,7 @@ def _without_use(key: str, value: Any, strategy: str, form: bool) -> str:
 
 
 def read_method(options: dict[str, Any]) -> Method | None:
-    """The method that a result's options tell, None where they tell none."""
+    """The method in a result's options, None where they have none."""
     record = options.get("method")
     if not isinstance(record, dict):
         return None
@@ -100,7 +100,7 @@ def read_method(options: dict[str, Any]) -> Method | None:
 
 
 def read_solver(options: dict[str, Any]) -> Solver | None:
-    """The solver that a result's options tell, None where they tell none."""
+    """The solver in a result's options, None where they have none."""
     record = options.get("solver")
     return from_record(record, {"Solver": Solver}, "solver") if isinstance(record, dict) else None
 

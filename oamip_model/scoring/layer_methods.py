@@ -152,7 +152,7 @@ class Forward(Ordered):
 
 @options
 class Backward(Ordered):
-    """Layers from the last to the first, those behind already cut, with sweeps."""
+    """Layers from the last to the first, with later ones already cut, and sweeps."""
 
     called: ClassVar[str] = "backward"
 

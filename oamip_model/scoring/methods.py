@@ -27,7 +27,7 @@ from oamip_model.scoring.method import Method
 
 
 def _formulation(given: Any) -> Any:
-    if given is None:  # made when a method is, so that the command line's help loads no gate
+    if given is None:  # made with each method, so that the command line's help loads no gate
         return Formulation()
     if not isinstance(given, Formulation):
         raise ValueError

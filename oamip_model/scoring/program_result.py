@@ -53,18 +53,44 @@ class TrainedHead:
 
 @dataclass(frozen=True)
 class ProgramResult:
-    """One program that was solved: its images, and how it ended.
+    """One solved program: its images, its result, and the replay of its scores.
 
-    It also says what its scores do in the network.
-
-    objective and bound: of weight * loss + sparsity, None where unknown; loss, sparsity: at the solution, in the
-    program;
-    replayed_loss: of the network with these scores; cuts: tangents of the loss that were added; seconds: by stage;
-    weight: of the loss, where the program had one of its own; images: their positions in the source (layer by layer:
-    among the images given, and left out where all are taken). Of a layer's program also: layer: the score group;
-    variables, rows: of the last master; trained: the head, where one was trained. heuristic: objective of the scores
-    that the primal heuristic found, where it was asked for and found any. certified: the dual bound follows from duals
-    of linear programs, rounding included; otherwise it is a claim of the solver's, tested against known points.
+    Parameters
+    ----------
+    images : tuple of int
+        Positions of its images in the source. Layer by layer they are among the images given, and
+        left out where all are taken.
+    status : str
+        How the solve ended.
+    objective, bound, gap : float, optional
+        Those of weight * loss + sparsity, None where unknown.
+    loss, sparsity : float, optional
+        Those of the solution, in the program.
+    replayed_loss : float, optional
+        The loss of the network with these scores.
+    replay : ReplayCheck, optional
+        The comparison of the two.
+    nodes : int, optional
+        Branch-and-bound nodes.
+    rounds, cuts : int
+        Solves, and tangents and cuts that were added.
+    seconds : dict of str to float
+        Wall clock by stage.
+    message : str
+        Why the solve ended as it did.
+    weight : float, optional
+        The weight of the loss, where the program had one of its own.
+    layer : str
+        The score group of a layer's program.
+    variables, rows : int, optional
+        Size of the last master of a layer's program.
+    trained : TrainedHead, optional
+        The head, where one was trained.
+    heuristic : float, optional
+        Objective of the primal heuristic's scores.
+    certified : bool
+        Whether the dual bound follows from duals of linear programs, rounding included. Otherwise
+        it is a claim of the solver's, tested against known points.
     """
 
     images: tuple[int, ...]

@@ -44,13 +44,14 @@ class Scores(Verdict):
     programs : tuple of ProgramResult
         How each program was solved.
     options : dict of str to object
-        What was asked for, as :attr:`method` and :attr:`solver_options` read it, and facts of the run.
+        The options of the call, as :attr:`method` and :attr:`solver_options` read them, and facts
+        of the run.
     source : str
         Where the images came from.
     network : str
         Fingerprint of the network.
     planned : int, default 1
-        Programs that were asked for, of which an interrupted run has fewer; 0 for a rule without any.
+        Programs that were planned. An interrupted run has fewer, and a rule without programs has 0.
     interrupted : bool, default False
         Whether Ctrl-C ended the run.
     seconds : dict of str to float, optional

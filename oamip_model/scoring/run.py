@@ -40,8 +40,8 @@ def score(
 ) -> Scores:
     """Importance scores of a trained network's units, and what was proved about them.
 
-    The method is that of ElAraby, Wolf and Carvalho [1]_. Ctrl-C gives back the scores that there are,
-    marked as interrupted. It is raised on where there are none.
+    The method is that of ElAraby, Wolf and Carvalho [1]_. Ctrl-C gives back the scores so far,
+    marked as interrupted. Without any, KeyboardInterrupt is raised.
 
     Parameters
     ----------

@@ -34,8 +34,13 @@ _NOISE = 1e-6
 class Selection:
     """The units that are kept and removed.
 
-    keep: {group: (units,) True where the unit stays}; forced: (group, unit) that the rule would have removed, and that
-    stays because it is the best of its layer and a layer without units would leave a constant network.
+    Parameters
+    ----------
+    keep : dict of str to array of bool
+        The mask (units,) of each group.
+    forced : tuple of tuple
+        (group, unit) that the rule would have removed. It is kept as the best of its layer, since a
+        layer without units would leave a constant network.
     """
 
     keep: dict[str, Mask]
@@ -80,15 +85,19 @@ def choose_units(
 ) -> Selection:
     """The units that are kept and removed, by one of two rules.
 
-    threshold: units go whose score is strictly below it (the paper's rule), or below the mean score of their layer
-    ("mean"). amount: this share of each layer's units goes (or a share by layer name; layers that are not named stay
-    whole), or of all units together with ``scope="global"``; the count is rounded to the nearest, halves down.
-    Those with the smallest scores go; between scores within 1e-6 of each other the unit with the smaller product of
-    incoming and outgoing weight norms goes first (relative to its layer's largest), then the earlier layer and the
-    smaller index. The best unit of each layer always stays.
+    A ``threshold`` removes units whose score is strictly below it (the paper's rule), or below the
+    mean score of their layer ("mean"). An ``amount`` removes this share of each layer's units, or a
+    share by layer name. Layers that are not named are kept whole. With ``scope="global"`` it is a
+    share of all units together. The count is rounded to the nearest, halves down.
 
-    Raises InputError where not exactly one of the two is given, one is out of range, a layer is unknown or missing, its
-    scores are of the wrong number, NaN or outside [0, 1], or the scores belong to another network.
+    The units with the smallest scores are removed. Scores within 1e-6 of each other tie. Then the
+    unit with the smaller product of incoming and outgoing weight norms is removed first, relative
+    to its layer's largest. The earlier layer and the smaller index decide the remaining ties. The
+    best unit of each layer is always kept.
+
+    Raises InputError where not exactly one of the two is given, or one is out of range. It does so
+    too where a layer is unknown or missing, or its scores are of the wrong number, NaN or outside
+    [0, 1]. The same holds for scores of another network.
     """
     values = check_scores(scores, network)
     if (threshold is None) == (amount is None):

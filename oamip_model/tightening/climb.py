@@ -103,7 +103,7 @@ def climb(
     except TimeIsUp:
         if time_limit is None:
             raise
-        sound = start  # which is all there will be
+        sound = start  # the time is up, so no other bounds will be computed
     limits: Sequence[Limit | None] = [None] * len(x)
     if cutoff is not None:
         start, limits = replace(start, cutoff=cutoff), limits_of(network, x, start, cutoff)
@@ -169,7 +169,7 @@ def tighten_image(
     known: list[tuple[Array, Array]] | None = None
     for k, layer in enumerate(network.layers):
         began = time.perf_counter()
-        if deadline.over():  # what was found so far is all there is
+        if deadline.over():  # the bounds so far are kept
             seconds.append(0.0)
             continue
         try:
@@ -185,7 +185,7 @@ def tighten_image(
             todo &= low[0] < 0
         at = np.flatnonzero(todo) if programs.worth[k] else np.zeros(0, np.int64)
         if len(at):
-            # What optimise is told of this layer is what holds by now.
+            # optimise gets the bounds of this layer that hold so far.
             sides[0][k], sides[1][k] = low, high
             now = replace(start, **{name: tuple(side) for name, side in zip(names, sides, strict=True)})  # type: ignore[arg-type]
             try:
@@ -213,18 +213,18 @@ def tighten_image(
 
 
 def _unrefuted(name: str, least: Array, most: Array, seen_least: Array, seen_most: Array) -> tuple[Array, Array]:
-    """The bounds without those that pre-activations of known scores refute, in whose place the ones before stay."""
+    """The bounds, where those that known pre-activations refute are replaced by the ones before."""
     low, high = least > seen_least, most < seen_most
     if low.any() or high.any():
-        told = (
+        message = (
             f"layer {name}: {int(low.sum() + high.sum())} bounds of the solver are withdrawn, known scores lie beyond"
         )
-        warnings.warn(told, RuntimeWarning, stacklevel=2)
+        warnings.warn(message, RuntimeWarning, stacklevel=2)
     return np.where(low, -np.inf, least), np.where(high, np.inf, most)
 
 
 def _propagated(layer: Layer, k: int, image: Array, sides: tuple[list[Array], ...]) -> tuple[Array, Array]:
-    """Bounds of layer k so far, met with the interval of what the layers before it pass on now."""
+    """Bounds of layer k so far, intersected with the intervals from the current bounds of earlier layers."""
     before_low, before_high = sides[0][k], sides[1][k]
     ins = [(image, image) if t.source == IMAGE else (sides[2][t.source], sides[3][t.source]) for t in layer.terms]
     low, high = (side.reshape(1, -1) for side in affine_interval(layer, ins))
@@ -234,7 +234,7 @@ def _propagated(layer: Layer, k: int, image: Array, sides: tuple[list[Array], ..
 
 
 def _open(layer: Layer, sound: Bounds, k: int, low: Array, high: Array) -> NDArray[np.bool_]:
-    """Which pre-activations of a layer are worth bounding again; a scored ReLU keeps its rows where it is on."""
+    """The pre-activations of a layer that tighter bounds help. A scored ReLU keeps its rows where it is on."""
     todo = (sound.lower[k][0] < sound.upper[k][0]) & (low < high)
     if layer.activation == "relu":
         todo &= (high > 0) & ((layer.group is not None) | (low < 0))

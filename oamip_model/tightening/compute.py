@@ -34,7 +34,7 @@ def compute_bounds(
     network : Network
         The network.
     images : array, Dataset, torch Dataset or DataLoader
-        Images of shape ``(n, *input_shape)``; labels are not looked at.
+        Images of shape ``(n, *input_shape)``. Labels are not used.
     method : str or Tightening, default "interval"
         "interval", "crown", "lp" or "mip", or an object with limits and a solver.
     validity : {"every score", "trained network"}, default "every score"

@@ -23,13 +23,25 @@ _OUTWARD = 1e-9
 
 @dataclass(frozen=True)
 class Limit:
-    """The cutoff as one image sees it.
+    """A cutoff for one image.
 
-    It says share * loss + sparsity(s) <= most, and loss >= least.
+    It says share * loss + sparsity(s) <= most, and loss >= least. A loss that is not in the
+    objective has rows that hold at a loss of 0.
 
-    label: of the image; share: weight / images, 0 where the loss does not enter the objective; least: a lower bound of
-    the image's loss; most: the cutoff without what the other images cost at least; logits: (classes,) of the trained
-    network. A loss that is not in the objective has rows that hold at a loss of 0.
+    Parameters
+    ----------
+    cutoff : Cutoff
+        The cutoff of all images.
+    label : int
+        The label of the image.
+    share : float
+        weight / images, 0 where the loss does not enter the objective.
+    least : float
+        A lower bound of the image's loss.
+    most : float
+        The cutoff less the least cost of the other images.
+    logits : array
+        Logits (classes,) of the trained network.
     """
 
     cutoff: Cutoff

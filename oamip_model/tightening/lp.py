@@ -42,17 +42,41 @@ def lp_bounds(
 ) -> Bounds:
     """Bounds over the network's linear relaxation, never looser than ``start``.
 
-    See mathematics:bounds-4. The relaxation is that of the scored network.
+    The relaxation is that of the scored network (mathematics:bounds-4). Layer by layer, open
+    pre-activations are minimised and maximised over
+    :func:`oamip_model.tightening.relaxation.relaxation`, with the bounds so far. There is one model
+    for each layer and image, of which only the costs change. Each bound is the weak-duality bound
+    of the solver's row duals, so it holds however accurate they are.
 
-    images: (n, *input_shape); start: bounds of the same network and images, for every score and without a box. Layer by
-    layer, what is open is minimised and maximised over :func:`oamip_model.tightening.relaxation.relaxation` with the
-    bounds found so far, one model for each layer and image of which only the costs change. Each bound is the
-    weak-duality bound of the solver's row duals, evaluated here, so it holds however accurate they are.
+    Parameters
+    ----------
+    network : Network
+        The network.
+    images : array
+        Images (n, *input_shape).
+    start : Bounds
+        Bounds of the same network and images, for every score and without a box.
+    solver : str, default "highs"
+        A solver that gives duals.
+    jobs : int, default 1
+        Processes, each of which takes whole images.
+    time_limit : float, optional
+        Seconds, of which each image has its share. Bounds that are not reached are those of
+        ``start``.
+    cutoff : Cutoff, optional
+        An objective up to which the bounds need to hold. Then each program has the whole network
+        and the rows of :func:`oamip_model.tightening.limit.limited`.
 
-    jobs: processes, each of which takes whole images; time_limit: seconds, of which each image has its share; what is
-    not reached keeps ``start``; cutoff: the bounds need to hold only for scores whose objective is no larger, so that
-    each program holds the whole network and the rows of :func:`oamip_model.tightening.limit.limited`. Raises InputError
-    for bounds of another kind, for a solver without duals, and where no scores have an objective as low.
+    Returns
+    -------
+    Bounds
+        Bounds of every layer.
+
+    Raises
+    ------
+    InputError
+        For bounds of another kind, for a solver without duals, and where no scores have an
+        objective as low as the cutoff.
 
     Examples
     --------
@@ -77,12 +101,23 @@ def lp_bounds(
 def crown_suffices(network: Network, k: int) -> bool:
     """Whether crown bounds of layer k are the relaxation's optima already.
 
-    Then no program need be solved.
+    Then no program need be solved. This is the case where every ReLU before it carries a score of
+    its own, one for each activation, and no layer pools maxima. A score that nothing else shares is
+    1 wherever the target gains from its unit, and 0 wherever it loses. With s = 1 the unit passes
+    on the most that its envelope allows, which is the one function that crown substitutes. With s =
+    0 it passes on nothing, which is the other.
 
-    So it is where every ReLU before it carries scores of its own, one for each activation, and no layer pools maxima.
-    A score that nothing else shares is 1 wherever the target gains from its unit and 0 wherever it loses, so that the
-    unit passes on either the most that its envelope allows at s = 1, which is the one function that crown substitutes,
-    or nothing, which is the other.
+    Parameters
+    ----------
+    network : Network
+        The network.
+    k : int
+        The layer.
+
+    Returns
+    -------
+    bool
+        Whether programs would find nothing better.
     """
     before = network.layers[:k]
     single = {number for number, group in enumerate(network.groups) if len(group.layers) == 1}
@@ -151,12 +186,31 @@ def _optimised(
 def limited_relaxation(
     network: Network, image: Array, bounds: Bounds, sound: Bounds, k: int, at: NDArray[np.int64], limit: Limit
 ) -> Relaxation:
-    """The relaxation with the rows of ``limit``, for some pre-activations.
+    """The relaxation with the rows of a limit, for some pre-activations.
 
-    Its targets are the pre-activations ``at`` of layer k, (at,).
+    Before a ReLU layer, and before the logits, it has the whole network, so that the loss counts. A
+    pre-activation without a variable there is a target without terms, and gets no program. For
+    other layers it has the layers before.
 
-    Where that is a ReLU layer or the last, it is of the whole network, so that the loss counts; a pre-activation that
-    has no variable there is a target without terms, and is left out. Elsewhere it is of the layers before.
+    Parameters
+    ----------
+    network : Network
+        The network.
+    image : array
+        One image (1, *input_shape).
+    bounds, sound : Bounds
+        Bounds so far, and interval bounds, of this image.
+    k : int
+        The layer.
+    at : array of int
+        Its pre-activations that are the targets.
+    limit : Limit
+        The limit of the image.
+
+    Returns
+    -------
+    Relaxation
+        A program with the targets (at,).
     """
     last = len(network.layers) - 1
     if k < last and network.layers[k].activation != "relu":

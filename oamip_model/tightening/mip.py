@@ -49,20 +49,43 @@ def mip_bounds(
     solve_limit: float | None = None,
     cutoff: Cutoff | None = None,
 ) -> Bounds:
-    """Bounds over an integer program of the layers before, within ``start``.
+    """Bounds over an integer program of earlier layers, no looser than ``start``.
 
-    The program is that of :func:`integer_program`. They are never looser than ``start``.
+    The program is that of :func:`integer_program`. Layer by layer and image by image, each open
+    ReLU is minimised and maximised until its sign is decided. The side nearer 0 comes first. The
+    bound is the solver's dual bound, widened by what its tolerances may hide.
 
-    images: (n, *input_shape); start: bounds of the same network and images, for every score and without a box. Layer by
-    layer and image by image, each ReLU that ``start`` leaves open is minimised and maximised, the side nearer 0 first,
-    until its sign is decided. The bound is the solver's dual bound, widened by what its tolerances may hide.
+    Parameters
+    ----------
+    network : Network
+        The network.
+    images : array
+        Images (n, *input_shape).
+    start : Bounds
+        Bounds of the same network and images, for every score and without a box.
+    solver : str, default "highs"
+        A solver that gives dual bounds.
+    jobs : int, default 1
+        Processes, each of which takes whole images.
+    time_limit : float, optional
+        Seconds, of which each image has its share, and each solve its share of the rest. Bounds
+        that are not reached are those of ``start``.
+    solve_limit : float, optional
+        Seconds of one solve at most.
+    cutoff : Cutoff, optional
+        An objective up to which the bounds need to hold. Each program then limits the sparsity by
+        the cutoff less the least losses (:func:`oamip_model.tightening.limit.limited`).
 
-    jobs: processes, each of which takes whole images; time_limit: seconds, of which each image has its share, and
-    each solve its share of what is left; solve_limit: most seconds of one solve. What is not reached keeps ``start``.
-    cutoff: the bounds need to hold only for scores whose objective is no larger, so that each program limits the
-    sparsity by what is left of it where every loss is least (:func:`oamip_model.tightening.limit.limited`). Raises
-    InputError for bounds of another kind, for a solver that tells no dual bound, and where no scores have an objective
-    as low.
+    Returns
+    -------
+    Bounds
+        Bounds of every layer.
+
+    Raises
+    ------
+    InputError
+        For bounds of another kind, for a solver without dual bounds, and where no scores have an
+        objective as low as the cutoff.
 
     Examples
     --------
@@ -85,19 +108,35 @@ def mip_bounds(
 
 
 def integer_program(network: Network, image: Array, bounds: Bounds, sound: Bounds, layer: int) -> Relaxation:
-    """The program behind a layer for one image, with a binary state of each ReLU.
+    """The program before a layer for one image, with a binary state of each open ReLU.
 
-    The image has the shape (1, *input_shape). States z belong to open ReLUs.
-
-    See mathematics:bounds-5. Its points hold the graphs of both sound gates at every score in [0, 1], so that its
-    bounds are valid for either. z is the sign of the pre-activation a itself, which no score moves:
+    See mathematics:bounds-5. Its points hold the graphs of both sound gates at every score in [0,
+    1], so that its bounds are valid for either. A state z is the sign of the pre-activation a
+    itself, which no score moves:
 
         h >= 0,  h >= a - (1 - s) M,  h <= U s,  h <= U z,  h <= a - L (1 - z)
 
-    Where a <= 0 both gates pass 0, which z = 0 allows. Where a >= 0 ``subtractive`` passes max(0, a - (1 - s) M) and
-    ``switch`` s a, which is no less since M >= U >= a; and s a <= min(a, U s) for s in [0, 1], which z = 1 allows. At
-    scores of 0 and 1 the rows leave exactly the activation. The rows of :func:`relaxation`, its triangle too, follow by
-    eliminating z. Pooling choices are binary as well. Columns are those of the relaxation, then z.
+    Where a <= 0 both gates pass 0, which z = 0 allows. Where a >= 0, ``subtractive`` passes max(0,
+    a - (1 - s) M), and ``switch`` passes s a, which is no less since M >= U >= a. Both are allowed
+    by z = 1, since s a <= min(a, U s). At scores of 0 and 1 the rows leave exactly the
+    activation. The rows of :func:`relaxation`, its triangle too, follow by eliminating z. Pooling
+    choices are binary as well. Columns are those of the relaxation, then z.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    image : array
+        One image (1, *input_shape).
+    bounds, sound : Bounds
+        Bounds so far, and interval bounds, of this image.
+    layer : int
+        The layer.
+
+    Returns
+    -------
+    Relaxation
+        The program, whose targets are the layer's pre-activations.
     """
     program = relaxation(network, image, bounds, sound, layer)
     layout = arrange(*cut_behind(network, image, bounds, sound, layer), gate_named(LOWEST))
@@ -172,10 +211,11 @@ def _aimed_at(arrays: Arrays, target: sp.csr_array, constant: float, low: float,
 def _extreme(
     backend: Backend, aimed: Arrays, side: int, relu: bool, seconds: float | None, limit: Limit | None
 ) -> float:
-    """A lower bound of ``side`` times the last column, -inf where none was found, or 0 as soon as it is above 0.
+    """A lower bound of ``side`` times the last column, -inf without one.
 
-    Before a ReLU only points with a sign that is still in doubt are let in: where there are none, the sign is decided,
-    and the solver finds that out without the bound itself.
+    It may be 0 as soon as the bound is above 0. Before a ReLU the program excludes points whose
+    sign is decided. Where there are no others the solver calls it infeasible, which decides the
+    sign without the bound itself.
     """
     slack = DEFAULT_FEASIBILITY * (1.0 + float((aimed.upper - aimed.lower).sum()))
     lower, upper = aimed.lower.copy(), aimed.upper.copy()

@@ -36,18 +36,33 @@ class Relaxation:
 
 
 def relaxation(network: Network, image: Array, bounds: Bounds, sound: Bounds, layer: int) -> Relaxation:
-    """The relaxation behind layer ``layer`` for one image.
+    """The relaxation before a layer for one image.
 
-    The image has the shape (1, *input_shape); bounds and scales are those of that image.
+    A ReLU without a score has its triangle. One with a score s has no rows for a state z. It has
+    the concave envelope of both sound gates over the box of (a, s). From below it has the gate
+    ``subtractive`` itself, which lies below ``switch`` (M >= U+):
 
-    A ReLU without a score has its triangle. One with a score s has, instead of rows for a state z, the concave envelope
-    of both sound gates over the box of (a, s), and from below the gate ``subtractive`` itself, which lies below
-    ``switch`` (M >= U+):
+        h >= 0,  h >= a - (1 - s) M,  h <= U s,  h <= U (a - L) / (U - L)  or, with L >= 0,  h <= a
+        - L (1 - s)
 
-        h >= 0,  h >= a - (1 - s) M,  h <= U s,  h <= U (a - L) / (U - L)  or, with L >= 0,  h <= a - L (1 - s)
+    Projecting z out of the rows of the gate gives less: there the last row is that over a - (1 - s)
+    M (mathematics:bounds-4).
 
-    Projecting z out of the rows of the gate gives less: there the last row is that over a - (1 - s) M
-    (mathematics:bounds-4).
+    Parameters
+    ----------
+    network : Network
+        The network.
+    image : array
+        One image (1, *input_shape).
+    bounds, sound : Bounds
+        Bounds so far, and interval bounds, of this image.
+    layer : int
+        The layer.
+
+    Returns
+    -------
+    Relaxation
+        The program, whose targets are the layer's pre-activations.
     """
     return assembled(arrange(*cut_behind(network, image, bounds, sound, layer), gate_named(LOWEST)))
 

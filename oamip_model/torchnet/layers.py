@@ -23,10 +23,11 @@ from oamip_model.training.loop import torch_device
 
 
 class TorchLayers:
-    """The layers of a network on a device, in single precision unless asked.
+    """The layers of a network on a device, in single precision by default.
 
-    :meth:`run` goes from the image, or from outputs computed before, to the logits, and multiplies each scored ReLU's
-    output by the score of its unit; with scores of 0 and 1 that is the network with units removed.
+    :meth:`run` computes outputs from the image, or from outputs that are known, to the logits. It
+    multiplies each scored ReLU's output by the score of its unit. With scores of 0 and 1 that is
+    the network with units removed.
     """
 
     def __init__(self, network: Network, device: str = "cpu", dtype: torch.dtype = torch.float32) -> None:
@@ -61,10 +62,24 @@ class TorchLayers:
         known: list[Tensor] | None = None,
         upto: int | None = None,
     ) -> list[Tensor]:
-        """Output of every layer, each (n, *layer.shape).
+        """The output of every layer.
 
-        images: (n, *input_shape); scores: {group index: (units,) or (n, units)}, 1 where a group is missing; known:
-        outputs of the first layers, which are not computed again; upto: the last layer that is needed.
+        Parameters
+        ----------
+        images : Tensor
+            Images (n, *input_shape).
+        scores : mapping of int to Tensor
+            Scores (units,) or (n, units) of each group, by its number. They are 1 where a group is
+            missing.
+        known : list of Tensor, optional
+            Outputs of the first layers, which are not computed again.
+        upto : int, optional
+            The last layer that is needed.
+
+        Returns
+        -------
+        list of Tensor
+            One output (n, *layer.shape) for each layer.
         """
         outputs = dict(enumerate(known or []))
         last = len(self.network.layers) - 1 if upto is None else upto
@@ -112,7 +127,7 @@ class TorchLayers:
         return self.activate(self.network.layers[k], a) * s
 
     def _schedule(self, last: int) -> list[tuple[int, list[int]]]:
-        """The layers that layer ``last`` needs, in order, each with those whose output nobody reads after it."""
+        """The layers that layer ``last`` needs, in order, each with the outputs that no later layer reads."""
         reads = {k: {t.source for t in self.network.layers[k].terms} - {IMAGE} for k in range(last + 1)}
         needed, steps = {last}, []
         for k in range(last, -1, -1):

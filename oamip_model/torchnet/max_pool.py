@@ -27,7 +27,7 @@ def maximum(pool: MaxPool, a: Tensor) -> Tensor:
 def max_pool_module(pool: MaxPool, shape: Shape, positive: bool = False) -> nn.Module:
     """A module that computes the max pooling of images of this shape.
 
-    It is a MaxPool2d, behind a padding where it needs one.
+    It is a MaxPool2d, after a padding where it needs one.
 
     positive: no number of the images is below 0, so that a padding with zeros never holds the maximum alone.
 

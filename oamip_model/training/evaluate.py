@@ -18,13 +18,27 @@ Array: TypeAlias = NDArray[np.float64]
 
 
 def logits(network: nn.Module | Replays, images: ArrayLike, batch_size: int = 2000) -> Array:
-    """The logits (n, classes) of images (n, ...), in double precision.
+    """The logits of images, in double precision.
 
-    They are computed in batches of ``batch_size``.
+    Parameters
+    ----------
+    network : Network or torch.nn.Module
+        A module runs in eval mode, in its own precision and on its own device. Its mode is restored
+        afterwards.
+    images : array
+        Images (n, ...).
+    batch_size : int, default 2000
+        Images of one batch.
 
-    network: a :class:`oamip_model.network.Network`, or a torch module, which runs in eval mode, in its own precision
-        and on its own device, and has its own mode again afterwards
-    Raises InputError where the network cannot take images of this shape.
+    Returns
+    -------
+    array
+        Logits (n, classes).
+
+    Raises
+    ------
+    InputError
+        Where the network cannot take images of this shape.
 
     Examples
     --------

@@ -35,12 +35,25 @@ _EVALUATED = 2000
 
 @dataclass(frozen=True, eq=False)
 class GreedyResult:
-    """How a decoupled greedy training went, and the classifiers that it trained.
+    """The result of a decoupled greedy training, with its classifiers.
 
-    heads: {hidden layer: its classifier, in eval mode, which takes the output of the ReLU after the layer}; losses: the
-    mean cross-entropy of each epoch, of all classifiers and the network added up; accuracy and head_accuracy: of the
-    network and of each classifier, on the training images; recipe: how it was trained, seed and epochs among it;
-    seconds: wall clock; device: where it ran.
+    Parameters
+    ----------
+    heads : dict of str to torch.nn.Sequential
+        The classifier of each hidden layer, in eval mode. It takes the output of the ReLU after the
+        layer.
+    losses : tuple of float
+        Mean cross-entropy of each epoch, summed over all classifiers and the network.
+    accuracy : float
+        Accuracy of the network on the training images.
+    head_accuracy : dict of str to float
+        Accuracy of each classifier on the training images.
+    recipe : Recipe
+        Settings, seed and epochs.
+    seconds : float
+        Wall clock.
+    device : str
+        The device that it ran on.
     """
 
     heads: dict[str, nn.Sequential]
@@ -55,12 +68,25 @@ class GreedyResult:
 def auxiliary_classifier(shape: Sequence[int], classes: int, seed: int = 0) -> nn.Sequential:
     """An untrained classifier of representations of one ``shape``.
 
-    It is in eval mode, and gives logits (n, classes).
+    It is in eval mode. For (channels, height, width) it pools averages to a quarter of each side,
+    rounded up. A 1x1 convolution, batch norm and ReLU follow. Then averages are pooled to 2x2 at
+    most, before a dense layer, batch norm, ReLU and a dense layer. For (features,) it is a dense
+    layer, ReLU and a dense layer. Its sizes, 16 filters and 32 hidden neurons, are small, because
+    every ReLU in it is a binary variable of a program for each image.
 
-    Of (channels, height, width): adaptive average pooling to a quarter of each side, rounded up, a 1x1 convolution,
-    batch norm, ReLU, adaptive average pooling to 2x2 (or what is left), dense, batch norm, ReLU, dense. Of (features,):
-    dense, ReLU, dense. Its sizes, 16 filters and 32 hidden neurons, are small, because every ReLU in it is a binary
-    variable of a program for each image.
+    Parameters
+    ----------
+    shape : tuple of int
+        (channels, height, width) or (features,).
+    classes : int
+        Number of logits.
+    seed : int, default 0
+        Seed of the initial weights.
+
+    Returns
+    -------
+    torch.nn.Sequential
+        A module that gives logits (n, classes).
 
     Examples
     --------
@@ -104,7 +130,8 @@ def train_greedy(
 ) -> GreedyResult:
     """Train ``module`` in place, each layer with a classifier of its own.
 
-    The module is cut behind each ReLU. Each part but the last has an :func:`auxiliary_classifier` on its
+    The module is cut after each ReLU. Each part but the last has an :func:`auxiliary_classifier` on
+    its
     output. Part and classifier learn from that classifier's cross-entropy, and the next part takes the
     output as given. All layers are trained at the same time. So a layer's representation is made for
     its classifier, and ``om.score(..., om.Forward(head="auxiliary", heads=result.heads))`` can score the
@@ -204,7 +231,8 @@ class _Greedy(Trainer):
     def loss(self, images: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
         """The cross-entropies of the classifiers and of the network, added up.
 
-        No gradient goes from one part to another, so the gradient of the sum is, in each part, that of its own loss.
+        No gradient passes from one part to another. So in each part the gradient of the sum is that
+        of its own loss.
         """
         total = torch.zeros((), device=images.device, dtype=images.dtype)
         for part, head in zip(self.parts[:-1], self.heads, strict=True):
@@ -225,7 +253,7 @@ class _Greedy(Trainer):
 
 
 def _parts(module: nn.Module) -> tuple[list[str], list[nn.Sequential]]:
-    """The module cut behind each ReLU, and the name of the last layer with weights in each part but the last."""
+    """The module cut after each ReLU, and the name of the last layer with weights in each part but the last."""
     if not isinstance(module, nn.Sequential):
         raise InputError(f"module: got a {type(module).__name__}, accepted is an nn.Sequential: a chain of layers")
     names: list[str] = []

@@ -25,11 +25,22 @@ _State: TypeAlias = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """How a training went.
+    """The result of a training.
 
-    losses: mean loss of each epoch, over its batches as they were met; accuracy: on all images given, at the end, NaN
-    for a regression; seconds: wall clock; device: where it ran; held_out: loss after each epoch on the images held out
-    for early stopping, empty without it; best: the epoch whose weights were kept then, from 1.
+    Parameters
+    ----------
+    losses : tuple of float
+        Mean loss of each epoch, over its batches as they came.
+    accuracy : float
+        Accuracy on all given images, at the end. It is NaN for a regression.
+    seconds : float
+        Wall clock.
+    device : str
+        The device that it ran on.
+    held_out : tuple of float
+        Loss after each epoch on the images held out for early stopping, empty without it.
+    best : int, optional
+        The epoch, from 1, whose weights early stopping kept.
     """
 
     losses: tuple[float, ...]

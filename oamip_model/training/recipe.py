@@ -60,8 +60,8 @@ class Recipe:
     schedule : {"constant", "cosine"}, default "constant"
         With "cosine" the learning rate falls to 0 along half a cosine over all batches of all epochs.
     augment : {"none", "crop-flip"}, default "none"
-        "crop-flip" moves each image by up to 4 pixels each way, zeros coming in, and mirrors half of
-        them left to right, anew in each epoch.
+        "crop-flip" moves each image by up to 4 pixels each way, with zeros at the border. It also
+        mirrors half of them left to right. Each epoch draws other moves.
     early_stop : int, optional
         Stop once the loss on held-out images has not fallen for this many epochs, and keep the weights
         from the epoch where it was lowest. None takes all epochs, on all images.

@@ -39,17 +39,26 @@ class Block(nn.Module):
 
 
 class ResNet20(nn.Module):
-    """ResNet-20: three stages of three blocks behind a 3x3 convolution.
+    """ResNet-20: three stages of three blocks after a 3x3 convolution.
 
-    The stages have 16, 32 and 64 filters. The mean over each channel goes to a dense layer.
-
-    shape: (channels, height, width) of an image; width: factor on the filters. The first block of the second and third
-    stage halves the image. Its shortcut is a projection (the paper's option B): with the other (option A, a stride and
-    zeros in place of the new channels) each filter of a stage would be tied to one of the next, and a stage's filters
-    could not be removed on their own. The units of a stage are one group, since its additions tie them; the middle of
+    The stages have 16, 32 and 64 filters. A dense layer reads the mean over each channel. The
+    first block of the second and third stage halves the image. Its shortcut is a projection (the
+    paper's option B). The other option is a stride, with zeros in place of the new channels. It
+    would tie each filter of a stage to one of the next. Then a stage's filters could not be removed
+    on their own. The units of a stage are one group, since its additions tie them. The middle of
     each block is a group of its own.
 
-    Source: He, Zhang, Ren, Sun, Deep residual learning for image recognition, 2016, section 4.2 with n = 3.
+    Source: He, Zhang, Ren, Sun, Deep residual learning for image recognition, 2016, section 4.2
+    with n = 3.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (channels, height, width) of an image.
+    classes : int
+        Number of logits.
+    width : float
+        Factor on the filters.
     """
 
     def __init__(self, shape: tuple[int, int, int], classes: int, width: float) -> None:

@@ -25,11 +25,24 @@ _EVALUATED = 2000
 class Trainer:
     """A training of ``module`` in place, one epoch at a time, in a ``with`` block.
 
-    The module is on the recipe's device inside the block; afterwards it is where it was, in eval mode. Images and
-    labels as in :func:`~.loop.train`, whose errors are raised here.
+    The module is on the recipe's device inside the block. Afterwards it is on its own device again,
+    in eval mode. Errors are those of :func:`~.loop.train`.
 
-    held: number of images held out for early stopping, 0 without it; x, y, held_x, held_y: the images and labels that
-    are trained on, and those held out, on the device.
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The module.
+    images, labels : array
+        As for :func:`~.loop.train`.
+    recipe : Recipe
+        Settings of the training.
+
+    Attributes
+    ----------
+    held : int
+        Number of images held out for early stopping.
+    x, y, held_x, held_y : Tensor
+        The images and labels for training, and those held out, on the device.
     """
 
     def __init__(

@@ -14,7 +14,7 @@ _HIDDEN = (512, 512)
 def vgg16_bn(shape: tuple[int, int, int], classes: int, width: float) -> nn.Module:
     """VGG-16 with batch norm: 13 convolutions of 3x3 and 3 dense layers.
 
-    There is 2x2 max pooling behind each of 5 blocks.
+    There is 2x2 max pooling after each of 5 blocks.
 
     shape: (channels, height, width) of an image; width: factor on the filters and hidden units, of which at least one
     is left. A pooling is left out where an image is down to one row or column, so 28x28 images are pooled four times.

@@ -122,7 +122,7 @@ STEPS = """
   told.all = [rows().length, ranked()];
   click("medium"); click("large");
   told.small = [rows().length, ranked()];
-  click("cbc / interval / big-m");
+  click("cbc");
   told.three = [rows().length, ranked()];
   const head = [...table.tHead.rows[0].cells].find((c) => c.textContent === "seconds"), k = head.cellIndex;
   head.firstChild.click();

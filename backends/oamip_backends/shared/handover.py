@@ -103,14 +103,14 @@ def refusal(limits: Limits, arrays: Arrays) -> str:
             f"{limits.solver} takes coefficients below {limits.largest:g}, and row {row} has "
             f"{arrays.matrix.data[at]:g} in column {column}: scale the program"
         )
-    gone = np.flatnonzero((size <= limits.dropped) & (size > 0))
-    if len(gone):
-        effects = size[gone] * _reach(arrays)[arrays.matrix.indices[gone]]
-        rows = np.searchsorted(arrays.matrix.indptr, gone, side="right") - 1
+    dropped = np.flatnonzero((size <= limits.dropped) & (size > 0))
+    if len(dropped):
+        effects = size[dropped] * _reach(arrays)[arrays.matrix.indices[dropped]]
+        rows = np.searchsorted(arrays.matrix.indptr, dropped, side="right") - 1
         total = np.bincount(rows, effects)
         worst = int(total.argmax())
         if total[worst] > HARMLESS:
-            first = int(gone[rows == worst][effects[rows == worst].argmax()])
+            first = int(dropped[rows == worst][effects[rows == worst].argmax()])
             row, column = _place(arrays, first)
             return (
                 f"{limits.solver} leaves out coefficients up to {limits.dropped:g}, and row {row} has "
@@ -141,11 +141,11 @@ def refused_costs(limits: Limits, arrays: Arrays) -> str:
             f"{limits.solver} takes costs below {limits.largest_cost:g}, and column {at} has {arrays.cost[at]:g}: "
             "scale the program"
         )
-    gone = np.flatnonzero((size <= limits.dropped_cost) & (size > 0))
-    if len(gone):
-        effects = size[gone] * _reach(arrays)[gone]
+    dropped = np.flatnonzero((size <= limits.dropped_cost) & (size > 0))
+    if len(dropped):
+        effects = size[dropped] * _reach(arrays)[dropped]
         if effects.sum() > HARMLESS:
-            at = int(gone[effects.argmax()])
+            at = int(dropped[effects.argmax()])
             return (
                 f"{limits.solver} leaves out costs up to {limits.dropped_cost:g}, and column {at} has "
                 f"{arrays.cost[at]:g}: scale the program"

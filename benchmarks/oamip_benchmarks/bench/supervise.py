@@ -80,7 +80,7 @@ def supervise(
     environment : mapping
         Its environment.
     log : Path
-        Where its output goes.
+        The file of its output.
     ready : callable
         Whether the preparation is over.
     before : float

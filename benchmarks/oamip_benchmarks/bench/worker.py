@@ -1,8 +1,9 @@
 """One solve in a process of its own, which writes what happens as events.
 
-Usage: ``python -m oamip_benchmarks.bench.worker SPEC.json``. Events go to a file, one JSON line each, so that whoever
-watches knows the phase and keeps the incumbent when this process is killed: "ready" (built, the solve begins),
-"bounds" (objective and bound after a round), "done".
+Usage: ``python -m oamip_benchmarks.bench.worker SPEC.json``. Events are written to a file, one JSON
+line each. So the runner knows the phase, and keeps the incumbent when this process is killed.
+Events are "ready" (built, the solve begins), "bounds" (objective and bound after a round) and
+"done".
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from oamip_model.runs.processes import die_with_parent
 
 
 class _Spec(TypedDict):
-    """What the runner tells of a solve, its files and limits."""
+    """A solve, its files and its limits, as the runner gives them."""
 
     solve: Solve
     events: str

@@ -58,7 +58,7 @@ _OPTIONS: dict[str, tuple[str, Any, bool, str]] = {
 def experiment() -> None:
     """Conduct a study of pruning: training, scoring and pruning, with a table, CSV files and a figure.
 
-    A study that was stopped, or killed, goes on when the same command is given again. Several studies may share a
+    A study that was stopped or killed continues with the same command. Several studies may share a
     folder, and then its trained networks. `oamip report` makes a page of the folder.
     """
 

@@ -46,8 +46,9 @@ class Conducted:
 def conduct(study: Study, asked: Asked, folder: Path, *, jobs: int = 1, progress: Progress | None = None) -> Conducted:
     """The study's table, which is written into ``folder`` with its figure and records.
 
-    The files are NAME.csv, NAME-cells.csv, NAME.png and NAME.study.json. The same study in the same folder goes on with
-    the cells that are missing. Other studies may share the folder, its networks and scores.
+    The files are NAME.csv, NAME-cells.csv, NAME.png and NAME.study.json. The same study in the same
+    folder continues with the missing cells. Other studies may share the folder, its networks and
+    scores.
 
     Parameters
     ----------

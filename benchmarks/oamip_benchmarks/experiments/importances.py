@@ -23,7 +23,7 @@ _GRADIENT_IMAGES = 500
 def cut_by(importance: str, module: nn.Module, share: float, train: Dataset, seed: int) -> nn.Module:
     """A copy of a module that Torch-Pruning cut by an importance.
 
-    The same share of each of its groups is cut. The layer of the logits stays whole.
+    The same share of each of its groups is cut. The layer of the logits is kept whole.
 
     Parameters
     ----------

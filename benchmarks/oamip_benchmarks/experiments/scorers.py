@@ -27,9 +27,9 @@ def make_scores(
     Parameters
     ----------
     rule : dict
-        "method", a baseline's name or "oamip"; "images", how many are chosen, balanced, None for all;
-        "only", a class of which alone they are; "draw", a number that makes the choice another one;
-        "score", keywords of :func:`oamip_model.score`.
+        "method" is a baseline's name or "oamip". "images" is the number of images that are chosen,
+        balanced, None for all. "only" is a class that all of them have. "draw" is a number that
+        changes the choice. "score" are keywords of :func:`oamip_model.score`.
     network : Network
         The network.
     train : Dataset
@@ -37,7 +37,7 @@ def make_scores(
     seed : int
         Seed of the choice.
     tell : callable, optional
-        Is called with a line as scoring goes on.
+        Called with a line of text during scoring.
 
     Raises
     ------

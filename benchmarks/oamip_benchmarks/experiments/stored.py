@@ -33,7 +33,7 @@ class _Listed(TypedDict):
 
 
 class _Machine(TypedDict):
-    """The machine of a study; the report tells these of it."""
+    """The machine of a study, as the report describes it."""
 
     versions: dict[str, str]
     cpu: str
@@ -52,7 +52,7 @@ class _Study(TypedDict):
 
 
 class _Rule(TypedDict, total=False):
-    """How units are scored, as far as the report tells it."""
+    """The rule that scores units, as far as the report shows it."""
 
     method: Required[str]
     images: Count | None
@@ -71,7 +71,7 @@ class _Setting(TypedDict):
 
 
 class _Options(TypedDict, total=False):
-    """The options of a cell, as far as the report tells them."""
+    """The options of a cell, as far as the report shows them."""
 
     setting: Required[_Setting]
     target: _Setting | None
@@ -81,7 +81,7 @@ class _Options(TypedDict, total=False):
 
 
 class _Result(TypedDict, total=False):
-    """The result of a cell, as far as tables and reports tell it."""
+    """The result of a cell, as far as tables and reports show it."""
 
     accuracy: Share
     class_accuracy: Share

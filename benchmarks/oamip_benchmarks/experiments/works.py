@@ -1,8 +1,9 @@
 """The work of cells: functions of the workshop and a cell's options.
 
-Each gives its result as JSON can hold it. Options that all of them take: "setting", a trained network
-(:class:`~.cells.Setting`); "rule", how its units are scored (:func:`~.scorers.make_scores`); "choice", which units are
-removed by the scores, as keywords of :func:`oamip_model.prune`.
+Each gives its result as JSON can hold it. All of them take these options. "setting" is a trained
+network (:class:`~.cells.Setting`). "rule" says how its units are scored
+(:func:`~.scorers.make_scores`). "choice" says which units the scores remove, as keywords of
+:func:`oamip_model.prune`.
 """
 
 from __future__ import annotations
@@ -124,9 +125,10 @@ def change(shop: Workshop, options: Plain) -> Plain:
 def retrain(shop: Workshop, options: Plain) -> Plain:
     """A sub-network trained from its initial weights.
 
-    "of": whose scores "rule" are, the "trained" or the "initial" network of "setting"; "target": the setting whose
-    initial weights, data and recipe the sub-network is trained with. Without "rule" it is the whole network. The choice
-    may be "like": as many units of each layer go as have scores by its "rule" below its "threshold".
+    "of" is the network that "rule" scores: the "trained" or the "initial" one of "setting".
+    "target" is the setting whose initial weights, data and recipe the sub-network is trained with.
+    Without "rule" it is the whole network. With the choice "like", each layer loses as many units
+    as have scores by its "rule" below its "threshold".
     """
     setting, target = options["setting"], options["target"]
     initial = shop.initial(target)

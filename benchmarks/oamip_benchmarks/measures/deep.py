@@ -3,8 +3,9 @@
 Run: python -m oamip_benchmarks.measures.deep [--network vgg16-bn] [--head linear] [--images 1000] [--amount 0.3]
      [--train-images 2000] [--epochs 2] [--seed 0] [--threads 1]
 
-The network takes 3x32x32. Images are Fashion-MNIST's, two pixels of margin added on each side and the one channel given
-three times; the network is trained on few of them, so that its layers tell the classes apart. The peaks are those of
+The network takes 3x32x32. Images are Fashion-MNIST's, with two pixels of margin on each side and
+the one channel three times. The network is trained on few of them, so that its layers separate the
+classes. The peaks are those of
 the whole process, before and after scoring.
 """
 

@@ -2,9 +2,9 @@
 
     python -m oamip_benchmarks.measures.fuzz [--files 1000] [--seed 0] [--kind scores --kind onnx ...]
 
-Each must be refused in one line, or read without damage. Reported is every file that ends in a traceback, in an exit
-code that its kind does not have, in more than one line of errors, in a hang, or in something written although it was
-refused. Exit code 1 where there is one.
+Each must be refused in one line, or read without damage. A file is reported if it ends in a
+traceback, in a hang, or in an exit code that its kind does not have. So are more than one line of
+errors, and a refused file after which something was written. Exit code 1 where there is one.
 """
 
 from __future__ import annotations

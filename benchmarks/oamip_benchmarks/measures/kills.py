@@ -2,8 +2,9 @@
 
 Run: python -m oamip_benchmarks.measures.kills
 
-Each command is first run without a disturbance. Then it is started again and again in a new folder, and ended by
-SIGKILL, SIGINT or SIGTERM at a moment of chance, until it may run to its end. Checked are:
+Each command is first run without a disturbance. Then it is started many times in a new folder, and
+ended by SIGKILL, SIGINT or SIGTERM at a random moment. The last time it may run to its end. The
+checks are:
 
 - nothing is lost: every line of its store that was there after one start is there after the next, unchanged;
 - nothing is done twice: no key is in the store twice;

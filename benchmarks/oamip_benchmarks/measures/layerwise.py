@@ -4,8 +4,8 @@ Run: python -m oamip_benchmarks.measures.layerwise [--data fashion-mnist] [--net
      [--images 100 --images 1000 ...] [--threads 2] [--path]
 
 The network is trained here. Strategy "decoupled", weight 5, gap 1e-3: seconds and oracle calls for each number of
-images. With --path also a whole path of weights, for half of all units to go by one weight: its oracle calls, for the
-price of a curve against that of one weight.
+images. With --path a whole path of weights follows, which removes half of all units by one weight.
+Its oracle calls compare the price of a path with that of one weight.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@ Its head is "rest" or "auxiliary".
 Run: python -m oamip_benchmarks.measures.mixed_heads [--data fashion-mnist] [--network fc3] [--epochs 3] [--head rest]
      [--images 10 --images 100] [--seconds 60] [--bounds interval] [--solver highs]
 
-The network is trained here. One line for each number of images: status, objective, bound and gap of the first scored
-layer's program, the objective of the convex solution that it begins from, and the replay check. All other layers
-stay as trained.
+The network is trained here. Each number of images has a line. It has status, objective, bound and
+gap of the first scored layer's program, the objective of its convex start, and the replay check.
+All other layers are as trained.
 """
 
 from __future__ import annotations

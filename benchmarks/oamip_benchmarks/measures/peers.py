@@ -8,8 +8,9 @@ Run: python -m oamip_benchmarks.measures.peers build [--images 2] [--repeats 3] 
 The task is the same for all: the largest value of one logit over a small box around an image (see box.py). ``build``
 takes a 784-300-100-10 network, one model an image: CPU seconds from the network in memory to a solver that holds the
 model. There this package appears twice: with interval bounds, which the plain builders and OMLT have as well, and with
-crown bounds, which take more time and make a smaller program. Pyomo models of every tool go to HiGHS in the way that is
-quickest here, by ``om.compile_arrays``. ``solve`` takes small trained networks, and the same HiGHS with the same
+crown bounds, which take more time and make a smaller program. Pyomo models of every tool are given
+to HiGHS in the way that is quickest here, by ``om.compile_arrays``. ``solve`` takes small trained
+networks, and the same HiGHS with the same
 options for each model. Needs the extra peers.
 """
 

@@ -6,9 +6,10 @@ Run: python -m oamip_benchmarks.measures.scales [--programs 2000] [--seed 0] [--
 
 Every program is a tiny network with binary scores, so that all masks can be tried. Its layers are multiplied by
 factors: all by one, or each layer by one of its own. A dual bound above the value of some mask is refuted. So is an
-optimum that a mask beats by more than the tolerance, and an objective that its own scores do not have. Printed are each
-refuted program, and how the programs ended: for each solver and search by the power of ten of the factor that is
-farthest from 1, and for each kind and gate. The exit code is 1 where one was refuted.
+optimum that a mask beats by more than the tolerance, and an objective that its own scores do not
+have. Each refuted program is printed, and tables of how the programs ended. One is by solver,
+search and the power of ten of the factor that is farthest from 1. The other is by kind and gate.
+The exit code is 1 where one was refuted.
 """
 
 from __future__ import annotations
@@ -246,7 +247,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--limit", type=float, default=20.0, help="seconds for each program")
     parser.add_argument(
         "--listed", type=int, default=claims.LISTED,
-        help="choices of scores up to which the package tries all; 0 leaves the proofs to linear programs and solvers",
+        help="choices of scores up to which the package tries all; 0 leaves proofs to solvers and to bounds of nodes",
     )  # fmt: skip
     parser.add_argument("--verbose", action="store_true", help="print the programs that end without a proof, too")
     lists = {"kind": list(KINDS), "solver": ["highs", "cbc", "scip"], "gate": ["subtractive", "switch"],

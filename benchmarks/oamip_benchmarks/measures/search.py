@@ -5,13 +5,15 @@ Run: python -m oamip_benchmarks.measures.search [--part gap] [--part time] [--da
      [--gap-images 4] [--gap-seconds 150] [--gap-epochs 15] [--time-network dense-20-10 --time-network dense-32-16]
      [--time-seed 0 --time-seed 1] [--time-images 2 --time-images 4] [--choices 3] [--limit 120]
 
-Both sides solve the same program (gate subtractive, continuous scores, weight 5, sparsity mean, gap 1e-4, one
-thread), and all of a program counts on both: bounds, heuristic, build and solve. Plain: big-M rows, interval bounds,
+Both sides solve the same program (gate subtractive, continuous scores, weight 5, sparsity mean, gap
+1e-4, one thread). The times of bounds, heuristic, build and solve count on both. Plain: big-M rows,
+interval bounds,
 the solver's own tree, no heuristic. Ours: search="tree" and its defaults. Networks are trained here.
 
 Part "gap": 784-300-100-10 and 4 images; the relative gap of each side when its time is over, and their ratio.
-Part "time": small networks, several choices of images; seconds of each side on the programs that plain solves within
-the limit, and the ratio of the shifted geometric means (shift 1 s). A bound of one side above the objective of the
+Part "time": small networks, several choices of images. The programs are those that plain solves
+within the limit. It gives seconds of each side, and the ratio of the shifted geometric means (shift
+1 s). A bound of one side above the objective of the
 other is named, and the exit code is 1.
 """
 

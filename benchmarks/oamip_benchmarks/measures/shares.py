@@ -6,10 +6,12 @@ Run: python -m oamip_benchmarks.measures.shares --folder DIR [--data fashion-mni
      [--seed 0 --seed 1 ...] [--images 20000] [--share 0.3 --share 0.5 ...] [--scope layer] [--strategy forward]
      [--head pattern] [--loss cross-entropy] [--sweeps 1] [--exchanges 50] [--sparsity published] [--threads 1]
 
-For each seed the network is trained here, on all training images. Its scores are from ``--images`` of them (as many of
-each class; baselines that look at images get the same), and accuracy is on the test split. One table for each seed:
-the scores of each strategy, found anew for each share, and each baseline; random is the mean of five draws. Trained
-networks and finished programs are kept in the folder, so that a run that was killed goes on.
+For each seed the network is trained here, on all training images. Its scores are from ``--images``
+of them, as many of each class. Baselines that use images get the same ones. Accuracy is on the test
+split. One table for each seed:
+the scores of each strategy, found anew for each share, and each baseline; random is the mean of
+five draws. Trained networks and finished programs are kept in the folder, so that a killed run can
+continue.
 """
 
 from __future__ import annotations

@@ -62,10 +62,11 @@ def tightness(
 ) -> int:
     """Measure how tight the programs of each network NET are, an .onnx or .pt2 file, for some images.
 
-    One row for each network, gate, relaxation and kind of bounds: the size of the program; the gap of its relaxation at
-    the root as built, and after the rounds of tangents and cuts, to the best objective known; seconds; and, with
-    --time-limit, nodes and gap of the integer program. A study that was killed or interrupted goes on from --store when
-    the same command is given again, and measures only what is missing.
+    Each network, gate, relaxation and kind of bounds has a row. It has the size of the program, and
+    seconds. Gaps to the best objective known are those of the relaxation at the root, as built and
+    after the rounds of tangents and cuts. With --time-limit it has nodes and gap of the integer
+    program. A study that was killed or interrupted continues from --store with the same command,
+    and measures only what is missing.
     """
     outputs = (("--csv", csv, (".csv",)), ("--parquet", parquet, (".parquet",)), ("--plot", plot, _PICTURES))
     for option, path, suffixes in outputs:

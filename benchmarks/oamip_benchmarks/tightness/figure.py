@@ -29,8 +29,9 @@ _WIDTH = 3
 def draw(rows: Sequence[Row], gap_of: Callable[[Row, float | None], float | None], path: Path) -> Path:
     """Draw one panel for each network and gate into a .png, .pdf or .svg file.
 
-    Filled marks are the gap of the bound after the rounds of tangents and cuts at the root, against the seconds of
-    bounds, build and these rounds. Hollow ones are the gap of the integer program at the end, against all seconds.
+    Filled marks are the gap of the bound after the rounds of tangents and cuts at the root. It is
+    drawn against the seconds of bounds, build and these rounds. Hollow ones are the gap of the
+    integer program at the end, against all seconds.
     Colours are bounds, shapes relaxations. Cells whose gap is not known are left out.
 
     Parameters

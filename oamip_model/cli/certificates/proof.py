@@ -28,8 +28,8 @@ def check_proof(
 ) -> int:
     """Check a proof FILE of `oamip score --proof` for the network NET and images of --data.
 
-    The rows of the program are made anew from network and images, and added up in exact rational arithmetic; no solver
-    is asked. The images are found in the data set by their hashes.
+    The rows of the program are made from network and images, and added up in exact rational
+    arithmetic. No solver is called. The images are found in the data set by their hashes.
 
     Exit code 5 if the proof does not hold, 2 if it is of another network or other images, or was changed.
     """

@@ -53,7 +53,7 @@ def gate_names() -> tuple[str, ...]:
 
 
 def gate_for(scores: str) -> str:
-    """The gate's name for "continuous" or "binary" scores where none is asked for.
+    """The default gate for "continuous" or "binary" scores.
 
     Examples
     --------

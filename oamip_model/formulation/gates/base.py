@@ -26,10 +26,20 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Relus:
-    """What is known of the ReLUs of a layer before they get variables, one entry each.
+    """The ReLUs of a layer before they get variables, one entry each.
 
-    fixed: whether the pre-activation is a number, and not an expression in the scores; constant: that number, or the
-    expression's constant; low, high: bounds L and U of the pre-activation; scale: M; scored: whether it has a score.
+    Parameters
+    ----------
+    fixed : array of bool
+        Whether the pre-activation is a number, and not an expression in the scores.
+    constant : array
+        That number, or the expression's constant.
+    low, high : array
+        Bounds L and U of the pre-activation.
+    scale : array
+        M.
+    scored : array of bool
+        Whether the ReLU has a score.
     """
 
     fixed: Mask
@@ -41,21 +51,34 @@ class Relus:
 
 
 class Gate(ABC):
-    """How a score s in [0, 1] acts on its unit's activation, and in which rows.
+    """A gate, which is the way a score s in [0, 1] acts on its unit's activation.
 
-    The activation is h = max(0, a).
+    The activation is max(0, a) without a score. A score of 1 leaves the unit as trained and a score
+    of 0 removes it, in every gate (mathematics:score-1). The gate decides what a fractional score
+    means. So the rows that are here are exact for every gate with binary scores, and a subclass for
+    those states :meth:`output` alone. One for continuous scores states the coefficients of the rows
+    as well (:meth:`shift`, :meth:`off`, :meth:`slack`). It states which constants need no rows
+    (:meth:`decided`), and perhaps further rows (:meth:`score_rows`). Their variables are s, a, h
+    and the ReLU state z.
 
-    A score of 1 leaves the unit as trained and a score of 0 is the unit removed, in every gate (mathematics:score-1);
-    what a fractional score means is the gate's own. So the rows that are here are exact for every gate with binary
-    scores, and a subclass for those states :meth:`output` alone. One for continuous scores states the coefficients of
-    the rows as well (:meth:`shift`, :meth:`off`, :meth:`slack`), what it makes of a constant (:meth:`decided`), and
-    perhaps further rows (:meth:`score_rows`). Their variables are s, a, h and the ReLU state z.
-
-    name: for users; scores: the kinds of scores whose integer program is exact, the usual one first, of "binary" and
-    "continuous"; relaxations: those that its rows have; validity: what the bounds L and U must hold for, "every score"
-    or "trained network" alone, in which case the bounds are rows of the program; epsilon: half width of the box around
-    the images where there is one, else None; scaled: whether a fractional score depends on M; capped: whether z <= s,
-    so that s is the state of a ReLU that needs none.
+    Attributes
+    ----------
+    name : str
+        The name that users give.
+    scores : tuple of str
+        The kinds of scores whose integer program is exact, the usual one first, of "binary" and
+        "continuous".
+    relaxations : tuple of str
+        The relaxations that its rows have.
+    validity : str
+        What the bounds L and U must hold for. With "trained network" alone the bounds are rows of
+        the program.
+    epsilon : float, optional
+        Half width of the box around the images, where there is one.
+    scaled : bool
+        Whether a fractional score depends on M.
+    capped : bool
+        Whether z <= s. Then s is the state of a ReLU that needs none.
     """
 
     name: ClassVar[str]

@@ -57,7 +57,8 @@ class Subtractive(Gate):
 
         There s c is not max(0, c - (1 - s) M).
 
-        M is larger where terms cancel, or where bounds tighter than those behind M turned everything before it off.
+        M is larger where terms cancel. It is also larger where bounds tighter than those of M
+        decide that all ReLUs before it are off.
         """
         c = r.constant
         close = r.scale - c <= _ROUNDING * np.maximum(c, 1.0)

@@ -1,7 +1,7 @@
 """The gate that switches a unit on or off: h = s max(0, a), for binary scores.
 
-Its rows are tighter than those of the gate that subtracts, for the same bounds. With scores in [0, 1] they are a
-relaxation, and must be asked for as one.
+Its rows are tighter than those of the gate that subtracts, for the same bounds. With scores in [0,
+1] they are a relaxation, which needs the option ``relaxed``.
 """
 
 from __future__ import annotations

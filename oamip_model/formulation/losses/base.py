@@ -24,12 +24,22 @@ class Loss(ABC):
 
     A program takes the mean over images.
 
-    A subclass states :meth:`values` and :meth:`slopes`, and enters a program by its tangents; one that is piecewise
-    linear may state its rows instead. In torch the two are called through numpy unless it states them there too.
+    A subclass states :meth:`values` and :meth:`slopes`, and enters a program by its tangents. One
+    that is piecewise linear may state its rows instead. In torch the two are called through numpy
+    unless it states them there too.
 
-    name: for users; by_tangents: whether tangents are added in rounds, or :meth:`rows` are the whole loss; weighted:
-    whether it is in the objective, or only in rows; margined: whether it depends on the margin, in logits; monotone:
-    whether it never falls where o_y falls, or another logit rises.
+    Attributes
+    ----------
+    name : str
+        The name that users give.
+    by_tangents : bool
+        Whether tangents are added in rounds. Otherwise :meth:`rows` are the whole loss.
+    weighted : bool
+        Whether it is in the objective, or only in rows.
+    margined : bool
+        Whether it depends on the margin, in logits.
+    monotone : bool
+        Whether it never falls where o_y falls, or another logit rises.
     """
 
     name: ClassVar[str]

@@ -98,14 +98,27 @@ def cross_entropy(logits: Array, labels: NDArray[np.int64]) -> Array:
 def tangent(points: Array, labels: NDArray[np.int64]) -> tuple[Array, Array]:
     """Tangents of the cross-entropy near some logits (mathematics:loss-ce-2).
 
-    Near logits ``points`` (k, classes) with labels (k,) they are gradients g (k, classes) and constants c (k,), such
-    that the loss at logits o is at least g @ o + c.
+    The loss at logits o is at least g @ o + c, with a gradient g and a constant c for each point.
 
-    See mathematics:loss-ce-2. For any weights p >= 0 that add up to 1, log sum_c exp(o_c) >= p @ o + H(p), H the
-    entropy (the conjugate of the convex function on the left), with equality where p is the softmax of o. Here p is
-    that of a point without its weights below 1e-9, which makes a tangent that is valid everywhere and falls short at
-    the point by less than classes * 1e-9. Solvers cannot do with coefficients that small: HiGHS drops them, so that the
-    row is no longer valid, and CBC scales by them and calls points optimal that are not.
+    For any weights p >= 0 that add up to 1, log sum_c exp(o_c) >= p @ o + H(p), with H the entropy.
+    The two sides are equal where p is the softmax of o. Here p is that of a point without its
+    weights below 1e-9. The tangent is valid everywhere, and too low at the point by less than
+    classes * 1e-9. Solvers cannot use coefficients that small. HiGHS drops them, so that the row is
+    no longer valid, and CBC scales by them and returns wrong optima.
+
+    Parameters
+    ----------
+    points : array
+        Logits (k, classes).
+    labels : array of int
+        Labels (k,).
+
+    Returns
+    -------
+    gradients : array
+        (k, classes).
+    constants : array
+        (k,).
 
     Examples
     --------

@@ -31,22 +31,27 @@ def no_cuts(model: Any) -> MatrixRows:
 class HullCuts:
     """Separation of points from the hulls of an instance's gated ReLUs.
 
-    All ReLUs are looked at together.
+    The family of cuts has terms w x of the inputs, each in [low, high]. It takes a part c in [0, 1]
+    of each of them:
 
-    The family, with terms w x of the inputs, each in [low, high], and a part c in [0, 1] of each of them:
+        h <= sum c w x - (sum c low) (1 - z) + (b + sum (1 - c) high) z   [ + c_s M (s - z) where
+        the gate subtracts ]
 
-        h <= sum c w x - (sum c low) (1 - z) + (b + sum (1 - c) high) z   [ + c_s M (s - z) where the gate subtracts ]
+    With whole c it is that of Anderson et al., and by linearity it holds for any c. The position of
+    an input in its range is (w x - low) / (high - low). At a given z the right side is least if c
+    takes the inputs whose position is below z.
 
-    With whole c it is that of Anderson et al., and by linearity any c is as good. At a given z the right side is least
-    if c takes the inputs whose position (w x - low) / (high - low) in their range is below z. A state is in the rows of
-    its own ReLU alone, so these rows cut a point off only if they do so for every z: if they do at the z where that
-    least right side is greatest, the position of some input. With a part of this input taken, z has the coefficient 0
-    there: the rows are of s, a and h only, and are the hull's projection.
+    A state is in the rows of its own ReLU alone. So these rows cut a point off only if they do so
+    for every z. They do if they do at the z where that least right side is greatest, which is the
+    position of some input. With a part of this input taken, z has the coefficient 0 there. So the
+    rows are of s, a and h only, and are the hull's projection.
 
-    With bounds L, U of the pre-activation that are tighter than the box, sum c low may be raised to
-    L - b - sum (1 - c) high, and sum (1 - c) high lowered to U - b - sum c low (c is chosen without regard to that, so
-    only in the box is separation exact). Where the gate has z <= s, the same family mirrored bounds h from below, with
-    s in the place of z: the lower envelope of s a.
+    Bounds L, U of the pre-activation may be tighter than the box. Then sum c low may be raised to L
+    - b - sum (1 - c) high. Likewise sum (1 - c) high may be lowered to U - b - sum c low. The
+    choice of c ignores that, so separation is exact in the box only.
+
+    Where the gate has z <= s, the same family mirrored bounds h from below, with s in the place of
+    z. This is the lower envelope of s a.
     """
 
     def __init__(self, program: Program) -> None:
@@ -150,7 +155,7 @@ class HullCuts:
         before = slope[row[order]] - (passed - passed[first])
         taken = np.empty(len(row))
         taken[order] = np.clip(before / wide[order], 0.0, 1.0)
-        # Where s is the state, or the most that it can be, z goes no further.
+        # Where s is the state, or its upper bound, larger z are not searched.
         limited = self.capped | ~free
         below = position < np.where(limited, score, np.inf)[row]
         taken = np.where(free[row], np.where(below, taken, 0.0), below)

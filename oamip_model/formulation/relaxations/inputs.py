@@ -19,8 +19,18 @@ class Inputs:
 
     There is one entry for each non-zero weight.
 
-    row: entry of :class:`Gated`; column: of the variables s, a, h in turn; weight; low, high: least and most of weight
-    times variable; constant: (gated,) the pre-activation without its terms.
+    Parameters
+    ----------
+    row : array of int
+        Entry of :class:`Gated`.
+    column : array of int
+        Column of the variables s, a, h in turn.
+    weight : array
+        The weights.
+    low, high : array
+        Least and most of weight times variable.
+    constant : array
+        The pre-activations without their terms, (gated,).
     """
 
     row: Index

@@ -2,8 +2,9 @@
 
 They split the inputs of a gated ReLU into P groups.
 
-Source: Tsay, Kronqvist, Thebelt, Misener 2021, arXiv 2102.04373; there for a ReLU, here for the two sound gates, whose
-score is a group of its own. With one group everything is written in the variables that are there.
+Source: Tsay, Kronqvist, Thebelt, Misener 2021, arXiv 2102.04373. There they are for a ReLU. Here
+they are for the two sound gates, whose score is a group of its own. With one group, all rows are
+written in existing variables.
 """
 
 from __future__ import annotations

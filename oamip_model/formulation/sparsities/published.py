@@ -73,7 +73,8 @@ class PublishedSparsity(Sparsity):
     def set_bounds(self, model: Any) -> None:
         """Bound the threshold by the least and the largest I_l.
 
-        Some optimum has a threshold among the I_l, and a bounded column is worth more than a free one to a proof.
+        Some optimum has a threshold among the I_l. With a bounded column duals prove more than with
+        a free one.
         """
         terms = [(model.size[g], model.divisor[g]) for g in model.GROUP]
         model.level[None].setlb(min(-2.0 * size / divisor for size, divisor in terms))

@@ -1,7 +1,8 @@
 """Sizes of a network for every choice of its units (mathematics:budget-2).
 
-A weight joins one unit that it makes and one that it reads, so that each count is a sum over groups and over pairs of
-groups: a table of numbers for each group, and one for each pair that a map joins.
+A weight joins one unit that it makes and one that it reads. So each count is a sum over groups and
+over pairs of groups. There is a table of numbers for each group, and one for each pair that a map
+joins.
 """
 
 from __future__ import annotations

@@ -18,9 +18,16 @@ FREE = -1
 class Owners:
     """Units by number, group after group.
 
-    What no score can remove has the number :data:`FREE`.
-    starts: the first unit of each group, and the number of all; outputs: (activations,) by layer, after pooling; made:
-    (channels,) by layer, before pooling.
+    Parts that no score can remove have the number :data:`FREE`.
+
+    Parameters
+    ----------
+    starts : array of int
+        The first unit of each group, and the number of all.
+    outputs : tuple of array
+        For each layer the units of its activations, after pooling.
+    made : tuple of array
+        For each layer the units of its channels, before pooling.
     """
 
     starts: Ids

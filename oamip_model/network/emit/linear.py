@@ -53,7 +53,7 @@ class Windows(NamedTuple):
 def convolution(
     graph: Graph, name: str, x: Value, weight: Array, bias: Array | None, windows: Windows, owner: str = ""
 ) -> Value:
-    """A convolution over one, two or three axes behind the channels."""
+    """A convolution over one, two or three axes after the channels."""
     shape, kernel = graph.shape(x), weight.shape[2:]
     strides, pads, dilations, groups = windows
     if len(shape) != len(kernel) + 1 or len(kernel) not in (1, 2, 3):
@@ -123,7 +123,7 @@ def transposed_convolution(
 
 
 def along_space(graph: Graph, name: str, x: Value, matrices: Sequence[Array]) -> Value:
-    """A matrix (outputs, inputs) along each axis behind the channels.
+    """A matrix (outputs, inputs) along each axis after the channels.
 
     It is the same for all channels: averages, or a change of size.
     """
@@ -171,7 +171,7 @@ def max_pooled(
     graph: Graph, name: str, x: Value, kernel: Sequence[int], strides: Sequence[int], pads: Pads,
     dilations: Sequence[int], output: Sequence[int],
 ) -> Value:  # fmt: skip
-    """Max pooling over one, two or three axes behind the channels."""
+    """Max pooling over one, two or three axes after the channels."""
     shape = graph.shape(x)
     if len(shape) != len(kernel) + 1 or len(kernel) not in (1, 2, 3):
         raise refuse(name, "max pooling", f"over {len(kernel)} axes reads {batched(shape)}")

@@ -22,7 +22,7 @@ from oamip_model.network.types import IMAGE
 
 
 def base(graph: Graph, x: Value) -> tuple[Value, Ids | None]:
-    """The tensor behind the moves that made ``x``, and where its numbers went.
+    """The tensor before the moves that made ``x``, and the index of its numbers.
 
     The index is flat, and None where nothing moved. A reshape moves nothing.
     """
@@ -117,9 +117,9 @@ def join(graph: Graph, name: str, parts: Sequence[Value], maps: Sequence[Ids]) -
 
 
 def commuting(graph: Graph, x: Value) -> tuple[Value, Ids] | None:
-    """The tensor behind a move that uses each of its numbers once, and the index.
+    """The tensor before a move that uses each of its numbers once, and the index.
 
-    It is None behind any other operator.
+    It is None for any other operator.
 
     What is done to each number alone can be done before the move.
     """

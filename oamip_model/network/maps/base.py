@@ -28,10 +28,10 @@ Padding = tuple[int, int, int, int]
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """What is left of a map where some of its inputs and outputs are gone.
+    """A map without some of its inputs and outputs.
 
-    map: the smaller map; shape: that of one image's input; rows, columns: the output and input channels that are left,
-    of a map with rows of weights.
+    ``shape`` is that of one image's input. ``rows`` and ``columns`` are the output and input
+    channels that are left, of a map with rows of weights.
     """
 
     map: LinearMap
@@ -72,7 +72,7 @@ class LinearMap(ABC):
     def misfit(self, shape: Shape) -> str | None:
         """Why tensors of this shape cannot be read, or None where they can.
 
-        It comes behind the layer's name, such as "reads (n, 3) here".
+        It follows the layer's name in messages, such as "reads (n, 3) here".
         """
         return None
 
@@ -103,7 +103,7 @@ class LinearMap(ABC):
 
     @property
     def called(self) -> str:
-        """What it is in messages."""
+        """Its name in messages."""
         return type(self).__name__
 
     @property

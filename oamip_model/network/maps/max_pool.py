@@ -14,10 +14,9 @@ from oamip_model.network.maps.base import Array, Shape
 class MaxPool:
     """Windows of max pooling.
 
-    ``padding`` is (top, left, bottom, right) and never holds the maximum.
-
-    ``output`` is the (height, width) that the reader worked out (floor or ceiling), so nothing here rounds: it says
-    where the last window is, whatever the padding at the bottom and the right.
+    ``padding`` is (top, left, bottom, right) and never holds the maximum. The reader computes
+    ``output``, which is (height, width), by floor or ceiling, so nothing here rounds. It says where
+    the last window is, whatever the padding at the bottom and the right.
     """
 
     kernel: tuple[int, int]
@@ -44,10 +43,7 @@ class MaxPool:
         return np.where(flat >= 0, flat + offset, -1).reshape(-1, flat.shape[1])
 
     def apply(self, x: Array) -> Array:
-        """The maximum over each window.
-
-        It goes from (n, channels, height, width) to (n, channels, *output).
-        """
+        """The maximum over each window, (n, channels, *output)."""
         windows = self.windows(x.shape[1:])
         flat = np.concatenate([x.reshape(len(x), -1), np.full((len(x), 1), -np.inf)], axis=1)
         return np.asarray(flat[:, windows].max(axis=2).reshape(len(x), x.shape[1], *self.output))

@@ -86,7 +86,7 @@ class Rearrange(LinearMap):
         made = by_channel(makes, self.index.shape[0])
         if made is None:
             return None
-        # What comes from an input that is gone is 0.
+        # An output that reads a removed input is 0.
         left = np.where(reads, np.cumsum(reads) - 1, NOTHING)
         index = composed(left, self.index[made])
         read = by_channel(reads, shape[0])

@@ -21,8 +21,12 @@ NOTHING = -1
 class Cells:
     """Parts of a map's input, such that each output reads one part at most.
 
-    inputs: (inputs,) the cell of each entry of the flat input, every cell from 0 on is there; outputs: (outputs,) the
-    cell that each entry of the flat output reads, :data:`NOTHING` where it reads none.
+    Parameters
+    ----------
+    inputs : array of int
+        The cell of each entry of the flat input, (inputs,). Cells count from 0, without a gap.
+    outputs : array of int
+        The cell that each entry of the flat output reads, (outputs,), or :data:`NOTHING`.
 
     Examples
     --------

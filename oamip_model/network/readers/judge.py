@@ -44,7 +44,7 @@ def left_out(kind: str) -> str:
 
 @dataclass(frozen=True)
 class Ending:
-    """A softmax, its logarithm or a sigmoid that a source has behind its logits.
+    """A softmax, its logarithm or a sigmoid that a source has after its logits.
 
     ``axis`` counts that of the batch; ``shape`` is that of one image's logits.
     """
@@ -92,10 +92,9 @@ class Source:
 def check_replay(network: Network, source: Source) -> None:
     """Replay the network against its source on random images.
 
-    The first judge that can say decides.
-
-    Raises CheckError where the logits differ by more than 1e-5, or where no judge can run the source; InputError where
-    the source's logits are NaN or infinite.
+    The first judge that can run the source decides. Raises CheckError where the logits differ by
+    more than 1e-5, or where no judge can run the source. Raises InputError where the source's
+    logits are NaN or infinite.
     """
     # Not two, the batch that the graph was traced with: a batch size that was taken for a constant comes out here.
     size = source.batch or 3

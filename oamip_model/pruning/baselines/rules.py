@@ -72,8 +72,8 @@ def baseline_scores(
     seed : int, default 0
         Seed of the rule "random".
     images : array, Dataset, torch Dataset or DataLoader, optional
-        Images for "mean-activation", "apoz", "taylor" and "snip", in any number. The other rules do not
-        look at them.
+        Images for "mean-activation", "apoz", "taylor" and "snip", in any number. The other rules do
+        not use them.
     labels : array of int, optional
         Labels (n,) for "taylor" and "snip", of images that are given as an array.
     batch_size : int, default 100

@@ -1,4 +1,4 @@
-"""Simple rules that look at what each unit does on images."""
+"""Simple rules that use the activity of each unit on images."""
 
 from __future__ import annotations
 
@@ -17,13 +17,19 @@ from oamip_model.pruning.rebuild import to_module
 
 @dataclass(frozen=True)
 class Activity:
-    """What each unit does on images, {group: (units,)} each.
+    """The activity of each unit on images, over all its ReLUs and positions.
 
-    It is over all of a unit's ReLUs and their positions.
+    Each field is a mapping of groups to arrays (units,).
 
-    mean: mean activation; zeros: share of activations that are zero; signed, absolute: of the derivative of an image's
-    cross-entropy by a factor on all activations of the unit, the mean over images, and that of absolute values (None
-    without labels).
+    Parameters
+    ----------
+    mean : dict of str to array
+        Mean activation.
+    zeros : dict of str to array
+        Share of activations that are zero.
+    signed, absolute : dict of str to array, optional
+        Means over images of the derivative of the cross-entropy by a factor on all activations of
+        the unit, and of its absolute value. They are None without labels.
     """
 
     mean: dict[str, Array]

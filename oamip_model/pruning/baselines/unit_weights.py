@@ -1,4 +1,4 @@
-"""Simple rules that look at the incoming weights of each unit."""
+"""Simple rules that use the incoming weights of each unit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ def incoming_weights(network: Network) -> dict[str, Array]:
 
     Biases are left out, and batch norm is folded in.
 
-    A unit that several modules produce, as behind a residual addition, has the weights of all of them in its row.
+    A unit that several modules produce, as after a residual addition, has the weights of all of
+    them in its row.
     """
     found = {}
     for group in network.groups:

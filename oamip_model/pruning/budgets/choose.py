@@ -43,7 +43,8 @@ def choose_units(
 
     The units with the smallest scores are removed. Scores within 1e-6 of each other tie. Then the unit
     with the smaller product of incoming and outgoing weight norms is removed first, relative to its
-    layer's largest. The earlier layer and the smaller index decide what is left. The best unit of each
+    layer's largest. The earlier layer and the smaller index decide the remaining ties. The best
+    unit of each
     layer is always kept.
 
     Parameters
@@ -70,8 +71,9 @@ def choose_units(
     Raises
     ------
     InputError
-        Where not exactly one of the two rules is given, one is out of range, a budget cannot be met, or
-        a layer is unknown or missing. Likewise where scores are of the wrong number, NaN or outside
+        Where not exactly one of the two rules is given, or one is out of range. Also where a budget
+        cannot be met, or a layer is unknown or missing. Likewise where scores are of the wrong
+        number, NaN or outside
         [0, 1], or belong to another network.
     SolverError
         Where a budget's solver finds no plan.

@@ -152,12 +152,28 @@ def _by_layer(field: str, given: Limits | None, layers: Mapping[str, int], rest:
 
 @dataclass(frozen=True)
 class Plan:
-    """How many units each layer keeps within a budget, and what is proved.
+    """The number of units that each layer keeps within a budget, and what is proved.
 
-    kept: {group: units}; before, after: sizes of the whole network and of what is kept; limits: {count: the most that
-    may be left}; cost: of the plan (mathematics:budget-3), bound: the solver's lower bound on any plan's, None where it
-    gave none; optimal: the plan is the best to the solver's gap; measured: groups whose cost is the error of
-    elimination and no surrogate.
+    Parameters
+    ----------
+    kept : dict of str to int
+        Units of each group.
+    before, after : Size
+        Sizes of the whole network and of the smaller one.
+    limits : dict of str to int
+        The limit of each count.
+    cost : float
+        The cost of the plan (mathematics:budget-3).
+    bound : float, optional
+        The solver's lower bound of any plan's cost.
+    optimal : bool
+        Whether the plan is the best to the solver's gap.
+    measured : tuple of str
+        Groups whose cost is the error of elimination, and no surrogate.
+    solver, version : str
+        Name and version of the solver.
+    seconds : float
+        Wall clock.
     """
 
     kept: dict[str, int]

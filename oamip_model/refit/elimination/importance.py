@@ -12,11 +12,11 @@ from oamip_model.torchnet.layers import TorchLayers
 
 
 def output_importance(network: Network, stream: ImageStream, seed: int, device: str = "cpu") -> list[Tensor]:
-    """What a squared error of each output costs, (channels,) by layer, in nats.
+    """The cost of a squared error of each output in nats, (channels,) by layer.
 
-    It is half the mean squared gradient of the cross-entropy, summed over positions: errors that do not depend on each
-    other change the softmax by so much, to second order (mathematics:elim-4). The classes are drawn from the network's
-    own softmax, one for each image, so no labels are used.
+    It is half the mean squared gradient of the cross-entropy, summed over positions. Errors that do
+    not depend on each other change the softmax by so much, to second order (mathematics:elim-4).
+    The classes are drawn from the network's own softmax, one for each image, so no labels are used.
     """
     layers = TorchLayers(network, device)
     generator = torch.Generator().manual_seed(seed)

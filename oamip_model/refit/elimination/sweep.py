@@ -2,9 +2,10 @@
 
 It works by rank-b downdates, and swaps of one unit for another.
 
-All systems that read a group are kept swept: with S the units that are in, the matrix is -(G_SS)^-1 on S, the Schur
-complement of G_SS elsewhere, and the right side holds the weights on S and the residuals' moments elsewhere. So what a
-unit costs to lose, and what it gains by coming back, is the same expression of its own block.
+All systems that read a group are kept swept. With S the units that are kept, the matrix is
+-(G_SS)^-1 on S and the Schur complement of G_SS elsewhere. The right side holds the weights on S
+and the residuals' moments elsewhere. So the loss by removing a unit, and the gain by restoring it,
+are the same expression of its own block.
 """
 
 from __future__ import annotations
@@ -29,12 +30,22 @@ _TRIED = 3
 
 @dataclass(frozen=True)
 class Eliminated:
-    """Which units of a group are kept, and what every number of them costs.
+    """The units of a group that are kept, and the error for every number of them.
 
-    keep: (units,) True where a unit stays; order: units in the order in which they went, the last of all at the end;
-    errors: (units,) mean squared error of the refitted readers with 1, 2, ... units, before swaps, times the importance
-    of each output (of systems without importance, as a share of the targets' variance), added up over readers (ridge
-    included); error: of ``keep``, swaps included; swaps: that were made.
+    Parameters
+    ----------
+    keep : array of bool
+        The mask (units,).
+    order : array of int
+        The units in the order of their removal, the last remaining one at the end.
+    errors : array
+        Mean squared errors (units,) of the refitted readers with 1, 2, ... units, before swaps,
+        ridge included. Each output is weighed by its importance. Without importance it is a share
+        of the targets' variance. They are added up over readers.
+    error : float
+        The error of ``keep``, swaps included.
+    swaps : int
+        Swaps that were made.
     """
 
     keep: NDArray[np.bool_]
@@ -47,10 +58,14 @@ class Eliminated:
 class Swept:
     """The swept matrices of several least squares that read the same units.
 
-    All units are in at first.
+    All units are kept at first.
 
-    systems: each with the unit of each of its columns, -1 for columns that always stay; ridge: as in
-    :func:`~.least_squares.solve`, but towards weights of 0.
+    Parameters
+    ----------
+    systems : sequence of tuple
+        Each system with the unit of each of its columns, -1 for columns that are always kept.
+    ridge : float
+        As in :func:`~.least_squares.solve`, but towards weights of 0.
     """
 
     def __init__(self, systems: Sequence[tuple[System, NDArray[np.int64]]], units: int, ridge: float) -> None:
@@ -146,11 +161,11 @@ class _Part:
 def eliminate(
     systems: Sequence[tuple[System, NDArray[np.int64]]], units: int, stay: int, ridge: float, swaps: int
 ) -> Eliminated:
-    """Take out the unit that costs least until one is left.
+    """Remove the unit that costs least until one is left.
 
-    At ``stay`` units, pairs are swapped while the error falls.
-
-    systems, ridge: as for :class:`Swept`; swaps: at most.
+    At the number of units to keep, pairs are swapped while the error falls, at most ``swaps``
+    times. The systems
+    and the ridge are those of :class:`Swept`.
     """
     swept = Swept(systems, units, ridge)
     order, errors = [], np.zeros(units)

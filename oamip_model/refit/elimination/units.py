@@ -35,14 +35,13 @@ def eliminate_units(
     swaps: int = 20,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> dict[str, Eliminated]:
-    """Which units of each group are kept, so that least squares mend the rest.
+    """The units of each group that are kept, such that least squares correct the rest.
 
-    Returns {group: result}.
-
-    gone: {group: number of units that go}. A group is decided where it is read first, from the inputs of all layers
-    that read it, with the groups before it cut and their readers refitted. A group whose readers no refit changes goes
-    by weight norms. Where a deadline comes first, the groups that were not reached are missing; raises TimeIsUp where
-    these are all.
+    Parameter ``gone`` has the number of removed units of each group. A group is decided where it is
+    read first, from the inputs of all layers that read it. The groups before it are then cut and
+    their readers refitted. A group whose readers no refit changes is cut by weight norms. Where a
+    deadline comes first, the groups that were not reached are missing from the result. If these are
+    all, TimeIsUp is raised.
     """
     found: dict[str, Eliminated] = {}
     try:

@@ -27,12 +27,13 @@ PENALTY = 100.0
 class GatedObjective(TorchLayers):
     """The objective weight * loss + sparsity of score vectors (k, units).
 
-    All of them are in one pass.
+    All of them are computed in one pass. The program is that of some images (n, *input_shape) and
+    labels (n,), in a sound gate. A loss that is not in the objective has the weight PENALTY. An
+    example is the amount by which the mean image misses a margin.
 
-    network, images (n, *input_shape), labels (n,), settings: of the program, in a sound gate. product: whether scores
-    multiply activations whatever the gate is, which changes nothing at scores of 0 and 1, and has gradients where a
-    gate that subtracts has none. A loss that is not in the objective, such as what the mean image misses a margin by,
-    has the weight PENALTY. sparsity: the sparsity term of score vectors (k, units), (k,).
+    With ``product`` scores multiply activations whatever the gate is. This changes nothing at
+    scores of 0 and 1, and has gradients where a gate that subtracts has none. ``sparsity`` gives
+    the sparsity term (k,).
     """
 
     def __init__(

@@ -31,7 +31,7 @@ _RATE = 0.1
 _ROUNDS, _PATIENCE = 8, 2
 """Rounds of disturbed points, which end when so many in a row found nothing better."""
 _DISTURBED = 0.1
-"""Share of the units whose score is drawn anew in a disturbed point."""
+"""Share of the units whose scores are replaced by random ones in a disturbed point."""
 _MOVED = 3
 """Points of each round, the best after rounding, that moves of single scores improve, where scores are binary."""
 _MOVES = 200
@@ -42,10 +42,19 @@ _LEAST = 1e-6
 
 @dataclass(frozen=True)
 class HeuristicResult:
-    """Scores {group: (units,)} and their objective in the network.
+    """Scores and their objective in the network.
 
-    The objective is in double precision, and inf where an image misses the margin that rows of the program hold.
-    interrupted: Ctrl-C ended the search, and these are the best by then.
+    Parameters
+    ----------
+    scores : dict of str to array
+        Scores (units,) of each group.
+    objective : float
+        Their objective in double precision, inf where an image misses the margin that rows of the
+        program hold.
+    seconds : float
+        Wall clock.
+    interrupted : bool
+        Whether Ctrl-C ended the search. The scores are then the best so far.
     """
 
     scores: dict[str, Array]
@@ -66,15 +75,38 @@ def find_scores(
 ) -> HeuristicResult:
     """Good scores for the program of these settings, in a sound gate.
 
-    The same seed without a limit gives the same.
+    The search starts from the trained network, all scores 1 less some noise. Gradient steps are
+    taken first with scores that multiply activations, which has gradients everywhere, then through
+    the gate itself. The best point is disturbed and improved again. At last single scores are moved
+    to 0 and 1. Binary scores are rounded before those moves. Continuous ones start also from the
+    best binary ones.
 
-    images: (n, *input_shape); labels: (n,). From the trained network, all scores 1 less some noise, gradient steps go
-    first through the network whose activations the scores multiply, which has gradients everywhere, then through the
-    gate itself. The best point is disturbed and improved again, and at last single scores are moved to 0 and 1. Binary
-    scores are rounded before those moves; continuous ones begin also from the best binary ones. time_limit: seconds
-    after which the best so far is given back, as it is at Ctrl-C.
+    Parameters
+    ----------
+    network : Network
+        The network.
+    images : array
+        Images (n, *input_shape).
+    labels : array of int
+        Labels (n,).
+    settings : Formulation
+        The program.
+    seed : int
+        Seed of the search. The same seed without a limit gives the same scores.
+    time_limit : float, optional
+        Seconds after which the best so far is returned, as it is at Ctrl-C.
+    progress : callable, optional
+        Called with an event after each improvement.
 
-    Raises InputError for a gate that is not sound, in which fewer scores are feasible than the network has.
+    Returns
+    -------
+    HeuristicResult
+        Scores and their objective.
+
+    Raises
+    ------
+    InputError
+        For a gate that is not sound, in which fewer scores are feasible than in the network.
 
     Examples
     --------
@@ -93,7 +125,7 @@ def find_scores(
     began = time.monotonic()
     near: list[Array] = []
     if settings.scores == "continuous":
-        # Most of the best scores are 0 or 1, and moves between those reach where gradients do not lead.
+        # Most of the best scores are 0 or 1. Moves between these find points that gradient steps do not.
         half = None if time_limit is None else time_limit / 2
         binary = replace(settings, scores="binary")
         first = Search(network, images, labels, binary, seed, half)

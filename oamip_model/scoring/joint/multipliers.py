@@ -2,9 +2,10 @@
 
 They are raised by the ascent of a Lagrangian relaxation whose minima a heuristic finds.
 
-The multipliers P_n hold the images' scores together; the best ones make the sum of the least objectives
-weight * loss_n + P_n s the largest. Solving the programs for each step takes minutes, a local search less than a
-second, and it need not prove anything: the programs that are solved in the end do.
+The multipliers P_n hold the images' scores together. The best ones maximise the sum of the least
+objectives weight * loss_n + P_n s. Solving the programs for each step takes minutes, and a local
+search less than a second. The search need not prove anything, since the programs that are solved in
+the end do.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from oamip_model.solving.registry import solve_once
 
 _ITERATIONS = 30
 _MOVED = 0.3
-"""Share of the way to the best multipliers found that is gone: the farther from those of the linear relaxation, the
-more the programs of single images are worth, and the longer they take."""
+"""Share of the way to the best multipliers by which the first ones are moved. Farther from the
+multipliers of the linear relaxation, the programs of single images prove more, and take longer."""
 _BOX = 0.1
 """Most that a multiplier moves in the first iteration, relative to their mean."""
 _WIDER, _NARROWER, _GOOD = 1.3, 0.6, 0.2
@@ -96,10 +97,10 @@ class ImageMinima:
 
 
 def ascend(images: Sequence[ImageMinima], multipliers: Array, backend: Backend, time_limit: float | None) -> Array:
-    """Multipliers (n, units) whose programs promise more, with the same sum.
+    """Multipliers (n, units) whose programs have better bounds, with the same sum.
 
-    A bundle method: the points known make a piecewise linear model of the least objectives, from above, which is
-    maximised in a box around the best multipliers so far.
+    A bundle method finds them. The known points make a piecewise linear model of the least
+    objectives, from above. It is maximised in a box around the best multipliers so far.
     """
     began, best, box = time.monotonic(), multipliers, _BOX * float(np.abs(multipliers.mean(axis=0)).mean())
     reached = _least(images, best, improve=True, first=True)
@@ -114,7 +115,7 @@ def ascend(images: Sequence[ImageMinima], multipliers: Array, backend: Backend, 
         found = _least(images, moved, improve=True)
         good = found - reached > _GOOD * (promised - reached)
         best = moved if found > reached else best
-        # Points found since may be better at the best multipliers, too.
+        # Newer points may have lower objectives at the best multipliers as well.
         reached = _least(images, best)
         box *= _WIDER if good else _NARROWER
     return np.asarray(multipliers + _MOVED * (best - multipliers))

@@ -43,7 +43,7 @@ class OneImage:
         x, y = self.images[alone.image : alone.image + 1], self.labels[alone.image : alone.image + 1]
         settings = replace(self.settings, sparsity="mean")
         part = build_instance(self.network, x, y, settings, bounds=self.bounds.of_image(alone.image, x[0]))
-        # Gaps are relative, and the objective may be near 0: a constant brings it to between half the scale and it.
+        # Gaps are relative, and the objective may be near 0. A constant moves it between half the scale and the scale.
         scale = max(2.0 * (alone.value - alone.least), 10.0 * alone.gap)
         constant = scale - alone.value
         coefficients = [settings.weight, *alone.multipliers.tolist()]
@@ -60,11 +60,11 @@ class OneImage:
         return -np.inf if solution.bound is None else solution.bound - constant, scores
 
     def ascend(self, multipliers: Array, start: Array, time_limit: float | None) -> Array:
-        """Multipliers (n, units) whose programs promise more.
+        """Multipliers (n, units) whose programs have better bounds.
 
         See :func:`oamip_model.scoring.joint.multipliers.ascend`.
         """
-        # Here, so that programs without a search in torch do not load it.
+        # Imported here, so that programs without a search in torch do not load torch.
         from oamip_model.scoring.joint.multipliers import ImageMinima, ascend
 
         parts = [(self.images[k : k + 1], self.labels[k : k + 1]) for k in range(len(self.images))]

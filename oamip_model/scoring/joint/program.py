@@ -122,10 +122,10 @@ def _solve(
     left = seconds_left()
     stopped = found is not None and found.interrupted
     if start is None and (left is not None or stopped):
-        # The trained network itself is something to give back, where the end comes before the first incumbent.
+        # The trained network itself is a result, where the time limit comes before the first incumbent.
         start = {group.name: np.ones(group.size) for group in network.groups}
     with unhurried():
-        # From here on the solve keeps its time by itself, and gives back what it has.
+        # From here on the solve checks its own time limit, and returns its incumbent.
         solution = solve_instance(
             instance,
             replace(solver, time_limit=left),

@@ -98,7 +98,7 @@ def whole_network_scores(
                 if total.over() and len(outcomes) < len(groups):
                     out_of_time = True
                     break
-    except KeyboardInterrupt:  # while building, say, where no solver gives back what it has
+    except KeyboardInterrupt:  # for example while building, where there is no incumbent to return
         if not outcomes:
             raise
     # Pruning a module by these scores reads the module again, and needs its shape.
@@ -118,7 +118,7 @@ def _solve(programs: Programs, rows: NDArray[np.int64], tell: Callable[[str], No
 
 
 def _key(programs: Programs, rows: NDArray[np.int64], asked: dict[str, Any]) -> str:
-    """The key of one program in the store; where the solver's log goes changes nothing in what it finds."""
+    """The key of one program in the store. The file of the solver's log is no part of it."""
     images = fingerprint_images(programs.x[rows])
     rest = asked | {"solver": {name: value for name, value in asked["solver"].items() if name != "log_file"}}
     return key_of(network=programs.network.fingerprint, images=images, labels=programs.y[rows].tolist(), **rest)
@@ -199,7 +199,7 @@ def _outcome_from(network: Network, record: dict[str, Any]) -> ProgramOutcome:
         sizes, wanted = [len(values) for values in scores.values()], [group.size for group in network.groups]
         if sizes != wanted:
             raise InputError(f"scores: of layers of {sizes} units, the network has {wanted}")
-        # By place, not by name: an equal network of another file may name its layers otherwise.
+        # By place and not by name, since an equal network of another file may have other names of layers.
         scores = dict(zip((group.name for group in network.groups), scores.values(), strict=True))
     return ProgramOutcome(
         read_program(record["result"], "result"),

@@ -33,11 +33,33 @@ _LEVEL = LevelMethod()
 class ConvexResult:
     """The best scores of a convex program, their objective and its lower bound.
 
-    scores: (units,); loss: at them; objective: price @ scores + weight * loss.
-
-    calls: of the oracle; projections: that were made, of which ``failed`` did not pass their check, so that the
-    master's own point was taken; variables, rows: of the last master; certified: the bound follows from the duals of a
-    master.
+    Parameters
+    ----------
+    scores : array
+        Scores (units,).
+    loss : float
+        Their loss.
+    objective : float
+        price @ scores + weight * loss.
+    bound : float
+        The dual bound.
+    status : Status
+        How the solve ended.
+    calls : int
+        Calls of the oracle.
+    seconds : float
+        Wall clock.
+    solver, version : str
+        Name and version of the solver.
+    message : str
+        Why the solve ended as it did.
+    projections, failed : int
+        Projections that were made, and those that did not pass their check. For these the master's
+        own point was taken.
+    variables, rows : int
+        Size of the last master.
+    certified : bool
+        Whether the bound follows from the duals of a master.
     """
 
     scores: Array
@@ -64,12 +86,23 @@ class ConvexResult:
 
 @dataclass(frozen=True, kw_only=True)
 class ConvexSolve:
-    """How a convex program is solved.
+    """The options of the solve of a convex program.
 
-    solver: of the master; tolerance: the relative gap at which it ends; time_limit: in seconds; level: of the level
-    method: where the next point lies, how it is found, "euclid" (the nearest, without a solver, and "lp" where its
-    check fails) or "lp" (the nearest in the largest coordinate, by one linear program more for each call), and the
-    oracle calls at which it stops, with whatever gap there is; seed: of the solver; progress: called with an event.
+    Parameters
+    ----------
+    solver : str or Backend
+        The solver of the master.
+    tolerance : float
+        The relative gap at which it ends.
+    time_limit : float, optional
+        Seconds.
+    level : LevelMethod
+        Options of the level method. They choose the next point, and the calls of the oracle after
+        which the method stops with its gap.
+    seed : int
+        Seed of the solver.
+    progress : callable, optional
+        Called with an event after each call of the oracle.
     """
 
     solver: str | Backend = "highs"
@@ -90,15 +123,33 @@ def minimise_convex(
     binary: bool = False,
     tangents: Tangents | None = None,
 ) -> ConvexResult:
-    """The scores that minimise price @ s + weight * L(s).
+    """The scores that minimise price @ s + weight * L(s), within a certified gap.
 
-    The relative gap is certified, at most the tolerance.
+    The bound is the master's dual bound, so it holds whatever points were tried. For binary scores
+    the continuous program is solved first, then the mixed-integer master with the tangents of both.
 
-    price: (units,); how: solver, tolerance and limits; offset: constant of the objective, which the relative gap
-    counts; tangents: kept and extended, so that a path of weights shares them. The first point is all ones.
+    Parameters
+    ----------
+    oracle : callable
+        Gives L and its (sub)gradient (units,) at scores (units,).
+    price : array
+        Prices (units,).
+    weight : float
+        The weight of L.
+    how : ConvexSolve
+        Solver, tolerance and limits.
+    offset : float
+        Constant of the objective, which the relative gap counts.
+    binary : bool
+        Whether scores are binary.
+    tangents : Tangents, optional
+        Tangents that are used and extended, so that a path of weights shares them. Without any, the
+        first point is all ones.
 
-    The bound is the master's dual bound, so it holds whatever points were tried. Binary scores: the continuous program
-    first, then the mixed-integer master with the tangents of both.
+    Returns
+    -------
+    ConvexResult
+        The best scores, with objective and bound.
 
     Examples
     --------

@@ -33,16 +33,15 @@ def elimination_scores(
 ) -> Scores:
     """Scores whose rank removes units so that a least squares refit loses little.
 
-    The share of each layer's units is the method's.
+    The share of each layer's units is the method's. No labels are used, and nothing is proved:
+    backward elimination and swaps are heuristics. Units rank by the time of their removal, and kept
+    ones above the others. ``options["errors"]`` holds, by layer, the squared error of the refitted
+    layers that read it with 1, 2, ... units, before swaps. It is weighed by the effect on the
+    answer, in nats. ``options["error"]`` has that of the kept units. Both are None for a layer that
+    no refit follows, whose units rank by weight norms.
 
-    No labels are used, and nothing is proved: backward elimination and swaps are heuristics. Units rank by when they
-    went, those that stay above the others. ``options["errors"]`` holds, by layer, the squared error of the refitted
-    layers that read it with 1, 2, ... units, before swaps. It is weighed by what the answer depends on, in nats.
-    ``options["error"]`` has that of the units that stay. Both are None for a layer that no refit follows, whose units
-    go by weight norms.
-
-    Where a deadline comes first, the layers that were not reached have scores of 1. Raises InputError where images do
-    not fit; TimeIsUp where no layer was reached.
+    Where a deadline comes first, the layers that were not reached have scores of 1. Raises
+    InputError where images do not fit, and TimeIsUp where no layer was reached.
     """
     if not isinstance(network, Network):
         network = read_network(network, None if isinstance(network, str | Path) else image_shape(images))
@@ -74,7 +73,7 @@ def elimination_scores(
 
 
 def _ranked(found: Eliminated) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Scores in [0, 1] by when units went, those that stay above one half."""
+    """Scores in [0, 1] by the time of removal, with kept units above one half."""
     place = np.empty(len(found.order))
     place[found.order] = (np.arange(len(found.order)) + 1.0) / len(found.order)
     return np.asarray(0.49 * place + 0.51 * found.keep)

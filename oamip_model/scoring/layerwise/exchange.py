@@ -1,11 +1,11 @@
 """Exchanges of a kept unit for a removed one (mathematics:exchange-1..2).
 
-They follow what the network cut so gets wrong.
+They lower the errors of the cut network.
 
-See mathematics:exchange-1..2. Each layer's program sees the other layers as they are cut when it is solved. What is
-left to gain between layers is looked for afterwards by a local search over the masks. It proves nothing. What it lowers
-is the share of images classified wrongly plus the mean hinge loss: either alone follows a few images, or sees no small
-steps.
+Each layer's program sees the other layers as they are cut when it is solved. So gains between
+layers are left for a local search over the masks. It proves nothing. It lowers the share of images
+classified wrongly plus the mean hinge loss. The hinge loss alone follows a few images, and the
+share alone does not see small steps.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _PASSES = 1_000
 _HELD = 2**26
 """Numbers (in single precision: 256 MiB) that the outputs of all layers may take."""
 _GAIN = 1e-6
-"""Share of the harm that an exchange must gain: single precision shows no smaller one."""
+"""Share of the error that an exchange must gain. Single precision shows no smaller one."""
 
 Unit: TypeAlias = tuple[int, int]
 """Index of a score group, and a unit of it."""
@@ -53,7 +53,7 @@ class Exchanged:
 
 
 def affordable_images(network: Network, count: int, options: Exchanges | None = None) -> int:
-    """How many of ``count`` images the search can look at, 0 where they are too few.
+    """The number of images that the search can use, 0 where they are too few.
 
     Examples
     --------
@@ -73,7 +73,7 @@ def affordable_images(network: Network, count: int, options: Exchanges | None = 
 
 
 def _work_behind(network: Network) -> NDArray[np.int64]:
-    """Multiplications for one image in the layers behind each layer, (layers,)."""
+    """Multiplications for one image in the layers after each layer, (layers,)."""
     work = [
         sum(term.map.multiplications(term.input_shape) for term in layer.terms if term.map.trained is not None)
         for layer in network.layers
@@ -107,13 +107,13 @@ def exchange_units(
 ) -> Exchanged:
     """Masks that remove as many units, with a cut network that does no worse.
 
-    How it does is said by :class:`Exchanged`.
+    The :class:`Exchanged` has the errors before and after.
 
-    images: (n, *input_shape), looked at all at once; labels: (n,); keep: masks (units,) by group, 1 where a unit stays;
-    margin: of the hinge loss, which counts by how much an image's class fails to lead, in logits; across: whether a
-    unit may be exchanged for one of another layer; options: how many rounds, candidates and pairs, and how much work;
-    progress: called after each exchange. Ends where no pair that is tried gains, or once the work is spent: it is
-    multiplications, which are counted and not timed, so that the same is found on every machine.
+    Images (n, *input_shape) and labels (n,) are all used at once. ``keep`` has the masks (units,)
+    by group, and ``margin`` is that of the hinge loss, in logits. With ``across`` a unit may be
+    exchanged for one of another layer. The search ends where no pair that is tried gains, or after
+    its work. Work is multiplications, which are counted and not timed, so that the result is the
+    same on every machine.
     """
     asked = options or Exchanges()
     search = _Search(layers, images, labels, keep, loss or summed_loss("hinge", 1.0), asked)
@@ -159,9 +159,9 @@ class _Search:
                 g: self.layers.run(self.images, {o: m for o, m in gates.items() if o != g}, self.outputs[:k], k)[k]
                 for g, k in self.first.items()
             }
-        self.value = self._harm(self.outputs[-1])
+        self.value = self._error(self.outputs[-1])
 
-    def _harm(self, logits: Tensor) -> float:
+    def _error(self, logits: Tensor) -> float:
         rows = logits.reshape(len(self.labels), -1).double()
         wrong = self.loss.wrong(rows, self.labels)
         return (wrong + self.loss(rows, self.labels)[0]) / len(self.labels)
@@ -190,8 +190,8 @@ class _Search:
             gates[group][unit] = 1.0 - gates[group][unit]
         return gates
 
-    def harm_of(self, *units: Unit) -> float:
-        """The harm with these units changed."""
+    def error_of(self, *units: Unit) -> float:
+        """The error with these units changed."""
         gates = self.changed(*units)
         group = min((g for g, _ in units), key=lambda g: self.first[g])
         k = self.first[group]
@@ -200,28 +200,28 @@ class _Search:
         with torch.no_grad():
             r = self.passed[group]
             known = [*self.outputs[:k], r * self.layers.gate(k, gates[group], r)]
-            return self._harm(self.layers.run(self.images, gates, known)[-1])
+            return self._error(self.layers.run(self.images, gates, known)[-1])
 
     def improve(self, pool: list[int], slope: Mapping[int, Tensor]) -> bool:
         """Make the best exchange of units of these groups, of those that are tried; returns whether one gains."""
         go = self._candidates(pool, slope, stays=True)
         come = self._candidates(pool, slope, stays=False)
-        alone = {unit: self.harm_of(unit) for unit in (*go, *come)}
+        alone = {unit: self.error_of(unit) for unit in (*go, *come)}
         pairs = sorted(self._pairs(go, come), key=lambda pair: alone[pair[0]] + alone[pair[1]])[: self.options.pairs]
-        harms = [self.harm_of(*pair) for pair in pairs]
-        if not harms or min(harms) >= self.value - _GAIN * abs(self.value):
+        errors = [self.error_of(*pair) for pair in pairs]
+        if not errors or min(errors) >= self.value - _GAIN * abs(self.value):
             return False
-        self.take(self.changed(*pairs[harms.index(min(harms))]))
+        self.take(self.changed(*pairs[errors.index(min(errors))]))
         return True
 
     def _pairs(self, go: list[Unit], come: list[Unit]) -> Iterator[tuple[Unit, Unit]]:
-        """Pairs of a unit that may go and one that may come; the last unit of a layer stays."""
+        """Pairs of a unit to remove and one to restore. The last unit of a layer is never removed."""
         for out, into in product(go, come):
             if out[0] == into[0] or float(self.gates[out[0]].sum()) > 1:
                 yield out, into
 
     def _candidates(self, pool: list[int], slope: Mapping[int, Tensor], *, stays: bool) -> list[Unit]:
-        """Units that stay (or go) whose change costs least by the gradient."""
+        """Kept units (or removed ones) whose change costs least by the gradient."""
         found: list[tuple[float, Unit]] = []
         for g in pool:
             at = torch.nonzero((self.gates[g] > 0.5) == stays)[:, 0]

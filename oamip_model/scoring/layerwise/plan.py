@@ -24,16 +24,46 @@ _EXCHANGES, _LEVEL = Exchanges(), LevelMethod()
 
 @dataclass(frozen=True)
 class Plan:
-    """What every subproblem of a run has in common.
+    """The options that all subproblems of a run share.
 
-    order: "decoupled" (each layer on its own), "forward" or "backward" (layers cut before stay cut); head: the
-    name of one; weight: of the ``loss`` ("cross-entropy", or "hinge" with a ``margin``), unless
-    there is an ``amount``: the share of the units that is to go, for which the weight is found along a path; scope: of
-    that share, "layer" or "global"; path: weights that a subproblem solves one after the other, where they are not
-    ``tried``, and gives back all of; threshold: units below it count as cut in the orders, if there is no amount;
-    sweeps: how often all layers are scored again with the others cut, after the first time; exchanges: rounds of
-    exchanges of units at most, after all programs, where there is an amount; bounds, relaxation, program_images: of the
-    mixed-integer programs of the heads "rest" and "auxiliary".
+    Parameters
+    ----------
+    order : {"decoupled", "forward", "backward"}
+        Each layer on its own, or in an order in which earlier layers are cut.
+    head : str
+        The name of a head.
+    sparsity : str
+        The name of a sparsity.
+    binary : bool
+        Whether scores are binary.
+    weight : float
+        The weight of the loss, without an amount.
+    loss : str
+        "cross-entropy", or "hinge" with a ``margin``.
+    margin : float
+        The margin in logits.
+    amount : float, optional
+        The share of the units to remove, for which the weight is found along a path.
+    scope : {"layer", "global"}
+        Whether it is a share of each layer or of all.
+    path : tuple of float
+        Weights whose results are all returned, instead of those of ``tried``.
+    threshold : float
+        The score below which a unit is cut in the orders, without an amount.
+    sweeps : int
+        Times that all layers are scored again with the others cut.
+    exchanges : Exchanges
+        Options of the exchanges after all programs.
+    level : LevelMethod
+        Options of the level method.
+    tried : tuple of float
+        The weights of the path.
+    closer : int
+        Weights at most between two of them.
+    solver, tolerance, time_limit, seed, device
+        Those of each program.
+    bounds, relaxation, program_images
+        Those of the mixed-integer programs of the heads "rest" and "auxiliary".
     """
 
     order: str = "decoupled"

@@ -56,9 +56,9 @@ def project(centre: Array, level: float, price: Array, weight: float, cuts: Tang
 
     It is the nearest to ``centre``, and None if the search failed.
 
-    The dual of this projection has one multiplier for each tangent and is smooth, so a quasi-Newton method with bounds
-    solves it without a QP solver; the point is checked against the tangents, and the caller falls back on the master's
-    own point where the check fails.
+    The dual of this projection has one multiplier for each tangent and is smooth. So a quasi-Newton
+    method with bounds solves it without a QP solver. The point is checked against the tangents.
+    Where the check fails, the caller uses the master's own point.
     """
     a, b = cuts.level_set(level, price, weight)
 

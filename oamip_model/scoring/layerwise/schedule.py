@@ -171,10 +171,10 @@ class DecoupledRun:
                 f"{found.pairs} pairs of units exchanged, wrong + hinge loss {found.after:.4g} from {found.before:.4g}"
             )
 
-        # One logit has no other one to be ahead of: there the loss of the programs takes the hinge's place.
+        # One logit has no other one to be ahead of. The loss of the programs takes the hinge's place.
         several = self.network.classes > 1
         loss = summed_loss("hinge" if several else self.plan.loss, self.plan.margin)
-        # Spread over all images, whose order may be that of the classes.
+        # Evenly spread over all images, since these may be sorted by class.
         at = np.arange(count) * len(self.images) // count
         try:
             found = exchange_units(

@@ -35,7 +35,8 @@ def layerwise_scores(
 
     Images are as the network takes them.
 
-    heads: auxiliary heads that were trained before, by layer; total: when the run ends with what it has. Layers that an
+    ``heads`` are auxiliary heads that were trained before, by layer. ``total`` is the deadline of
+    the whole run. Layers that an
     interruption, or that end, left unscored have scores of 1. Raises KeyboardInterrupt, or SolverError, where it left
     all.
     """

@@ -29,10 +29,24 @@ from oamip_model.torchnet.layers import TorchLayers
 class LayerTask:
     """The subproblem of one score group: arrays only, no modules.
 
-    images: (n, *input_shape); labels: (n,); group: index of the scored group; others: {group index: (units,) 1 where a
-    unit stays and 0 where it is cut already}, groups that are missing are whole; heads: auxiliary heads that were
-    trained before, by group name; at: (units,) scores of the group at which the head "pattern" is linearised, all 1 if
-    not given.
+    Parameters
+    ----------
+    network : Network
+        The network.
+    images : array
+        Images (n, *input_shape).
+    labels : array of int
+        Labels (n,).
+    group : int
+        The scored group.
+    others : dict of int to array
+        Masks (units,) of the groups that are cut already. Missing groups are whole.
+    plan : Plan
+        The options of the run.
+    heads : mapping of str to Network
+        Auxiliary heads that were trained before, by group name.
+    at : array, optional
+        Scores (units,) of the group at which the head "pattern" is linearised, by default all 1.
     """
 
     network: Network
@@ -57,8 +71,9 @@ class LayerTask:
     def weights(self) -> tuple[float, ...]:
         """The weights of the loss to solve, against the sparsity of this layer alone.
 
-        With the scope "global" the plan's weights are against the sparsity of all layers (times their number), in which
-        each unit of "mean" has the same price, and this layer a part: that of its price in the total.
+        With the scope "global" the plan's weights are against the sparsity of all layers, times
+        their number. Each unit of "mean" has the same price in it. So this layer's part is its
+        share of the total price.
         """
         part = sparsity_named(self.plan.sparsity).layer_part(self.network, self.group)
         if self.plan.scope == "layer" or part is None:

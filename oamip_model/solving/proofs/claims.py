@@ -140,7 +140,7 @@ def choices(compiled: Compiled, lower: Array, upper: Array) -> Array | None:
     """
     at = compiled.columns(compiled.model.s)
     low, free = lower[at], np.flatnonzero(lower[at] < upper[at])
-    if 2.0 ** len(free) > min(LISTED, max(1.0, _LISTED_WORK / max(compiled.arrays.matrix.nnz, 1))):
+    if 2.0 ** len(free) > max(1.0, min(LISTED, _LISTED_WORK / max(compiled.arrays.matrix.nnz, 1))):
         return None
     count = 2 ** len(free)
     scores = np.repeat(low[:, None], count, axis=1)

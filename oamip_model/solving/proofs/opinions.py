@@ -63,7 +63,7 @@ def settled(claim: Solution, opinions: Iterable[Solution], refuted: str = "") ->
     >>> settled(claim, []).message
     'numerical trouble: highs claims that the program is infeasible without a proof, and no other answer decides'
     """
-    told = f"{TROUBLE}: {claim.solver} claims that the program is {claim.status.value}"
+    claimed = f"{TROUBLE}: {claim.solver} claims that the program is {claim.status.value}"
     seconds, doubts = claim.seconds, [refuted] if refuted else []
     for opinion in opinions:
         seconds += opinion.seconds
@@ -73,11 +73,11 @@ def settled(claim: Solution, opinions: Iterable[Solution], refuted: str = "") ->
             return replace(claim, seconds=seconds, certified=opinion.certified, ray=opinion.ray)
         if opinion.x is not None or (opinion.status is Status.INFEASIBLE and opinion.certified):
             what = "proves that it has no point" if opinion.x is None else "has a point"
-            message = "; ".join(part for part in (f"{told}, {opinion.solver} {what}", opinion.message) if part)
+            message = "; ".join(part for part in (f"{claimed}, {opinion.solver} {what}", opinion.message) if part)
             return replace(opinion, seconds=seconds, message=message)
         doubts.append(f"{opinion.solver}: {opinion.message or opinion.status.value}")
     why = f" ({'; '.join(doubts)})" if doubts else ""
     return replace(
         claim, status=Status.NO_SOLUTION, seconds=seconds, ray=None,
-        message=f"{told} without a proof, and no other answer decides{why}",
+        message=f"{claimed} without a proof, and no other answer decides{why}",
     )  # fmt: skip

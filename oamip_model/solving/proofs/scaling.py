@@ -146,12 +146,12 @@ class Scale:
             return sp.csr_array((value, *places), shape=matrix.shape), lower, upper, sizes
         least, most = (side[column[small]] / self.units[column[small]] for side in (self.low, self.high))
         bounded = np.isfinite(least) & np.isfinite(most)
-        gone = small[bounded]
-        ends = value[gone] * np.stack([least[bounded], most[bounded]])
-        row = np.searchsorted(matrix.indptr, gone, side="right") - 1
+        dropped = small[bounded]
+        ends = value[dropped] * np.stack([least[bounded], most[bounded]])
+        row = np.searchsorted(matrix.indptr, dropped, side="right") - 1
         lower = lower - np.bincount(row, ends.max(axis=0), len(lower))
         upper = upper - np.bincount(row, ends.min(axis=0), len(upper))
-        value[gone] = 0.0
+        value[dropped] = 0.0
         scaled = sp.csr_array((value, *places), shape=matrix.shape)
         scaled.eliminate_zeros()
         return scaled, lower, upper, sizes

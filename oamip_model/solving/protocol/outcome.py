@@ -71,7 +71,7 @@ class Solution:
 
     @property
     def gap(self) -> float | None:
-        """Relative gap |objective - bound| / max(|objective|, 1e-10), None if unknown.
+        """Relative gap abs(objective - bound) / max(abs(objective), 1e-10), or None.
 
         Examples
         --------

@@ -15,6 +15,8 @@ from oamip_model.solving.compile import Compiled
 
 _TIGHT = 1e-7
 """Slack, relative to max(1, limit), up to which a row counts as tight."""
+_IGNORED = 0.5
+"""Violation of new tangents, relative to the one before they were added, from which the solver ignores them."""
 _SIDES = ("lower", "upper", "idle", "lasting")
 
 
@@ -115,3 +117,41 @@ class Added:
         names = [(*name[:-1], first + k) for k, name in enumerate(self.names)]
         blocks = [(v, sp.csr_array(self.matrix[:, compiled.columns(v)])) for v, _ in home.rows.blocks]
         home.append(MatrixRows(names, self.lower, self.upper, blocks))
+
+
+@dataclass(frozen=True)
+class Tangents:
+    """The tangents that were added last.
+
+    Parameters
+    ----------
+    matrix : scipy.sparse.csr_array
+        Coefficients (rows, columns).
+    lower : array
+        Bounds (rows,).
+    violation : float
+        The largest violation of one of them by the optimum before they were added.
+    """
+
+    matrix: sp.csr_array
+    lower: Array
+    violation: float
+
+    def ignored(self, x: Array) -> bool:
+        """Whether the solver ignores these rows.
+
+        It does where the values of its program reach so far that they are within its tolerances.
+
+        More tangents of the kind would then change nothing.
+
+        Parameters
+        ----------
+        x : array
+            An optimum (columns,) of the program with these rows.
+
+        Returns
+        -------
+        bool
+            True where x violates one of them by half of the former violation.
+        """
+        return bool((self.lower - self.matrix @ x).max() > _IGNORED * self.violation)

@@ -22,6 +22,7 @@ from oamip_model.solving.protocol import Arrays
 
 _REPLACED = ("relu_lower", "relu_upper", "relu_state", "relu_score", "relu_shift")
 """Rows of gated ReLUs that this program replaces."""
+_POOLED = ("pool_lower", "pool_upper", "pool_choice")
 _ZERO = 1e-8
 """Largest h or d, relative to its upper bound, that counts as 0."""
 
@@ -72,8 +73,7 @@ class Complementary:
     @staticmethod
     def _entries(program: Program, compiled: Compiled) -> Index:
         """The gated ReLUs whose state is only in rows that are replaced."""
-        parts = [program.rows(name) for name in ("preactivation", *_REPLACED)]
-        if any(part is not None and compiled.rows_of(part) is None for part in parts):
+        if not has_its_rows(program, compiled):
             return np.zeros(0, dtype=np.int64)
         g = program.layout.gated
         at = np.flatnonzero((g.state >= 0) & program.gate.complementary(g))
@@ -169,6 +169,25 @@ class Complementary:
             both = (h > _ZERO * self.upper) & (d > _ZERO * self.most)
             x[self.d] = np.where(both, h / np.where(both, h + d, 1.0), h >= d)
         return x
+
+
+def has_its_rows(program: Program, compiled: Compiled) -> bool:
+    """Whether all rows that define ReLUs and max pooling are active.
+
+    Parameters
+    ----------
+    program : Program
+        The program, some of whose rows a user may have deactivated.
+    compiled : Compiled
+        Its arrays.
+
+    Returns
+    -------
+    bool
+        False where one of them is not in the arrays.
+    """
+    parts = [program.rows(name) for name in ("preactivation", *_REPLACED, *_POOLED)]
+    return not any(part is not None and compiled.rows_of(part) is None for part in parts)
 
 
 def _replaced(program: Program, compiled: Compiled, entries: Index) -> Index:

@@ -14,7 +14,7 @@ from oamip_model.network.maps import Array
 from oamip_model.solving.protocol import Solution, Status
 from oamip_model.solving.registry import open_tree_session
 from oamip_model.solving.state import SolveState
-from oamip_model.solving.treesearch.added import Added
+from oamip_model.solving.treesearch.added import Added, Tangents
 from oamip_model.solving.treesearch.complementarity import Complementary
 
 _MIDDLE = 0.5
@@ -32,8 +32,7 @@ class OutOfTime(Exception):
 class Relaxation:
     """The linear relaxation of an instance, which is minimised many times.
 
-    Added rows hold for every point of the instance, whatever the bounds of the columns are at the
-    time.
+    Added rows hold for every point of the instance, whatever the columns' bounds are.
 
     Parameters
     ----------
@@ -56,11 +55,10 @@ class Relaxation:
         self.session = open_tree_session(solve.backend, self.program.arrays, solve.options)
         self.added: list[Added] = []
         self.hull = None if solve.program.hull_cuts is None else HullCuts(solve.program)
-        m = self.instance
-        self.parts = [self.compiled.columns(v) for v in (m.s, m.a, m.h)]
-        self.count = 0
-        self.certified = True
+        self.parts = [self.compiled.columns(getattr(self.instance, name)) for name in "sah"]
+        self.count, self.certified = 0, True
         self.last: Solution | None = None
+        self.tangents: Tangents | None = None  # the last ones, unless they may have been dropped
 
     def set_bounds(self, lower: Array, upper: Array) -> None:
         """Replace the bounds of the columns.
@@ -142,9 +140,8 @@ class Relaxation:
         scipy.sparse.csr_array
             Coefficients (rows, columns).
         """
-        return sp.csr_array(
-            sp.vstack([self.program.arrays.matrix, *(block.matrix for block in self.added)], format="csr")
-        )
+        matrices = [self.program.arrays.matrix, *(block.matrix for block in self.added)]
+        return sp.csr_array(sp.vstack(matrices, format="csr"))
 
     def row_duals(self) -> Array | None:
         """The duals at the last optimum.
@@ -192,17 +189,20 @@ class Relaxation:
         int
             The number of tangents.
         """
-        images = np.flatnonzero(self.missing(x) > least)
-        if not len(images):
+        missing = self.missing(x)
+        images = np.flatnonzero(missing > least)
+        if not len(images) or (self.tangents is not None and self.tangents.ignored(x)):
             return 0
         points, at = [self._logits(x)[images]], images
         if inner is not None:
             points.append(self._logits(_MIDDLE * x + (1 - _MIDDLE) * inner)[images])
             at = np.concatenate([images, images])
-        home = self.solve.program.loss_tangents
+        solve, home = self.solve, self.solve.program.loss_tangents
         assert home is not None
-        rows = self.solve.program.tangents_at(np.concatenate(points), at)
-        self.add(home, rows.names, self.compiled.rows(rows), rows.lower, rows.upper)
+        rows = solve.program.tangents_at(np.concatenate(points), at)
+        matrix = self.compiled.rows(rows)
+        self.add(home, rows.names, matrix, rows.lower, rows.upper)
+        self.tangents = Tangents(matrix, rows.lower, float(missing.max()) * solve.program.images / solve.program.weight)
         return len(at)
 
     def _logits(self, x: Array) -> Array:
@@ -256,8 +256,7 @@ class Relaxation:
         lasting : bool, default False
             Whether the rows are kept however long they are slack.
         """
-        count = len(names)
-        stay = np.full(count, lasting)
+        count, stay = len(names), np.full(len(names), lasting)
         self.added.append(Added([home] * count, list(names), matrix, low, high, np.zeros(count), stay))
         if len(self.added) > _BLOCKS:
             self.added = [Added.joined(self.added)]
@@ -288,6 +287,7 @@ class Relaxation:
         if rows - sum(int(part.sum()) for part in keep) <= _DROPPED * rows:
             return
         self.session.keep_rows(np.concatenate(keep))
+        self.tangents = None
         kept = [block.take(part) for block, part in zip(self.added, keep, strict=True)]
         self.added = [block for block in kept if len(block.idle)]
 

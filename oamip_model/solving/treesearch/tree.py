@@ -19,6 +19,7 @@ from oamip_model.solving.protocol import ABSOLUTE_GAP, Solution, Status
 from oamip_model.solving.state import OUT_OF_TIME, SolveState
 from oamip_model.solving.treesearch.branching import Node, PseudoCosts, urgency, whole_column
 from oamip_model.solving.treesearch.image_cuts import ImageCuts, ImageProgram
+from oamip_model.solving.treesearch.ranges import Ranges
 from oamip_model.solving.treesearch.relaxation import OutOfTime, Relaxation
 
 _FRACTION = 1e-6
@@ -59,8 +60,8 @@ class Tree:
         arrays = solve.arrays
         self.integral = np.flatnonzero(arrays.integral)
         self.settled = settled_by_scores(solve.compiled)
+        self.ranges = Ranges(solve.program, solve.compiled)
         self.costs = PseudoCosts(len(arrays.cost), options.strong_branching, options.reliable)
-        self.root: dict[int, float] = {}
         # The bound is valid since every node that is not closed is in ``open``, or below ``active``, at any time.
         self.open = [Node(-np.inf, 0, {})]
         self.active: float | None = None
@@ -142,12 +143,14 @@ class Tree:
         self.nodes += 1
         fixed, tangents = dict(node.fixed), 0
         while True:
-            least = self.solve.best_choice(*self._bounds(fixed)) if self.settled else None
-            if least is not None:
+            ends = self._bounds(fixed)
+            if self.settled and (least := self.solve.best_choice(*ends)) is not None:
                 self._close(least)
                 return None
-            x, bound = self._solve_node(fixed, root=self.nodes == 1)
-            self.active = bound = max(bound, node.bound)
+            x, proved, bound = None, -np.inf, self.ranges.least(*ends)
+            if bound < self.cutoff():
+                x, proved = self._solve_node(fixed, root=self.nodes == 1)
+            self.active = bound = max(bound, proved, node.bound)
             if bound >= self.cutoff():
                 self._close(bound)
                 return None
@@ -174,12 +177,14 @@ class Tree:
             base, most, basis = bound, self.cutoff() - bound, self.lp.session.basis()
 
             def rise(column: int, side: int, base: float = base, x: Array = x, basis: object = basis) -> float:
-                whole = float(np.floor(x[column]) + side)
-                self.lp.set_bounds(*self._bounds({**fixed, column: whole}))
+                ends = self._bounds({**fixed, column: float(np.floor(x[column]) + side)})
+                if (least := self.ranges.least(*ends)) >= self.cutoff():
+                    return least - base
+                self.lp.set_bounds(*ends)
                 # Starting from the node's own basis, only one bound is new. After another side, several would be.
                 self.lp.session.set_basis(basis)
                 _, value = self.lp.minimise()
-                return max(value - base, 0.0)
+                return max(value - base, least - base, 0.0)
 
             choice = self.costs.choose(candidates, x[candidates], rise, most)
             sides = [float(np.floor(x[choice.column]) + side) for side in (0, 1)]

@@ -34,9 +34,22 @@ MAPS: Registry[TorchMap[Any]] = Registry(
 
 
 def torch_map(map: LinearMap) -> TorchMap[Any]:
-    """What computes a map in torch.
+    """The object that computes a map in torch.
 
-    Raises InputError for a map whose name nobody has registered.
+    Parameters
+    ----------
+    map : LinearMap
+        A map of a network.
+
+    Returns
+    -------
+    TorchMap
+        Its forward pass and its module.
+
+    Raises
+    ------
+    InputError
+        For a map whose name is not registered.
 
     Examples
     --------

@@ -20,7 +20,7 @@ from oamip_model.torchnet.maps.zero_pad import border_module, bordered
 
 
 class TorchConv2d(TorchMap[Conv2d]):
-    """An nn.Conv2d, behind a border where its padding is uneven."""
+    """An nn.Conv2d, after a border where its padding is uneven."""
 
     name: ClassVar[str] = "conv2d"
     fits: ClassVar[bool] = True

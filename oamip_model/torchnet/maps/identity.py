@@ -15,7 +15,7 @@ from oamip_model.torchnet.maps.base import TorchMap
 
 
 class TorchIdentity(TorchMap[Identity]):
-    """Nothing at all."""
+    """The identity, which computes nothing."""
 
     name: ClassVar[str] = "identity"
 

@@ -2,8 +2,9 @@
 
 There are no scores in it. OAMIP's programs take images as constants, so the box is written as a layer in front of the
 network, with a score for each pixel. The layer's activations are 1, so its scored activations are the scores s in
-[0, 1], and the pixel is lower + (upper - lower) s. Bounds that hold for every score then hold for every image of the
-box, and everything of the package that takes a network (bounds, gates, relaxations, backends) applies.
+[0, 1], and the pixel is lower + (upper - lower) s. Bounds that hold for every score then hold for
+every image of the box. All functions of a network can be used: bounds, gates, relaxations,
+backends.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Writes instances as .mps.gz and .lp.gz files with Pyomo's symbolic labels.
 
-The loss "cross-entropy" is not linear. Its files hold the tangents that settle the continuous relaxation, and no
-others: they are ordinary mixed-integer programs with an optimum of their own, a lower bound of the instance's. With
+The loss "cross-entropy" is not linear. Its files hold the tangents that solve the continuous
+relaxation, and no others. They are ordinary mixed-integer programs, whose optimum is a lower bound
+of the instance's. With
 the losses "hinge" and "margin" file and instance have the same optimum.
 """
 

@@ -163,7 +163,8 @@
         svg.append(drawing("text", { x: left - 6, y: y(share) + 4, "text-anchor": "end" }, `${100 * share} %`));
       }
       const ticks = scale === "logarithmic"
-        ? Array.from({ length: 12 }, (_, k) => 10 ** (k - 3)).filter((t) => t >= first && t <= last)
+        ? Array.from({ length: 12 }, (_, k) => 10 ** (k - 3)).flatMap((t) => (last / first < 300 ? [t, 2 * t, 5 * t] : [t]))
+          .map((t) => Number(t.toPrecision(1))).filter((t) => t >= first && t <= last)
         : Array.from({ length: 6 }, (_, k) => (last * k) / 5);
       for (const tick of ticks) {
         grid(x(tick), y(0), x(tick), y(1));

@@ -153,4 +153,4 @@ def embedded(solves: Solves) -> dict[str, object]:
             int(is_solved(row)), row["time_limit"], None if integral is None else round(integral, 6),
             int(solves.variant(row) in solves.variants and row["status"] != "licence"),
         ])  # fmt: skip
-    return {"variants": solves.everyone, "instances": len(instances), "rows": rows}
+    return {"variants": [solves.short[name] for name in solves.everyone], "instances": len(instances), "rows": rows}

@@ -9,8 +9,8 @@ from oamip_benchmarks.bench.reporting.rows import ANSWERS, Row, Solves, is_solve
 from oamip_model.page import Cell, Page
 
 COLUMNS = (
-    "instance", "size", "gate", "variant", "seed", "ended", "seconds", "objective", "bound", "gap", "nodes",
-    "primal integral", "load", "log",
+    "instance", "size", "gate", "variant", "ended", "seconds", "objective", "bound", "gap", "nodes",
+    "primal integral", "seed", "load", "log",
 )  # fmt: skip
 CHOOSE = ("size", "gate", "variant")
 
@@ -50,11 +50,12 @@ def _solve(solves: Solves, row: Row, best: dict[str, float], accused: bool, logs
     wrong = _is_wrong(row, accused)
     return [
         Cell(row["instance"], title=" ".join(row.get("tags") or ())), row["size"], row.get("gate") or "-",
-        solves.variant(row), str(row["seed"]),
+        solves.short[solves.variant(row)],
         Cell(_ending(row, wrong), "alert" if wrong else "" if is_solved(row) else "faint", row.get("message") or ""),
-        f"{solve_seconds(row):.2f}", number(row, "objective", 7), number(row, "bound", 7),
+        f"{solve_seconds(row):.2f}", number(row, "objective", 6), number(row, "bound", 6),
         "-" if math.isnan(gap) else _percent(gap), number(row, "nodes"),
-        "-" if integral is None else _percent(integral), "-" if not load else f"{load[0]:.1f}, {load[1]:.1f}",
+        "-" if integral is None else _percent(integral), str(row["seed"]),
+        "-" if not load else f"{load[0]:.1f}, {load[1]:.1f}",
         Cell("log", link=f"{logs}/{row['log']}") if row.get("log") and logs else "-",
     ]  # fmt: skip
 

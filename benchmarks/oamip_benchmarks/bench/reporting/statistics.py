@@ -175,8 +175,8 @@ def paired_ratio(
 def contradictions(objectives: ArrayLike, bounds: ArrayLike, tolerance: float = 1e-6) -> list[tuple[int, int]]:
     """Pairs (i, j) of which the lower bound of i lies above the objective of j.
 
-    One of the two is wrong. Two solves that both claim to be optimal within a gap disagree exactly if
-    this holds for them: their ranges from bound to objective do not meet.
+    One of the two is wrong. Two solves that claim to be optimal within a gap disagree exactly if
+    this holds. Their ranges from bound to objective then do not meet.
 
     Parameters
     ----------

@@ -38,8 +38,9 @@ def export(
 ) -> int:  # fmt: skip
     """Write instances as .mps.gz and .lp.gz files, for any solver, with an index of what they are.
 
-    The loss cross-entropy is not linear: its files hold the tangents that settle the continuous relaxation, so that
-    their optimum is a lower bound of the instance's. The index says so of each. Exit code 3 where the time limit
+    The loss cross-entropy is not linear. Its files hold the tangents that solve the continuous
+    relaxation, and their optimum is a lower bound of the instance's. The index says so of each.
+    Exit code 3 where the time limit
     stopped the tangents of one.
     """
     from oamip_benchmarks.bench.files.export import export as export_files

@@ -18,7 +18,8 @@ _PROBABILITIES = ("Softmax", "LogSoftmax", "Sigmoid")
 def in_order(model: onnx.ModelProto) -> bool:
     """Sort the operators of a model, so that each comes after what it reads.
 
-    Returns whether they were in order. What hangs together in a circle stays behind, for the checker to refuse.
+    Returns whether they were in order. Operators of a circle remain unsorted, and the checker
+    refuses them.
     """
     given = {entry.name for entry in (*model.graph.input, *model.graph.initializer, *model.graph.sparse_initializer)}
     made = {name for node in model.graph.node for name in node.output}

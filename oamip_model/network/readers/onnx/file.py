@@ -28,8 +28,9 @@ _NESTED: Final = 50
 def load_model(path: Path) -> onnx.ModelProto:
     """Loads the model in a file, with the weights that other files of its folder hold.
 
-    Raises InputError for what is no such message, weights outside the folder, tensors that are not stored in full, and
-    functions that call one another without end; also whatever onnx raises.
+    Raises InputError for a file that is no such message, and for weights outside the folder. Also
+    for tensors that are not stored in full, and functions that call one another without end. Errors
+    of onnx are raised too.
     """
     where = f"network: {path}"
     model = onnx.ModelProto()

@@ -23,8 +23,9 @@ def read_onnx(path: Path, input_shape: Shape | None, output: str | None = None) 
 
     The first axis of its input is that of the images, unless operators drop it, or there is none.
 
-    Raises InputError where the file cannot be read, has several inputs or an output of another name, leaves more than
-    the batch open without ``input_shape``, or takes images of another shape.
+    Raises InputError where the file cannot be read, or has several inputs or an output of another
+    name. Also where it leaves more than the batch open without ``input_shape``, or takes images of
+    another shape.
     """
     try:
         model = load_model(path)

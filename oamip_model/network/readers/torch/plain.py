@@ -55,9 +55,8 @@ def deep_copy(module: nn.Module) -> nn.Module:
 def with_plain_weights(module: nn.Module) -> nn.Module:
     """The module with plain weights, changed in place.
 
-    Weight norm, spectral norm and parametrisations become the weights they give.
-
-    Masks of torch.nn.utils.prune stay.
+    Weight norm, spectral norm and parametrisations become the weights they give. Masks of
+    torch.nn.utils.prune are kept.
     """
     for part in list(module.modules()):
         for hook in list(part._forward_pre_hooks.values()):

@@ -82,10 +82,9 @@ class _Config(TypedDict):
 def load_program(path: Path) -> torch.export.ExportedProgram:
     """The exported program of a .pt2 file.
 
-    Nothing that the file names is run.
-
-    Raises InputError, naming the part, where the file is none that torch.export.save writes for plain weights, or holds
-    something that needs unpickling; and whatever torch raises where it cannot load what is left.
+    Nothing that the file names is run. Raises InputError with the part's name where
+    torch.export.save does not write such a file for plain weights, or something needs unpickling.
+    Errors of torch, where it cannot load the accepted parts, are raised too.
     """
     where = f"network: {path}"
     with path.open("rb") as file:

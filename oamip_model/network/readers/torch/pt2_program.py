@@ -1,9 +1,10 @@
-"""The graph of a .pt2 file as JSON: what of it torch may see.
+"""The graph of a .pt2 file as JSON, reduced to the parts that torch may see.
 
 Each name and number is checked.
 
-torch writes names into Python source that it runs, looks operators up by their dotted names, and evaluates sizes that
-depend on the batch as Python. What is not declared here is left out, and what is declared is accepted by its form.
+torch writes names into Python source that it runs, and looks operators up by their dotted names. It
+evaluates sizes that depend on the batch as Python. Fields that are not declared here are left out,
+and declared ones are accepted by their form.
 """
 
 from __future__ import annotations

@@ -186,7 +186,7 @@ class _Reader:
         if is_in_place(node):
             if self.tensors[node] in self.moved:
                 raise call.error("changes in place a tensor of which a transpose, a slice or the like is also used")
-            # Whoever reads the same memory later reads what was written.
+            # Views of the same memory that are read later have the written values.
             for other, storage in self.tensors.items():
                 shared = self.values[other]
                 if storage == self.tensors[node] and isinstance(shared, int):

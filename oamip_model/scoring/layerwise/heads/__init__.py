@@ -1,4 +1,4 @@
-"""Heads by name: what stands for the layers behind a scored one.
+"""Heads by name: objects that take the place of the layers after a scored one.
 
 Another head is registered with :func:`register_head`, or offered by a package in the entry-point group
 ``oamip_model.heads``.

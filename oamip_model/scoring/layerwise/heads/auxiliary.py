@@ -31,8 +31,16 @@ class AuxiliaryHead:
 
     It was replayed against the module that was trained.
 
-    accuracy: share of the images that it classifies correctly; epochs, seed: of its training, 0 epochs where it was
-    given; features: activations of the representation of one image.
+    Parameters
+    ----------
+    network : Network
+        The classifier.
+    accuracy : float
+        Share of the images that it classifies correctly.
+    epochs, seed : int
+        Those of its training, with 0 epochs where it was given.
+    features : int
+        Activations of the representation of one image.
     """
 
     network: Network
@@ -54,11 +62,10 @@ def train_auxiliary_head(
 ) -> AuxiliaryHead:
     """A small classifier of a score group's last layer, trained by Adam.
 
-    It is an :func:`~oamip_model.training.auxiliary_classifier`; the network is frozen.
-
-    images: (n, *input_shape); keep: masks of the groups that were cut before, by index; epochs: if not given 5, or as
-    many as 1,000 steps take. The pooling with which the classifier of a convolution begins is done once, so what is
-    held of an image is a sixteenth of its representation.
+    It is an :func:`~oamip_model.training.auxiliary_classifier`. The network itself is not trained.
+    The first pooling of the classifier of a convolution is computed once. So the memory for an
+    image is a sixteenth of its representation. ``keep`` has the masks of the groups that were cut
+    before, by index. By default there are 5 epochs, or as many as 1,000 steps take.
     """
     k = layers.network.groups[group].layers[-1]
     shape = layers.network.layers[k].shape

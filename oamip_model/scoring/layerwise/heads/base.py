@@ -11,7 +11,7 @@ from oamip_model.scoring.layerwise.task import LayerTask
 
 
 class Head(ABC):
-    """What stands for the layers behind a scored one.
+    """An object that takes the place of the layers after a scored one.
 
     Most are a :class:`~.convex_layer.ColumnHead`, which gives columns, or a :class:`~.mixed.MixedHead`, which gives a
     network.

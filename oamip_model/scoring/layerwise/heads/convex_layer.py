@@ -26,7 +26,8 @@ from oamip_model.scoring.program_result import ProgramResult, ReplayCheck, Train
 from oamip_model.torchnet.layers import TorchLayers
 
 _CHECKED, _ACTIVATIONS = 100, 20_000_000
-"""Images of the replay check at most, and their activations: it is in double precision, and one image tells enough."""
+"""Images of the replay check at most, and their activations. It is in double precision, and one
+image shows an error."""
 
 
 class ColumnHead(Head):
@@ -99,7 +100,7 @@ def solve_convex_layer(
             at = result.scores if whole else head.exact_at(task, result.scores)
             check = None if at is None else _check(task, columns, at)
         with finishing(plan.time_limit):
-            # Of a path it is computed by who chooses from it: a pass over all images each.
+            # For a path the caller computes it, for the chosen results only, since each takes a pass over all images.
             loss = None if plan.path else task.measure(layers, result.scores).loss
         program = ProgramResult(
             (), result.status.value, result.objective, result.bound, result.gap, result.loss,
@@ -114,10 +115,11 @@ def solve_convex_layer(
 
 
 def _along_weights(task: LayerTask, solve: Callable[[float], ConvexResult]) -> tuple[list[float], list[ConvexResult]]:
-    """The weights that were tried, and their results: those of the plan, and with an amount those that get closer.
+    """The weights that were tried, and their results.
 
-    A weight keeps the units whose score is at least one half. With an amount the path, whose weights keep ever more
-    units, ends at the second that keeps more than are to stay, and the interval where it passes that number is halved.
+    They are those of the plan, and with an amount some between two of them. A weight keeps the
+    units whose score is at least one half. The weights of the path keep ever more units. It ends at
+    the second that keeps too many, and the interval where the number is reached is halved.
     """
     weights: list[float] = []
     results: list[ConvexResult] = []

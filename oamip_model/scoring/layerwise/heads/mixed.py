@@ -49,7 +49,7 @@ class MixedHead(Head):
 
     @abstractmethod
     def tail(self, part: LayerTask, trained: AuxiliaryHead | None) -> Tail:
-        """What follows the layer, and what it is given, for the images of the program.
+        """The network after the layer, and its inputs for the images of the program.
 
         part: the task with these images alone; trained: what :meth:`train` gave.
         """

@@ -25,16 +25,18 @@ HELD = 2**27
 class Representation:
     """Features of the last layer of a score group, (n, units, positions).
 
-    Images have the shape (n, *input_shape).
+    Images have the shape (n, *input_shape). ``keep`` has the masks of the groups that were cut
+    before, by index.
 
-    keep: masks of the groups that were cut before, by index. Where ``pooled``, a convolution's channels are averaged
-    over a grid (adaptive average pooling), whose sides are halved, rounding up, until one image has at most
-    ``features`` features and all images at most ``held`` numbers, or there is one feature a unit. A score multiplies a
-    whole channel, so it passes through the average, and the features stay linear in the scores.
+    Where ``pooled``, a convolution's channels are averaged over a grid (adaptive average pooling).
+    The sides of the grid are halved, rounding up, until one image has at most ``features`` features
+    and all images at most ``held`` numbers. It ends with one feature a unit. A score multiplies a
+    whole channel, so it passes through the average, and the features remain linear in the scores.
 
-    grid: rows and columns of the averages, None where nothing is averaged; units, positions: their product is the
-    number of features of one image; order: (units, positions), where each is in the flat layer. Raises InputError where
-    units have different numbers of activations.
+    ``grid`` has the rows and columns of the averages, None where nothing is averaged. The product
+    of ``units`` and ``positions`` is the number of features of one image. ``order``, (units,
+    positions), is the place of each in the flat layer. Raises InputError where units have different
+    numbers of activations.
     """
 
     def __init__(
@@ -63,7 +65,7 @@ class Representation:
         self.order = torch.as_tensor(order, device=layers.device)
 
     def batches(self) -> Iterator[tuple[slice, Tensor]]:
-        """The features in parts, computed as they are asked for.
+        """The features in parts, each computed when it is needed.
 
         A part is (slice of the images, (part, units, positions)).
         """

@@ -1,10 +1,11 @@
-"""What follows one layer's scores, as a network of its own.
+"""The layers after one layer's scores, as a network of its own.
 
 It is the rest of the network, or a head in its place.
 
-The activations of the scored layer, computed with all its scores at 1, are the tail's images, and its first layer
-passes them on through a ReLU that carries the scores. Their pre-activation is a number, so h = s r holds exactly there
-(mathematics:model-2), and whatever takes a network and images (bounds, instances, solves, replays) takes a tail.
+The images of this network, the tail, are the activations of the scored layer with all its scores at
+1. Its first layer passes them on through a ReLU that carries the scores. Their pre-activation is a
+number, so h = s r holds exactly there (mathematics:model-2). Every function of a network and images
+takes a tail: bounds, instances, solves, replays.
 """
 
 from __future__ import annotations
@@ -21,17 +22,22 @@ from oamip_model.network.maps import Array, ChannelScale, Identity, Part, Shape
 from oamip_model.network.types import IMAGE, Layer, Network, ScoreGroup, Term
 
 Masks: TypeAlias = Mapping[int, NDArray[np.float64]]
-"""Which units of other score groups stay (1) or are cut (0), (units,) by group index; missing: all stay."""
+"""Masks (units,) of other score groups, by group index. Missing groups are whole."""
 
 
 @dataclass(frozen=True)
 class Tail:
-    """A network with one score group, behind another network.
+    """A network with one score group, after another network.
 
     Its images are representations of that network.
 
-    network: its ``groups[0]`` is the scored group, under its own name; inputs: (n, *network.input_shape), the scored
-    layer's activations, and behind them whatever else the later layers read from before it.
+    Parameters
+    ----------
+    network : Network
+        The tail, whose ``groups[0]`` is the scored group, under its own name.
+    inputs : array
+        Its images (n, *network.input_shape): the scored layer's activations, followed by all other
+        outputs that the later layers read from before it.
     """
 
     network: Network
@@ -81,10 +87,9 @@ def rest_tail(network: Network, images: Array, group: int, keep: Masks) -> Tail:
 def head_tail(network: Network, images: Array, group: int, keep: Masks, head: Network) -> Tail:
     """A head on a score group's representation, in the place of later layers.
 
-    Images have the shape (n, *input_shape).
-
-    head: a network that takes the output of the group's last layer; its own units carry no scores. keep: units of
-    other groups that are cut before the scored layer.
+    Images have the shape (n, *input_shape). ``head`` is a network that takes the output of the
+    group's last layer. Its own units carry no scores. ``keep`` has the masks of other groups that
+    are cut before the scored layer.
     """
     last = network.groups[group].layers[-1]
     r = network.activations(images, named_scores(network, keep))[last]
@@ -138,9 +143,10 @@ def _opening(network: Network, group: int, k: int, r: Array, carried: list[Array
 def _cut(
     layers: list[Layer], layer: Layer, terms: tuple[Term, ...], mask: NDArray[np.float64]
 ) -> tuple[Layer, tuple[Term, ...]]:
-    """The layer and its terms without the units whose mask is 0: their pre-activations are 0, so nothing of them stays.
+    """The layer and its terms without the units whose mask is 0, which have a pre-activation of 0.
 
-    Pooling has no weights to set to 0, so its input goes through a layer of its own first, added to ``layers``.
+    Pooling has no weights to set to 0, so a layer of its own before it does that. It is added to
+    ``layers``.
     """
     assert layer.units is not None
     stays = np.asarray(mask, dtype=np.float64)[layer.units]

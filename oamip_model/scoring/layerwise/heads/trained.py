@@ -25,8 +25,17 @@ _STEPS = 1000
 class LinearHead:
     """One affine map from a representation to logits.
 
-    weight: (classes, units, positions); bias: (classes,); accuracy: share of the images it was trained on that it
-    classifies correctly, which a network's own accuracy can be compared with; epochs: how often it saw each of them.
+    Parameters
+    ----------
+    weight : Tensor
+        (classes, units, positions).
+    bias : Tensor
+        (classes,).
+    accuracy : float
+        Share of the training images that it classifies correctly. It may be compared with the
+        network's own.
+    epochs : int
+        Times that it saw each of them.
     """
 
     weight: Tensor
@@ -40,11 +49,10 @@ def train_linear_head(
 ) -> LinearHead:
     """A linear head, trained by Adam on cross-entropy.
 
-    Features have the shape (n, units, positions) and labels (n,).
-
-    epochs: if not given 5, or as many as 1,000 steps take, so that a few images are gone through more often than many.
-    The features are divided by their root mean square while it trains, so that one step size suits all layers; the
-    head that is given back has the scale in its weights.
+    Features have the shape (n, units, positions) and labels (n,). By default there are 5 epochs, or
+    as many as 1,000 steps take, so that few images are seen more often than many. During training
+    the features are divided by their root mean square, so that one step size suits all layers. The
+    returned head has the scale in its weights.
     """
     flat = features.flatten(1)
     count, device = len(flat), flat.device
