@@ -32,7 +32,7 @@ print(network)
 # What it costs
 # -------------
 # For some images: how large can the strongest wrong logit get, if every pixel may change by 0.2? The solver is HiGHS,
-# and everything but the network stays the same below.
+# and everything but the network is the same below.
 
 boxes = []
 for image, label in (test[k] for k in range(0, 40, 10)):
@@ -71,8 +71,8 @@ found["compressed"] = cost(compressed.network)
 # %%
 # Pruning and a refit
 # -------------------
-# Half of the units of each layer go, those whose loss the others make up for best, and the weights that are left are
-# fitted to the trained network. That changes the function, so its accuracy is measured.
+# Half of the units of each layer are removed, those whose loss the others make up for best. The weights that are left
+# are fitted to the trained network. That changes the function, so its accuracy is measured.
 
 scores = om.score(module, train.images[:500], method=om.Elimination(amount=0.5))
 smaller = om.prune(module, scores, amount=0.5, refit="least-squares", images=train)
@@ -81,8 +81,8 @@ print(f"accuracy {om.accuracy(module, *test):.3f} as trained, {om.accuracy(small
 found["pruned, refitted"] = cost(pruned)
 
 # %%
-# How far is it from the trained network? Over the box of a radius around one image, :func:`oamip_model.distance` proves
-# a bound for each logit, and whether the class is the same everywhere in it.
+# How far is it from the trained network? :func:`oamip_model.distance` proves a bound for each logit over a box around
+# one image. It also says whether the class is the same everywhere in the box.
 
 image, label = test[0]
 apart = om.distance(network, pruned, om.Box.around(image, 0.02, clip=(0, 1)), solver=om.Solver("highs", time_limit=3))
@@ -104,5 +104,5 @@ for axes, name in zip(panels, ("binaries", "seconds"), strict=True):
 figure.tight_layout()
 
 # %%
-# The smaller network's optimum is its own, not that of the trained network: use the distance to know by how much they
-# can differ, or solve with the smaller network first and give its solution to the larger model as a start.
+# The smaller network's optimum is its own, not that of the trained network. The distance bounds by how much they can
+# differ. Or solve with the smaller network first, and give its solution to the larger model as a start.

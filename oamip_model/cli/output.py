@@ -88,7 +88,10 @@ def note(line: str) -> None:
 
 
 def error_width() -> int | None:
-    """Columns of the terminal that standard error goes to, None where it is a file or a pipe."""
+    """Columns of the terminal behind standard error.
+
+    They are None where it is a file or a pipe.
+    """
     return (os.get_terminal_size(sys.stderr.fileno()).columns or None) if sys.stderr.isatty() else None
 
 

@@ -138,7 +138,7 @@ class Page:
         """Add a place that a script of its own fills, from data in the page.
 
         The place has the id ``name``. The data are JSON text in an element with the id ``name``-data. Without scripts
-        the place stays empty.
+        the place is empty.
 
         Raises ValueError for a script that would end its own element.
         """
@@ -179,7 +179,7 @@ class Page:
         return Path(path)
 
     def _scripts(self) -> list[str]:
-        """The scripts that the parts need, each once, that of tables last: it tells the others what is shown."""
+        """The scripts that the parts need, each once, that of tables last, since the others listen to it."""
         found = [part.data["script"] for part in self._parts if part.kind == "live"]
         if any(part.data.get("sortable") for part in self._parts):
             found.append((resources.files("oamip_model.page") / "tables.js").read_text(encoding="utf-8"))

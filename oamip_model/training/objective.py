@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias, get_args
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from oamip_model.errors import InputError
-
-TrainingLoss: TypeAlias = Literal["cross-entropy", "logistic", "squared"]
-ClassWeights: TypeAlias = "tuple[float, ...] | Literal['balanced'] | None"
-LOSSES: tuple[str, ...] = get_args(TrainingLoss)
+from oamip_model.training.recipe import ClassWeights, TrainingLoss
 
 
 def mean_loss(name: TrainingLoss, logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:

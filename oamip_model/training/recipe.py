@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, TypedDict, get_args
 
 from oamip_model.errors import InputError
-from oamip_model.training.objective import LOSSES, ClassWeights, TrainingLoss
 
 Optimizer: TypeAlias = Literal["rmsprop", "adam", "sgd"]
 Schedule: TypeAlias = Literal["constant", "cosine"]
 Augment: TypeAlias = Literal["none", "crop-flip"]
+TrainingLoss: TypeAlias = Literal["cross-entropy", "logistic", "squared"]
+ClassWeights: TypeAlias = "tuple[float, ...] | Literal['balanced'] | None"
+LOSSES: tuple[str, ...] = get_args(TrainingLoss)
 MOMENTUM = 0.9
 """Of "sgd", where nothing else is asked for."""
 

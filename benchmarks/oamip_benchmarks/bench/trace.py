@@ -22,7 +22,7 @@ _SCIP = re.compile(rf"^.?\s*(\d+\.?\d*)s\|.*\|\s*({_NUMBER}|--)\s*\|\s*({_NUMBER
 def log_trace(solver: str, log: str) -> Trace | None:
     """The bounds over time in the log of one solve by a solver whose log is read.
 
-    These are HiGHS, SCIP, CBC and Gurobi, which tells whole seconds.
+    These are HiGHS, SCIP, CBC and Gurobi, which logs whole seconds.
 
     Returns
     -------

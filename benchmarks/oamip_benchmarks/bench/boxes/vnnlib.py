@@ -1,7 +1,7 @@
 """Box instances for verifiers: the network as ONNX, and two VNN-LIB properties.
 
 A verifier decides whether some image of a box has a property. The largest logit v of an instance becomes two such
-questions, each a file: is there an image whose logit is at least v - step (sat), and at least v + step (unsat)?
+questions, each a file. Is there an image whose logit is at least v - step (sat)? Is there one with v + step (unsat)?
 """
 
 from __future__ import annotations

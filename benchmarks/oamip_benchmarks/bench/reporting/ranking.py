@@ -24,9 +24,18 @@ LEVEL = 0.95
 class Ranking:
     """Scores of variants, the less the better, against the least.
 
-    best: number of the least; scores: (variants,); ratios, low, high: (variants,) over the least one's, with the ends
-    of simultaneous bootstrap intervals; together: whether each is the least or cannot be told apart from it; virtual:
-    the score of the best variant of each problem.
+    Parameters
+    ----------
+    best : int
+        Number of the least.
+    scores : array
+        Scores (variants,).
+    ratios, low, high : array
+        Ratios (variants,) over the least, with the ends of simultaneous bootstrap intervals.
+    together : array of bool
+        Whether each is the least, or its interval reaches down to 1.
+    virtual : float
+        The score of the best variant of each problem.
     """
 
     best: int
