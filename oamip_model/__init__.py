@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from oamip_model.solving.options import Run as Run
     from oamip_model.solving.options import Solver as Solver
     from oamip_model.solving.options import TreeSearch as TreeSearch
+    from oamip_model.stochastic import scenarios as scenarios
     from oamip_model.tightening import compute_bounds as compute_bounds
     from oamip_model.tightening.methods import Tightening as Tightening
     from oamip_model.training import PUBLISHED as PUBLISHED
@@ -97,7 +98,7 @@ _HOMES = {
     "Solver": "solving.options", "Run": "solving.options", "TreeSearch": "solving.options",
     "Tightening": "tightening.methods",
     "compile_arrays": "solving", "get_backend": "solving", "list_solvers": "solving", "solve_instance": "solving",
-    "compute_bounds": "tightening",
+    "scenarios": "stochastic", "compute_bounds": "tightening",
     "PUBLISHED": "training", "accuracy": "training", "make_network": "training", "train": "training",
     "train_greedy": "training",
 }  # fmt: skip

@@ -46,7 +46,7 @@ def append_line(path: Path, line: str) -> None:
     Where that fails, the file is left as it was.
     """
     left = line.encode() + b"\n"
-    # Without a buffer, which would be written once more, and fail once more, where the file is closed.
+    # Without a buffer, since closing the file would write it once more, and fail once more.
     with path.open("ab", buffering=0) as file:
         before = file.tell()
         try:

@@ -104,7 +104,7 @@ def parse_json(data: bytes, where: str) -> Any:
     try:
         found = json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_constant)
         if b"\\ud" in data.lower():
-            # Halves of characters: but for those that stand for bytes of a file's name, nothing can write them.
+            # Halves of characters cannot be written, except those that stand for bytes of a file's name.
             json.dumps(found, ensure_ascii=False).encode("utf-8", "surrogateescape")
         return found
     except UnicodeDecodeError:
@@ -233,7 +233,7 @@ def _fields_of(kind: Any) -> tuple[dict[str, Any], frozenset[str]]:
     """Types of an object's fields by name, and the names of those that must be there."""
     hints = get_type_hints(kind, include_extras=True)
     if is_typeddict(kind):
-        # In a file with postponed annotations the class itself does not know which of its keys are marked as required.
+        # In a file with postponed annotations the class itself does not state which of its keys are required.
         marked = {name for name, hint in hints.items() if get_origin(hint) is Required}
         return {name: _without_required(hint) for name, hint in hints.items()}, kind.__required_keys__ | marked
     fields = [entry for entry in dataclasses.fields(kind) if entry.init]

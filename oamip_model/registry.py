@@ -117,7 +117,7 @@ class Registry(Generic[T]):
         base: type[T] = getattr(import_module(module), entry)
         try:
             made = thing() if isinstance(thing, type) else thing
-        except Exception as error:  # a class of somebody else's may fail in any way
+        except Exception as error:  # a class of another package may raise anything
             raise InputError(f"{self.option}: {thing.__name__} cannot be made ({_told(error)})") from error
         shown = f"got an object of type {type(made).__name__}" if wanted is None else f"{wanted} is no such object"
         if not isinstance(made, base):
@@ -125,7 +125,7 @@ class Registry(Generic[T]):
         name = getattr(made, "name", None)
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise InputError(
-                f"{self.option}: the name of {type(made).__name__} is {name!r}, accepted are such as my-own"
+                f"{self.option}: the name of {type(made).__name__} is {name!r}, accepted is a name such as my-own"
             )
         if wanted is not None and name != wanted:
             raise InputError(f"{self.option}: what a package offers as {wanted} has the name {name}")
@@ -152,7 +152,7 @@ def load(option: str, entry: EntryPoint) -> Any:
     """What an entry point offers. Raises InputError where it cannot be imported."""
     try:
         return entry.load()
-    except Exception as error:  # a package of somebody else's may fail in any way
+    except Exception as error:  # another package may raise anything
         package = entry.dist.name if entry.dist is not None else "an unknown package"
         raise InputError(f"{option}: {entry.value} of {package} cannot be imported ({_told(error)})") from error
 

@@ -45,7 +45,7 @@ def abandoned(path: Path) -> bool:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except FileNotFoundError:
         return path.exists()
-    except OSError:  # somebody holds it, perhaps in another container, or it is another user's
+    except OSError:  # another process holds it, perhaps in another container, or it is another user's
         return False
     return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import signal
 from collections.abc import Callable, Iterator
@@ -175,7 +176,8 @@ BUILDERS: dict[str, tuple[Callable[[np.random.Generator], nn.Module], tuple[int,
 
 
 @cache
-def make_problem(kind: str, seed: int = 0, count: int = 2) -> Problem:
+def _made(kind: str, seed: int) -> tuple[nn.Module, Any, np.random.Generator]:
+    """A module, its network, and the random numbers that come after it."""
     pick = np.random.default_rng(seed)
     torch.manual_seed(seed)
     make, shape = BUILDERS[kind]
@@ -192,8 +194,14 @@ def make_problem(kind: str, seed: int = 0, count: int = 2) -> Problem:
             if part.affine:
                 nn.init.normal_(part.weight)
                 nn.init.normal_(part.bias, std=0.3)
-    network = om.read_network(module.eval(), shape)
-    images = pick.normal(size=(count, *shape))
+    return module.eval(), om.read_network(module.eval(), shape), pick
+
+
+@cache
+def make_problem(kind: str, seed: int = 0, count: int = 2) -> Problem:
+    module, network, pick = _made(kind, seed)
+    pick = copy.deepcopy(pick)
+    images = pick.normal(size=(count, *network.input_shape))
     labels = pick.integers(0, network.classes, count)
     return Problem(kind, module, network, images, labels, [g.size for g in network.groups])
 

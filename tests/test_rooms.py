@@ -18,8 +18,8 @@ HOUSE = Path(next(iter(oamip_model.__path__)))
 # First to last: a room may import what stands before it. Data and training are beside the way that a network takes.
 ROOMS = [
     "errors", "kinds", "checks", "clock", "read", "records", "scratch", "files", "arrays", "lazy", "registry",
-    "network", "proofcheck", "data", "training", "bounds", "formulation", "runs", "solving", "tightening", "torchnet",
-    "refit", "scoring", "pruning", "certify", "page", "cli",
+    "network", "proofcheck", "data", "training", "bounds", "formulation", "runs", "solving", "tightening", "stochastic",
+    "torchnet", "refit", "scoring", "pruning", "certify", "page", "cli",
 ]  # fmt: skip
 # Rooms whose place is beside, and which therefore may not be imported by these.
 APART = {"network": {"data", "training"}, "bounds": {"data", "training"}, "formulation": {"training"},

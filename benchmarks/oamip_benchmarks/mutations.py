@@ -9,10 +9,15 @@ import random
 import shutil
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+
+from oamip_model.errors import InputError
+from oamip_model.proofcheck.record import Proof
+from oamip_model.records import checked, read_json
 
 Damage = Callable[[Path, random.Random], str]
 _DIGITS: Final = "DIGITS"
@@ -68,6 +73,17 @@ def damage_json(path: Path, pick: random.Random) -> str:
     lines[number], told = _changed(lines[number], pick)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="surrogatepass")
     return f"json: {told}"
+
+
+def damage_signed(path: Path, pick: random.Random) -> str:
+    """Change one field of a proof, and sign it anew where it is still one, so that its checker sees the change."""
+    told = damage_json(path, pick)
+    try:
+        proof = checked(Proof, read_json(path, "proof"), "proof")
+    except InputError:
+        return told
+    replace(proof, digest=proof.digested()).save(path)
+    return f"{told}, signed"
 
 
 def _changed(text: str, pick: random.Random) -> tuple[str, str]:

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 from oamip_model.bounds.crown import crown_bounds
 from oamip_model.bounds.interval import interval_bounds
 from oamip_model.bounds.types import Bounds, Validity
+from oamip_model.clock import Deadline, within
 from oamip_model.errors import InputError
 from oamip_model.network.types import Network
 
@@ -26,8 +27,8 @@ def compute_bounds(
 
     The images have the shape (n, *input_shape).
 
-    Arguments are those of :func:`oamip_model.bounds.crown_bounds`; interval bounds take no time limit. Raises
-    InputError for an unknown method.
+    Arguments are those of :func:`oamip_model.bounds.crown_bounds`. Raises InputError for an unknown method, and
+    TimeIsUp where the time does not suffice for intervals.
 
     Examples
     --------
@@ -43,4 +44,5 @@ def compute_bounds(
         )
     if method == "crown":
         return crown_bounds(network, images, validity=validity, epsilon=epsilon, time_limit=time_limit)
-    return interval_bounds(network, images, validity=validity, epsilon=epsilon)
+    with within(Deadline(time_limit)):
+        return interval_bounds(network, images, validity=validity, epsilon=epsilon)

@@ -44,7 +44,7 @@ def crown_bounds(
     interval, and so it does where a layer's coefficients alone would take longer. Only pre-activations that are not
     decided are bounded again. The functions are those of :func:`oamip_model.bounds.relax.relu_functions`; the method is
     that of Zhang, Weng, Chen, Hsieh and Daniel 2018 (arXiv 1811.00866), with the scores as inputs. Raises InputError as
-    :func:`interval_bounds` does.
+    :func:`interval_bounds` does, and TimeIsUp where the time does not suffice for intervals.
 
     Examples
     --------
@@ -59,7 +59,8 @@ def crown_bounds(
     True
     """
     deadline = Deadline(time_limit)
-    base = interval_bounds(network, images, validity=validity, epsilon=epsilon)
+    with within(deadline):
+        base = interval_bounds(network, images, validity=validity, epsilon=epsilon)
     return _Crown(network, network.check_images(images), base, deadline).run()
 
 
@@ -70,11 +71,11 @@ class _Crown:
         self.network, self.images, self.base, self.deadline = network, images, base, deadline
         self.scored = base.validity == "every score"
         self.first_unit = np.cumsum([0, *(group.size for group in network.groups)])
-        # Scores shared by several layers make it worth while to bound an activation by its score alone as well.
+        # With scores that several layers share, bounding an activation by its score alone may be tighter.
         shared = self.scored and any(len(group.layers) > 1 for group in network.groups)
         self.variants = (False, True) if shared else (False,)
         self.functions: list[list[Functions]] = [[] for _ in self.variants]
-        # r where an output is r s exactly, NaN elsewhere; and the column of that score, -1 where there is none.
+        # r where an output is r s exactly, NaN elsewhere, and the column of that score, -1 where there is none.
         self.exact: list[Array] = []
         self.unit: list[NDArray[np.int64]] = []
         self.fixed: list[Array] = []
@@ -86,7 +87,7 @@ class _Crown:
         self.upper: list[Array] = []
         self.out_lower: list[Array] = []
         self.out_upper: list[Array] = []
-        # The matrices of the layer that is being bounded, by term: every part of its pre-activations reads them.
+        # The matrices of the current layer, by term, which every part of its pre-activations uses.
         self.rows: list[Callable[[Ids], Array]] = []
         self.back = [[t.map.transposed(t.input_shape) for t in layer.terms] for layer in network.layers]
 

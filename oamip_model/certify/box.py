@@ -19,6 +19,10 @@ from oamip_model.network.types import Network
 ACCEPTED = "two numbers LOWER,UPPER for every input, or an .npz file with the arrays lower and upper"
 
 
+LARGEST = 1e30
+"""The largest input of a box: with larger ones sums and differences of pre-activations may overflow."""
+
+
 @dataclass(frozen=True, eq=False)
 class Box:
     """All inputs x with lower <= x <= upper, entry by entry.
@@ -58,6 +62,7 @@ class Box:
         """The box of this radius around an image, within the limits ``clip``."""
         centre = np.asarray(image, dtype=np.float64).reshape(-1)
         lower, upper = centre - radius, centre + radius
+        _check_size(lower, upper, "radius")
         return cls(lower, upper) if clip is None else cls(np.clip(lower, *clip), np.clip(upper, *clip))
 
     @property
@@ -125,7 +130,10 @@ def _checked(lower: ArrayLike, upper: ArrayLike, shape: Shape, where: str) -> tu
     sides = []
     for name, given in (("lower", lower), ("upper", upper)):
         try:
-            side: NDArray[np.float64] = np.asarray(given, dtype=np.float64)
+            plain = np.asarray(given)
+            if plain.dtype.kind not in "biuf":
+                raise TypeError
+            side: NDArray[np.float64] = plain.astype(np.float64)
         except (TypeError, ValueError):
             raise InputError(f"{where}: {name} is no array of numbers, accepted are {ACCEPTED}") from None
         if side.size not in (1, size):
@@ -136,4 +144,11 @@ def _checked(lower: ArrayLike, upper: ArrayLike, shape: Shape, where: str) -> tu
     if (sides[0] > sides[1]).any():
         at = int(np.argmax(sides[0] > sides[1]))
         raise InputError(f"{where}: input {at} has lower {sides[0][at]:g} above upper {sides[1][at]:g}")
+    _check_size(sides[0], sides[1], where)
     return sides[0], sides[1]
+
+
+def _check_size(lower: Array, upper: Array, where: str) -> None:
+    largest = max(float(np.abs(side).max(initial=0.0)) for side in (lower, upper))
+    if not largest <= LARGEST:
+        raise InputError(f"{where}: its largest input is {largest:.3g}, accepted are inputs up to {LARGEST:g}")

@@ -14,10 +14,19 @@ from typing import Any
 import torch
 from torch import nn
 
-from oamip_model.certify.box import AnyBox, check_box
-from oamip_model.certify.certificate import TOLERANCE, Certificate, Domain, check_certificate, check_equal, claims_of
+from oamip_model.certify.box import AnyBox, Box, check_box
+from oamip_model.certify.certificate import (
+    TOLERANCE,
+    Certificate,
+    Domain,
+    UncheckedError,
+    check_certificate,
+    check_equal,
+    claims_of,
+)
 from oamip_model.certify.fold import smaller
 from oamip_model.certify.stable import find_stable
+from oamip_model.clock import Deadline, seconds_left, within
 from oamip_model.errors import SolverMissingError
 from oamip_model.network import read_network
 from oamip_model.network.types import Network
@@ -40,7 +49,8 @@ class Compressed:
     certificate : Certificate
         What was proved.
     checker : str
-        The solver that proved the certificate's claims again, "" where there was none.
+        The solver that proved the certificate's claims again, "" where there was none, or no
+        time for it.
     difference : float
         The largest difference of a logit at points of the box.
     """
@@ -81,8 +91,8 @@ def compress(
     domain : Box, pair or str
         The box: lower and upper, each a number or an array of one input's shape; or what ``--domain`` takes.
     solver : str, backend or Solver, default "highs"
-        The solver that proves which units are stable. Its time limit is that of the whole search.
-        Units that are not proved by then are kept.
+        The solver that proves which units are stable. Its time limit is that of the whole call. The search has half
+        of it where a checker follows. Units that are not proved by then are kept.
     checker : str, backend, Solver or None, default "auto"
         Another solver, which proves the claims again. "auto" is the first of scip, cbc and highs that is here and is
         not ``solver``; None leaves the check out.
@@ -100,6 +110,8 @@ def compress(
         For a domain that does not fit.
     CheckError
         Where the checker cannot prove a claim again, or the networks differ on the box.
+    TimeIsUp
+        Where the time does not suffice to compare both networks at all.
 
     Examples
     --------
@@ -110,11 +122,18 @@ def compress(
     >>> found.network.layers[0].size < 8, found.difference < 1e-9
     (True, True)
     """
-    plain = network if isinstance(network, Network) else read_network(network, input_shape)
-    plain.check_scored(loss=False)
-    box, asked = check_box(domain, plain), as_solver(solver)
+    asked = as_solver(solver)
+    with within(Deadline(asked.time_limit)):
+        plain = network if isinstance(network, Network) else read_network(network, input_shape)
+        return _compressed(plain.check_scored(loss=False), check_box(domain, plain), asked, checker)
+
+
+def _compressed(plain: Network, box: Box, asked: Solver, checker: str | Backend | Solver | None) -> Compressed:
+    """What :func:`compress` gives, within a deadline."""
     second = None if checker is None else _checker(checker, asked)
-    stable = find_stable(plain, box, asked)
+    left = seconds_left()
+    searching = asked if left is None else replace(asked, time_limit=left if second is None else left / 2)
+    stable = find_stable(plain, box, searching)
     sides = box.record()
     certificate = Certificate(
         1, "compression", plain.fingerprint, "", Domain(tuple(sides["lower"]), tuple(sides["upper"])), asked.label,
@@ -124,9 +143,19 @@ def compress(
     claims = tuple(replace(c, folded=tuple(folded[c.group].tolist())) for c in certificate.claims)
     certificate = replace(certificate, smaller=less.fingerprint, claims=claims)
     difference = check_equal(plain, less, box, TOLERANCE)
-    if second is not None:
-        check_certificate(plain, less, certificate, second)
-    return Compressed(less, certificate, "" if second is None else second.label, difference)
+    checked = second is not None and _proved_again(plain, less, certificate, second)
+    return Compressed(less, certificate, second.label if second is not None and checked else "", difference)
+
+
+def _proved_again(plain: Network, less: Network, certificate: Certificate, solver: Solver) -> bool:
+    """Whether there was time for the checker, which found nothing wrong."""
+    left = seconds_left()
+    limits = [limit for limit in (left, solver.time_limit) if limit is not None]
+    try:
+        check_certificate(plain, less, certificate, replace(solver, time_limit=min(limits, default=None)))
+    except UncheckedError:
+        return False
+    return True
 
 
 def _checker(given: Any, solver: Solver) -> Solver:

@@ -19,7 +19,7 @@ from oamip_model.certify.box import AnyBox, Box, check_box
 from oamip_model.certify.pairs import TwinBounds, Twins, twin_bounds, twin_program, twins
 from oamip_model.certify.program import BoxProgram
 from oamip_model.certify.substitution import Line
-from oamip_model.clock import Deadline
+from oamip_model.clock import Deadline, TimeIsUp, within
 from oamip_model.errors import CheckError, InputError, SolverError
 from oamip_model.network import read_network
 from oamip_model.network.maps import Array
@@ -119,6 +119,8 @@ def distance(
     ------
     InputError
         For networks whose inputs or logits differ, or a domain that does not fit.
+    TimeIsUp
+        Where the time does not suffice for any bounds.
 
     Examples
     --------
@@ -131,20 +133,22 @@ def distance(
     >>> found.proved, bool(found.lower.max() <= found.bound())
     (True, True)
     """
-    one, two = (net if isinstance(net, Network) else read_network(net, input_shape) for net in (network, pruned))
+    asked = as_solver(solver)
+    deadline = Deadline(asked.time_limit)
+    with within(deadline):
+        one, two = (net if isinstance(net, Network) else read_network(net, input_shape) for net in (network, pruned))
     if one.input_shape != two.input_shape or one.classes != two.classes:
         raise InputError(
             f"pruned: takes inputs {two.input_shape} and gives {two.classes} logits, the network {one.input_shape} and "
             f"{one.classes}"
         )
-    asked = as_solver(solver)
-    return _Search(one, two, check_box(domain, one), asked).run(classes)
+    with within(deadline):
+        return _Search(one, two, check_box(domain, one), asked, deadline).run(classes)
 
 
 class _Search:
-    def __init__(self, one: Network, two: Network, box: Box, solver: Solver) -> None:
-        self.backend, self.solver, self.box = get_backend(solver.name), solver, box
-        self.deadline = Deadline(solver.time_limit)
+    def __init__(self, one: Network, two: Network, box: Box, solver: Solver, deadline: Deadline) -> None:
+        self.backend, self.solver, self.box, self.deadline = get_backend(solver.name), solver, box, deadline
         self.shape, self.nets = one.input_shape, (one, two)
         self.twins: Twins = twins(one, two, box)
         self.bounds: TwinBounds = twin_bounds(self.twins, box)
@@ -171,9 +175,16 @@ class _Search:
             self.differs = x[other[0]]
 
     def run(self, classes: bool) -> Distance:
-        same, proof = self.same_class(2 if classes else 1)
-        if classes:
-            self.by_class()
+        same: bool | None = None
+        proof: Proof | None = None
+        try:
+            same, proof = self.same_class(2 if classes else 1)
+            if classes:
+                self.by_class()
+        except TimeIsUp:
+            # What is known by now holds.
+            if self.deadline.seconds is None:
+                raise
         upper, size = np.maximum(self.upper, 0.0), max(1.0, float(self.lower.max()))
         if (upper < self.lower - _NEAR * size).any():
             raise CheckError("distance: an input of the box has a larger distance than its bound")

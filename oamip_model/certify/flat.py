@@ -13,6 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from oamip_model.clock import tick
 from oamip_model.network.maps import Array
 from oamip_model.network.types import IMAGE, Network
 
@@ -70,6 +71,7 @@ class Flat:
         """The value of each node at points x, (n, inputs): each (n, size)."""
         found: list[Array] = []
         for node in self.nodes:
+            tick("points of the box")
             if node.kind == "affine":
                 assert node.bias is not None
                 total = np.broadcast_to(node.bias, (len(x), node.size)).copy()
@@ -99,6 +101,7 @@ def flat(network: Network) -> Flat:
     pre: list[int] = []
     out: list[int] = []
     for k, layer in enumerate(network.layers):
+        tick(f"the matrices of layer {layer.name}")
         size = int(np.prod(layer.pre_shape))
         terms = tuple(
             (IMAGE if term.source == IMAGE else out[term.source], sp.csr_array(term.map.matrix(term.input_shape)))

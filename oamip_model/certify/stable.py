@@ -7,8 +7,9 @@ state. It is repeated until there is none.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
@@ -88,42 +89,64 @@ def find_stable(network: Network, box: Box, solver: Solver, wanted: dict[int, tu
     Stable
         The stable ReLUs of each layer, and how each was proved.
     """
-    return _Search(network, box, solver, wanted).run()
+    deadline = Deadline(solver.time_limit)
+    try:
+        with within(deadline):
+            search = _Search(network, box, solver, wanted, deadline)
+    except TimeIsUp:
+        if deadline.seconds is None:
+            raise
+        return Stable(complete=False)
+    return search.run()
 
 
 class _Search:
     def __init__(
-        self, network: Network, box: Box, solver: Solver, wanted: dict[int, tuple[Flags, Flags]] | None
+        self,
+        network: Network,
+        box: Box,
+        solver: Solver,
+        wanted: dict[int, tuple[Flags, Flags]] | None,
+        deadline: Deadline,
     ) -> None:
         self.network, self.box, self.solver, self.wanted = network, box, solver, wanted
         self.backend: Backend = get_backend(solver.name)
-        self.deadline = Deadline(solver.time_limit)
+        self.deadline = deadline
         self.net: Flat = flat(network)
         self.found = Stable()
         self.envelope = Envelope(box)
+        self.values = self.net.values(box.sample(_SAMPLES))
 
     def run(self) -> Stable:
-        values = self.net.values(self.box.sample(_SAMPLES))
         pre = {node: k for k, node in enumerate(self.net.pre)}
         for number, node in enumerate(self.net.nodes):
-            add_node(self.envelope, node)
+            if not self._in_time(add_node, self.envelope, node):
+                break  # what follows has no bounds at all
             k = pre.get(number)
             if k is None or self.network.layers[k].activation != "relu":
                 continue
             low, high = self.envelope.low[number], self.envelope.high[number]
             way = np.zeros(node.size, dtype=np.int64)
-            sides = self._candidates(k, low, high, values[number])
+            sides = self._candidates(k, low, high, self.values[number])
             deep = any(source >= 0 for source, _ in node.terms)
             if deep and any(side.any() for side in sides):
-                try:
-                    with within(self.deadline):
-                        self._decide(k, number, sides, way)
-                except TimeIsUp:
-                    self.found.complete = False
+                self._in_time(self._decide, k, number, sides, way)
             low, high = self.envelope.low[number], self.envelope.high[number]
             self.found.layers[k] = Layer(high <= 0, (low >= 0) & (high > 0), way)
             self.found.low[k], self.found.high[k] = low, high
         return self.found
+
+    def _in_time(self, part: Callable[..., None], *given: Any) -> bool:
+        """Do a part of the search; returns whether there was time for all of it."""
+        try:
+            with within(self.deadline):
+                part(*given)
+        except TimeIsUp:
+            if self.deadline.seconds is None:
+                raise
+            self.found.complete = False
+            return False
+        return True
 
     def _candidates(self, k: int, low: Array, high: Array, seen: Array) -> tuple[Flags, Flags]:
         """ReLUs that may be never on, and always on, which bounds do not decide and no sample refutes."""

@@ -20,6 +20,7 @@ from oamip_model.bounds.substitution import collect
 from oamip_model.certify.box import Box
 from oamip_model.certify.flat import Flat, Node
 from oamip_model.clock import tick
+from oamip_model.errors import InputError
 from oamip_model.network.maps import Array
 from oamip_model.network.types import IMAGE
 
@@ -101,6 +102,8 @@ class Envelope:
 
     def add(self, under: Line, over: Line, low: Array, high: Array) -> None:
         """Add a node with its functions and bounds."""
+        if not (np.isfinite(low).all() and np.isfinite(high).all()):
+            raise InputError("domain: bounds over it overflow, accepted are smaller inputs or weights")
         self.under.append(under)
         self.over.append(over)
         self.low.append(low)

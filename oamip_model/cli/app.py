@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -118,6 +119,8 @@ def run(arguments: Sequence[str]) -> int:
     2
     """
     try:
+        if any("\0" in argument for argument in arguments):
+            raise InputError("arguments: one holds a NUL character, which no name has")
         sweep()
         code = oamip.main(args=list(arguments), prog_name="oamip", standalone_mode=False)
     except click.UsageError as error:
@@ -133,7 +136,9 @@ def run(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OamipError.exit_code
     except OSError as error:
-        return _failed(str(error), OamipError.exit_code)
+        # What no file can be called was given; anything else failed here.
+        wrong = error.errno in (errno.ENAMETOOLONG, errno.ELOOP)
+        return _failed(str(error), InputError.exit_code if wrong else OamipError.exit_code)
     except KeyboardInterrupt:
         return _failed("interrupted, nothing was saved", INTERRUPTED)
     except MemoryError:

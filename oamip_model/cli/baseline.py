@@ -11,7 +11,7 @@ from typing import Any, cast
 import click
 
 from oamip_model.cli.numbers import SEED, Count
-from oamip_model.cli.options import Verb, check_out, data_options, json_option, network_options
+from oamip_model.cli.options import Verb, check_data, check_out, data_options, json_option, network_options
 from oamip_model.cli.output import print_json
 from oamip_model.cli.score import print_scores, record
 from oamip_model.errors import InputError
@@ -66,7 +66,7 @@ def baseline(
         images = None
         if method in WITH_IMAGES:
             images = om.load_dataset(data, split=split, download=download)
-            plain.check_images(images.images[:1])
+            check_data(plain, images)
             if isinstance(n, int):
                 images = om.choose_images(images, n=n, seed=seed)
         result = om.baseline_scores(plain, cast(Baseline, method), seed, images=images)

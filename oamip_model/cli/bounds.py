@@ -14,8 +14,9 @@ import click
 from oamip_model.checks import by_class
 from oamip_model.cli.numbers import SEED, Count, Number
 from oamip_model.cli.objects import given, object_options
-from oamip_model.cli.options import Verb, check_out, data_options, json_option, network_options
+from oamip_model.cli.options import Verb, check_data, check_out, data_options, json_option, network_options
 from oamip_model.cli.output import print_json, print_table, say
+from oamip_model.clock import Deadline, within
 from oamip_model.errors import InputError
 from oamip_model.formulation.gates import gate_named
 from oamip_model.formulation.settings import Formulation, validity_of
@@ -84,9 +85,10 @@ def bounds(
 
     gate = gate_named(form.get("gate", Formulation().gate))
     settings = Formulation(scores=gate.scores[0], **form)
-    plain = om.read_network(network, input_shape, output=output).check_scored(loss=False)
+    with within(Deadline(method.time_limit)):
+        plain = om.read_network(network, input_shape, output=output).check_scored(loss=False)
     source = om.load_dataset(data, split=split, download=download)
-    plain.check_images(source.images[:1])
+    check_data(plain, source)
     images = source
     if isinstance(n, int):
         images = om.choose_images(source, n=n, seed=seed, correct_for=plain if correct_only else None)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -15,6 +15,10 @@ from oamip_model.cli.objects import GroupedHelp, ObjectOption
 from oamip_model.cli.output import INTERRUPTED, alive
 from oamip_model.errors import InputError
 from oamip_model.files import alone, check_writable
+
+if TYPE_CHECKING:
+    from oamip_model.data import Dataset
+    from oamip_model.network.types import Network
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 DATA = "fashion-mnist-2000"
@@ -114,6 +118,27 @@ def data_options(split: str | None) -> Callable[[Function], Function]:
         return click.option("--data", default=DATA, show_default=True, metavar="D", help=text)(function)
 
     return add
+
+
+def check_data(network: Network, source: Dataset) -> None:
+    """Make sure that the images of --data are of the shape that the network takes."""
+    try:
+        network.check_images(source.images[:1])
+    except InputError as error:
+        raise InputError(f"data: {source.source}: {error}") from None
+
+
+def check_log(path: str | None, *others: str | Path | None) -> None:
+    """Make sure that the file of --log-file can be appended to.
+
+    It must be none of the other files of the command.
+    """
+    if path is None:
+        return
+    log = check_writable(path, "--log-file").resolve()
+    for other in others:
+        if other is not None and Path(other).resolve() == log:
+            raise InputError(f"--log-file: {path} is another file of this command as well")
 
 
 def check_out(path: Path, *inputs: str | Path, suffixes: tuple[str, ...], option: str = "--out") -> Path:

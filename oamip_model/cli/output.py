@@ -11,18 +11,17 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from oamip_model.clock import telling
+from oamip_model.runs.bars import Progress, moving_bar
 
 INTERRUPTED = 130
 UNPROVED = 3
-
-Progress = Callable[[int, int, str], None]
 
 
 def print_json(record: dict[str, Any]) -> None:
@@ -101,24 +100,10 @@ def progress_bar(unit: str) -> Iterator[Progress | None]:
 
     It takes (done, of how many, a line).
     """
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bar
-    from rich.table import Column
-
-    console = Console(stderr=True)
-    line_column = TextColumn("{task.fields[line]}", table_column=Column(no_wrap=True, overflow="ellipsis"))
-    time_column = TimeElapsedColumn(table_column=Column(min_width=7, no_wrap=True))
-    columns = (MofNCompleteColumn(), TextColumn(unit), BarColumn(10), time_column, line_column)
-    with Bar(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", total=None, line="")
-
-        def move(done: int, total: int, line: str) -> None:
-            bar.update(task, completed=done, total=total, line=line)
-
+    with moving_bar(unit) as move:
+        if move is None:
+            yield None
+            return
         if _watch is not None:
             _watch.bars += 1
         yield move

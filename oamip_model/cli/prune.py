@@ -9,7 +9,7 @@ import click
 
 from oamip_model.cli.numbers import SHARE_OR_NONE, Count, Threshold, UnitsByLayer
 from oamip_model.cli.objects import given, object_options
-from oamip_model.cli.options import Verb, check_out, data_options, json_option, network_options
+from oamip_model.cli.options import Verb, check_data, check_out, data_options, json_option, network_options
 from oamip_model.cli.output import UNPROVED, percent, print_json, print_table, say
 from oamip_model.errors import InputError
 from oamip_model.pruning.budgets.options import LIMITS, WORDS, Budget
@@ -63,7 +63,7 @@ def prune(
     known = om.load_scores(scores)
     plain = om.read_network(network, input_shape, output=output).check_scored(loss=False)
     test = om.load_dataset(data, split=split, download=download)
-    plain.check_images(test.images[:1])
+    check_data(plain, test)
     if refit is not None:
         used = om.load_dataset(data, download=download)
         rule["images"] = om.choose_images(used, n=images) if isinstance(images, int) else used

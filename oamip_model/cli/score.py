@@ -11,7 +11,7 @@ import click
 
 from oamip_model.cli.numbers import Count, Whole
 from oamip_model.cli.objects import given, object_options
-from oamip_model.cli.options import Verb, check_out, data_options, json_option, network_options
+from oamip_model.cli.options import Verb, check_data, check_log, check_out, data_options, json_option, network_options
 from oamip_model.cli.output import (
     INTERRUPTED,
     UNPROVED,
@@ -25,7 +25,6 @@ from oamip_model.cli.output import (
 )
 from oamip_model.clock import Deadline, seconds_left, within
 from oamip_model.errors import CheckError, InputError
-from oamip_model.files import check_writable
 from oamip_model.formulation.settings import Formulation
 from oamip_model.scoring.asked import as_objects
 from oamip_model.scoring.layer_methods import Backward, Decoupled, Elimination, Forward
@@ -110,8 +109,7 @@ def score(
         check_out(proof, network, data, suffixes=(".json",), option="--proof")
     if store is not None:
         check_out(Path(store), network, data, option="--store", suffixes=(".jsonl",))
-    if "log_file" in told:
-        check_writable(told["log_file"], "--log-file")
+    check_log(told.get("log_file"), network, data, out, proof, store)
     if "bounds" in told and told["bounds"].endswith(".npz"):
         from oamip_model.bounds import load_bounds
 
@@ -137,7 +135,7 @@ def score(
         one_program.enter_context(within(Deadline(solver.time_limit)))
         plain = om.read_network(network, input_shape, output=output)
         source = om.load_dataset(data, split=split, download=download)
-        plain.check_images(source.images[:1])
+        check_data(plain, source)
         check_labels(source.labels, plain.classes, where=source.source)
         if proof is not None and isinstance(method, Joint):
             from oamip_model.certify.proof_rows import check_provable

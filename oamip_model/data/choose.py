@@ -154,7 +154,7 @@ def _fill(pools: list[_Pool], need: list[int], data: Dataset, classifier: Classi
             pool.tried = len(pool.candidates)
     else:
         forward = _forward(classifier)
-        # Only as many candidates as needed go through the network: 60,000 images would be slow for a few.
+        # The network evaluates only as many candidates as needed, since 60,000 images would take long for a few.
         while open_pools := [
             (pool, count - len(pool.taken))
             for pool, count in zip(pools, need, strict=True)
@@ -192,7 +192,7 @@ def _forward(classifier: Classifier) -> Callable[[Array], Any]:
     replay = getattr(classifier, "replay", None)
     if callable(replay):
         return replay  # type: ignore[no-any-return]
-    # Somebody who has a module has loaded torch already, so this room need not know it.
+    # A module is given only where torch is loaded already, so this room need not import it.
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(classifier, torch.nn.Module):
         module: Any = classifier

@@ -70,7 +70,7 @@ def read_idx(path: str | Path, axes: int) -> NDArray[np.uint8]:
                 )
             shape = tuple(int(length) for length in np.frombuffer(start, dtype=">u4", count=axes, offset=4))
             promised = math.prod(shape)
-            # Deflate makes bytes at most 1,032 times smaller, so that no more is believed of the header.
+            # Deflate makes bytes at most 1,032 times smaller, so a header that states more is refused.
             held = data.read(promised + 1) if promised <= size * (1032 if packed else 1) else None
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{where} cannot be read ({error})") from None

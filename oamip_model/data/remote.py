@@ -48,7 +48,7 @@ def fetch_published(name: str) -> tuple[dict[str, Pair], str]:
     _need_sklearn(f"downloading {name}")
     from sklearn.datasets import fetch_openml
 
-    # scikit-learn's own choice of parser wants pandas, which this package does not need otherwise.
+    # scikit-learn's own choice of parser needs pandas, which this package does not need otherwise.
     parser = "pandas" if importlib.util.find_spec("pandas") else "liac-arff"
     try:
         bunch = fetch_openml(published.title, version=1, as_frame=False, parser=parser)

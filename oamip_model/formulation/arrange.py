@@ -107,7 +107,7 @@ class _Arrangement(Entries):
             uses = np.bincount(matrix.indices, minlength=matrix.shape[1])
             apart = int((counts.reshape(self.n, -1) > 0).astype(np.int64).sum(axis=0) @ uses)
             apart += int((counts + 1)[counts > 1].sum())
-        # A row of the product has at least as many entries as the longest expression in it: often that says enough.
+        # A row of the product has at least as many entries as the longest expression in it. Often this decides.
         images = (
             None if apart is not None and self.least_entries(matrix, counts) > apart else self.products(matrix, out)
         )
@@ -184,7 +184,7 @@ class _Arrangement(Entries):
         """Variables a, h and where needed z for gated ReLUs; returns the columns of h."""
         pre, _ = self.add_pre(layer, rows, at, low[at], high[at])
         act, columns = self.add_act(layer, at, np.zeros(len(at)), np.maximum(high[at], 0.0))
-        # A score may move the pre-activation below 0, and then a ReLU that is always on is open all the same.
+        # A score may move the pre-activation below 0, so that a ReLU with L >= 0 may still be open.
         stable = self.gate.without_state(low[at])
         state = np.full(len(at), -1, dtype=np.int64)
         state[~stable] = len(self.state) + np.arange(int((~stable).sum()))

@@ -147,7 +147,7 @@ def _set_bounds(model: Any) -> None:
     for variable, lower, upper in ranges:
         if not len(variable):
             continue
-        # The domain has bounds of its own, most often these: each call takes its time.
+        # The domain mostly has these bounds already, and setting them takes time.
         least, most = next(iter(variable.values())).domain.bounds()
         least, most = -np.inf if least is None else least, np.inf if most is None else most
         for data, low, high in zip(variable.values(), lower.tolist(), upper.tolist(), strict=True):

@@ -91,7 +91,7 @@ class Formulation(Checked):
     )  # fmt: skip
 
     def __post_init__(self) -> None:
-        # What a field needs of another is looked at where a method is made: a study varies the loss alone.
+        # The dependence between fields is checked when a method is made, since a study varies the loss alone.
         check_kinds(self)
         gate = gate_named(self.gate)
         if self.relaxation is not None and self.relaxation not in gate.relaxations:
@@ -136,6 +136,16 @@ class Formulation(Checked):
         Then its logits need not be real ones.
         """
         return self.relaxed
+
+    @property
+    def has_tangents(self) -> bool:
+        """Whether the loss enters the program by tangents, in rounds."""
+        return loss_named(self.loss).by_tangents and self.weight > 0
+
+    @property
+    def has_states(self) -> bool:
+        """Whether anything in the program may be integral: ReLU states or scores."""
+        return not self.relaxed or self.scores == "binary"
 
     @property
     def has_heuristic(self) -> bool:

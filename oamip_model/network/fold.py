@@ -87,7 +87,7 @@ class _Folder:
             node = self.graph.nodes[value]
             tick(f"reading layer {node.name}")
             result = self.visit(node, [values[source] for source in node.inputs])
-            # What several operators read may still become part of each of them, where that costs nothing.
+            # A tensor that several operators read may still become part of each of them, where that costs nothing.
             values[value] = result if uses[value] == 1 or _is_cheap(result) else self.store(result)
         self.store(self.plain(node.name, values[self.graph.output]) if live else values[self.graph.output])
         if not self.layers:

@@ -118,6 +118,8 @@ class Graph:
     """Whether the source holds its weights in single precision, so that folded ones are rounded to it too."""
     weights: dict[str, Array] = field(default_factory=dict)
     """Weights by their owner: an owner that comes twice shares its weights between two layers."""
+    moved: int = 0
+    """Numbers of the indices that moves were made of so far: a small file may double them again and again."""
 
     def __post_init__(self) -> None:
         if math.prod(self.input_shape) > MOST:
@@ -126,6 +128,15 @@ class Graph:
     def shape(self, value: Value) -> Shape:
         """Shape of one image's tensor."""
         return self.input_shape if value == IMAGE else self.nodes[value].shape
+
+    def move(self, count: int) -> None:
+        """Count the numbers of an index that is about to be made.
+
+        Raises InputError where they are too many.
+        """
+        self.moved += count
+        if self.moved > MOST:
+            raise InputError(f"network: moves {self.moved} numbers of an image, accepted are {MOST} in all")
 
     def _append(self, name: str, operator: Operator, inputs: tuple[Value, ...], shape: Shape) -> Value:
         if any(length < 1 for length in shape):

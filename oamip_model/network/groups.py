@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from oamip_model.clock import tick
 from oamip_model.network.maps import Cells, Ids
 from oamip_model.network.maps.units import NOTHING
 from oamip_model.network.savings import saved_parameters
@@ -75,7 +76,7 @@ def assign_groups(layers: tuple[Layer, ...]) -> tuple[tuple[Layer, ...], tuple[S
     [('0', 2, 18)]
     """
     units = _trace(layers)
-    fixed = {_FIXED, *units.ties.roots(units.outputs[-1]).tolist()}
+    fixed = {_FIXED, *_distinct(units.ties.roots(units.outputs[-1]))}
     outputs = [units.ties.roots(ids) for ids in units.outputs]
     producers = {name: units.ties.roots(ids) for name, ids in units.producers.items()}
     gates = {index for index, layer in enumerate(layers) if layer.activation == "relu"}
@@ -89,22 +90,23 @@ def assign_groups(layers: tuple[Layer, ...]) -> tuple[tuple[Layer, ...], tuple[S
         gates = remaining
     groups: list[ScoreGroup] = []
     filled = list(layers)
+    saved = saved_parameters(layers, outputs, producers)
     for number, part in enumerate(sorted(kept)):
         order = _in_order(outputs[part[0]])
         names = tuple(name for name, ids in producers.items() if ids[0] in order)
-        saved = saved_parameters(layers, outputs, producers, order)
         divisor = len(order) * _kernel(layers, names[0])
-        groups.append(ScoreGroup(layers[part[0]].name, len(order), tuple(part), names, saved, divisor))
-        numbers = {root: unit for unit, root in enumerate(order.tolist())}
+        groups.append(ScoreGroup(layers[part[0]].name, len(order), tuple(part), names, saved[order], divisor))
+        numbers = np.full(len(saved), -1)
+        numbers[order] = np.arange(len(order))
         for index in part:
-            numbered = np.array([numbers[root] for root in outputs[index].tolist()], dtype=np.int64)
-            filled[index] = replace(layers[index], group=number, units=numbered)
+            filled[index] = replace(layers[index], group=number, units=numbers[outputs[index]])
     return tuple(filled), tuple(groups)
 
 
 def _trace(layers: tuple[Layer, ...]) -> _Units:
     units = _Units(_Ties(), [], {}, {})
     for layer in layers:
+        tick(f"units of layer {layer.name}")
         ids: Ids = np.full(int(np.prod(layer.pre_shape)), NOTHING)
         for term in layer.terms:
             source = np.zeros(int(np.prod(term.input_shape)), np.int64) if term.source == IMAGE else None
@@ -112,7 +114,7 @@ def _trace(layers: tuple[Layer, ...]) -> _Units:
             both = (ids != NOTHING) & (made != NOTHING)
             units.ties.tie(ids[both], made[both])
             ids = np.where(made == NOTHING, ids, made)
-        # What reads nothing is a constant.
+        # A layer that reads nothing is a constant.
         ids = np.where(ids == NOTHING, _FIXED, ids)
         if layer.pool is not None:
             ids = _carried(ids, Cells.by_channel(layer.pre_shape[0], len(ids), layer.size), units.ties)
@@ -133,7 +135,7 @@ def _units_of(term: Term, layer: Layer, source: Ids, units: _Units) -> Ids:
         units.producers[term.name] = units.ties.fresh(channels)
         units.readers[term.name] = source.reshape(term.input_shape[0], -1)[:, 0]
     else:
-        # Weights that are used twice: a column can only be removed for both of its readers.
+        # A column of weights that are used twice can only be removed for both of its readers.
         by_channel = source.reshape(term.input_shape[0], -1)
         units.ties.tie(by_channel, np.broadcast_to(units.readers[term.name][:, None], by_channel.shape))
     made = units.producers[term.name]
@@ -167,7 +169,7 @@ def _read_without_gate(layers: tuple[Layer, ...], outputs: list[Ids], gates: set
             if cells is not None and (trained is None or trained.is_depthwise):
                 zero = zero & cells.every(reads)
             else:
-                blocked.update(outputs[term.source][~reads].tolist())
+                blocked.update(_distinct(outputs[term.source][~reads]))
                 zero = np.zeros_like(zero)
         if layer.pool is not None:
             zero = Cells.by_channel(layer.pre_shape[0], len(zero), layer.size).every(zero)
@@ -179,7 +181,7 @@ def _components(outputs: list[Ids], gates: set[int]) -> list[list[int]]:
     """The gated layers, in sets that share units, each in order."""
     parts: list[tuple[set[int], list[int]]] = []
     for index in sorted(gates):
-        units, members = set(outputs[index].tolist()), [index]
+        units, members = set(_distinct(outputs[index])), [index]
         apart = []
         for other, layers in parts:
             if other & units:
@@ -194,7 +196,7 @@ def _is_whole(gated: list[Ids], producers: dict[str, Ids], blocked: set[int]) ->
     """Whether all layers of a component hold the same units, all free, and these are the channels of each producer."""
     order = _in_order(gated[0])
     units = set(order.tolist())
-    if units & blocked or any(set(ids.tolist()) != units for ids in gated):
+    if units & blocked or any(set(_distinct(ids)) != units for ids in gated):
         return False
     made = [ids for ids in producers.values() if units & set(ids.tolist())]
     return bool(made) and all(np.array_equal(ids, order) for ids in made)
@@ -202,8 +204,16 @@ def _is_whole(gated: list[Ids], producers: dict[str, Ids], blocked: set[int]) ->
 
 def _in_order(ids: Ids) -> Ids:
     """The units of a layer, in the order of their first activation."""
-    found, first = np.unique(ids, return_index=True)
-    return np.asarray(found[np.argsort(first)])
+    found = np.array(_distinct(ids), dtype=np.int64)
+    first = np.zeros(int(ids.max()) + 1, dtype=np.int64)
+    # The last number that is written to a place stays there.
+    first[ids[::-1]] = np.arange(len(ids))[::-1]
+    return found[np.argsort(first[found])]
+
+
+def _distinct(ids: Ids) -> list[int]:
+    """The units that occur, each once."""
+    return np.flatnonzero(np.bincount(ids)).tolist()
 
 
 def _kernel(layers: tuple[Layer, ...], name: str) -> int:

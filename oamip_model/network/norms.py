@@ -20,6 +20,11 @@ def unit_norms(network: Network) -> dict[str, Array]:
     return {group.name: np.sqrt(_incoming(network, group) * _outgoing(network, group)) for group in network.groups}
 
 
+def outgoing_norms(network: Network) -> dict[str, Array]:
+    """Norm of the outgoing weights, {group: (units,)}, as in :func:`unit_norms`."""
+    return {group.name: np.sqrt(_outgoing(network, group)) for group in network.groups}
+
+
 def _incoming(network: Network, group: ScoreGroup) -> Array:
     """Squared norm of the rows of the group's producers, (units,)."""
     total = np.zeros(group.size)

@@ -11,18 +11,18 @@ from oamip_model.network.types import IMAGE, Layer
 Ids = NDArray[np.int64]
 
 
-def saved_parameters(layers: tuple[Layer, ...], outputs: list[Ids], producers: dict[str, Ids], order: Ids) -> Array:
-    """Parameters that removing each unit of a group saves, (units,).
+def saved_parameters(layers: tuple[Layer, ...], outputs: list[Ids], producers: dict[str, Ids]) -> Array:
+    """Parameters that removing each unit saves, (units,).
 
     They are its rows, its biases, and its outgoing columns.
 
-    outputs: the unit of each activation, by layer; producers: that of each channel, by name; order: the group's units.
-    Weights that two layers share count once. Batch norm counts as a bias where it is folded in.
+    outputs: the unit of each activation, by layer; producers: that of each channel, by name. Weights that two layers
+    share count once. Batch norm counts as a bias where it is folded in.
     """
-    saved = np.zeros(max(int(ids.max()) for ids in (*outputs, *producers.values(), order)) + 1)
+    saved = np.zeros(max(int(ids.max()) for ids in (*outputs, *producers.values())) + 1)
     counted: set[str] = set()
-    for index, layer in enumerate(layers):
-        unit_of_channel = _one_unit_per_channel(outputs[index], layer.pre_shape[0])
+    units = [_one_unit_per_channel(ids, layer.pre_shape[0]) for ids, layer in zip(outputs, layers, strict=True)]
+    for unit_of_channel, layer in zip(units, layers, strict=True):
         if layer.bias.any():
             np.add.at(saved, unit_of_channel[unit_of_channel >= 0], 1)
         for term in layer.terms:
@@ -41,12 +41,12 @@ def saved_parameters(layers: tuple[Layer, ...], outputs: list[Ids], producers: d
             groups = trained.blocks
             rows = weight.shape[0] // groups
             columns = np.full(len(read), rows * trained.kernel, np.float64)
-            # What leaves with the unit's own rows (a depthwise filter) has been counted.
+            # Parameters that are removed with the unit's own rows (a depthwise filter) have been counted.
             own = made.reshape(groups, rows)
             group_of_channel = np.arange(len(read)) // (len(read) // groups)
             columns -= (own[group_of_channel] == read[:, None]).sum(axis=1) * trained.kernel
             np.add.at(saved, read[read >= 0], columns[read >= 0])
-    return saved[order]
+    return saved
 
 
 def _one_unit_per_channel(ids: Ids, channels: int) -> Ids:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from torch import nn
 
 from oamip_model.data import check_pixels
+from oamip_model.data.given import AnyImages, as_arrays
 from oamip_model.errors import InputError
 from oamip_model.network import read_network
 from oamip_model.pruning.asked import prune_with_report
@@ -51,8 +52,8 @@ class GradualPruning:
 
 def prune_while_training(
     module: nn.Module,
-    images: ArrayLike,
-    labels: ArrayLike,
+    images: AnyImages,
+    labels: ArrayLike | None,
     choose: Choose,
     *,
     every: int,
@@ -66,10 +67,10 @@ def prune_while_training(
     ----------
     module : torch.nn.Module
         The network, which is not changed.
-    images : array_like
-        Images (n, ...) as the module takes them.
-    labels : array_like of int
-        Labels (n,) from 0 to classes - 1.
+    images : array_like, Dataset, torch Dataset or DataLoader
+        Images (n, ...) as the module takes them; all but an array carry their labels.
+    labels : array_like of int or None
+        Labels (n,) from 0 to classes - 1, of images that are given as an array.
     choose : callable
         Given a copy of the network in eval mode as it is then, and the epochs done, it says which units
         are kept. It may do so by :func:`choose_units`, or as {group: (units,)}.
@@ -110,7 +111,8 @@ def prune_while_training(
         raise InputError("early_stop: it does not go with pruning while training, after which losses start higher")
     if isinstance(every, bool) or not isinstance(every, int | np.integer) or not 1 <= every < recipe.epochs:
         raise InputError(f"every: got {every!r}, accepted are integers from 1 to below the {recipe.epochs} epochs")
-    network = read_network(module, check_pixels(images).shape[1:])
+    pixels, marks = as_arrays(images, labels)
+    network = read_network(module, check_pixels(pixels).shape[1:])
     # Mask one unit of every layer, to find out before the training whether masking works.
     trial = {group.name: np.arange(group.size) >= min(1, group.size - 1) for group in network.groups}
     _, report = prune_with_report(module, trial, threshold=0.5, mode="mask", network=network)
@@ -124,7 +126,7 @@ def prune_while_training(
     losses: list[float] = []
     full_losses: list[float] = []
     with ExitStack() as open_trainers:
-        main = open_trainers.enter_context(Trainer(clean_copy(module), images, labels, recipe))
+        main = open_trainers.enter_context(Trainer(clean_copy(module), pixels, marks, recipe))
         smaller = main
         for epoch in range(1, recipe.epochs + 1):
             full_losses.append(main.epoch())
@@ -140,14 +142,14 @@ def prune_while_training(
             elif not choices or any((keep[name] != mask).any() for name, mask in choices[-1][1].items()):
                 masked = masked_copy(_snapshot(main), producers, keep, network.input_shape)
                 left = replace(recipe, epochs=recipe.epochs - epoch)
-                smaller = open_trainers.enter_context(Trainer(masked, images, labels, left))
+                smaller = open_trainers.enter_context(Trainer(masked, pixels, marks, left))
             choices.append((epoch, keep))
     seconds = time.perf_counter() - started
 
     def told(found: list[float], of: nn.Module) -> TrainingResult:
         return TrainingResult(tuple(found), accuracy(of, main.images, main.labels), seconds, str(main.device))
 
-    result = pruned_to(make_permanent(clean_copy(smaller.module)), choices[-1][1], images, "remove")
+    result = pruned_to(make_permanent(clean_copy(smaller.module)), choices[-1][1], pixels, "remove")
     full = main.module if beside else None
     return GradualPruning(
         result,

@@ -87,8 +87,8 @@ def fine_tune(
 def retrain(
     initial: nn.Module,
     keep: Keep,
-    images: ArrayLike,
-    labels: ArrayLike,
+    images: AnyImages,
+    labels: ArrayLike | None = None,
     *,
     mode: Mode = "remove",
     progress: Progress | None = None,
@@ -106,10 +106,11 @@ def retrain(
         ``make_network`` with the seed of then, or a module with the state dict that was saved then.
     keep : Selection or mapping of str to array of bool
         The units that are kept.
-    images : array_like
-        Images (n, ...), perhaps of another data set than that of the scores.
-    labels : array_like of int
-        Labels (n,) from 0 to classes - 1.
+    images : array_like, Dataset, torch Dataset or DataLoader
+        Images (n, ...), perhaps of another data set than that of the scores; all but an array carry
+        their labels.
+    labels : array_like of int, optional
+        Labels (n,) from 0 to classes - 1, of images that are given as an array.
     mode : {"remove", "mask"}, default "remove"
         Train the smaller network, or one of the same shapes with the other units at zero. Both take
         the same steps, up to rounding.
@@ -142,8 +143,9 @@ def retrain(
     >>> ticket.fc1
     Linear(in_features=784, out_features=3, bias=True)
     """
-    pruned = pruned_to(initial, keep, images, mode)
-    return pruned, train(pruned, images, labels, progress=progress, **options)
+    pixels, marks = as_arrays(images, labels)
+    pruned = pruned_to(initial, keep, pixels, mode)
+    return pruned, train(pruned, pixels, marks, progress=progress, **options)
 
 
 def pruned_to(

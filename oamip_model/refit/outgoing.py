@@ -87,7 +87,7 @@ def fit_outgoing(walk: Walk, options: Refit, progress: Callable[[str], None] | N
             seen, wanted = images[at], target[at]
             if varied:
                 seen, wanted = _varied(walk, seen, generator)
-            logits = layers.output(seen, gates).flatten(1)
+            logits = layers.output(_laid_out(seen), gates).flatten(1)
             loss = lost(logits, wanted.to(logits.dtype))
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -100,6 +100,11 @@ def fit_outgoing(walk: Walk, options: Refit, progress: Callable[[str], None] | N
             state = [w.detach().clone() for w in weights]
     _put(walk, arrays, state)
     return OutgoingFit(len(used), len(held), made, kept, before, best)
+
+
+def _laid_out(images: Tensor) -> Tensor:
+    """The images with their channels last in memory, which convolutions are quicker on."""
+    return images.contiguous(memory_format=torch.channels_last) if images.ndim == 4 else images
 
 
 @torch.no_grad()
@@ -123,6 +128,7 @@ def _varied(walk: Walk, images: Tensor, generator: torch.Generator) -> tuple[Ten
     share = torch.where(mixed, torch.rand(len(images), 1, 1, 1, generator=generator), 1.0).to(images)
     other = images[torch.randperm(len(images), generator=generator).to(images.device)]
     images = share * images + (1 - share) * other
+    images = _laid_out(images)
     found = [answer(walk.trained.output(x, {}).flatten(1).double()) for x in torch.split(images, 500)]
     return images, torch.cat(found)
 

@@ -50,6 +50,11 @@ class Slim:
     rows: dict[tuple[int, int], Ids]
     columns: dict[tuple[int, int], Ids]
 
+    @property
+    def has_all_layers(self) -> bool:
+        """Whether every layer has a channel left."""
+        return all(len(left) for left in self.stays)
+
     def widen(self, changed: Network) -> Network:
         """The full network with the weights of ``changed``.
 
@@ -106,6 +111,27 @@ def slim_network(network: Network, keep: Mapping[str, NDArray[np.bool_]]) -> Sli
         nothing = [np.zeros(layer.pre_shape[0], dtype=bool) for layer in network.layers]
         whole = _slim(network, nothing)
         return replace(whole, network=network, gates=gates)
+
+
+def scored_slim(network: Network, group: int, masks: Mapping[int, Array]) -> Network | None:
+    """The network without cut units of the other groups; this group is scored.
+
+    masks: (units,) by group index, 0 where a unit is cut. None where a cut channel cannot be taken out, or a layer
+    would have none left.
+    """
+    names = [entry.name for entry in network.groups]
+    whole = {entry.name: np.ones(entry.size, dtype=bool) for entry in network.groups}
+    slim = slim_network(network, whole | {names[g]: np.asarray(mask) > 0.5 for g, mask in masks.items() if g != group})
+    if slim.gates or not slim.has_all_layers:
+        return None
+    entry = network.groups[group]
+    layers = list(slim.network.layers)
+    for k in entry.layers:
+        units = network.layers[k].units
+        assert units is not None
+        left = units.reshape(network.layers[k].pre_shape[0], -1)[slim.stays[k]].reshape(-1)
+        layers[k] = replace(layers[k], group=0, units=left)
+    return replace(slim.network, layers=tuple(layers), groups=(entry,))
 
 
 def frozen_terms(network: Network) -> set[tuple[int, int]]:

@@ -86,7 +86,7 @@ def _without_use(key: str, value: Any, strategy: str, form: bool) -> str:
     if not names:
         return f"{key}: got {value!r}, but there is no such option"
     if form and any(key_of_field(one) == key for one in fields(TreeSearch)):
-        return f"{key}: got {value!r}, but search solver has no use for it, only tree"
+        return f"{key}: got {value!r}, but only search tree has a use for it"
     return f"{key}: got {value!r}, but strategy {strategy} has no use for it, only {', '.join(names)}"
 
 

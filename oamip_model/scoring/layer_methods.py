@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 
 from oamip_model.kinds import Numbers
 from oamip_model.scoring.layer_options import EXCHANGES, LEVEL, PATH, Exchanges, LevelMethod
-from oamip_model.scoring.layerwise.heads import HEADS, given_heads, mixed_heads
+from oamip_model.scoring.layerwise.heads import HEADS, given_heads, mixed_heads, removing_heads
 from oamip_model.scoring.method import Method
 
 AMOUNT = Number(0, 1, least_open=True, most_open=True, words="a share of the units between 0 and 1")
 _FOUND = Needs("amount", (None,), "with an amount the weight is found")
 _MIXED = Needs("head", mixed_heads)
+_REMOVES = Needs("head", removing_heads)
 
 
 def _heads(given: Any) -> Any:
@@ -109,6 +110,11 @@ class Layerwise(Method):
         if not loss_named(self.loss).weighted:
             accepted = [name for name in loss_names() if loss_named(name).weighted]
             raise InputError(f"loss: got {self.loss!r}, but strategy {self.called} takes {' and '.join(accepted)}")
+        if self.scope == SCOPES[1] and self.head not in removing_heads():
+            raise InputError(
+                f"scope: got {self.scope!r}, with head {self.head} accepted is {SCOPES[0]!r}; to share out the "
+                "units of all layers, prune to a budget"
+            )
 
 
 @options
@@ -128,13 +134,13 @@ class Ordered(Layerwise):
     )
 
     sweeps: int = option(
-        default=1, kind=Whole(0, 100, words="a number"), flag="--sweeps",
+        default=1, kind=Whole(0, 100, words="a number"), flag="--sweeps", needs=(_REMOVES,),
         help="Forward and backward: rounds over the layers after the first.",
     )  # fmt: skip
     exchanges: int | Exchanges = option(
         default=50, kind=EXCHANGES, flag="--exchanges", shown="50",
         help="Rounds in which units that stay are exchanged for units that go where the network cut so does better.",
-        needs=(Needs("amount", None, "without an amount there is no number of units to keep to"),),
+        needs=(Needs("amount", None, "without an amount there is no number of units to keep to"), _REMOVES),
     )  # fmt: skip
 
     @property

@@ -37,7 +37,7 @@ class Exchanges(Checked):
         default=30_000, kind=Whole(1, words="a number of images"), help="Images that the search looks at, at most."
     )
     work: float = option(
-        default=5e12, kind=Number(1), help="Multiplications after which the search ends, on every machine alike."
+        default=1e12, kind=Number(1), help="Multiplications after which the search ends, on every machine alike."
     )
 
 

@@ -11,7 +11,7 @@ from oamip_model.formulation.gates import gate_named
 from oamip_model.formulation.settings import Formulation
 from oamip_model.kinds import Made, Switch, Whole
 from oamip_model.scoring.strategies import AVERAGED
-from oamip_model.solving.options import SEARCH, TreeSearch
+from oamip_model.solving.options import SEARCH, TreeSearch, as_search
 from oamip_model.tightening.methods import BOUND_METHODS, Tightening
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ class AllLayers(Method):
     )
     search: str | TreeSearch = option(
         default="solver", kind=SEARCH, flag="--search",
-        help="The solver's own tree, or one of this package over the solver's linear programs.",
+        help="The solver's own tree, one of this package over the solver's linear programs, or auto: the quicker one "
+        "for the loss.",
     )  # fmt: skip
     heuristic: bool | None = option(
         default=None, kind=Switch(undecided=True), flag=Flag("--heuristic", off="--no-heuristic"),
@@ -73,7 +74,10 @@ class AllLayers(Method):
         super().__post_init__()
         form = self.formulation
         check_needs(form)
-        if self.tree is not None and form.relaxed and form.scores == "continuous":
+        if self.search == "auto":
+            has_tree = form.has_tangents and gate_named(form.gate).sound and form.has_states
+            object.__setattr__(self, "search", as_search("auto", has_tree) or "solver")
+        if self.tree is not None and not form.has_states:
             raise InputError(
                 "search: got 'tree', but a relaxation with continuous scores is a linear program without one"
             )

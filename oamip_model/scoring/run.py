@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from oamip_model.data.given import AnyImages, as_dataset
 from oamip_model.errors import InputError
 from oamip_model.formulation.losses import loss_named
 from oamip_model.network import Network, read_network
+from oamip_model.runs.bars import shown
 from oamip_model.runs.store import RunStore
 from oamip_model.scoring.joint.whole import Programs, whole_network_scores
 from oamip_model.scoring.layer_methods import Elimination, Layerwise
@@ -99,6 +101,19 @@ def score(
         raise InputError(f"labels: got {labels!r}, a method is given as method=")
     asked, how, where = as_method(method), as_solver(solver), Run() if run is None else run
     asked.check_given(how, where)
+    with shown(where.tell, where.progress is None, "programs") as tell:
+        return _score(network, images, labels, asked, how, where if tell is None else replace(where, progress=tell))
+
+
+def _score(
+    network: Network | nn.Module | str | Path,
+    images: AnyImages,
+    labels: ArrayLike | None,
+    asked: Method,
+    how: Solver,
+    where: Run,
+) -> Scores:
+    """Scores by checked options."""
     total = Deadline(where.total_time_limit)
     if isinstance(asked, Elimination):
         from oamip_model.scoring.layerwise.eliminated import elimination_scores

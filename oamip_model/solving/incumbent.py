@@ -55,7 +55,7 @@ class Incumbent:
         self.instance, self.program, self.solver = instance, Program.of(instance), solver
         self.compile()
         if self.arrays.sense != 1:
-            raise InputError("objective: is maximised, solve_instance takes one that is minimised: change its sign")
+            raise InputError("objective: is maximised, but solve_instance minimises: change its sign")
         self.stale = False
         self.s = self.compiled.columns(instance.s)
         self.o = self.compiled.columns(instance.o)

@@ -184,7 +184,7 @@ class TreeSearch(Checked):
 
 
 def _search(given: Any) -> Any:
-    if isinstance(given, TreeSearch) or given == "solver":
+    if isinstance(given, TreeSearch) or given in ("solver", "auto"):
         return given
     if given == "tree":
         return TreeSearch()
@@ -192,16 +192,19 @@ def _search(given: Any) -> Any:
 
 
 SEARCH = Made(f"are {', '.join(SEARCHES)} and a TreeSearch", _search)
-"""How programs are searched: the kind of a field that becomes "solver" or a :class:`TreeSearch`."""
+"""How programs are searched: the kind of a field that becomes "solver", "auto" or a :class:`TreeSearch`."""
 
 
-def as_search(given: str | TreeSearch) -> TreeSearch | None:
+def as_search(given: str | TreeSearch, tangents: bool) -> TreeSearch | None:
     """The package's search tree, None where the solver's own tree is to search.
 
     Parameters
     ----------
-    given : {"solver", "tree"} or TreeSearch
-        "tree" is a TreeSearch with its defaults.
+    given : {"solver", "tree", "auto"} or TreeSearch
+        "tree" is a TreeSearch with its defaults. "auto" is one where ``tangents`` is true, else "solver".
+    tangents : bool
+        Whether the loss enters by tangents, in a sound gate. The solver's tree begins anew in each round
+        of tangents. Without rounds it begins once, and its cuts and propagation prove more.
 
     Returns
     -------
@@ -217,6 +220,8 @@ def as_search(given: str | TreeSearch) -> TreeSearch | None:
         found = SEARCH.take(given)
     except ValueError:
         raise InputError(f"search: got {given!r}, accepted {SEARCH.accepted}") from None
+    if found == "auto" and tangents:
+        return TreeSearch()
     return found if isinstance(found, TreeSearch) else None
 
 
@@ -251,8 +256,9 @@ class Run(Checked):
         default="cpu", kind=Text("a device of torch"), flag="--device",
         help="Device of torch, layer by layer: cpu, cuda or auto.",
     )  # fmt: skip
-    progress: bool | Callable[[int, int, str], None] = option(
-        default=False, kind=Made("are True, False and a function of (done, planned, line)", _callable),
+    progress: bool | Callable[[int, int, str], None] | None = option(
+        default=None, kind=Made("are True, False and a function of (done, planned, line)", _callable),
+        shown="a bar in a terminal or a notebook",
         help="Called with programs finished, programs, and a line of text; True writes the lines to standard error.",
     )  # fmt: skip
     total_time_limit: float | None = option(
@@ -270,7 +276,7 @@ class Run(Checked):
     @property
     def tell(self) -> Callable[[int, int, str], None] | None:
         """The function that is called with progress, None where there is none."""
-        if isinstance(self.progress, bool):
+        if self.progress is None or isinstance(self.progress, bool):
             return _to_stderr if self.progress else None
         return self.progress
 

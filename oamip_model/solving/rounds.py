@@ -19,6 +19,7 @@ from oamip_model.solving.protocol import Arrays, Backend, Capability, Options, S
 from oamip_model.solving.registry import open_session
 from oamip_model.solving.solution import InstanceSolution
 from oamip_model.solving.state import OUT_OF_TIME, SolveState
+from oamip_model.solving.treesearch.added import NO_TANGENTS, Tangents
 from oamip_model.solving.treesearch.tree import Tree
 
 _SETTLED = 0.1
@@ -71,16 +72,12 @@ class Rounds(SolveState):
     """
 
     def __init__(
-        self,
-        instance: Any,
-        backend: Backend,
-        options: Options,
-        tolerance: float,
-        progress: Listener | None,
+        self, instance: Any, backend: Backend, options: Options, tolerance: float, progress: Listener | None
     ) -> None:
         super().__init__(instance, backend, options, tolerance, progress)
         self.hull = HullRounds(self.program, self.compiled) if self.program.hull_cuts is not None else None
         self.tangents: list[tuple[sp.csr_array, Array, Array]] = []
+        self.latest = NO_TANGENTS
 
     def run(self) -> InstanceSolution:
         """Solve the instance.
@@ -195,8 +192,7 @@ class Rounds(SolveState):
             solution = self._one(session, relaxed)
             if solution is None or solution.x is None:
                 return
-            missing = self.missing(solution.x)
-            weight = self.program.weight
+            missing, weight = self.missing(solution.x), self.program.weight
             value = self.arrays.objective(self.lifted(solution.x))
             open_gap = weight * float(missing.mean()) / max(abs(value), 1e-10)
             self.report(relaxed, value if relaxed else self.objective)
@@ -213,12 +209,14 @@ class Rounds(SolveState):
             whole = self.exact and not relaxed and bool(self.arrays.integral[self.s].all())
             repeated = repeated + 1 if still and whole and same else 0
             scores = solution.x[self.s]
-            if not hull_cuts and (not needed.any() or stalled >= _STALL or repeated >= _REPEATED):
+            vain = stalled >= _STALL or repeated >= _REPEATED or self.latest.ignored(solution.x)
+            if not hull_cuts and (not needed.any() or vain):
                 if not relaxed:
                     self.stopped = "further tangents of the loss do not raise the dual bound"
                 return
             if needed.any():
                 self._cut(session, solution.x[self.o], np.flatnonzero(needed))
+                self.latest = Tangents(*self.tangents[-1][:2], float(missing.max()))
             if not relaxed and self.arrays.is_mip:
                 self._polish(session)
 

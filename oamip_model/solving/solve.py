@@ -55,6 +55,7 @@ def solve_instance(
     search : str or TreeSearch, default "solver"
         "solver" is the solver's own tree, a new one in each round. "tree" is one tree of this package over
         linear programs, whose nodes add tangents and hull cuts. It serves programs with integral columns.
+        "auto" is "tree" where the loss enters by tangents in a sound gate, else "solver".
     image_program : callable, optional
         A function that solves the program of one image alone, from which a large "tree" of several
         images gets cuts.
@@ -85,12 +86,13 @@ def solve_instance(
     >>> solution.status.value, solution.gap < 1e-4
     ('optimal', True)
     """
-    asked, tree = as_solver(solver), as_search(search)
+    program = Program.of(instance)
+    asked, tree = as_solver(solver), as_search(search, program.by_rounds and program.gate.sound)
     tolerance, backend = asked.gap(), get_backend(asked.name)
     # The solver's gap is below the tolerance: solvers divide the gap by different numbers, and CBC proves just the gap
     # that it is given. Violations of rows that a solver allows must be smaller than the gap that is to be proved.
     feasibility = None if tolerance >= 100 * DEFAULT_FEASIBILITY else max(tolerance / 100, _LEAST_FEASIBILITY)
-    options = asked.options(tolerance * (0.5 if Program.of(instance).by_rounds else 0.9), feasibility)
+    options = asked.options(tolerance * (0.5 if program.by_rounds else 0.9), feasibility)
     given = (instance, backend, options, tolerance, progress)
     if interrupted:
         state = SolveState(*given)

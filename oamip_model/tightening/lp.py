@@ -146,7 +146,7 @@ def _optimised(
         program = relaxation(network, image, bounds, sound, k)
         targets = program.targets.take(at)
         if targets.matrix.nnz == 0 or targets.matrix.indices.max() < program.scores:
-            # Linear in the scores alone: their box gives these bounds, and nothing in the rows cuts it.
+            # The targets are linear in the scores alone. Their box gives these bounds, and the rows do not cut it.
             return least, most
     else:
         program = limited_relaxation(network, image, bounds, sound, k, at, limit)

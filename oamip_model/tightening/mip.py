@@ -175,7 +175,7 @@ def _optimised(
     least, most = np.full(len(at), -np.inf), np.full(len(at), np.inf)
     program = limited(integer_program(network, image, bounds, sound, k), network, limit)
     if not program.arrays.is_mip:
-        # No state is open before this layer: the relaxation is all there is.
+        # No state is open before this layer, so the program would be the relaxation.
         return least, most
     backend = get_backend(solver)
     targets = program.targets.take(at)

@@ -143,5 +143,6 @@ def assembled(layout: Layout) -> Relaxation:
 
 def widened(matrix: sp.csr_array, width: int) -> sp.csr_array:
     """The matrix with empty columns after its own, ``width`` in all."""
-    parts = matrix.data.copy(), matrix.indices.copy(), matrix.indptr.copy()  # what sorts one leaves the other alone
+    # Copies, so that sorting one in place does not change the other.
+    parts = matrix.data.copy(), matrix.indices.copy(), matrix.indptr.copy()
     return sp.csr_array(parts, shape=(matrix.shape[0], width))

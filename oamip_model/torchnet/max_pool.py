@@ -18,7 +18,7 @@ def maximum(pool: MaxPool, a: Tensor) -> Tensor:
     top, left, _, _ = pool.padding
     height = (pool.output[0] - 1) * pool.stride[0] + pool.dilation[0] * (pool.kernel[0] - 1) + 1
     width = (pool.output[1] - 1) * pool.stride[1] + pool.dilation[1] * (pool.kernel[1] - 1) + 1
-    # The windows say how far the padding reaches: a ceiling adds to it, a floor may leave part of the image out.
+    # The padding follows from the windows. A ceiling adds to it, and a floor may leave out a part of the image.
     pads = (left, max(0, width - left - a.shape[3]), top, max(0, height - top - a.shape[2]))
     padded = F.pad(a, pads, value=float("-inf"))[:, :, :height, :width]
     return F.max_pool2d(padded, pool.kernel, pool.stride, 0, pool.dilation)
@@ -45,7 +45,7 @@ def max_pool_module(pool: MaxPool, shape: Shape, positive: bool = False) -> nn.M
         )
         if fits and counts == pool.output:
             return nn.MaxPool2d(pool.kernel, pool.stride, (top, left), pool.dilation, ceil_mode=ceil)
-    # Padding at the far end up to where the last window ends; what no window reads, the pooling leaves out itself.
+    # Padding at the far end reaches the end of the last window. Pooling ignores positions that no window reads.
     far = [
         max(0, (pool.output[axis] - 1) * pool.stride[axis] + pool.dilation[axis] * (pool.kernel[axis] - 1) + 1 - size)
         for axis, size in enumerate((shape[1] + top, shape[2] + left))

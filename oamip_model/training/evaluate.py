@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from oamip_model.data import Replays, check_labels, check_pixels
+from oamip_model.data.given import AnyImages, as_arrays
 from oamip_model.errors import InputError
 
 Array: TypeAlias = NDArray[np.float64]
@@ -57,7 +58,9 @@ def logits(network: nn.Module | Replays, images: ArrayLike, batch_size: int = 20
     return np.concatenate([network.replay(batch) for batch in batches])
 
 
-def accuracy(network: nn.Module | Replays, images: ArrayLike, labels: ArrayLike, batch_size: int = 2000) -> float:
+def accuracy(
+    network: nn.Module | Replays, images: AnyImages, labels: ArrayLike | None = None, batch_size: int = 2000
+) -> float:
     """The share of images whose largest logit is that of their label.
 
     A single logit is above 0 for label 1.
@@ -66,10 +69,10 @@ def accuracy(network: nn.Module | Replays, images: ArrayLike, labels: ArrayLike,
     ----------
     network : torch.nn.Module or Network
         A module, or an object with a ``replay`` method.
-    images : array_like
-        Images (n, ...).
-    labels : array_like of int
-        Labels (n,).
+    images : array_like, Dataset, torch Dataset or DataLoader
+        Images (n, ...); all but an array carry their labels.
+    labels : array_like of int, optional
+        Labels (n,) of images that are given as an array.
     batch_size : int, default 2000
         Number of images that are classified at a time.
 
@@ -86,12 +89,13 @@ def accuracy(network: nn.Module | Replays, images: ArrayLike, labels: ArrayLike,
     Examples
     --------
     >>> import oamip_model as om
-    >>> images, labels = om.load_dataset(split="test")
-    >>> 0 <= om.accuracy(om.make_network("fc3"), images, labels) < 0.3
+    >>> data = om.load_dataset(split="test")
+    >>> 0 <= om.accuracy(om.make_network("fc3"), data) < 0.3
     True
     """
-    outputs = logits(network, images, batch_size)
-    marks = check_labels(labels, outputs.shape[1])
+    pixels, given = as_arrays(images, labels)
+    outputs = logits(network, pixels, batch_size)
+    marks = check_labels(given, outputs.shape[1])
     if len(marks) != len(outputs):
         raise InputError(f"labels: {len(marks)} labels for {len(outputs)} images, one label an image is needed")
     if not np.isfinite(outputs).all():

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from oamip_model.data.given import AnyImages, as_arrays
 from oamip_model.errors import InputError, OamipError
 from oamip_model.training.evaluate import accuracy, evaluating
 from oamip_model.training.loop import Progress
@@ -122,8 +123,8 @@ def auxiliary_classifier(shape: Sequence[int], classes: int, seed: int = 0) -> n
 
 def train_greedy(
     module: nn.Module,
-    images: ArrayLike,
-    labels: ArrayLike,
+    images: AnyImages,
+    labels: ArrayLike | None = None,
     *,
     progress: Progress | None = None,
     **options: Unpack[Options],
@@ -141,10 +142,10 @@ def train_greedy(
     ----------
     module : torch.nn.Module
         An nn.Sequential, or one of others.
-    images : array_like
-        Images (n, ...) as the module takes them.
-    labels : array_like of int
-        Labels (n,) from 0 to classes - 1.
+    images : array_like, Dataset, torch Dataset or DataLoader
+        Images (n, ...) as the module takes them; all but an array carry their labels.
+    labels : array_like of int, optional
+        Labels (n,) from 0 to classes - 1, of images that are given as an array.
     progress : callable, optional
         Called after each epoch with the epochs done and the sum of all losses.
     **options
@@ -177,7 +178,7 @@ def train_greedy(
     if recipe.loss != "cross-entropy":
         raise InputError(f"loss: got {recipe.loss!r}, the classifiers of a greedy training take cross-entropy")
     names, parts = _parts(module)
-    trainer = _Greedy(module, parts, images, labels, recipe)
+    trainer = _Greedy(module, parts, *as_arrays(images, labels), recipe)
     started = time.perf_counter()
     before = {name: value.detach().clone() for name, value in module.state_dict().items()}
     losses: list[float] = []

@@ -79,7 +79,7 @@ def make_network(name: str, input_shape: Sequence[int] = (1, 28, 28), classes: i
     if not isinstance(seed, int) or not 0 <= seed < 2**63:
         raise InputError(f"seed: got {seed!r}, accepted is an integer from 0 to 2**63 - 1")
     with torch.random.fork_rng(devices=[]):
-        # torch.manual_seed would reseed the accelerators too, which fork_rng does not put back here.
+        # torch.manual_seed would reseed the accelerators too, whose state fork_rng does not restore here.
         torch.default_generator.manual_seed(seed)
         return _made(name, shape, classes).eval()
 

@@ -29,7 +29,7 @@ def vgg16_bn(shape: tuple[int, int, int], classes: int, width: float) -> nn.Modu
         for size in sizes:
             number += 1
             filters = scaled(size, width)
-            # Batch norm takes any bias away again.
+            # Batch norm subtracts the mean, so a bias would have no effect.
             layers += [
                 (f"conv{number}", he_initialised(nn.Conv2d(channels, filters, 3, padding=1, bias=False))),
                 (f"bn{number}", nn.BatchNorm2d(filters)),

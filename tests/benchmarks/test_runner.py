@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import forked
 import numpy as np
 import psutil
 import pytest
@@ -111,14 +110,13 @@ def test_a_changed_point_fails_the_check(misbehaved, tmp_path):
 
 def test_killed_and_run_again(tmp_path):
     asked = ["--instance", EASY, "--seeds", "2", "--time-limit", "20", "--out", str(tmp_path)]
-    command = [sys.executable, "-P", "-c", "from oamip_model.cli import main; main()", "bench", "run", *asked]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    process = forked.Forked(forked.OAMIP, "bench", "run", *asked)
     results = tmp_path / "results.jsonl"
     while not (results.exists() and results.read_bytes().count(b"\n")):
         assert process.poll() is None
         time.sleep(0.02)
     workers = psutil.Process(process.pid).children(recursive=True)
-    os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     process.wait()
     psutil.wait_procs(workers, timeout=10)
     assert not [w for w in workers if w.is_running() and w.status() != psutil.STATUS_ZOMBIE]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -77,12 +79,28 @@ def test_the_program_s_optimum_is_reached_and_never_passed(network):
         ("1,0", "above upper"), ("a,b", "accepted are"), ("0,1,2", "accepted are"), ("0,nan", "NaN or infinite"),
         ("0,inf", "NaN or infinite"), ("nowhere.npz", "no such file"), (3, "accepted are"),
         ((np.zeros(4), np.ones(4)), "shape"), (("x", "y"), "no array of numbers"),
+        ((0.0, np.ones(3) * 1j), "no array of numbers"), ("-1e308,1e308", "accepted are inputs up to 1e[+]30"),
     ],
 )  # fmt: skip
 def test_what_is_no_box_is_refused(given, said):
     with pytest.raises(om.InputError, match=said) as refused:
         Box.of(given, (3,))
     assert str(refused.value).startswith("domain:")
+
+
+def test_a_box_around_an_image_may_not_be_larger_than_what_bounds_hold():
+    with pytest.raises(om.InputError, match=r"^radius: its largest input is 1e[+]300"):
+        Box.around(np.zeros(3), 1e300)
+
+
+def test_bounds_that_overflow_are_refused():
+    network = om.read_network(nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2)).double().eval(), (2,))
+    layers = [replace(layer, bias=np.full(2, 1e308)) for layer in network.layers]
+    terms = tuple(replace(term, map=term.map.with_weights(np.full(term.map.weights.shape, 1e300)))
+                  for term in network.layers[1].terms)  # fmt: skip
+    huge = replace(network, layers=(layers[0], replace(layers[1], terms=terms)))
+    with np.errstate(all="ignore"), pytest.raises(om.InputError, match="overflow"):
+        bounded(flat(huge), Box.of((0, 1), (2,)))
 
 
 def test_a_box_from_a_file_and_around_an_image(tmp_path):

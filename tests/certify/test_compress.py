@@ -192,7 +192,7 @@ def test_a_damaged_certificate_is_refused(case, tmp_path, change, said):
 
 def test_units_that_a_group_does_not_have_are_refused(case, tmp_path):
     path = tmp_path / "c.json"
-    for unit in ("99", "-1", "x", ""):
+    for unit in ("99", "-1", "x", "", "00", "9" * 5000, "٣", "²"):
         claim = replace(case[1].certificate.claims[0], never={unit: "bounds"})
         replace(case[1].certificate, claims=(claim, *case[1].certificate.claims[1:])).save(path)
         with pytest.raises(om.InputError, match="has no unit"):

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 from one_line import without_signs_of_life
 
@@ -87,16 +88,14 @@ def test_a_signal_during_the_imports_is_one_line(number: int, code: int, files: 
 
 
 def test_sigterm_ends_a_run_with_its_own_exit_code(files: Any, tmp_path: Path) -> None:
-    running = subprocess.Popen(
-        [*OAMIP, "experiment", "pruning", "--data", files.data, "--network", "dense-9", "--epochs", "100000",
-         "--out", str(tmp_path / "run")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    asked = ["--data", files.data, "--network", "dense-9", "--epochs", "100000", "--out", str(tmp_path / "run")]
+    running = forked.Forked(forked.OAMIP, "experiment", "pruning", *asked)
     while not (tmp_path / "run" / "networks").exists() and running.poll() is None:
         time.sleep(0.05)
-    running.terminate()
+    running.kill(signal.SIGTERM)
     out, err = running.communicate(timeout=60)
     err = without_signs_of_life(err)
-    assert (running.returncode, out, err.count("\n")) == (143, "", 1), err
+    assert (running.wait(), out, err.count("\n")) == (143, "", 1), err
     assert "goes on" in err
 
 
@@ -105,18 +104,17 @@ def test_file_names_that_are_not_utf_8_work(files: Any, tmp_path: Path) -> None:
     net, data, scores = (os.path.join(folder, name) for name in (b"\xff.onnx", b"\xfe.npz", b"\xfd.json"))
     Path(os.fsdecode(net)).write_bytes(Path(files.net).read_bytes())
     Path(os.fsdecode(data)).write_bytes(Path(files.data).read_bytes())
-    script = b"from oamip_model.cli import run; import sys; sys.stdout.reconfigure(errors='surrogateescape'); "
-    script += b"sys.exit(max(run(part) for part in ["
+    script = "from oamip_model.cli import run; import sys; sys.stdout.reconfigure(errors='surrogateescape'); "
     made = [os.path.join(folder, name) for name in (b"\xfc.onnx", b"\xfb.pt2")]
     commands = [[b"baseline", b"random", net, b"--out", scores]]
     commands += [
         [b"prune", net, b"--scores", scores, b"--data", data, b"--amount", b"0.4", b"--out", out] for out in made
     ]
     commands += [[b"baseline", b"random", out] for out in made]
-    lists = repr([[os.fsdecode(word) for word in command] for command in commands]).encode("ascii", "backslashreplace")
-    ended = subprocess.run([sys.executable, "-c", script + lists[1:] + b"))"], capture_output=True, check=False)
+    lists = ascii([[os.fsdecode(word) for word in command] for command in commands])
+    ended = forked.run(f"{script}sys.exit(max(run(part) for part in {lists}))")
     assert ended.returncode == 0, ended.stderr
-    assert without_signs_of_life(ended.stderr.decode()) == ""
-    assert b"saved to " + made[1] in ended.stdout
+    assert without_signs_of_life(ended.stderr) == ""
+    assert f"saved to {os.fsdecode(made[1])}" in ended.stdout
     missing = subprocess.run([*OAMIP, "score", b"\xfa.onnx"], capture_output=True, check=False)
     assert (missing.returncode, missing.stderr.count(b"\n")) == (2, 1)

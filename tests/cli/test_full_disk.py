@@ -20,6 +20,8 @@ from oamip_benchmarks.bench.runner import make_plan, run_plan
 NET, DATA, SCORES, STORE, RUN, STUDY = "{net}", "{data}", "{scores}", "{store}", "{run}", "{study}"
 INSTANCE = "digits-dense-n2-switch-binary-hinge"
 SMALL = ["--network", "dense-4", "--epochs", "1", "--seeds", "1", "--method", "random", "--tune", "0", "--data", DATA]
+TREE = ["--strategy", "joint", "--search", "tree", "--sparsity", "mean", "--images", "3"]
+BOX = ["--domain", "0,0.3", "--checker", "none"]
 VERBS: list[tuple[list[str], str]] = [
     (["score", NET, "--data", DATA, "--out", "scores.json"], "scores.json"),
     (["score", NET, "--data", DATA, "--strategy", "decoupled", "--store", "runs.jsonl"], "runs.jsonl"),
@@ -27,6 +29,37 @@ VERBS: list[tuple[list[str], str]] = [
     (["bounds", NET, "--data", DATA, "--out", "bounds.npz"], "bounds.npz"),
     (["prune", NET, "--data", DATA, "--scores", SCORES, "--amount", "0.5", "--out", "small.onnx"], "small.onnx"),
     (["prune", NET, "--data", DATA, "--scores", SCORES, "--amount", "0.5", "--out", "small.pt2"], "small.pt2"),
+    (
+        [
+            "prune",
+            NET,
+            "--data",
+            DATA,
+            "--scores",
+            SCORES,
+            "--amount",
+            "0.5",
+            "--refit",
+            "outgoing",
+            "--out",
+            "small.onnx",
+        ],
+        "small.onnx",
+    ),
+    (["prune", NET, "--data", DATA, "--scores", SCORES, "--macs", "0.7", "--out", "small.pt2"], "small.pt2"),
+    (
+        ["score", NET, "--data", DATA, "--strategy", "elimination", "--amount", "0.5", "--out", "scores.json"],
+        "scores.json",
+    ),
+    (["score", NET, "--data", DATA, *TREE, "--proof", "proof.json"], "proof.json"),
+    (["compress", NET, *BOX, "--out", "small.onnx", "--certificate", "certificate.json"], "small.onnx"),
+    (["compress", NET, *BOX, "--out", "small.pt2"], "small.pt2"),
+    (["compress", NET, *BOX, "--certificate", "certificate.json"], "certificate.json"),
+    (
+        ["distance", NET, NET, "--data", DATA, "--radius", "0.1", "--images", "3", "--store", "boxes.jsonl"],
+        "boxes.jsonl",
+    ),
+    (["distance", NET, NET, "--data", DATA, "--radius", "0.1", "--images", "3", "--plot", "boxes.png"], "boxes.png"),
     (["baseline", "random", NET, "--out", "scores.json"], "scores.json"),
     (["tightness", NET, "--data", DATA], "tightness.jsonl"),
     (["tightness", NET, "--data", DATA, "--store", STORE, "--csv", "rows.csv"], "rows.csv"),
@@ -38,6 +71,7 @@ VERBS: list[tuple[list[str], str]] = [
     (["bench", "report", RUN, "--out", "page.html"], "page.html"),
     (["bench", "report", RUN, "--out", "page.html", "--csv", "rows.csv"], "page.html"),
     (["experiment", "pruning", *SMALL, "--out", "run"], ""),
+    (["experiment", "refit", *SMALL[:-4], "--data", DATA, "--share", "0.5", "--out", "run"], ""),
     (["report", STUDY, "--out", "page.html"], "page.html"),
 ]
 

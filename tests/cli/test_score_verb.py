@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import forked
 import numpy as np
 import pytest
 
@@ -174,19 +173,16 @@ MANY = ["--images", "24", "--strategy", "batches", "--batch-size", "1", "--spars
 def _stop_in_the_middle(files: Any, folder: Path, number: signal.Signals) -> subprocess.CompletedProcess[str]:
     """A run of 24 programs that gets this signal after the first is finished."""
     arguments = ["score", files.net, "--data", files.data, *MANY, "--out", str(folder / "s.json")]
-    code = "import sys, oamip_model.cli as c; sys.argv[0] = 'oamip'; c.main()"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = forked.Forked(forked.OAMIP, *arguments)
     runs = folder / "s.json.runs.jsonl"
     end = time.monotonic() + 60
     while not (runs.exists() and runs.read_bytes().count(b"\n") >= 2):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end
         time.sleep(0.002)
-    os.kill(process.pid, number)
+    process.kill(number)
     out, err = process.communicate(timeout=60)
-    return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+    return subprocess.CompletedProcess(arguments, process.wait(), out, err)
 
 
 def test_a_killed_run_goes_on(call: Any, files: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

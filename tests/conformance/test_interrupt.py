@@ -55,6 +55,7 @@ def processes_of(session_id: int) -> list[int]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
+@pytest.mark.thinned(7)
 @pytest.mark.parametrize("kind", ["incumbent", "none"])
 def test_interrupt(backend, needs, kind):
     needs(Capability.INTERRUPT)

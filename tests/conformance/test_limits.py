@@ -24,6 +24,7 @@ def test_time_limit_without_an_incumbent(backend, market_split):
         assert solution.bound == pytest.approx(0.0, abs=1e-6)
 
 
+@pytest.mark.thinned(7)
 @pytest.mark.parametrize("sense", [-1, 1])
 def test_time_limit_with_an_incumbent(backend, knapsacks, sense):
     arrays = knapsacks if sense == -1 else replace(knapsacks, sense=1, cost=-knapsacks.cost)

@@ -77,11 +77,19 @@ def test_training_choices_and_bounds_take_what_scores_take(form):
     }
 
     def trained(*given):
+        """Weights and shares from every function that trains or classifies."""
         torch.manual_seed(0)
-        module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2))
+        layers = [[torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)] for _ in range(2)]
+        module, greedy = (torch.nn.Sequential(*parts) for parts in layers)
         om.train(module, *given, epochs=2, threads=1)
         tuned, _ = om.fine_tune(module.eval(), *given, keep={"0": [True, False, True]}, epochs=1, threads=1)
-        return torch.cat([p.detach().flatten() for p in (*module.parameters(), *tuned.parameters())])
+        ticket, _ = om.retrain(module, {"0": [True, False, True]}, *given, epochs=1, threads=1)
+        om.train_greedy(greedy, *given, epochs=1, threads=1)
+        arguments = given if len(given) == 2 else (*given, None)
+        keep = {"0": [True, False, True]}
+        small = om.prune_while_training(module, *arguments, lambda *_: keep, every=1, epochs=2, threads=1).module
+        parts = [p.detach().flatten() for one in (module, tuned, ticket, greedy, small) for p in one.parameters()]
+        return torch.cat([*parts, torch.tensor([om.accuracy(greedy, *given)])])
 
     assert torch.equal(trained(forms[form]), trained(*arrays))
     chosen, expected = (om.choose_images(*given, n=3, seed=1) for given in ((forms[form],), arrays))
@@ -96,6 +104,8 @@ def test_what_cannot_be_read_twice_or_has_no_labels_is_refused():
     module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
     with pytest.raises(om.InputError, match=r"^labels: got none, one integer per image is needed$"):
         om.train(module, IMAGES.numpy())
+    with pytest.raises(om.InputError, match=r"^labels: got none, one integer per image is needed$"):
+        om.accuracy(module, IMAGES.numpy())
     with pytest.raises(om.InputError, match=r"^labels: the DataLoader gives images without labels"):
         om.fine_tune(module, DataLoader(TensorDataset(IMAGES)))
     with pytest.raises(om.InputError, match=r"^images: got list_iterator, accepted are an array, a Dataset"):

@@ -170,16 +170,17 @@ import numpy as np
 import oamip_model as om
 
 if __name__ == "__main__":
-    import own_map
+    import own_head, own_map
     network = om.read_network(own_map.make_module(), (1, 4, 4))
     random = np.random.default_rng(0)
     images, labels = random.uniform(size=(20, 1, 4, 4)), random.integers(0, 3, 20)
-    both = [om.score(network, images, labels, om.Decoupled(), run=om.Run(jobs=jobs)).by_layer for jobs in (1, 2)]
+    method = om.Decoupled(head="prototypes")
+    both = [om.score(network, images, labels, method, run=om.Run(jobs=jobs)).by_layer for jobs in (1, 2)]
     print(all(np.array_equal(both[0][name], both[1][name]) for name in both[0]))
 """
 
 
-def test_worker_processes_know_it(tmp_path):
+def test_worker_processes_know_it_and_a_head(tmp_path):
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
     folder = Path(__file__).parents[2] / "examples"

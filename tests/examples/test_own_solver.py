@@ -94,7 +94,7 @@ def test_a_class_that_is_no_backend_or_has_anothers_name_is_refused_in_one_line(
         name = "half"
 
     for make, told in (
-        (Highs, "there is one named highs already"), (Nameless, "accepted are such as my-solver"),
+        (Highs, "there is one named highs already"), (Nameless, "accepted is a name such as my-solver"),
         (Half, "lacks capabilities, licence, check, version, solve"), (lambda: None, "is None"),
     ):  # fmt: skip
         with pytest.raises(InputError, match=rf"^solver: .*{told}") as caught:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import forked
 import numpy as np
 import pytest
 from oamip_benchmarks.experiments import works
@@ -128,17 +125,16 @@ def test_an_interrupted_solve_is_no_result(asked: Asked, tmp_path: Path, monkeyp
 def test_a_killed_study_goes_on_and_ends_in_the_same_table(
     conducted: tuple[Any, Path], quick: Asked, tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-c", "import sys; from oamip_model.cli import run; sys.exit(run(sys.argv[1:]))"]
-    command += ["experiment", "pruning", "--network", "dense-6-4", "--data", quick.data, "--seeds", "2", "--epochs"]
+    command = ["experiment", "pruning", "--network", "dense-6-4", "--data", quick.data, "--seeds", "2", "--epochs"]
     command += ["20", "--jobs", "2", "--out", str(tmp_path), "--tuned", "random"]
     command += [part for method in quick.methods for part in ("--method", method)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = forked.Forked(forked.OAMIP, *command)
     path, until = tmp_path / CELLS, time.monotonic() + 240
     while not (path.exists() and path.read_bytes().count(b"\n") >= 5):
         assert process.poll() is None, "it ended before it could be killed"
         assert time.monotonic() < until
         time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     process.wait(timeout=30)
     with path.open("ab") as file:
         file.write(b'{"key": "cut sho')  # what a kill leaves of a line

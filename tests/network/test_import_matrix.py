@@ -148,6 +148,7 @@ def test_matrix_has_52_imports() -> None:
     assert len(CASES) * len(ROUTES) == 52
 
 
+@pytest.mark.thinned(40)
 @pytest.mark.parametrize(
     ("case", "route"),
     [(case, route) for case in CASES for route in (*ROUTES, "pt2")]

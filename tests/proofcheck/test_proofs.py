@@ -34,6 +34,7 @@ def solved(kind: str, name: str):
     return problem, prove(problem.network, problem.images, problem.labels, *known, found.bound), found
 
 
+@pytest.mark.thinned(12)
 @pytest.mark.parametrize(("kind", "name"), CASES)
 def test_proofs_of_solved_programs_check(kind, name):
     problem, proof, found = solved(kind, name)

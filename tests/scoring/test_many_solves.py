@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import forked
 import numpy as np
 import pytest
 import torch
 from scoring.logging_backend import end_at, offer, started
+from thinned import examples
 from torch import nn
 
 import oamip_model as om
@@ -36,6 +35,12 @@ def problem() -> tuple[om.Network, np.ndarray, np.ndarray]:
     network = om.read_network(module, (4,))
     images = np.random.default_rng(0).normal(size=(20, 4))
     return network, images, network.replay(images).argmax(axis=1)
+
+
+@pytest.fixture(scope="module")
+def one_by_one(problem: Any) -> om.Scores:
+    """The twenty programs' scores by one job."""
+    return om.score(*problem, **as_objects(**TWENTY | {"jobs": 1}))
 
 
 @pytest.fixture(scope="module")
@@ -74,46 +79,50 @@ def same(a: om.Scores, b: om.Scores) -> None:
     assert [p.images for p in a.programs] == [p.images for p in b.programs]
 
 
+@pytest.mark.thinned(3)
+@pytest.mark.parametrize("where", ["jobs", "cluster"])
 @pytest.mark.parametrize(
     "options",
     [
-        {"strategy": "batches", "batch_size": 7},
         {"strategy": "per-class", "bounds": "lp"},
+        {"strategy": "batches", "batch_size": 7},
         {"strategy": "decoupled"},
     ],
     ids=lambda options: options["strategy"],
 )
-def test_two_jobs_and_a_cluster_give_the_scores_of_one(options: dict[str, Any], problem: Any, cluster: str) -> None:
+def test_two_jobs_and_a_cluster_give_the_scores_of_one(
+    options: dict[str, Any], where: str, problem: Any, cluster: str
+) -> None:
     told: list[tuple[int, int, str]] = []
     one = om.score(*problem, **as_objects(**options))
-    two = om.score(*problem, **as_objects(**options, jobs=2, progress=lambda *line: told.append(line)))
-    same(one, two)
-    same(one, om.score(*problem, **as_objects(**options, engine="dask", scheduler=cluster)))
+    several = {"jobs": 2} if where == "jobs" else {"engine": "dask", "scheduler": cluster}
+    found = om.score(*problem, **as_objects(**options, **several, progress=lambda *line: told.append(line)))
+    same(one, found)
     count = len(one.programs)
     assert [line[:2] for line in told] == [(k + 1, count) for k in range(count)], "one bar for all"
 
 
 def test_a_worker_that_is_killed_costs_its_program_only(
-    problem: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    problem: Any, one_by_one: om.Scores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = offer(tmp_path, monkeypatch)
-    whole = om.score(*problem, **as_objects(**TWENTY))
     end_at(log, 10)
     store = tmp_path / "runs.jsonl"
     found = om.score(*problem, **as_objects(**TWENTY, solver="logging", store=store))
-    same(whole, found)
+    same(one_by_one, found)
     assert len(started(log)) == 21
     assert len(set(started(log))) == 3, "two workers, and one in the place of the killed"
     assert len(keys(store)) == 20
 
 
-def test_a_cluster_survives_a_killed_worker(problem: Any, logged_cluster: tuple[str, Path], tmp_path: Path) -> None:
+def test_a_cluster_survives_a_killed_worker(
+    problem: Any, one_by_one: om.Scores, logged_cluster: tuple[str, Path], tmp_path: Path
+) -> None:
     address, log = logged_cluster
     end_at(log, 10)
-    whole = om.score(*problem, **as_objects(**TWENTY))
     store = tmp_path / "runs.jsonl"
     found = om.score(*problem, **as_objects(**TWENTY, solver="logging", engine="dask", scheduler=address, store=store))
-    same(whole, found)
+    same(one_by_one, found)
     assert 21 <= len(started(log)) <= 25
     assert len(keys(store)) == 20
 
@@ -129,7 +138,7 @@ om.score(*problem, **as_objects(**json.loads(sys.argv[2]), solver="logging", sto
 """
 
 
-@pytest.mark.parametrize(("asked", "kills"), [(TWENTY, 2), (LAYERS, 1)], ids=["batches", "layers"])
+@pytest.mark.parametrize(("asked", "kills"), [(TWENTY, examples(1, 3)), (LAYERS, 1)], ids=["batches", "layers"])
 def test_kill_9_at_any_point_and_the_same_again(
     asked: dict[str, Any], kills: int, problem: Any, deep: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,21 +147,21 @@ def test_kill_9_at_any_point_and_the_same_again(
     log = offer(tmp_path, monkeypatch)
     store, file = tmp_path / "runs.jsonl", tmp_path / "problem"
     file.write_bytes(pickle.dumps(problem))
-    whole = om.score(*problem, **as_objects(**asked, store=tmp_path / "whole.jsonl"))
+    alone = asked | {"jobs": 1}
+    whole = om.score(*problem, **as_objects(**alone, store=tmp_path / "whole.jsonl"))
     count = len(keys(tmp_path / "whole.jsonl"))
     assert count == (20 if asked is TWENTY else 19)
-    command = [sys.executable, "-c", RUN, str(file), json.dumps(asked), str(store)]
     rng = np.random.default_rng(int.from_bytes(os.urandom(4)))
     points = sorted(rng.choice(np.arange(1, 19), size=kills, replace=False).tolist())
     kept: list[str] = []
     for number, point in enumerate(points, 1):
-        run = subprocess.Popen(command, stderr=subprocess.PIPE)
+        run = forked.Forked(RUN, str(file), json.dumps(asked), str(store))
         end = time.monotonic() + 600
         while len(keys(store)) < point:
             assert run.poll() is None, (points, run.communicate())
             assert time.monotonic() < end, points
             time.sleep(float(rng.uniform(0, 0.02)))
-        os.kill(run.pid, signal.SIGKILL)
+        run.kill()
         run.communicate()
         now = keys(store)
         assert now[: len(kept)] == kept, (points, "finished programs stay as they are")
@@ -160,7 +169,7 @@ def test_kill_9_at_any_point_and_the_same_again(
         # Of what was started, one a job at most was on its way when the run was killed.
         assert len(started(log)) <= len(kept) + jobs * number, points
     before = len(started(log))
-    found = om.score(*problem, **as_objects(**asked, solver="logging", store=store))
+    found = om.score(*problem, **as_objects(**alone, solver="logging", store=store))
     assert len(started(log)) - before == count - len(kept), (points, "only the unfinished are solved")
     assert len(set(keys(store))) == len(keys(store)) == count, points
     same(whole, found)

@@ -30,7 +30,7 @@ def test_the_cases_cover_everything():
     assert {case[1:4] for case in CASES} == set(GATES)
 
 
-@pytest.mark.thinned(18)
+@pytest.mark.thinned(12)
 @pytest.mark.skipif(len(SOLVERS) < 2, reason="agreement needs two solvers")
 @pytest.mark.parametrize(("kind", "gate", "scores", "relaxed", "loss", "sparsity", "seed"), CASES)
 def test_solvers_agree(problem_of, kind, gate, scores, relaxed, loss, sparsity, seed):

@@ -7,8 +7,9 @@ import pytest
 
 import oamip_model as om
 from oamip_model.formulation import cross_entropy, hinge, published_sparsity, sparsity_weights
+from oamip_model.formulation.gates import gate_named, gate_names
 
-GATES = ("subtractive", "switch")
+GATES = tuple(name for name in gate_names() if gate_named(name).sound)
 SPARSITIES = ("published", "mean", "parameters")
 WEIGHT, MARGIN = 5.0, 1.0
 

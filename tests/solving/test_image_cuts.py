@@ -216,7 +216,7 @@ def test_scores_by_a_tree_use_them_unless_told_not_to(problem_of, monkeypatch):
     without = om.score(p.network, p.images, p.labels, **as_objects(image_cuts=False, **options))
     assert len(seen) == made
     assert with_cuts.objective == pytest.approx(without.objective, rel=3e-4)
-    with pytest.raises(InputError, match="image_cuts: got True, but search solver has no use for it, only tree"):
+    with pytest.raises(InputError, match="image_cuts: got True, but only search tree has a use for it"):
         om.score(p.network, p.images, p.labels, **as_objects("joint", image_cuts=True))
     with pytest.raises(InputError, match="image_cuts: got 1, accepted are True and False"):
         om.score(p.network, p.images, p.labels, **as_objects(image_cuts=1, **options))

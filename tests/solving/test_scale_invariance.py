@@ -102,16 +102,19 @@ def same(kind, name, solver, relaxed=False, search="solver"):
     return plain
 
 
+@pytest.mark.thinned(14)
 @pytest.mark.parametrize(("kind", "name", "solver"), list(product(KINDS, FORMS, PACKAGES)))
 def test_a_layer_times_c_and_the_next_one_by_c_is_the_same_program(kind, name, solver):
     assert same(kind, name, solver).proved
 
 
+@pytest.mark.thinned(14)
 @pytest.mark.parametrize(("kind", "name", "solver"), list(product(KINDS, FORMS, PACKAGES)))
 def test_so_is_its_relaxation(kind, name, solver):
     same(kind, name, solver, relaxed=True)
 
 
+@pytest.mark.thinned(10)
 @pytest.mark.parametrize(("kind", "name", "solver"), list(product(["dense", "pooling"], FORMS, PACKAGES)))
 def test_so_it_is_to_the_tree(kind, name, solver):
     assert same(kind, name, solver, search="tree").proved

@@ -64,7 +64,7 @@ def test_binary_scores_by_brute_force(kind, problem_of, number, listed, monkeypa
     assert cost(p, np.concatenate(list(found.scores.values())), gate, loss, sparsity) == pytest.approx(best, abs=1e-5)
 
 
-@pytest.mark.thinned(14)
+@pytest.mark.thinned(10)
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("relaxation", ["hull", "big-m"])
 def test_continuous_scores_agree_with_the_solver_and_no_scores_are_better(kind, problem_of, seed, relaxation):
@@ -136,7 +136,7 @@ def test_a_solver_that_fails_on_a_node_leaves_its_bound_open(problem_of, monkeyp
     p = problem_of("conv", 4)
     whole = om.solve_instance(p.build(relaxation="hull"), om.Solver(tolerance=1e-6), search="tree")
     real, unproved = Relaxation.minimise, 0
-    for most in range(1, whole.rounds, 11):
+    for most in range(1, whole.rounds, 19):
 
         def broken(self, most=most):
             return (None, -np.inf) if self.count >= most else real(self)
@@ -198,3 +198,25 @@ def test_pseudo_costs_choose_the_product_of_both_sides():
 def test_an_unknown_search_is_refused(problem_of):
     with pytest.raises(InputError, match="search: got 'trees', accepted are solver, tree"):
         om.solve_instance(problem_of("dense", 0).build(), search="trees")
+
+
+def test_auto_is_the_tree_where_a_loss_enters_by_tangents_and_the_solver_elsewhere(problem_of):
+    tree = om.Joint(om.Formulation(), search="auto")
+    assert isinstance(tree.search, om.TreeSearch)
+    assert tree.formulation.relaxation == "hull"
+    for form in (
+        om.Formulation(loss="hinge"), om.Formulation(loss="margin"), om.Formulation(relaxed=True),
+        om.Formulation(gate="published", relaxed=True), om.Formulation(weight=0.0),
+    ):  # fmt: skip
+        own = om.Joint(form, search="auto")
+        assert own.search == "solver", form
+        assert own.formulation.relaxation == "big-m"
+    p = problem_of("dense", 3)
+    for loss, by_solver in (("cross-entropy", False), ("hinge", True)):
+        told = []
+        instance = p.build(loss=loss, scores="binary", sparsity="mean", relaxation="big-m")
+        found = om.solve_instance(instance, search="auto", progress=told.append)
+        assert found.status == "optimal"
+        # A round is a solve of the solver's own tree; the tree of this package has none.
+        assert (found.rounds == 1) == by_solver
+        assert all(event.kind not in ("round", "relaxation") for event in told)

@@ -8,6 +8,7 @@ from oamip_benchmarks.experiments.studies import (
     fine_tuned,
     images,
     initialisation,
+    prune_to_solve,
     pruning,
     refit,
     snip,
@@ -31,5 +32,6 @@ STUDIES: dict[str, Study] = {
         transfer.STUDY,
         refit.STUDY,
         fine_tuned.STUDY,
+        prune_to_solve.STUDY,
     )
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from oamip_benchmarks.experiments.cells import Cell, Plain
 from oamip_benchmarks.experiments.engine import Progress, run_cells, run_folder
-from oamip_benchmarks.experiments.reporting.table import Line, summarise, write_cells, write_table
+from oamip_benchmarks.experiments.reporting.table import Line, write_cells, write_table
 from oamip_benchmarks.experiments.scorers import check_images
 from oamip_benchmarks.experiments.stored import read_study
 from oamip_benchmarks.experiments.study import Asked, Study
@@ -91,7 +91,7 @@ def _conducted(
     before = read_study(record) if record.exists() else None
     results, done = run_cells(cells, folder, jobs=jobs, download=asked.download, progress=progress)
     found = [(cell.tags, results[cell.key]) for cell in cells]
-    lines = summarise(found, study.rows, study.values)
+    lines = study.table(found)
     files = (table, cells_table, picture)
     there = before is not None and all(path.exists() for path in files)
     if done or not there or before is None or before["cells"] != _listed(cells):

@@ -106,6 +106,11 @@ class _Result(TypedDict, total=False):
     seconds_pruning: _Seconds
     seconds_tuning: _Seconds
     seconds_refit: _Seconds
+    seconds_mip: _Seconds
+    seconds_build: _Seconds
+    solved: Share
+    distance: Annotated[float, Within(0)]
+    same: Share
 
 
 class _Kept(TypedDict):

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from oamip_model.data import Dataset
 
 Draw: TypeAlias = Callable[[Sequence["Line"]], "Figure"]
+Gather: TypeAlias = Callable[[Sequence[tuple[Plain, Plain]]], list[tuple[Plain, Plain]]]
+Finish: TypeAlias = Callable[[Sequence["Line"]], "list[Line]"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,12 @@ class Asked:
         Epochs of fine-tuning, each in a line of its own.
     importances : tuple of str
         Torch-Pruning's importances that are compared.
+    radius, boxes : float, int
+        Half the width of boxes around test images, and how many boxes.
+    tools, solver : tuple of str, str
+        Whose programs are solved over the boxes, and who solves them.
+    time_limit, distance_limit : float
+        Seconds of each program, and of each certified distance.
     """
 
     networks: tuple[str, ...]
@@ -92,6 +100,12 @@ class Asked:
     refit_images: int | None = None
     tunes: tuple[int, ...] = ()
     importances: tuple[str, ...] = ()
+    radius: float = 0.0
+    boxes: int = 0
+    tools: tuple[str, ...] = ()
+    solver: str = ""
+    time_limit: float = 0.0
+    distance_limit: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -114,6 +128,12 @@ class Study:
         Names and defaults of the fields of :class:`Asked` that it takes beyond the first eight.
     schedule : str or None
         Default of that option of the command, None for that of the published runs.
+    gather : callable
+        Makes one result of the cells of a seed, where a seed has several for a line of the table.
+    finish : callable
+        Adds to the lines of the table what compares them.
+    own_methods : tuple of str
+        Methods of scoring that it has beside those of all studies.
     """
 
     name: str
@@ -124,6 +144,15 @@ class Study:
     draw: Draw
     options: Mapping[str, Any] = field(default_factory=dict)
     schedule: str | None = None
+    gather: Gather = list
+    finish: Finish = list
+    own_methods: tuple[str, ...] = ()
+
+    def table(self, found: Sequence[tuple[Plain, Plain]]) -> list[Line]:
+        """The lines of the study's table, from tags and results of its cells."""
+        from oamip_benchmarks.experiments.reporting.table import summarise
+
+        return self.finish(summarise(self.gather(found), self.rows, self.values))
 
 
 def settings(asked: Asked, network: str, data: str | None = None) -> list[Setting]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 import oamip_model as om
+from oamip_benchmarks.experiments.boxes.work import in_box
 from oamip_benchmarks.experiments.cells import Plain
 from oamip_benchmarks.experiments.importances import cut_by
 from oamip_benchmarks.experiments.measures import known, measured
@@ -179,7 +180,7 @@ def gradual(shop: Workshop, options: Plain) -> Plain:
     return measured(found.module, test, initial, found.choices[-1][1]) | spent
 
 
-_WORKS = (reference, prune, refit, torch_pruning, change, retrain, gradual)
+_WORKS = (reference, prune, refit, torch_pruning, change, retrain, gradual, in_box)
 WORKS: dict[str, Work] = {work.__name__: work for work in _WORKS}
 
 

@@ -33,7 +33,9 @@ from oamip_model.cli import run
 
 SHAPE, CLASSES = (1, 3, 3), 3
 SECONDS = 60
-"""How long one command may take."""
+"""How long one command may take, of the processor's time."""
+_WAITING = 10
+"""How many times as long it may wait."""
 _PRUNING = ["experiment", "pruning", "--network", "dense-4", "--epochs", "1", "--method", "decoupled", "--method",
             "random", "--share", "0.5", "--tune", "0", "--seeds", "1", "--data", "data.npz",
             "--out", "study"]  # fmt: skip
@@ -91,6 +93,21 @@ KINDS = (
          ["baseline", "weight-l1", "net.onnx"]),
     Kind("pt2", "net.pt2", (by.damage_parts, by.damage_parts, by.damage_parts, *_ANY),
          ["baseline", "weight-l1", "net.pt2"]),
+    Kind("certificate", "certificate.json", _JSON,
+         ["check-certificate", "certificate.json", "net.onnx", "less.onnx", "--solver", "highs"], (0, 2, 5)),
+    Kind("smaller network", "less.onnx", (by.damage_message, by.damage_message, *_ANY),
+         ["check-certificate", "certificate.json", "net.onnx", "less.onnx", "--solver", "highs"], (0, 2, 5)),
+    Kind("proof", "proof.json", _JSON, ["check-proof", "proof.json", "net.onnx", "--data", "data.npz"], (0, 2, 5)),
+    Kind("signed proof", "proof.json", (by.damage_signed,),
+         ["check-proof", "proof.json", "net.onnx", "--data", "data.npz"], (0, 2, 5)),
+    Kind("box", "box.npz", (by.damage_arrays, by.damage_arrays, *_ANY),
+         ["compress", "net.onnx", "--domain", "box.npz", "--checker", "none", "--out", "small.onnx"]),
+    Kind("boxes", "boxes.jsonl", _JSON,
+         ["distance", "net.onnx", "less.onnx", "--data", "data.npz", "--images", "3", "--radius", "0.01", "--radius",
+          "0.02", "--store", "boxes.jsonl"], (0, 2, 3)),
+    Kind("refitted", "net.onnx", (by.damage_message, by.damage_message, by.damage_message, *_ANY),
+         ["prune", "net.onnx", "--scores", "scores.json", "--data", "data.npz", "--amount", "0.5", "--refit",
+          "outgoing", "--out", "small.onnx"], (0, 2, 5)),
     Kind("rows", "bench/results.jsonl", _JSON, ["bench", "compare", "bench", "bench", "--draws", "100"], (0, 2)),
     Kind("rows for a page", "bench/*.json*", _JSON, ["bench", "report", "bench", "--csv", "rows.csv"], (0, 2, 5)),
     Kind("rows checked", "bench/results.jsonl", _JSON, ["bench", "check", "bench"], (0, 2, 5)),
@@ -125,7 +142,14 @@ def make_files(folder: Path) -> None:
     network = om.read_network(folder / "net.onnx")
     chosen = om.choose_images(om.load_dataset(folder / "data.npz"), n=6)
     om.compute_bounds(network, chosen.images, "crown").save(folder / "bounds.npz")
+    np.savez(folder / "box.npz", lower=np.zeros(SHAPE), upper=np.full(SHAPE, 0.3))
     made = [
+        ["compress", "net.onnx", "--domain", "box.npz", "--checker", "none", "--out", "less.onnx", "--certificate",
+         "certificate.json"],
+        ["distance", "net.onnx", "less.onnx", "--data", "data.npz", "--images", "3", "--radius", "0.01", "--store",
+         "boxes.jsonl"],
+        [*_SCORE, "--images", "3", "--strategy", "joint", "--search", "tree", "--sparsity", "mean", "--proof",
+         "proof.json"],
         [*_SCORE, "--strategy", "decoupled", "--out", "scores.json", "--store", "runs.jsonl"],
         _PRUNING,
         ["bench", "run", "--instance", "digits-max-n1-subtractive-continuous-ce", "--time-limit", "20", "--out",
@@ -142,8 +166,10 @@ def make_files(folder: Path) -> None:
 def _run(command: Sequence[str]) -> tuple[int | None, str]:
     """Exit code of a command, None for a traceback or a hang, and its standard error."""
     errors = io.StringIO()
-    before = signal.signal(signal.SIGALRM, _stop)
-    signal.alarm(SECONDS)
+    before = [signal.signal(number, _stop) for number in (signal.SIGPROF, signal.SIGALRM)]
+    # Of the processor, as the machine may be busy; what waits forever uses none.
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    signal.alarm(_WAITING * SECONDS)
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors), warnings.catch_warnings():
             warnings.simplefilter("always", RuntimeWarning)
@@ -151,13 +177,19 @@ def _run(command: Sequence[str]) -> tuple[int | None, str]:
     except BaseException:  # whatever ends a command in another way than by its exit code is what is looked for
         return None, traceback.format_exc()
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        for number, handler in zip((signal.SIGPROF, signal.SIGALRM), before, strict=True):
+            signal.signal(number, handler)
     return code, errors.getvalue()
 
 
 def _stop(number: int, frame: Any) -> None:
-    raise TimeoutError(f"took more than {SECONDS} s")
+    raise _HangError(f"took more than {SECONDS} s")
+
+
+class _HangError(BaseException):
+    """A command that took too long. It is no error that a command may take for one of its own."""
 
 
 def fuzz(

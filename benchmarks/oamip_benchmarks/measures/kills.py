@@ -25,6 +25,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,8 @@ class Case:
         Its store.
     result : callable
         Reads its result.
+    option : str, default "--out"
+        The option that takes ``out``.
     """
 
     name: str
@@ -65,6 +68,7 @@ class Case:
     out: str
     store: str
     result: Callable[[Path], Any]
+    option: str = "--out"
 
 
 @dataclass
@@ -90,8 +94,13 @@ def _rows(out: Path) -> Any:
     return sorted((row["key"], row["status"], round(row["objective"], 6)) for row in rows)
 
 
-def _table(out: Path) -> Any:
-    with (out / "pruning.csv").open(newline="") as file:
+def _boxes(out: Path) -> Any:
+    rows = [json.loads(line)["record"] for line in out.read_text().splitlines()]
+    return sorted((row["radius"], row["image"], row["same"], round(row["bound"], 6)) for row in rows)
+
+
+def _table(out: Path, study: str = "pruning") -> Any:
+    with (out / f"{study}.csv").open(newline="") as file:
         return [{k: v for k, v in line.items() if not k.startswith("seconds")} for line in csv.DictReader(file)]
 
 
@@ -114,13 +123,20 @@ def cases(folder: Path) -> Iterator[Case]:
     study = ("experiment", "pruning", "--network", "dense-8-8", "--epochs", "2", "--method", "random", "--method",
              "decoupled", "--share", "0.5", "--seeds", "2", "--tune", "1", "--training-images", "500")  # fmt: skip
     yield Case("experiment", study, "run", "run/cells.jsonl", _table)
+    refits = ("experiment", "refit", "--network", "dense-8-8", "--epochs", "2", "--method", "random", "--method",
+              "elimination", "--share", "0.5", "--seeds", "2", "--training-images", "500")  # fmt: skip
+    yield Case("experiment refit", refits, "run", "run/cells.jsonl", partial(_table, study="refit"))
+    pruned = om.prune(net, om.baseline_scores(om.read_network(net), "weight-l1"), amount=0.3)
+    smaller = str(om.save_module(pruned, folder / "less.onnx", (1, 28, 28)))
+    boxes = ("distance", net, smaller, "--images", "16", "--radius", "0.002", "--radius", "0.01", "--time-limit", "60")
+    yield Case("distance", boxes, "boxes.jsonl", "boxes.jsonl", _boxes, "--store")
 
 
 def start(case: Case, folder: Path, temporary: Path) -> subprocess.Popen[str]:
     """The command, started in a folder, with temporary files of its own place."""
     environment = dict(os.environ) | {"TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [*_OAMIP, *case.command, "--out", case.out], cwd=folder, env=environment, stdout=subprocess.DEVNULL,
+        [*_OAMIP, *case.command, case.option, case.out], cwd=folder, env=environment, stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
 
@@ -144,7 +160,7 @@ def disturb(case: Case, number: signal.Signals, moment: float, folder: Path, tem
     else:
         ended = False
     where = f"{case.name}, {number.name} after {moment:.2f} s"
-    finished = (folder / case.out).is_file()
+    finished = case.out != case.store and (folder / case.out).is_file()
     after = lines(case, folder)
     if not finished and after[: len(before)] != before:
         found.faults.append(f"{where}: {len(before)} lines of the store before, {len(after)} others after")

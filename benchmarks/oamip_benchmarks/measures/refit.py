@@ -4,27 +4,42 @@ Masks are by elimination and by simple rules.
 
 Run: python -m oamip_benchmarks.measures.refit --network resnet20 --weights FILE --data FILE --share 0.3 [--share 0.5]
      [--level outgoing] [--score-images 2000] [--refit-images 10000] [--method elimination --method weight-l1]
-     [--passes 4] [--seed 0] [--scale 0.5,0.5] [--threads 1]
+     [--passes 4] [--seed 0] [--scale 0.5,0.5] [--threads 1] [--rows FILE.jsonl] [--plot FILE.svg [--title TEXT]]
 
 ``--weights`` is a .safetensors file with the weights of ``om.make_network(NETWORK, ...)``; ``--data`` a name or .npz
 file. Masks and refits see the first training images without labels; accuracy is on the whole test split.
-``--scale`` m,s makes pixels (x - m) / s. The share is of each score group.
+``--scale`` m,s makes pixels (x - m) / s. The share is of each score group. With ``--rows`` finished lines are kept in a
+file, and the same command goes on from them; ``--plot`` draws accuracy against parameters.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import resource
+import sys
 import time
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from safetensors.torch import load_file
 
 import oamip_model as om
+from oamip_model.page import COLOURS, plain
 from oamip_model.pruning.baselines.rules import WITH_IMAGES
 from oamip_model.refit.options import LEVELS
+from oamip_model.refit.outgoing import fit_outgoing
+from oamip_model.refit.output import fit_output
+from oamip_model.refit.passed import fit_layers
+from oamip_model.refit.slim import slim_network
+from oamip_model.refit.stream import image_stream
+from oamip_model.refit.walk import Walk
+
+Images: TypeAlias = "np.ndarray[tuple[int, ...], np.dtype[np.float64]]"
+Masks: TypeAlias = dict[str, "np.ndarray[tuple[int], np.dtype[np.bool_]]"]
 
 
 def main() -> None:
@@ -42,6 +57,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scale", default="0,1")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rows", type=Path, default=None)
+    parser.add_argument("--plot", type=Path, default=None)
+    parser.add_argument("--title", default="")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     mean, deviation = (float(part) for part in asked.scale.split(","))
@@ -53,25 +71,96 @@ def main() -> None:
     whole = om.accuracy(module, *test)
     print(f"{asked.network}, {test.source}: test accuracy {whole:.4f}; points lost, after")
     names = LEVELS[: LEVELS.index(asked.level) + 1]
-    print("| masks | share | removal | " + " | ".join(names) + " | masks, s | refit, s | gap of output, nats |")
+    print("| masks | share | removal | " + " | ".join(names) + " | masks, CPU s | refit, CPU s | gap of output, nats |")
     print("|---|---|---|" + "---|" * (len(names) + 3), flush=True)
+    rows: list[dict[str, Any]] = []
     for method in asked.method or ["elimination"]:
         for share in asked.share:
-            began = time.monotonic()
+            key = [
+                asked.network, asked.weights.name, test.source, method, share, asked.level, asked.score_images,
+                asked.refit_images, asked.passes, asked.seed, asked.scale,
+            ]  # fmt: skip
+            known = kept(asked.rows, key)
+            if known is not None:
+                rows.append(known)
+                print(line(known), flush=True)
+                continue
+            began = time.process_time()
             scores = scored(network, first(train, asked.score_images), method, share, asked.seed)
             keep = om.choose_units(scores, network, amount=share).keep
-            took = time.monotonic() - began
-            lost, seconds, gap = [100 * (whole - accuracy(network, keep, test))], 0.0, ""
-            for level in names:
-                refit = om.Refit(level=level, passes=asked.passes, seed=asked.seed)
-                images = first(train, asked.refit_images).images
-                after, report = om.refit_network(network, keep, images, refit)
-                lost.append(100 * (whole - accuracy(after, keep, test)))
-                seconds = sum(stage.seconds for stage in report.stages)
-                gap = "" if report.output is None else f"{report.output.gap:.0e}"
-            cells = " | ".join(f"{value:.1f}" for value in lost)
-            print(f"| {method} | {share:.0%} | {cells} | {took:.0f} | {seconds:.0f} | {gap} |", flush=True)
+            took = time.process_time() - began
+            refit = om.Refit(level=asked.level, passes=asked.passes, seed=asked.seed)
+            images = first(train, asked.refit_images).images
+            lost, seconds, gap = levels(network, keep, images, refit, test, whole)
+            left = parameters(pruned(network, keep)) / parameters(module)
+            row = {"key": key, "method": method, "share": share, "parameters": left, "whole": whole, "lost": lost}
+            rows.append(row | {"masks": took, "refit": seconds, "gap": gap})
+            print(line(rows[-1]), flush=True)
+            if asked.rows is not None:
+                with asked.rows.open("a") as file:
+                    file.write(json.dumps(rows[-1]) + "\n")
+    if asked.plot is not None:
+        draw(rows, names, asked.title or f"{asked.network}, {test.source}").savefig(asked.plot)
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB")
+
+
+def kept(path: Path | None, key: list[Any]) -> dict[str, Any] | None:
+    """The line of a file that has this key, None where there is none."""
+    if path is None or not path.exists():
+        return None
+    lines: list[dict[str, Any]] = [json.loads(text) for text in path.read_text().splitlines()]
+    return next((row for row in lines if row["key"] == key), None)
+
+
+def line(row: dict[str, Any]) -> str:
+    """A row as a line of the table."""
+    cells = " | ".join(f"{value:.1f}" for value in row["lost"])
+    seconds = f"{row['masks']:.0f} | {row['refit']:.0f}"
+    return f"| {row['method']} | {row['share']:.0%} | {cells} | {seconds} | {row['gap']} |"
+
+
+def draw(rows: list[dict[str, Any]], names: tuple[str, ...], title: str) -> Figure:
+    """Accuracy against parameters: after the last level as lines, after removal alone dashed."""
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    axes = plain(figure.subplots())
+    for number, method in enumerate(dict.fromkeys(row["method"] for row in rows)):
+        mine = sorted((row for row in rows if row["method"] == method), key=lambda row: -row["parameters"])
+        places = [100.0, *(100 * row["parameters"] for row in mine)]
+        for level, dash, said in ((-1, "-", names[-1]), (0, "--", "removal alone")):
+            heights = [100 * mine[0]["whole"], *(100 * row["whole"] - row["lost"][level] for row in mine)]
+            label = f"{method}, {said}"
+            axes.plot(places, heights, dash, color=COLOURS[number], marker="o", markersize=3, label=label)
+    axes.set_xlim(102, None)
+    axes.set_xlabel("parameters that stay, %")
+    axes.set_ylabel("test accuracy, %")
+    axes.set_title(title, loc="left", fontsize=9)
+    axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def parameters(module: torch.nn.Module) -> int:
+    """How many numbers a module has to learn."""
+    return sum(part.numel() for part in module.parameters())
+
+
+def levels(
+    network: om.Network, keep: Masks, images: Images, refit: om.Refit, test: om.Dataset, whole: float
+) -> tuple[list[float], float, str]:
+    """Points lost after the cut and after each level, seconds of all levels, and the certified gap of the output."""
+    walk = Walk(network, slim_network(network, keep), image_stream(network, images))
+    lost, seconds, gap = [100 * (whole - accuracy(network, keep, test))], 0.0, ""
+    for level in LEVELS[: LEVELS.index(refit.level) + 1]:
+        began = time.process_time()
+        if level == "least-squares":
+            fit_layers(walk, refit)
+        elif level == "output":
+            gap = f"{fit_output(walk, refit).gap:.0e}"
+        else:
+            fit_outgoing(walk, refit, lambda line: print(line, file=sys.stderr, flush=True))
+        seconds += time.process_time() - began
+        lost.append(100 * (whole - accuracy(walk.slim.widen(walk.current), keep, test)))
+        print(f"{level}: {lost[-1]:.2f} points lost, {seconds:.0f} s so far", file=sys.stderr, flush=True)
+    return lost, seconds, gap
 
 
 def scaled(data: om.Dataset, mean: float, deviation: float) -> om.Dataset:
@@ -92,12 +181,14 @@ def scored(network: om.Network, images: om.Dataset, method: str, share: float, s
     return om.baseline_scores(network, method, seed, images=seen)  # type: ignore[arg-type]
 
 
-def accuracy(
-    network: om.Network, keep: dict[str, np.ndarray[tuple[int], np.dtype[np.bool_]]], test: om.Dataset
-) -> float:
+def accuracy(network: om.Network, keep: Masks, test: om.Dataset) -> float:
     """Test accuracy with these units, in torch."""
-    module = om.prune(network, {name: mask.astype(float) for name, mask in keep.items()}, threshold=0.5)
-    return om.accuracy(module, *test)
+    return om.accuracy(pruned(network, keep), *test)
+
+
+def pruned(network: om.Network, keep: Masks) -> torch.nn.Module:
+    """The network without the other units, in torch."""
+    return om.prune(network, {name: mask.astype(float) for name, mask in keep.items()}, threshold=0.5)
 
 
 if __name__ == "__main__":

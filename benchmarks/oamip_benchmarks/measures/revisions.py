@@ -3,10 +3,12 @@
 Run: python -m oamip_benchmarks.measures.revisions OTHER [--solver cbc] [--size small] [--instance NAME ...]
      [--seeds 1] [--repeats 2] [--time-limit 30] [--out rows.jsonl]
 
-OTHER is a working copy of the other revision, which is the one that ratios are divided by. Each revision has a process
-of its own, which builds an instance and solves it when it is asked to; who is first changes from solve to solve.
-Counted are the seconds of the solve on the clock, and those of CPU of the process and of what it starts; of repeated
-solves the least. Printed are each instance's ratios, and over all: shifted geometric means with a shift of 1 s, and the
+OTHER is a working copy of the other revision, which is the one that ratios are divided by. Each
+revision has a process of its own, which builds an instance and solves it on request. The order
+changes from solve to solve.
+The results are the wall clock of the solve, and the CPU seconds of the process and its children. Of
+repeated solves the least counts. Printed are each instance's ratios, and over all: shifted
+geometric means with a shift of 1 s, and the
 ratio of the sums.
 """
 

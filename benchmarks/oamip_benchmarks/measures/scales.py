@@ -2,7 +2,7 @@
 
 Run: python -m oamip_benchmarks.measures.scales [--programs 2000] [--seed 0] [--solver highs --solver cbc --solver scip]
      [--gate subtractive --gate switch] [--search solver --search tree] [--kind dense ...] [--largest 8] [--limit 20]
-     [--listed 0]
+     [--listed 0] [--seconds 300]
 
 Every program is a tiny network with binary scores, so that all masks can be tried. Its layers are multiplied by
 factors: all by one, or each layer by one of its own. A dual bound above the value of some mask is refuted. So is an
@@ -166,6 +166,8 @@ def main() -> int:
     table = Table()
     began = time.monotonic()
     for number in range(arguments.programs):
+        if time.monotonic() - began > arguments.seconds:
+            break
         kind, solver, gate, search = ways[number % len(ways)]
         power = pick.uniform(-arguments.largest, arguments.largest, size=4)
         one = pick.integers(3)
@@ -199,7 +201,7 @@ def main() -> int:
         elif arguments.verbose and not found.proved:
             print(f"{what}: {found.status}, gap {found.programs[0].gap}: {found.programs[0].message}", flush=True)
     table.show()
-    print(f"{arguments.programs} programs, {table.ends['refuted']} refuted, {time.monotonic() - began:.0f} s")
+    print(f"{sum(table.ends.values())} programs, {table.ends['refuted']} refuted, {time.monotonic() - began:.0f} s")
     return 1 if table.ends["refuted"] else 0
 
 
@@ -245,6 +247,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--largest", type=float, default=8.0, help="largest power of ten of a layer's factor")
     parser.add_argument("--limit", type=float, default=20.0, help="seconds for each program")
+    parser.add_argument("--seconds", type=float, default=np.inf, help="seconds after which no program is begun")
     parser.add_argument(
         "--listed", type=int, default=claims.LISTED,
         help="choices of scores up to which the package tries all; 0 leaves proofs to solvers and to bounds of nodes",

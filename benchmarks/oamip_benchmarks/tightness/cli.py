@@ -14,7 +14,7 @@ from oamip_benchmarks.tightness.cells import Grid, Objective, cells_of
 from oamip_model.checks import by_class
 from oamip_model.cli.numbers import Count, Whole
 from oamip_model.cli.objects import given, object_options
-from oamip_model.cli.options import Verb, check_out, data_options, json_option, shape_option
+from oamip_model.cli.options import Verb, check_data, check_out, data_options, json_option, shape_option
 from oamip_model.cli.output import INTERRUPTED, note, print_json, print_table, progress_bar, say
 from oamip_model.errors import InputError
 from oamip_model.solving.options import Run, Solver
@@ -91,7 +91,7 @@ def tightness(
     plain = {name: om.read_network(path, input_shape) for name, path in zip(names, networks, strict=True)}
     images = om.load_dataset(data, split=split, download=download)
     for network in plain.values():
-        network.check_images(images.images[:1])
+        check_data(network, images)
         check_labels(images.labels, network.classes, where=images.source)
     if isinstance(n, int):
         images = om.choose_images(images, n=n, seed=solver.seed or 0)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,9 @@ import click
 
 from oamip_model.cli.numbers import SECONDS
 from oamip_model.cli.objects import given, object_options
-from oamip_model.cli.options import Verb, check_out, json_option, network_options, reading_options
+from oamip_model.cli.options import Verb, check_log, check_out, json_option, network_options, reading_options
 from oamip_model.cli.output import UNPROVED, note, print_json, print_table, say
+from oamip_model.clock import Deadline, seconds_left, within
 from oamip_model.solving.options import Solver
 
 if TYPE_CHECKING:
@@ -27,7 +29,11 @@ DOMAIN = "The inputs that it holds for: LOWER,UPPER for every input, or an .npz 
 @network_options
 @click.option("--domain", required=True, metavar="BOX", help=DOMAIN)
 @object_options(("Solver (om.Solver)", (Solver,)), without=("tolerance", "time_limit"))
-@click.option("--time-limit", type=SECONDS, help="Seconds for the search; units that it leaves open are kept.")
+@click.option(
+    "--time-limit",
+    type=SECONDS,
+    help="Seconds for all of it, reading and the second proof included; units that it leaves open are kept.",
+)
 @click.option("--checker", default="auto", metavar="NAME", show_default=True,
               help="Another solver, which proves the claims again; none: leave that out.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="Save the smaller network to this .onnx or .pt2 file.")
@@ -50,7 +56,7 @@ def compress(
     Units that are never on there are removed, and units that are always on are folded into others where they are
     linear combinations of them. The file is in double precision where units were folded.
 
-    Exit code 3 if the time did not suffice to decide every unit.
+    Exit code 3 if the time did not suffice to decide every unit, or for the second proof.
     """
     inputs = [path for path in (network, domain) if Path(path).exists()]
     if out is not None:
@@ -58,12 +64,15 @@ def compress(
     if certificate is not None:
         check_out(certificate, *inputs, suffixes=(".json",), option="--certificate")
     wanted = given(options)
+    check_log(wanted.get("log_file"), *inputs, out, certificate)
     solver = Solver(wanted.pop("solver", Solver().name), time_limit=time_limit, **wanted)
 
     import oamip_model as om
 
-    plain = om.read_network(network, input_shape, output=output)
-    found = om.compress(plain, domain, solver=solver, checker=None if checker == "none" else checker)
+    with within(Deadline(time_limit)):
+        plain = om.read_network(network, input_shape, output=output)
+        left = replace(solver, time_limit=seconds_left())
+        found = om.compress(plain, domain, solver=left, checker=None if checker == "none" else checker)
     if out is not None:
         _save(found, out)
     if certificate is not None:
@@ -77,7 +86,10 @@ def compress(
                 click.echo(f"saved to {path}")
     if not found.certificate.complete:
         note("oamip: the time limit left units open, which are kept")
-    return 0 if found.certificate.complete else UNPROVED
+    unchecked = checker != "none" and not found.checker
+    if unchecked:
+        note("oamip: the time limit did not suffice to prove the claims again")
+    return 0 if found.certificate.complete and not unchecked else UNPROVED
 
 
 def _save(found: Compressed, out: Path) -> None:
@@ -113,7 +125,7 @@ def _print(found: Compressed) -> None:
 @click.argument("small", metavar="SMALLER")
 @reading_options
 @click.option("--solver", default="scip", metavar="NAME", show_default=True, help="A name of `oamip solvers`.")
-@click.option("--time-limit", type=SECONDS, help="Seconds for all programs.")
+@click.option("--time-limit", type=SECONDS, help="Seconds for all of it.")
 @json_option
 def check_certificate(
     certificate: Path,
@@ -134,8 +146,9 @@ def check_certificate(
     from oamip_model.certify import load_certificate
 
     known = load_certificate(certificate)
-    plain, less = om.read_network(network, input_shape, output=output), om.read_network(small, input_shape)
-    check(plain, less, known, om.Solver(solver, time_limit=time_limit))
+    with within(Deadline(time_limit)):
+        plain, less = om.read_network(network, input_shape, output=output), om.read_network(small, input_shape)
+        check(plain, less, known, om.Solver(solver, time_limit=seconds_left()))
     claims = sum(len(claim.never) + len(claim.always) for claim in known.claims)
     if as_json:
         print_json({"certificate": str(certificate), "claims": claims, "solver": solver, "checked": True})

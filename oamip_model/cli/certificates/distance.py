@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,9 @@ import click
 from oamip_model.cli.certificates.compress import DOMAIN
 from oamip_model.cli.numbers import NOT_NEGATIVE, SECONDS, SEED, Whole
 from oamip_model.cli.objects import given, object_options
-from oamip_model.cli.options import DATA, Verb, check_out, json_option, reading_options
+from oamip_model.cli.options import DATA, Verb, check_data, check_log, check_out, json_option, reading_options
 from oamip_model.cli.output import UNPROVED, number, print_json, print_table, progress_bar
+from oamip_model.clock import Deadline, seconds_left, within
 from oamip_model.errors import InputError
 from oamip_model.solving.options import Solver
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from oamip_model.network.types import Network
 
 _NORMS = ("inf", "1")
-_OF_IMAGES = ("data", "images", "clip", "store", "plot")
+_OF_IMAGES = ("data", "images", "seed_images", "clip", "store", "plot")
 
 
 class Limits(click.ParamType[tuple[float, float]]):
@@ -44,15 +46,15 @@ class Limits(click.ParamType[tuple[float, float]]):
 @click.argument("pruned", metavar="PRUNED...", nargs=-1, required=True)
 @reading_options
 @click.option("--domain", metavar="BOX", help=DOMAIN)
-@click.option("--norm", type=click.Choice(_NORMS), default="inf", show_default=True,
-              help="Of the difference of the logits, with --domain.")  # fmt: skip
+@click.option("--norm", type=click.Choice(_NORMS),
+              help="Of the difference of the logits, with --domain.  [default: inf]")  # fmt: skip
 @click.option("--radius", "radii", type=NOT_NEGATIVE, multiple=True,
               help="In the place of --domain: boxes of this half width around images; may be repeated.")  # fmt: skip
 @click.option(
     "--data", default=None, metavar="D", help=f"Their data set, of which the test images are taken.  [default: {DATA}]"
 )
 @click.option("--images", type=Whole(1), default=None, help="How many images, as many of each class.  [default: 20]")
-@click.option("--seed-images", type=SEED, default=0, show_default=True, help="Of the choice of images.")
+@click.option("--seed-images", type=SEED, default=None, help="Of the choice of images.  [default: 0]")
 @click.option("--clip", type=Limits(), help="Limits of every input, beyond which no box reaches.")
 @click.option(
     "--store", type=click.Path(path_type=Path), help="Add each finished box to this .jsonl file, and go on from it."
@@ -69,10 +71,9 @@ def distance(
     input_shape: tuple[int, ...] | None,
     output: str | None,
     domain: str | None,
-    norm: str,
+    norm: str | None,
     radii: tuple[float, ...],
     time_limit: float | None,
-    seed_images: int,
     as_json: bool,
     **options: Any,
 ) -> int:
@@ -88,21 +89,26 @@ def distance(
     solver = Solver(wanted.pop("solver", Solver().name), time_limit=time_limit, **wanted)
     if (domain is None) == (not radii):
         raise InputError("domain: either --domain or --radius is needed")
+    if domain is None and norm is not None:
+        raise InputError(f"norm: got {norm}, but only --domain has a use for it")
     asked = [name for name, value in of_images.items() if value is not None]
     if domain is not None and (asked or len(pruned) > 1):
         raise InputError(f"{asked[0]}: goes with --radius" if asked else "domain: goes with one pruned network")
+    check_log(wanted.get("log_file"), network, *pruned, of_images["store"], of_images["plot"])
     for name, suffix in (("store", ".jsonl"), ("plot", ".png")):
         if of_images[name] is not None:
             check_out(of_images[name], network, *pruned, suffixes=(suffix,), option=f"--{name}")
 
     import oamip_model as om
 
-    plain = om.read_network(network, input_shape, output=output)
-    others = [om.read_network(name, input_shape) for name in pruned]
-    if domain is not None:
-        found = om.distance(plain, others[0], domain, solver=solver)
-        return _print_one(found, norm, as_json)
-    return _sweep(plain, dict(zip(pruned, others, strict=True)), radii, solver, seed_images, as_json, **of_images)
+    # Reading has as long as a box, and a single box has what it leaves.
+    with within(Deadline(time_limit)):
+        plain = om.read_network(network, input_shape, output=output)
+        others = [om.read_network(name, input_shape) for name in pruned]
+        if domain is not None:
+            found = om.distance(plain, others[0], domain, solver=replace(solver, time_limit=seconds_left()))
+            return _print_one(found, norm or "inf", as_json)
+    return _sweep(plain, dict(zip(pruned, others, strict=True)), radii, solver, as_json, **of_images)
 
 
 def _print_one(found: Distance, norm: str, as_json: bool) -> int:
@@ -126,15 +132,16 @@ def _print_one(found: Distance, norm: str, as_json: bool) -> int:
 
 
 def _sweep(
-    plain: Network, others: dict[str, Network], radii: tuple[float, ...], solver: Solver, seed: int, as_json: bool,
-    *, data: str | None, images: int | None, clip: tuple[float, float] | None, store: Path | None, plot: Path | None,
+    plain: Network, others: dict[str, Network], radii: tuple[float, ...], solver: Solver, as_json: bool,
+    *, data: str | None, images: int | None, seed_images: int | None, clip: tuple[float, float] | None,
+    store: Path | None, plot: Path | None,
 ) -> int:  # fmt: skip
     import oamip_model as om
     from oamip_model.certify.sweep import distances, plot_same, summary
 
     source = om.load_dataset(DATA if data is None else data, split="test")
-    plain.check_images(source.images[:1])
-    chosen = om.choose_images(source, n=images or 20, seed=seed)
+    check_data(plain, source)
+    chosen = om.choose_images(source, n=images or 20, seed=seed_images or 0)
     units = sum(group.size for group in plain.groups)
     rows, records = {}, {}
     for name, other in others.items():

@@ -128,7 +128,7 @@ class Gate(ABC):
         """
         return np.where(self.output(a, s, scale) > 0, 1.0, 0.0)
 
-    # What an arrangement decides before there are rows.
+    # Methods that decide ReLUs before there are rows.
 
     def decided(self, r: Relus) -> tuple[Mask, Array, Array]:
         """The ReLUs whose output is a constant or a multiple of the score.
@@ -152,7 +152,7 @@ class Gate(ABC):
         """The ReLUs with lower bounds L that need no state."""
         return (low >= 0) & self.capped
 
-    # Coefficients of the rows, one for each gated ReLU; what stands for no score has M = 0.
+    # Coefficients of the rows, one for each gated ReLU. A ReLU without a score has M = 0.
 
     def shift(self, g: Gated) -> Array:
         """M in h <= a - (1 - s) M - B (1 - z), 0 where the score is not subtracted."""

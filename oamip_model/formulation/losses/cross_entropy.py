@@ -131,7 +131,7 @@ def tangent(points: Array, labels: NDArray[np.int64]) -> tuple[Array, Array]:
     weights = np.where(weights < _LEAST, 0.0, weights)
     weights /= weights.sum(axis=1, keepdims=True)
     entropy = 0.0 - (weights * np.log(np.where(weights > 0, weights, 1.0))).sum(axis=1)
-    # p_y - 1 as the sum of the others: the difference would not be exactly 0 where they are.
+    # p_y - 1 is computed as the sum of the others, since the difference would not be exactly 0 where they are 0.
     right = np.arange(len(points)), labels
     weights[right] = 0.0
     weights[right] = 0.0 - weights.sum(axis=1)

@@ -113,7 +113,7 @@ class HullCuts:
         low_in, high_out = np.maximum(low_in, least - b - high_out), np.minimum(high_out, most - b - low_in)
         on_score = taken_score * self.scale
         on_state = low_in + b + high_out - on_score
-        # A state that is free is between 0 and the most that it can be: 1, or the score, as in every other case.
+        # A free state is between 0 and its upper bound: 1, or the score, as in every other case.
         rest = np.where(free, np.maximum(on_state, 0.0), on_state)
         on_one = np.where(self.capped | ~free, 0.0, rest)
         on_score = on_score + rest - on_one

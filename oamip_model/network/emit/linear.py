@@ -33,7 +33,7 @@ def dense(graph: Graph, name: str, x: Value, weight: Array, axis: int = -1, owne
     if rest == 1:
         value = graph.affine(name, graph.reshape(name, x, (inputs,)), Dense(weight), owner=owner)
         return graph.reshape(name, value, left)
-    # At each place of the other axes the same weights: a convolution whose channels are the axis.
+    # The weights are the same at each place of the other axes, so this is a convolution with the axis as channels.
     order = [axis, *(n for n in range(len(shape)) if n != axis)]
     turned = graph.reshape(name, permuted(graph, f"{name}.moved", x, order), (inputs, rest, 1))
     value = graph.affine(name, turned, Conv2d(weight.reshape(outputs, inputs, 1, 1)), owner=owner)
@@ -59,7 +59,7 @@ def convolution(
     if len(shape) != len(kernel) + 1 or len(kernel) not in (1, 2, 3):
         raise refuse(name, "convolution", f"with a kernel of shape {kernel} reads {batched(shape)}")
     if len(kernel) == 1:
-        # Behind the channels: the width, at a height of one.
+        # After the channels comes the width, at a height of one.
         wide = graph.reshape(name, x, (shape[0], 1, shape[1]))
         flat = Windows([1, *strides], [(0, 0), *pads], [1, *dilations], groups)
         value = convolution(graph, name, wide, weight[:, :, None], bias, flat, owner)

@@ -45,6 +45,7 @@ def numbers_of(graph: Graph, x: Value) -> Ids:
     What an operator makes of it is the index of a move.
     """
     shape = graph.shape(x)
+    graph.move(math.prod(shape))
     return np.arange(math.prod(shape)).reshape(shape)
 
 
@@ -81,6 +82,7 @@ def joined(graph: Graph, name: str, parts: Sequence[Value], axis: int) -> Value:
         raise InputError(f"layer {name}: joins tensors of shapes {shapes}, which differ beside axis {axis}")
     maps = []
     for k, part in enumerate(parts):
+        graph.move(sum(map(math.prod, shapes)))
         blocks = [
             numbers_of(graph, part) if n == k else np.full(shape, NOTHING, np.int64) for n, shape in enumerate(shapes)
         ]
@@ -107,7 +109,7 @@ def join(graph: Graph, name: str, parts: Sequence[Value], maps: Sequence[Ids]) -
             indices.append(whole)
     kept: dict[Value, Ids] = {}
     for source, index in zip(sources, indices, strict=True):
-        # A tensor that comes twice is one term: at each place one of its indices says something.
+        # A tensor that comes twice is one term, since at each place only one of its indices is used.
         kept[source] = index if source not in kept else np.maximum(kept[source], index)
     if len(kept) == 1:
         ((source, index),) = kept.items()

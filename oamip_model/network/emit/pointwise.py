@@ -92,7 +92,7 @@ def relu(graph: Graph, name: str, x: Value) -> Value:
     if sides is not None:
         return rejoined(graph, name, x, [relu(graph, name, part) for part in sides[0]])
     y, behind = base(graph, x)
-    # In the shape of what made it: there the first axis is that of its units.
+    # In the shape of the map that made it, whose first axis is that of its units.
     return graph.relu(name, x) if behind is not None else graph.reshape(name, graph.relu(name, y), graph.shape(x))
 
 

@@ -147,7 +147,7 @@ class LinearMap(ABC):
         """
         return Cut(self, shape) if reads.all() and makes.all() else None
 
-    # What a reader folds (mathematics:model-6).
+    # Methods for folding (mathematics:model-6).
 
     @property
     def moves(self) -> tuple[Ids, int] | None:

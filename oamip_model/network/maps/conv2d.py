@@ -67,7 +67,7 @@ class Conv2d(TrainedMap):
         return (self.weight.shape[0], size[0], size[1])
 
     def apply(self, x: Array) -> Array:
-        # As many images at once as keep the windows, which are copied, within a budget.
+        # The number of images at once keeps the windows, which are copied, within a budget of memory.
         numbers = int(np.prod(self.output_shape(x.shape[1:])[1:])) * int(np.prod(self.weight.shape[1:])) * self.groups
         step = max(1, _WINDOWS // max(numbers, 1))
         found = []

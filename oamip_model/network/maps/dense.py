@@ -43,7 +43,7 @@ class Dense(TrainedMap):
     def matrix(self, shape: Shape) -> sp.csr_array:
         if not self.weight.all():
             return sp.csr_array(self.weight)
-        # Nothing to look for: several times faster than the search for non-zeros.
+        # No search for non-zeros, which would take several times as long.
         rows, columns = self.weight.shape
         starts = np.arange(0, rows * columns + 1, columns, dtype=np.int32) if columns else np.zeros(rows + 1, np.int32)
         indices = np.tile(np.arange(columns, dtype=np.int32), rows)

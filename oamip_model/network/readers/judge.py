@@ -96,7 +96,7 @@ def check_replay(network: Network, source: Source) -> None:
     more than 1e-5, or where no judge can run the source. Raises InputError where the source's
     logits are NaN or infinite.
     """
-    # Not two, the batch that the graph was traced with: a batch size that was taken for a constant comes out here.
+    # Not two, the batch size of the trace: a batch size that became a constant in the graph shows here.
     size = source.batch or 3
     if size * math.prod(source.graph.input_shape) > MOST:
         raise InputError(f"network: takes batches of {size} images; accepted are at most {MOST} pixels together")
@@ -120,7 +120,7 @@ def check_replay(network: Network, source: Source) -> None:
         if difference <= TOLERANCE:
             return
         problem = _problem(network.source, judge, difference)
-        # What overflows or rounds in single precision need not do so in double precision.
+        # Values that overflow or round in single precision need not do so in double precision.
         if not judge.single or ROUNDING < difference < np.inf:
             break
     raise problem or CheckError(

@@ -20,12 +20,15 @@ from torch import Tensor
 
 from oamip_model.clock import tick
 from oamip_model.network.maps import Array
+from oamip_model.refit.elimination.layer_error import regression
 from oamip_model.refit.moments import System
 
 _GAIN = 1e-9
 """Share of the targets' variance that a swap must gain: rounding shows no smaller one."""
-_TRIED = 3
-"""Units that are tried for a way back in, those that gain most, before swaps end."""
+_TRIED = 3, 100
+"""Units that are tried for a way back in, those that gain most, before swaps end: at least, and at most."""
+_WORK = 3e8
+"""Entries of matrices that are updated for these tries; large layers try fewer."""
 
 
 @dataclass(frozen=True)
@@ -101,31 +104,20 @@ class _Part:
     def __init__(self, system: System | None, owners: NDArray[np.int64], ridge: float) -> None:
         if system is None:
             return
-        xx, xe, ee = system.centred
-        trained = xx @ system.weight
-        target = xe + trained
-        used = xx.diagonal()[xx.diagonal() > 0]
-        d = float(used.mean()) if len(used) else 1.0
-        matrix = xx + ridge * d * torch.eye(len(xx), dtype=xx.dtype, device=xx.device)
-        factor = torch.linalg.cholesky(matrix)
-        self.scale, weight = 1.0 / system.variance, system.weight
-        if system.importance is not None:
-            self.scale = 1.0 / system.count
-            root = system.importance.sqrt()
-            target, trained, xe, weight, ee = target * root, trained * root, xe * root, weight * root, ee * root * root
-        self.right = torch.cholesky_solve(target, factor)
+        fit = regression(system, owners, ridge)
+        factor = torch.linalg.cholesky(fit.matrix)
+        self.scale, self.right = fit.scale, torch.cholesky_solve(fit.target, factor)
         self.matrix = -torch.cholesky_inverse(factor)
-        # ||T||^2 - <B, W>. T, without terms that stay, is what is missing plus the inputs times the weights.
-        total = float(ee.sum() + 2 * (weight * xe).sum() + (weight * trained).sum())
-        self.error = max(0.0, self.scale * (total - float((target * self.right).sum())))
+        # ||T||^2 - <B, W>
+        self.error = max(0.0, self.scale * (fit.total - float((fit.target * self.right).sum())))
         self.owners = np.unique(owners[owners >= 0])
         found = [np.flatnonzero(owners == unit) for unit in self.owners]
         places = zip(self.owners.tolist(), found, strict=True)
-        self.columns = {unit: torch.as_tensor(at, device=xx.device) for unit, at in places}
+        self.columns = {unit: torch.as_tensor(at, device=fit.inputs.device) for unit, at in places}
         self.sizes: dict[int, tuple[NDArray[np.int64], Tensor]] = {}
         for size in {len(at) for at in found}:
             which = np.array([n for n, at in enumerate(found) if len(at) == size])
-            self.sizes[size] = (which, torch.as_tensor(np.stack([found[n] for n in which]), device=xx.device))
+            self.sizes[size] = (which, torch.as_tensor(np.stack([found[n] for n in which]), device=fit.inputs.device))
 
     def copy(self) -> _Part:
         twin = _Part(None, np.zeros(0, np.int64), 1.0)
@@ -163,9 +155,9 @@ def eliminate(
 ) -> Eliminated:
     """Remove the unit that costs least until one is left.
 
-    At the number of units to keep, pairs are swapped while the error falls, at most ``swaps``
-    times. The systems
-    and the ridge are those of :class:`Swept`.
+    At ``stay`` units, pairs are swapped while the error falls, at most ``swaps`` times. Then the best
+    units are taken in one by one, from one unit to ``stay``, and swapped as well. The better of both
+    masks is returned. The systems and the ridge are those of :class:`Swept`.
     """
     swept = Swept(systems, units, ridge)
     order, errors = [], np.zeros(units)
@@ -182,18 +174,40 @@ def eliminate(
             at_stay = swept.copy()
     order.append(int(swept.inside.argmax()))
     assert at_stay is not None
+    done = _swaps(at_stay, swaps)
+    if swaps and 0 < stay < units:
+        # What is left in ``swept`` is one unit; from there the best ones come back one by one.
+        added = _grown(swept, stay)
+        more = _swaps(added, swaps)
+        if added.error < at_stay.error - _GAIN:
+            at_stay, done = added, more
+    return Eliminated(at_stay.inside, np.array(order), np.maximum(errors, 0.0), max(at_stay.error, 0.0), done)
+
+
+def _grown(swept: Swept, stay: int) -> Swept:
+    """The same with no unit but the ``stay`` that gain most when they come in one after the other."""
+    swept.flip(int(swept.inside.argmax()))
+    for _ in range(stay):
+        tick("taking in the units of a layer")
+        swept.flip(int(np.where(swept.inside, -np.inf, swept.values()).argmax()))
+    return swept
+
+
+def _swaps(swept: Swept, most: int) -> int:
+    """Swap pairs while the error falls; returns how many were swapped."""
     done = 0
-    while done < swaps and 0 < stay < units and _swap(at_stay):
+    while done < most and 0 < swept.inside.sum() < swept.units and _swap(swept):
         tick("swapping units")
         done += 1
-    return Eliminated(at_stay.inside, np.array(order), np.maximum(errors, 0.0), max(at_stay.error, 0.0), done)
+    return done
 
 
 def _swap(swept: Swept) -> bool:
     """Make the first swap that lowers the error, of those tried; returns whether there was one."""
-    before = swept.error
+    before, least, most = swept.error, *_TRIED
+    tried = min(most, max(least, int(_WORK / max(sum(part.matrix.numel() for part in swept.parts), 1))))
     gains = np.where(swept.inside, -np.inf, swept.values())
-    for into in np.argsort(-gains, kind="stable")[: min(_TRIED, int((~swept.inside).sum()))]:
+    for into in np.argsort(-gains, kind="stable")[: min(tried, int((~swept.inside).sum()))]:
         swept.flip(int(into))
         costs = np.where(swept.inside, swept.values(), np.inf)
         out = int(costs.argmin())

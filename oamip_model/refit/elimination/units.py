@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from oamip_model.clock import TimeIsUp
 from oamip_model.network.norms import unit_norms
 from oamip_model.network.types import IMAGE, Layer, Network, Term
 from oamip_model.refit.elimination.importance import output_importance
+from oamip_model.refit.elimination.layer_error import Owners
 from oamip_model.refit.elimination.sweep import Eliminated, eliminate
 from oamip_model.refit.least_squares import refit_layer
 from oamip_model.refit.moments import Design, System, moments
@@ -22,8 +22,6 @@ from oamip_model.refit.options import Refit
 from oamip_model.refit.slim import in_blocks, slim_network
 from oamip_model.refit.stream import ImageStream
 from oamip_model.refit.walk import Walk
-
-Owners = NDArray[np.int64]
 
 
 def eliminate_units(
@@ -64,16 +62,12 @@ def _walk(
     """Put the result of one group after the other into ``found``."""
     keep = {group.name: np.ones(group.size, dtype=bool) for group in network.groups}
     walk = Walk(network, slim_network(network, keep), stream, options.device)
-    owners = _owners(network)
-    readers = _readers(network, owners)
-    important = output_importance(network, stream, options.seed, options.device)
+    readers = GroupReaders(network, stream, options)
     for k in range(len(network.layers)):
         for g, group in enumerate(network.groups):
-            if group.name in found or not any(_reads(network, owners, k, n, g) for n in range(_terms(network, k))):
+            if readers.first[g] != k:
                 continue
-            systems = []
-            for r in readers.get(g, []):
-                systems += _systems(walk, options, owners, k, r, g, important[r])
+            systems = readers.systems(walk, g)
             stay = max(1, group.size - gone[group.name])
             if systems:
                 found[group.name] = eliminate(systems, group.size, stay, options.ridge, swaps)
@@ -83,13 +77,15 @@ def _walk(
             walk.recut(keep)
             if progress is not None:
                 progress(len(found), len(network.groups), f"{group.name}: error {found[group.name].error:.3g}")
-        design = Design(walk.slim, k)
-        if design.readers:
-            count = stream.count
-            refit_layer(
-                walk, design, moments(design, walk, walk.inputs(k), count, rows=options.rows, seed=options.seed),
-                options.ridge,
-            )  # fmt: skip
+        refit_reader(walk, k, options)
+
+
+def refit_reader(walk: Walk, k: int, options: Refit) -> None:
+    """Give layer k of the walk its least squares, where it reads units that are cut."""
+    design = Design(walk.slim, k)
+    if design.readers:
+        rows = moments(design, walk, walk.inputs(k), walk.stream.count, rows=options.rows, seed=options.seed)
+        refit_layer(walk, design, rows, options.ridge)
 
 
 def _by_norms(norms: NDArray[np.float64], stay: int) -> Eliminated:
@@ -99,23 +95,48 @@ def _by_norms(norms: NDArray[np.float64], stay: int) -> Eliminated:
     return Eliminated(keep, order, np.full(len(norms), np.nan), float("nan"), 0)
 
 
-def _systems(
-    walk: Walk, options: Refit, owners: list[Owners], k: int, r: int, g: int, important: Tensor
-) -> list[tuple[System, NDArray[np.int64]]]:
-    """The least squares of layer r, with the unit of the group that each column reads (-1: none of it)."""
-    design = Design(walk.slim, r)
-    batches = walk.inputs(k, None if r == k else r)
-    summed = moments(design, walk, batches, walk.stream.count, rows=options.rows, seed=options.seed)
-    for system in summed:
-        if bool(important.any()):  # where the answer does not depend on the layer, outputs count by their variance
-            system.importance = important[walk.slim.stays[r]][system.outputs]
-    unit = np.full(int(design.starts[-1]), -1, dtype=np.int64)
-    for number in design.terms:
-        at = np.flatnonzero(design.channels[:, 0] == number)
-        term = walk.trained.network.layers[r].terms[number]
-        read = _read_units(term, owners[term.source], g)[design.channels[at, 1]]
-        unit[at] = read
-    return [(system, unit[system.columns]) for system in summed if (unit[system.columns] >= 0).any()]
+class GroupReaders:
+    """The layers that read each score group, and their least squares.
+
+    first: by group, the layer that reads it first, with weights, -1 where none does.
+    """
+
+    def __init__(self, network: Network, stream: ImageStream, options: Refit) -> None:
+        self.network, self.options = network, options
+        self.owners = _owners(network)
+        self.readers = _readers(network, self.owners)
+        self.important = output_importance(network, stream, options.seed, options.device)
+        self.first = [self._first(g) for g in range(len(network.groups))]
+
+    def _first(self, g: int) -> int:
+        for k, layer in enumerate(self.network.layers):
+            if any(_reads(self.network, self.owners, k, number, g) for number in range(len(layer.terms))):
+                return k
+        return -1
+
+    def systems(self, walk: Walk, g: int) -> list[tuple[System, Owners]]:
+        """The least squares of all layers that read group g.
+
+        Each has the unit of each column, -1 where it is none of the group.
+
+        The walk stands before the layer that reads the group first. There are none where no refit changes a reader.
+        """
+        return [system for r in self.readers.get(g, []) for system in self._of_layer(walk, r, g)]
+
+    def _of_layer(self, walk: Walk, r: int, g: int) -> list[tuple[System, Owners]]:
+        design, k, options = Design(walk.slim, r), self.first[g], self.options
+        batches = walk.inputs(k, None if r == k else r)
+        summed = moments(design, walk, batches, walk.stream.count, rows=options.rows, seed=options.seed)
+        important = self.important[r]
+        for system in summed:
+            if bool(important.any()):  # where the answer does not depend on the layer, outputs count by their variance
+                system.importance = important[walk.slim.stays[r]][system.outputs]
+        unit = np.full(int(design.starts[-1]), -1, dtype=np.int64)
+        for number in design.terms:
+            at = np.flatnonzero(design.channels[:, 0] == number)
+            term = self.network.layers[r].terms[number]
+            unit[at] = _read_units(term, self.owners[term.source], g)[design.channels[at, 1]]
+        return [(system, unit[system.columns]) for system in summed if (unit[system.columns] >= 0).any()]
 
 
 def _readers(network: Network, owners: list[Owners]) -> dict[int, list[int]]:
@@ -129,10 +150,6 @@ def _readers(network: Network, owners: list[Owners]) -> dict[int, list[int]]:
             if not own and any(_reads(network, owners, r, number, g) for number in design.terms):
                 found.setdefault(g, []).append(r)
     return found
-
-
-def _terms(network: Network, k: int) -> int:
-    return len(network.layers[k].terms)
 
 
 def _reads(network: Network, owners: list[Owners], k: int, number: int, g: int) -> bool:

@@ -9,7 +9,7 @@ holds the scores and one loss variable, whatever the number of images; each orac
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -122,6 +122,7 @@ def minimise_convex(
     offset: float = 0.0,
     binary: bool = False,
     tangents: Tangents | None = None,
+    starts: Sequence[Array] = (),
 ) -> ConvexResult:
     """The scores that minimise price @ s + weight * L(s), within a certified gap.
 
@@ -143,8 +144,11 @@ def minimise_convex(
     binary : bool
         Whether scores are binary.
     tangents : Tangents, optional
-        Tangents that are used and extended, so that a path of weights shares them. Without any, the
-        first point is all ones.
+        Tangents that are used and extended, so that a path of weights shares them. They may hold a
+        limit of the scores' sum.
+    starts : sequence of array
+        Scores (units,) that are tried first. Without them the first point is all ones, or the same
+        share of each unit where the sum is limited.
 
     Returns
     -------
@@ -160,8 +164,11 @@ def minimise_convex(
     ([0.5, 0.0], True)
     """
     run = _Level(oracle, price, weight, how or ConvexSolve(), tangents, offset)
-    if not run.cuts.points:
-        run.evaluate(np.ones(len(price)))
+    for point in starts:
+        run.evaluate(point)
+    if not run.cuts.points or not np.isfinite(run.objective):
+        most = run.cuts.most
+        run.evaluate(np.full(len(price), 1.0 if most is None else min(1.0, most / len(price))))
     run.continuous()
     if binary:
         run.binary()
@@ -187,6 +194,8 @@ class _Level:
             self.consider(point, value)
 
     def consider(self, point: Array, value: float) -> None:
+        if self.cuts.most is not None and point.sum() > self.cuts.most + 1e-6:
+            return
         objective = float(self.price @ point) + self.weight * value + self.offset
         if objective < self.objective:
             self.best, self.loss, self.objective = point, value, objective
@@ -222,12 +231,16 @@ class _Level:
         return bool(self.stopped)
 
     def master(self, binary: bool) -> Arrays:
-        """Columns: the scores, then the loss; one row for each tangent."""
+        """Columns: the scores, then the loss; one row for each tangent, and one where the sum is limited."""
         units = len(self.price)
         rows = np.column_stack([-np.array(self.cuts.gradient), np.ones(len(self.cuts.level))])
+        least, most = np.array(self.cuts.level), np.full(len(rows), np.inf)
+        if self.cuts.most is not None:
+            rows = np.vstack([rows, np.append(np.ones(units), 0.0)])
+            least, most = np.append(least, -np.inf), np.append(most, self.cuts.most)
         return Arrays(
             sp.csr_array(rows), np.append(self.price, self.weight), np.zeros(units + 1),
-            np.append(np.ones(units), np.inf), np.array(self.cuts.level), np.full(len(rows), np.inf),
+            np.append(np.ones(units), np.inf), least, most,
             np.append(np.full(units, binary), False), self.offset,
         )  # fmt: skip
 
@@ -268,6 +281,9 @@ class _Level:
     def binary(self) -> None:
         """Outer approximation with a mixed-integer master: its points are binary, its bound holds for binary scores."""
         rounded = np.round(self.best)
+        if self.cuts.most is not None:
+            rounded = np.zeros(len(self.price))
+            rounded[np.argsort(-self.best, kind="stable")[: int(self.cuts.most + 1e-6)]] = 1.0
         self.objective, self.stopped = np.inf, ""
         self.evaluate(rounded)
         for point, value in zip(self.cuts.points, self.cuts.values, strict=True):

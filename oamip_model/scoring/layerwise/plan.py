@@ -15,6 +15,7 @@ from oamip_model.network.maps import Array
 from oamip_model.records import Share, checked
 from oamip_model.scoring.layer_methods import Layerwise, Ordered
 from oamip_model.scoring.layer_options import PATH, Exchanges, LevelMethod
+from oamip_model.scoring.layerwise.heads import removing_heads
 from oamip_model.scoring.program_result import ProgramResult
 from oamip_model.scoring.reading import read_program
 from oamip_model.solving.options import Solver
@@ -94,13 +95,15 @@ class Plan:
     @classmethod
     def of(cls, method: Layerwise, solver: Solver, device: str) -> Plan:
         """The plan of a method with a solver, on a device of torch."""
+        # A search by the network as cut would undo what was chosen for the refit that follows.
+        searches = method.head in removing_heads()
         return cls(
             method.called, method.head, method.sparsity, method.scores == "binary", method.weight, method.loss,
             method.margin, method.amount, method.scope, solver=solver.label,
             tolerance=solver.gap(method.default_tolerance), time_limit=solver.time_limit, seed=solver.seed or 0,
             device=device, bounds=method.bounds, relaxation=method.relaxation, program_images=method.program_images,
-            sweeps=method.sweeps if isinstance(method, Ordered) else 0,
-            exchanges=method.exchanging if isinstance(method, Ordered) else Exchanges(0),
+            sweeps=method.sweeps if isinstance(method, Ordered) and searches else 0,
+            exchanges=method.exchanging if isinstance(method, Ordered) and searches else Exchanges(0),
             level=method.level, tried=method.weights, closer=method.closer, threshold=method.threshold,
         )  # fmt: skip
 

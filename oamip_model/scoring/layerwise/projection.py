@@ -24,7 +24,11 @@ class Tangents:
     """Tangents of the loss: L(s) >= level[k] + gradient[k] @ s for every s.
 
     They hold for every weight.
+
+    most: what the scores may add up to, None where that is free.
     """
+
+    most: float | None = None
 
     gradient: list[Array] = field(default_factory=list)
     level: list[float] = field(default_factory=list)
@@ -41,12 +45,15 @@ class Tangents:
     def level_set(self, level: float, price: Array, weight: float) -> tuple[Array, Array]:
         """Rows a and limits b of a level set: a @ s <= b.
 
-        They hold where the model value is at most ``level``. Rows have norm 1.
+        They hold where the model value is at most ``level``, and the scores add up to no more than they may. Rows
+        have norm 1.
 
         The model value is price @ s + weight * max_k (level_k + gradient_k @ s).
         """
         a = price + weight * np.array(self.gradient)
         b = level - weight * np.array(self.level)
+        if self.most is not None:
+            a, b = np.vstack([a, np.ones(len(price))]), np.append(b, self.most)
         scale = np.maximum(np.linalg.norm(a, axis=1), 1e-12)
         return a / scale[:, None], b / scale
 

@@ -24,6 +24,7 @@ from oamip_model.scoring.layerwise.heads import head_named
 from oamip_model.scoring.layerwise.heads.columns import is_affine_after
 from oamip_model.scoring.layerwise.losses import summed_loss
 from oamip_model.scoring.layerwise.plan import LayerOutcome, Plan
+from oamip_model.scoring.layerwise.spent import Spent
 from oamip_model.scoring.layerwise.stored import exchanged, layer_outcome
 from oamip_model.scoring.layerwise.subproblem import solve_layer
 from oamip_model.scoring.layerwise.task import LayerTask, Measured, measure
@@ -43,6 +44,8 @@ class DecoupledRun:
     They are solved at once where each layer is on its own.
 
     Finished ones are taken from the store.
+
+    spent: seconds by stage, of all subproblems (also of those whose cut was not taken), and of what is between them.
     """
 
     def __init__(
@@ -62,6 +65,8 @@ class DecoupledRun:
         self.layers = TorchLayers(network, plan.device)
         self.outcomes: dict[int, LayerOutcome] = {}
         self.exchanged: Exchanged | None = None
+        self.spent = Spent()
+        self.measured: dict[tuple[tuple[int, bytes], ...], Measured] = {}
         self.done = 0
         groups = list(range(len(network.groups)))
         self.steps = groups[::-1] if plan.order == "backward" else groups
@@ -177,10 +182,11 @@ class DecoupledRun:
         # Evenly spread over all images, since these may be sorted by class.
         at = np.arange(count) * len(self.images) // count
         try:
-            found = exchange_units(
-                self.layers, self.images[at], self.labels[at], keep, loss=loss,
-                across=self.plan.scope == "global", options=asked, progress=keep_up,
-            )  # fmt: skip
+            with self.spent.of("exchanges"):
+                found = exchange_units(
+                    self.layers, self.images[at], self.labels[at], keep, loss=loss,
+                    across=self.plan.scope == "global", options=asked, progress=keep_up,
+                )  # fmt: skip
         except (KeyboardInterrupt, TimeIsUp):
             if latest:
                 self.take(latest[0])
@@ -206,8 +212,12 @@ class DecoupledRun:
 
     def measure(self, scores: dict[int, Array]) -> Measured:
         """How the network does on the images with these scores."""
-        loss = summed_loss(self.plan.loss, self.plan.margin)
-        return measure(self.layers, self.images, self.labels, scores, loss)
+        key = tuple((g, scores[g].tobytes()) for g in sorted(scores))
+        if key not in self.measured:
+            loss = summed_loss(self.plan.loss, self.plan.margin)
+            with self.spent.of("comparisons"):
+                self.measured[key] = measure(self.layers, self.images, self.labels, scores, loss)
+        return self.measured[key]
 
     def cost(self, cut: dict[int, Array]) -> tuple[float, ...]:
         """What is least for the best of several cuts (masks by group).
@@ -274,6 +284,7 @@ class DecoupledRun:
     def finished(self, name: str, outcome: LayerOutcome) -> None:
         """Count and report a subproblem that is solved."""
         self.done += 1
+        self.spent.add(outcome.result.seconds)
         gap = outcome.result.gap
         self.tell(f"{name}: {outcome.result.status}, " + ("gap unknown" if gap is None else f"gap {gap:.2g}"))
 

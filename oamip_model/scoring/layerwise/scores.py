@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 import numpy as np
@@ -16,9 +17,9 @@ from oamip_model.runs.store import RunStore
 from oamip_model.scoring.layer_methods import Layerwise
 from oamip_model.scoring.layerwise.plan import Plan
 from oamip_model.scoring.layerwise.schedule import DecoupledRun
-from oamip_model.scoring.program_result import total_seconds
 from oamip_model.scoring.result import Scores
 from oamip_model.solving.options import Run, Solver
+from oamip_model.solving.workers.engines import ENGINES
 
 
 def layerwise_scores(
@@ -40,6 +41,7 @@ def layerwise_scores(
     interruption, or that end, left unscored have scores of 1. Raises KeyboardInterrupt, or SolverError, where it left
     all.
     """
+    began = time.monotonic()
     plan = Plan.of(method, solver, run.device)
     layers = DecoupledRun(network, data.images, data.labels, plan, run, store, heads, total)
     interrupted = layers.run()
@@ -52,12 +54,13 @@ def layerwise_scores(
         group.name: layers.outcomes[g].scores if g in layers.outcomes else np.ones(group.size)
         for g, group in enumerate(network.groups)
     }
-    seconds = total_seconds(outcome.result for outcome in found)
     kinds = {outcome.head: None for outcome in found}
     full = None
     if any(outcome.result.trained is not None for outcome in found):
         with unhurried():
             full = 1.0 - layers.measure({}).wrong
+    if run.jobs in (None, 1) and run.engine == ENGINES[0]:  # several at a time spend more seconds than pass
+        layers.spent.rest("other", time.monotonic() - began)
     options = {
         "method": to_record(method), "solver": to_record(solver), "run": to_record(run),
         "version": found[0].version, "input_shape": list(network.input_shape),
@@ -65,7 +68,7 @@ def layerwise_scores(
     return Scores(
         by_layer=scores, strategy=plan.order, gate=PRODUCT, solver=found[0].solver, version=found[0].version,
         relaxed=False, programs=tuple(outcome.result for outcome in found), options=options, source=data.source,
-        network=network.fingerprint, planned=len(network.groups), interrupted=interrupted, seconds=seconds,
+        network=network.fingerprint, planned=len(network.groups), interrupted=interrupted, seconds=dict(layers.spent),
         images=data.count, head=" and ".join(kinds), network_accuracy=full,
         exchanged=0 if layers.exchanged is None else layers.exchanged.pairs, out_of_time=layers.out_of_time,
     )  # fmt: skip

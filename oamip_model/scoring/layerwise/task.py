@@ -5,6 +5,7 @@ It can be sent to another process.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from oamip_model.formulation.sparsities import sparsity_named
 from oamip_model.network.maps import Array
 from oamip_model.network.norms import unit_norms
 from oamip_model.network.types import Network
+from oamip_model.refit.slim import slim_network
 from oamip_model.scoring.layerwise.losses import SummedLoss, summed_loss
 from oamip_model.scoring.layerwise.plan import LayerOutcome, Plan
 from oamip_model.scoring.select import removal_count, removal_order
@@ -127,16 +129,30 @@ class LayerTask:
             return replace(path[-1], path=path)
         if len(scores) == 1:
             return outcome(0)
+        began = time.monotonic()
         found: list[Measured] = []
+        known: dict[bytes, Measured] = {}
         with finishing(self.plan.time_limit):
-            for s in scores:
-                found.append(self.measure(layers, self.cut(s)))
-        return outcome(found.index(min(found)) if found else len(scores) - 1)
+            for cut in map(self.cut, scores):
+                if cut.tobytes() not in known:
+                    known[cut.tobytes()] = self.measure(layers, cut)
+                found.append(known[cut.tobytes()])
+        took = time.monotonic() - began
+        best = outcome(found.index(min(found)) if found else len(scores) - 1)
+        return replace(best, result=replace(best.result, seconds=best.result.seconds | {"comparisons": took}))
 
 
 def tensors(layers: TorchLayers, values: Mapping[int, Array]) -> dict[int, Tensor]:
     """The values by group as tensors of the layers' kind, on their device."""
     return {g: torch.as_tensor(v, dtype=layers.dtype, device=layers.device) for g, v in values.items()}
+
+
+def named_masks(network: Network, scores: Mapping[int, Array]) -> dict[str, NDArray[np.bool_]]:
+    """Which units of each group have a score above one half, by name.
+
+    They are all units where a group has no scores.
+    """
+    return {g.name: np.asarray(scores.get(k, np.ones(g.size))) > 0.5 for k, g in enumerate(network.groups)}
 
 
 class Measured(NamedTuple):
@@ -156,8 +172,13 @@ def measure(
 
     Scores of missing groups are 1.
 
-    Sums are in double precision.
+    Sums are in double precision. Where all scores are 0 or 1, what is computed is the smaller network.
     """
+    if scores and all(np.isin(s, (0.0, 1.0)).all() for s in scores.values()):
+        slim = slim_network(layers.network, named_masks(layers.network, scores))
+        if slim.has_all_layers:
+            layers = TorchLayers(slim.network, str(layers.device), layers.dtype)
+            scores = slim.gates
     gates = tensors(layers, scores)
     marks = torch.as_tensor(labels, device=layers.device)
     wrong, total = 0, 0.0

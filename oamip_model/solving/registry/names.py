@@ -110,7 +110,7 @@ def register_backend(make: Callable[[], Backend]) -> None:
     """
     name = getattr(make, "name", None)
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise InputError(f"solver: the name of {make!r} is {name!r}, accepted are such as my-solver")
+        raise InputError(f"solver: the name of {make!r} is {name!r}, accepted is a name such as my-solver")
     other = _entries().get(name)
     if other is not None and _source(other) != _source(make):
         raise InputError(f"solver: there is one named {name} already, give yours another name")

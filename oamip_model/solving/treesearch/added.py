@@ -154,4 +154,8 @@ class Tangents:
         bool
             True where x violates one of them by half of the former violation.
         """
-        return bool((self.lower - self.matrix @ x).max() > _IGNORED * self.violation)
+        return len(self.lower) > 0 and bool((self.lower - self.matrix @ x).max() > _IGNORED * self.violation)
+
+
+NO_TANGENTS = Tangents(sp.csr_array((0, 0)), np.zeros(0), np.inf)
+"""What stands for the last tangents where there are none."""

@@ -14,7 +14,7 @@ from oamip_model.network.maps import Array
 from oamip_model.solving.protocol import Solution, Status
 from oamip_model.solving.registry import open_tree_session
 from oamip_model.solving.state import SolveState
-from oamip_model.solving.treesearch.added import Added, Tangents
+from oamip_model.solving.treesearch.added import NO_TANGENTS, Added, Tangents
 from oamip_model.solving.treesearch.complementarity import Complementary
 
 _MIDDLE = 0.5
@@ -58,7 +58,7 @@ class Relaxation:
         self.parts = [self.compiled.columns(getattr(self.instance, name)) for name in "sah"]
         self.count, self.certified = 0, True
         self.last: Solution | None = None
-        self.tangents: Tangents | None = None  # the last ones, unless they may have been dropped
+        self.tangents = NO_TANGENTS  # the last ones, unless they may have been dropped
 
     def set_bounds(self, lower: Array, upper: Array) -> None:
         """Replace the bounds of the columns.
@@ -191,7 +191,7 @@ class Relaxation:
         """
         missing = self.missing(x)
         images = np.flatnonzero(missing > least)
-        if not len(images) or (self.tangents is not None and self.tangents.ignored(x)):
+        if not len(images) or self.tangents.ignored(x):
             return 0
         points, at = [self._logits(x)[images]], images
         if inner is not None:
@@ -287,7 +287,7 @@ class Relaxation:
         if rows - sum(int(part.sum()) for part in keep) <= _DROPPED * rows:
             return
         self.session.keep_rows(np.concatenate(keep))
-        self.tangents = None
+        self.tangents = NO_TANGENTS
         kept = [block.take(part) for block, part in zip(self.added, keep, strict=True)]
         self.added = [block for block in kept if len(block.idle)]
 

@@ -32,7 +32,7 @@ _SETTLED = 0.1
 """Share of the tolerance up to which all losses together may exceed their tangents."""
 _REPORT = 20
 """Nodes between two reports of progress."""
-_FAILED = 100
+_FAILED = 200
 """Linear programs that may fail in one search. A node whose linear program fails is branched on without it."""
 
 
@@ -97,8 +97,7 @@ class Tree:
         self.closed = min([self.closed, *(node.bound for node in self.open[:1])])
         self.open = []
         if self.solve.objective is None and self.closed == np.inf:
-            backend = self.solve.backend
-            self.solve.last = Solution(Status.INFEASIBLE, backend.name, backend.version())
+            self.solve.last = Solution(Status.INFEASIBLE, self.solve.backend.name, self.solve.backend.version())
         if self.unsolved:
             self.solve.stopped = "the solver failed on a linear program of the search tree"
 
@@ -177,11 +176,12 @@ class Tree:
             base, most, basis = bound, self.cutoff() - bound, self.lp.session.basis()
 
             def rise(column: int, side: int, base: float = base, x: Array = x, basis: object = basis) -> float:
+                # Where the solver ignores tangents, intervals alone tell the sides apart.
                 ends = self._bounds({**fixed, column: float(np.floor(x[column]) + side)})
-                if (least := self.ranges.least(*ends)) >= self.cutoff():
-                    return least - base
+                if (least := self.ranges.least(*ends)) >= self.cutoff() or self.lp.tangents.ignored(x):
+                    return max(least - base, 0.0)
                 self.lp.set_bounds(*ends)
-                # Starting from the node's own basis, only one bound is new. After another side, several would be.
+                # From the node's own basis only one bound is new. After another side, several would be.
                 self.lp.session.set_basis(basis)
                 _, value = self.lp.minimise()
                 return max(value - base, least - base, 0.0)

@@ -67,7 +67,7 @@ def average_pool_module(pool: AveragePool) -> nn.Module:
         if axes[0] is not None and axes[1] is not None:
             kernel, stride, padding = ((a, b) for a, b in zip(axes[0], axes[1], strict=True))
             return nn.AvgPool2d(kernel, stride, padding, ceil_mode=ceil, count_include_pad=count)
-    # Not for what makes images larger, which no exporter writes.
+    # Not where images become larger, which no exporter writes.
     smaller = all(len(m) <= m.shape[1] for m in matrices)
     if smaller and all(np.allclose(m, adaptive_averaging(m.shape[1], len(m)), atol=1e-12) for m in matrices):
         return nn.AdaptiveAvgPool2d((output[0], output[1]))

@@ -38,7 +38,7 @@ class Rearranged(nn.Module):
         super().__init__()
         self.shape = map.index.shape
         self.zeros = map.used is not None
-        # A 0 comes from behind the last number of the input.
+        # The index after the last number of the input gives a 0.
         places = np.where(map.index >= 0, map.index, map.size).ravel()
         self.register_buffer("places", torch.as_tensor(places))
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from oamip_model.cli.output import Progress, note
+from oamip_model.cli.output import note
 from oamip_model.errors import CheckError
+from oamip_model.runs.bars import Progress
 
 if TYPE_CHECKING:
     from oamip_benchmarks.bench.recheck import Findings

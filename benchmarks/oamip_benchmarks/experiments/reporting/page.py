@@ -13,7 +13,7 @@ from oamip_benchmarks.experiments.catalogue import STUDIES
 from oamip_benchmarks.experiments.cells import Plain
 from oamip_benchmarks.experiments.conduct import read_records
 from oamip_benchmarks.experiments.engine import stored_cells
-from oamip_benchmarks.experiments.reporting.table import Line, headings, summarise, text_cells, used
+from oamip_benchmarks.experiments.reporting.table import Line, headings, text_cells, used
 from oamip_benchmarks.experiments.workshop import Workshop
 from oamip_model.errors import InputError
 from oamip_model.page import Cell, Page, Tone, check_matplotlib
@@ -78,7 +78,7 @@ def _cells(record: Plain, stored: dict[str, Plain], folder: Path) -> list[Done]:
 
 def _study(page: Page, shop: Workshop, record: Plain, cells: Sequence[Done]) -> None:
     study, asked = STUDIES[record["study"]], asdict(record["asked"])
-    lines = summarise([(cell.tags, cell.result) for cell in cells], study.rows, study.values)
+    lines = study.table([(cell.tags, cell.result) for cell in cells])
     page.section(study.name)
     page.text(study.about)
     rows = used(study.rows, lines)

@@ -11,14 +11,17 @@ from pathlib import Path
 from oamip_benchmarks.experiments.cells import Plain
 from oamip_model.runs.tables import write_csv
 
-SHARES = ("accuracy", "class_accuracy", "units", "parameters", "agreement")
+SHARES = ("accuracy", "class_accuracy", "units", "parameters", "agreement", "solved", "same")
 """Values that are shares, shown in per cent."""
 HEADINGS = {
     "accuracy": "accuracy, %", "class_accuracy": "accuracy on the class, %", "agreement": "agreement, %",
     "units": "units gone, %", "parameters": "parameters gone, %", "difference": "score difference",
     "seconds": "seconds to score", "seconds_training": "seconds to train", "seconds_tuning": "seconds to tune",
-    "seconds_refit": "seconds to refit",
+    "seconds_refit": "seconds to refit", "seconds_mip": "seconds to solve", "seconds_build": "seconds to build",
+    "times": "times shorter", "solved": "solved, %", "distance": "largest difference", "same": "same class proved, %",
 }  # fmt: skip
+_DIGITS = {"difference": 4, "seconds_mip": 3, "seconds_build": 2, "distance": 3}
+"""Digits of values that are no shares, where they are not one."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,7 @@ def value_text(line: Line, name: str) -> str:
     if name not in line.values:
         return "-"
     mean, deviation, _ = line.values[name]
-    factor, digits = (100.0, 2) if name in SHARES else (1.0, 4 if name == "difference" else 1)
+    factor, digits = (100.0, 2) if name in SHARES else (1.0, _DIGITS.get(name, 1))
     spread = "" if deviation is None else f" ± {factor * deviation:.{digits}f}"
     return f"{factor * mean:.{digits}f}{spread}"
 

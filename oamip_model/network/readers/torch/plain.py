@@ -70,7 +70,7 @@ def with_plain_weights(module: nn.Module) -> nn.Module:
 
 
 def _remove_parametrizations(part: nn.Module) -> None:
-    # Not torch's own way, which changes the class, and with it the module that this one is a copy of.
+    # Not torch's own function, which changes the class, and so the module that was copied.
     values = {}
     for name, made in part._modules["parametrizations"].named_children():  # type: ignore[union-attr]
         flags = [p.requires_grad for p in made.parameters(recurse=False)]

@@ -208,7 +208,7 @@ def _check_samples(data: bytes, where: str) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception:  # whatever torch says, they are no sample inputs without objects
+    except Exception:  # whatever the error of torch is, they are no plain sample inputs
         raise InputError(f"{at} needs unpickling, which could run code; accepted are tensors") from None
 
 

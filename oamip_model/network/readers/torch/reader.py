@@ -100,7 +100,7 @@ class _Reader:
         self.constants: dict[torch.fx.Node, Any] = {}
         self.owners: dict[torch.fx.Node, str] = {}
         self.values: dict[torch.fx.Node, Value | list[Value]] = {}
-        # Which memory an activation lives in: views share it, so that operators in place reach all of them.
+        # The memory of an activation. Views share it, so that operators in place change all of them.
         self.tensors: dict[torch.fx.Node, int] = {}
         self.moved: set[int] = set()
         image = self._placeholders()
@@ -117,7 +117,7 @@ class _Reader:
         program, images = self.program, []
         kinds = {spec.arg.name: spec for spec in program.graph_signature.input_specs}
         stored = {**program.constants, **program.state_dict}
-        # Weights that two modules share go by the name that comes first.
+        # Weights that two modules share have the name that comes first.
         first = {memory(tensor): name for name, tensor in reversed(program.state_dict.items())}
         for node in program.graph.nodes:
             if node.op != "placeholder":

@@ -53,7 +53,7 @@ def check_sizes(program: torch.export.ExportedProgram) -> None:
     names = signature.inputs_to_parameters | signature.inputs_to_buffers | signature.inputs_to_lifted_tensor_constants
     stored = {**program.state_dict, **program.constants}
     held = {source: stored[name] for source, name in names.items() if isinstance(stored.get(name), torch.Tensor)}
-    # In a mode of its own: in the program's, whatever is found out of the batch here would be a condition on it.
+    # In a mode of its own, since in the program's mode a comparison of the batch here would become a condition on it.
     mode = FakeTensorMode()
     inputs, batch = [], 1
     for node in program.graph.nodes:

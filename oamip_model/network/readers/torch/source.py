@@ -72,7 +72,7 @@ def read_pt2(path: Path, input_shape: Shape | None, output: str | None = None) -
     images = next(node for node in program.graph.nodes if node.name == program.graph_signature.user_inputs[0])
     example = images.meta["val"]
     batch = example.shape[0]
-    # Half precision rounds more than what a check may allow; a program that fixes its precision runs in that alone.
+    # Half precision rounds more than a check may allow. A program that fixes its precision runs in that alone.
     judges = [
         Judge("torch in double precision", _forward(program.module().double(), place, torch.float64, example.device)),
         Judge("torch", _forward(program.module(), place, example.dtype, example.device)),

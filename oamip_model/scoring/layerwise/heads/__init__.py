@@ -22,6 +22,7 @@ HEADS: Registry[Head] = Registry(
         "linear": f"{_HERE}.convex_heads:LinearClassifier",
         "rest": f"{_HERE}.network_heads:Rest",
         "auxiliary": f"{_HERE}.network_heads:Auxiliary",
+        "refit": f"{_HERE}.refit:AfterRefit",
     },
     f"{_HERE}.base:Head",
     __name__,
@@ -54,6 +55,11 @@ def mixed_heads() -> tuple[str, ...]:
 def given_heads() -> tuple[str, ...]:
     """The heads that take networks which were trained before."""
     return tuple(name for name in HEADS.names() if head_named(name).takes_networks)
+
+
+def removing_heads() -> tuple[str, ...]:
+    """The heads whose cut is judged as it is, and not after a refit."""
+    return tuple(name for name in HEADS.names() if not head_named(name).refits)
 
 
 def register_head(head: Head | type[Head]) -> Head:

@@ -27,6 +27,9 @@ class Head(ABC):
     takes_networks: ClassVar[bool] = False
     """Whether it takes networks that were trained before, by the names of their layers."""
 
+    refits: ClassVar[bool] = False
+    """Whether it stands for the network after a refit, of which a cut that is not refitted tells nothing."""
+
     @abstractmethod
     def solve(self, task: LayerTask, progress: Callable[[str], None] | None = None) -> LayerOutcome:
         """The scores of one layer, and what was proved about them.

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from oamip_model.network.maps import Array
+from oamip_model.refit.slim import scored_slim
 from oamip_model.scoring.layerwise.heads.representation import Representation
 from oamip_model.scoring.layerwise.losses import SummedLoss, summed_loss
 from oamip_model.torchnet.layers import TorchLayers
@@ -182,6 +183,7 @@ def pattern_columns(
     That is the network linearised at each image: the tangent that it follows as long as no later ReLU changes its
     state. keep: masks of the other groups, by index; at: (units,), all 1 if not given.
     """
+    layers, group, keep = _without_cut(layers, group, keep)
     network = layers.network
     count = network.groups[group].size
     first = network.groups[group].layers[0]
@@ -199,6 +201,18 @@ def pattern_columns(
             g[part, c] = slope
         base[part] = logits.detach() - g[part] @ point
     return Columns(g, base, torch.as_tensor(labels, device=layers.device))
+
+
+def _without_cut(
+    layers: TorchLayers, group: int, keep: Mapping[int, Tensor]
+) -> tuple[TorchLayers, int, Mapping[int, Tensor]]:
+    """The layers, a group and masks of the others, with the cut units left out where they can be."""
+    network = layers.network
+    masks = {g: mask.double().cpu().numpy() for g, mask in keep.items() if g != group}
+    if not any((mask == 0).any() for mask in masks.values()):
+        return layers, group, keep
+    slim = scored_slim(network, group, masks)
+    return (layers, group, keep) if slim is None else (TorchLayers(slim, str(layers.device), layers.dtype), 0, {})
 
 
 def is_affine_after(layers: TorchLayers, group: int) -> bool:

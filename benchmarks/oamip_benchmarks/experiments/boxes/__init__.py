@@ -1,0 +1,1 @@
+"""Programs over boxes of images: what a smaller network saves there."""
