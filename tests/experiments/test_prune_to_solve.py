@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from oamip_benchmarks.bench.boxes.model import front
 from oamip_benchmarks.experiments.boxes.tools import TOOLS, arrays_of, chain
 from oamip_benchmarks.experiments.boxes.work import box_around, box_scores
 from oamip_benchmarks.experiments.catalogue import STUDIES
@@ -17,7 +18,6 @@ from oamip_benchmarks.experiments.engine import stored_cells
 from oamip_benchmarks.experiments.reporting.page import make_report
 from oamip_benchmarks.experiments.study import Asked
 from oamip_benchmarks.experiments.workshop import Workshop
-from oamip_benchmarks.measures.box import front
 
 import oamip_model as om
 from oamip_model.errors import InputError

@@ -7,7 +7,7 @@ the formulation. ``sha256`` is that of the compiled arrays with the recipe's own
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, TypedDict
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import oamip_model as om
-from oamip_benchmarks.bench.boxes.model import FORMULATION
+from oamip_benchmarks.bench.boxes.model import formulation
 from oamip_model.arrays import open_arrays
 from oamip_model.errors import InputError
 from oamip_model.records import checked, read_json
@@ -113,7 +113,7 @@ class Recipe:
     def settings(self, relaxation: str = "big-m") -> om.Formulation:
         """The choices that fix the program."""
         if self.radius is not None:
-            return replace(FORMULATION, relaxation=relaxation)
+            return formulation(relaxation)
         return om.Formulation(
             gate=self.gate, relaxation=relaxation, scores=self.scores, relaxed=self.relaxed, loss=self.loss,
             sparsity=self.sparsity, weight=self.weight, margin=self.margin,

@@ -83,8 +83,6 @@ def front(network: om.Network, box: Box) -> om.Network:
     return om.Network((1,), tuple(made), (group,), network.source)
 
 
-FORMULATION = om.Formulation(loss="margin", sparsity="published")
-"""Any sound formulation would do: the only scores are the pixels', and the objective is replaced."""
 IMAGE_OF = np.zeros((1, 1))
 """The one image of :func:`front`'s network."""
 
@@ -95,10 +93,17 @@ def box_instance(network: om.Network, box: Box, bounds: str = "crown") -> Any:
     return front_instance(whole, box.logit, om.compute_bounds(whole, IMAGE_OF, bounds))
 
 
+def formulation(relaxation: str = "big-m") -> om.Formulation:
+    """The formulation of boxes, of which any sound one would do.
+
+    The only scores are the pixels', and the objective is replaced.
+    """
+    return om.Formulation(loss="margin", sparsity="published", relaxation=relaxation)
+
+
 def front_instance(whole: om.Network, logit: int, bounds: om.Bounds, relaxation: str = "big-m") -> Any:
     """The model of :func:`box_instance` for a network of :func:`front`, and bounds."""
-    program = replace(FORMULATION, relaxation=relaxation)
-    instance = om.build_instance(whole, IMAGE_OF, [0], program, bounds=bounds)
+    instance = om.build_instance(whole, IMAGE_OF, [0], formulation(relaxation), bounds=bounds)
     # What is asked for is the logit alone.
     for part in (instance.margin_rows, instance.excess_rows, instance.objective):
         part.deactivate()
