@@ -23,7 +23,7 @@ def row(instance: str = "a", seconds: float | None = 1.0, status: str = "optimal
         "nodes": 10, "build_seconds": 0.1, "bounds_seconds": 0.0, "wall_seconds": seconds, "solver_seconds": seconds,
         "peak_memory_mib": 200.0, "trace": None, "primal_dual_integral": None, "parallel": False,
         "check": None if objective is None else {"passed": True, "violation": 0.0, "message": ""}, "message": "",
-        "started": "2026-01-02T03:04:05+00:00",
+        "started": "2026-01-02T03:04:05+00:00", "load": [1.2, 1.4], "log": None,
     }  # fmt: skip
     plain |= more
     return {"key": "-".join(str(plain[n]) for n in ("instance", "solver", "bounds", "relaxation", "seed"))} | plain
@@ -43,7 +43,8 @@ def run_rows(solvers: tuple[str, ...] = ("highs", "cbc", "scip"), instances: int
                 seconds = float(hard * (1 + number) * np.exp(draw.normal(scale=0.5)))
                 ends = np.array([0.3, 1.0]) * min(seconds, 60.0)
                 trace = [[float(t), 1 + g, 1 - g] for t, g in zip(ends, (0.4, 0.1), strict=True)]
-                more |= {"trace": trace if solver == "highs" else None}
+                more |= {"trace": None if solver == "cbc" else trace, "gate": ("subtractive", "switch")[k % 2]}
+                more |= {"log": f"logs/{len(rows):x}.log"}
                 if seconds <= 60:
                     rows.append(row(name, seconds, **more))
                 elif draw.random() < 0.2:
@@ -59,5 +60,8 @@ def write_run(folder: Path, rows: list[Row]) -> Path:
     folder.mkdir(exist_ok=True)
     (folder / "results.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     machine = {"machine": "a test", "cores": 2, "python": "3.11", "revision": "none"}
+    for made in (r for r in rows if r.get("log")):
+        (folder / "logs").mkdir(exist_ok=True)
+        (folder / made["log"]).write_text("a log\n")
     (folder / "environment.json").write_text(json.dumps(machine))
     return folder

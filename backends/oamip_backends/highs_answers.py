@@ -47,7 +47,9 @@ def read(library: Any, highs: Any, run_status: Any, is_mip: bool) -> Outcome:
     if run_status == library.HighsStatus.kError:
         outcome.message = f"HiGHS failed with model status {highs.modelStatusToString(model)}"
         return outcome
-    early = (kinds.kTimeLimit, kinds.kInterrupt, kinds.kHighsInterrupt, kinds.kIterationLimit, kinds.kSolutionLimit)
+    # highspy 1.11 does not have all of them.
+    names = ("kTimeLimit", "kInterrupt", "kHighsInterrupt", "kIterationLimit", "kSolutionLimit")
+    early = [getattr(kinds, name) for name in names if hasattr(kinds, name)]
     if model in (kinds.kOptimal, kinds.kModelEmpty):
         outcome.status = Status.OPTIMAL
     elif model in early:

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from oamip_benchmarks.bench.programs import library_network
-from oamip_benchmarks.bench.recipes import Recipe, library_images
+from oamip_benchmarks.bench.recipes import PIXEL, PLANTED, Best, Recipe, library_images
 
 SEED = 2023
 _SPARSITIES = ("mean", "parameters", "published")
 _LETTERS = {"cross-entropy": "ce", "hinge": "hinge", "margin": "margin"}
 _MARGIN = 0.5
+_RADII = (1 / PIXEL, 3 / PIXEL)
+"""Radii of the boxes, so that their corners are exact in binary and in decimals."""
 
 DECOUPLED = {
     "digits-dense": "1", "digits-deep": "3", "digits-conv": "0", "digits-residual": "stem", "fashion-dense": "4",
@@ -28,13 +30,29 @@ def plan(networks: Mapping[str, Mapping[str, Any]]) -> list[Recipe]:
 
     Sizes are those expected; `make_instances best` replaces them by what was seen.
     """
-    found = []
+    found = list(_boxes(networks))
     for number, recipe in enumerate(_shapes(networks)):
         count = len(recipe.images)
         images = _images(recipe, count, SEED + number)
         sparsity = "published" if recipe.gate == "published" else _SPARSITIES[number % 3]
         found.append(replace(recipe, name=_name(recipe, count), images=images, sparsity=sparsity))
     return found
+
+
+def _boxes(networks: Mapping[str, Mapping[str, Any]]) -> Iterator[Recipe]:
+    """The family of boxes: the strongest wrong logit around the first image, and the logit of each planted network."""
+    for network, known in networks.items():
+        recipe = Recipe("", "small", network, str(known["data"]), (0,), loss="margin", sparsity="published")
+        if recipe.data == PLANTED:
+            best = Best(-known["planted"], -known["planted"], PLANTED, PLANTED)
+            yield replace(recipe, name=f"{network}-box", radius=0.5, best=best)
+            continue
+        images, labels = library_images(recipe)
+        logits = library_network(network).replay(images)[0]
+        logits[labels[0]] = -np.inf
+        for radius in _RADII:
+            name = f"{network}-box-r{radius * PIXEL:g}"
+            yield replace(recipe, name=name, radius=radius, logit=int(logits.argmax()))
 
 
 def _shapes(networks: Mapping[str, Mapping[str, Any]]) -> Iterator[Recipe]:
@@ -44,7 +62,7 @@ def _shapes(networks: Mapping[str, Mapping[str, Any]]) -> Iterator[Recipe]:
         return Recipe("", size, network, str(networks[network]["data"]), (0,) * count, **options)
 
     binary: dict[str, Any] = {"scores": "binary"}
-    for network in networks:
+    for network in (name for name in networks if networks[name]["data"] != PLANTED):
         hard = network.endswith(("wide", "average", "max"))
         yield make("medium" if hard else "small", network, 1)
         yield make("medium" if hard else "small", network, 2, gate="switch", loss="hinge", **binary)

@@ -2,6 +2,7 @@
 
     python -m oamip_benchmarks.make_instances networks     # images.npz and NETWORK.onnx, from scikit-learn's digits and
                                                            # the Fashion-MNIST subset of this package
+    python -m oamip_benchmarks.make_instances planted      # the networks with a planted optimum
     python -m oamip_benchmarks.make_instances recipes      # instances.json: shapes and hashes; keeps what is known
     python -m oamip_benchmarks.make_instances best RUN     # takes better objectives and bounds from a run's folder
 
@@ -16,89 +17,28 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn import functional
 
 import oamip_model as om
+from oamip_benchmarks.bench.boxes.planted import planted
 from oamip_benchmarks.bench.programs import arrays_hash, build_program
-from oamip_benchmarks.bench.recipes import LIBRARY, PIXEL, SIZES, Library, Recipe, read_library
+from oamip_benchmarks.bench.recipes import LIBRARY, PIXEL, PLANTED, SIZES, Library, Recipe, read_library
 from oamip_benchmarks.bench.rows import Solve, read_rows
+from oamip_benchmarks.instance_networks import PLANTED_SHAPES, SEED, architectures
 from oamip_benchmarks.instance_plan import plan
 from oamip_model.files import replacing
 
-SEED = 2023
 PER_CLASS = 3
 """Images of each class and data set in the library."""
 SMALL = 10.0
 """Seconds in which HiGHS solves a small instance."""
 STEP = 1024.0
 """Weights are whole multiples of 1 / STEP."""
-
-
-class Residual(nn.Module):
-    """A stem, a block whose shortcut ties units, and average pooling."""
-
-    def __init__(self, side: int, stride: int, width: int, inner: int) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(1, width, stride, stride=stride)
-        self.inner = nn.Conv2d(width, inner, 3, padding=1)
-        self.outer = nn.Conv2d(inner, width, 3, padding=1)
-        self.head = nn.Linear(width * (side // stride // 2) ** 2, 10)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits."""
-        x = functional.relu(self.stem(x))
-        x = functional.relu(x + self.outer(functional.relu(self.inner(x))))
-        return self.head(functional.avg_pool2d(x, 2).flatten(1))  # type: ignore[no-any-return]
-
-
-def dense(pool: int, *sizes: int) -> nn.Sequential:
-    """Dense layers behind average pooling of the image by ``pool``."""
-    layers: list[nn.Module] = [nn.AvgPool2d(pool)] if pool > 1 else []
-    layers.append(nn.Flatten())
-    for a, b in pairwise(sizes):
-        layers += [nn.Linear(a, b), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Linear(sizes[-1], 10))
-
-
-def convolutional(*parts: nn.Module, features: int, hidden: int = 0) -> nn.Sequential:
-    """Parts, then a dense classifier with at most one hidden layer."""
-    middle = [nn.Linear(features, hidden), nn.ReLU()] if hidden else []
-    return nn.Sequential(*parts, nn.Flatten(), *middle, nn.Linear(hidden or features, 10))
-
-
-def architectures() -> dict[str, tuple[str, nn.Module]]:
-    """The data set and the untrained module of each network, by name.
-
-    Weights are torch's own initial ones from the seed.
-    """
-    torch.manual_seed(SEED)
-    conv, pool, most, relu = nn.Conv2d, nn.AvgPool2d, nn.MaxPool2d, nn.ReLU
-    return {
-        "digits-dense": ("digits", dense(1, 64, 12, 8)),
-        "digits-deep": ("digits", dense(1, 64, 8, 8, 8)),
-        "digits-wide": ("digits", dense(1, 64, 32, 24)),
-        "digits-conv": ("digits", convolutional(conv(1, 4, 3, 2), relu(), conv(4, 6, 2), relu(), features=24)),
-        "digits-average": ("digits", convolutional(conv(1, 4, 3), relu(), pool(2), features=36, hidden=12)),
-        "digits-max": ("digits", convolutional(conv(1, 4, 3), relu(), most(2), features=36, hidden=10)),
-        "digits-residual": ("digits", Residual(8, 2, 4, 3)),
-        "fashion-dense": ("fashion", dense(4, 49, 16, 12)),
-        "fashion-deep": ("fashion", dense(4, 49, 16, 12, 12)),
-        "fashion-wide": ("fashion", dense(4, 49, 64, 48)),
-        "fashion-conv": ("fashion", convolutional(conv(1, 4, 4, 4), relu(), conv(4, 6, 3, 2), relu(), features=54)),
-        "fashion-average": (
-            "fashion", convolutional(conv(1, 4, 5, 2), relu(), pool(2), conv(4, 6, 3), relu(), features=96, hidden=16)
-        ),
-        "fashion-max": ("fashion", convolutional(conv(1, 4, 4, 4), relu(), most(3, 2), features=36, hidden=16)),
-        "fashion-residual": ("fashion", Residual(28, 4, 6, 4)),
-    }  # fmt: skip
 
 
 def sources() -> dict[str, om.Dataset]:
@@ -143,6 +83,23 @@ def make_networks(folder: Path) -> None:
     _write(folder, networks, _read(folder)["instances"])
 
 
+def make_planted(folder: Path) -> None:
+    """Write the networks with a planted optimum, and what it is."""
+    networks = _read(folder)["networks"]
+    for name, (inputs, directions, bends) in PLANTED_SHAPES.items():
+        made = planted(inputs, directions, bends, SEED)
+        om.save_module(made.module, folder / f"{name}.onnx", (inputs,))
+        network = om.read_network(folder / f"{name}.onnx")
+        if float(network.replay(made.at[None])[0, 0]) != made.value:
+            raise RuntimeError(f"{name}: the planted image does not have the planted logit")
+        networks[name] = {
+            "fingerprint": network.fingerprint, "data": PLANTED, "input_shape": [inputs],
+            "parameters": network.parameters, "units": {g.name: g.size for g in network.groups},
+            "planted": made.value, "at": made.at.tolist(),
+        }  # fmt: skip
+    _write(folder, networks, _read(folder)["instances"])
+
+
 def make_recipes(folder: Path) -> None:
     """Build every planned instance, and write its shape and hash.
 
@@ -158,7 +115,8 @@ def make_recipes(folder: Path) -> None:
         made = replace(recipe, sha256=arrays_hash(arrays), shape=shape)
         before = known.get(recipe.name)
         if before is not None and before.sha256 == made.sha256:
-            made = replace(made, best=before.best, classified=before.classified, size=before.size)
+            best = made.best if made.data == PLANTED else before.best
+            made = replace(made, best=best, classified=before.classified, size=before.size)
         found.append(made)
         print(f"{made.name}: rows, columns, binaries, non-zeros {shape}", file=sys.stderr)
     _write(folder, _read(folder)["networks"], found)
@@ -218,15 +176,17 @@ def _write(folder: Path, networks: dict[str, Any], instances: Sequence[Recipe]) 
 
 
 def main(arguments: list[str]) -> None:
-    """Run one of the three steps."""
+    """Run one of the four steps."""
     if arguments == ["networks"]:
         make_networks(LIBRARY)
+    elif arguments == ["planted"]:
+        make_planted(LIBRARY)
     elif arguments == ["recipes"]:
         make_recipes(LIBRARY)
     elif len(arguments) == 2 and arguments[0] == "best":
         take_best(LIBRARY, Path(arguments[1]))
     else:
-        sys.exit("usage: python -m oamip_benchmarks.make_instances networks | recipes | best RUN")
+        sys.exit("usage: python -m oamip_benchmarks.make_instances networks | planted | recipes | best RUN")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 import oamip_model as om
-from oamip_benchmarks.box import Box, box_instance
+from oamip_benchmarks.bench.boxes.model import Box, box_instance
 from oamip_benchmarks.measures.build_handover import load
 from oamip_model.solving.protocol import Arrays
 

@@ -18,7 +18,7 @@ from oamip_model.cli.certificates.distance import distance
 from oamip_model.cli.certificates.proof import check_proof
 from oamip_model.cli.demo import demo
 from oamip_model.cli.info import info
-from oamip_model.cli.output import INTERRUPTED, say
+from oamip_model.cli.output import INTERRUPTED, note, say
 from oamip_model.cli.prune import prune
 from oamip_model.cli.score import score
 from oamip_model.cli.solvers import solvers
@@ -151,5 +151,5 @@ def run(arguments: Sequence[str]) -> int:
 
 def _failed(message: str, code: int) -> int:
     words = (word if len(word) <= _LONGEST else f"{word[: _LONGEST // 2]}..." for word in message.split())
-    click.echo(f"oamip: error: {' '.join(words)}", err=True)
+    note(f"oamip: error: {' '.join(words)}")
     return code

@@ -49,12 +49,22 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], left: int
 
 def say(text: str) -> None:
     """Print a sentence, broken between words where the terminal ends."""
-    width = terminal_width()
+    click.echo(broken(text, terminal_width()))
+
+
+def broken(text: str, width: int | None) -> str:
+    """The text, broken between words where a line is wider than the terminal.
+
+    Examples
+    --------
+    >>> broken("one two three", 7).splitlines(), broken("one two three", None)
+    (['one two', 'three'], 'one two three')
+    """
     lines = text.split("\n") if width is None else [
         part for line in text.split("\n")
         for part in textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False) or [""]
     ]  # fmt: skip
-    click.echo("\n".join(lines))
+    return "\n".join(lines)
 
 
 def terminal_width() -> int | None:
@@ -65,14 +75,23 @@ def terminal_width() -> int | None:
     asked = os.environ.get("COLUMNS", "")
     if asked.isdecimal() and int(asked) > 0:
         return int(asked)
-    return os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else None
+    # Some pseudo-terminals say that they have 0 columns.
+    return (os.get_terminal_size(sys.stdout.fileno()).columns or None) if sys.stdout.isatty() else None
 
 
 def note(line: str) -> None:
     """Print a line on standard error."""
     if _watch is not None:
         _watch.last = time.monotonic()
-    click.echo(line, err=True)
+    click.echo(broken(line, error_width()), err=True)
+
+
+def error_width() -> int | None:
+    """Columns of the terminal behind standard error.
+
+    They are None where it is a file or a pipe.
+    """
+    return (os.get_terminal_size(sys.stderr.fileno()).columns or None) if sys.stderr.isatty() else None
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeAlias, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from oamip_model.data.dataset import Array, Dataset, Labels, check_labels, check_pixels
+from oamip_model.data.dataset import Array, Dataset, Labels, check_labels, check_pixels, classes_of
 from oamip_model.data.given import AnyImages, as_dataset, is_array
 from oamip_model.errors import InputError
 
@@ -82,7 +82,12 @@ def choose_images(
     _whole("n", n, 1)
     _whole("seed", seed, 0)
     rng = np.random.default_rng(seed)
-    if balanced:
+    if data.classes == 1:
+        if correct_for is not None:
+            raise InputError("correct_for: numbers are no classes, of which a network could have the right one")
+        need = np.array([n])
+        pools = [_Pool("the choice", rng.permutation(len(data)))]
+    elif balanced:
         order = rng.permutation(len(wanted))
         need = np.full(len(wanted), n // len(wanted))
         need[order[: n % len(wanted)]] += 1
@@ -220,6 +225,8 @@ def _dataset(
     else:
         if labels is None:
             raise InputError("labels: images without labels, give both or a Dataset")
+        if classes_of(labels) == 1:
+            return as_dataset(images, labels), [0]
         pixels, marks = check_pixels(cast("ArrayLike", images)), check_labels(labels)
         data = Dataset(pixels, marks, "arrays", max([int(marks.max()), *_wanted(classes, 0)[-1:]]) + 1)
     return data, _wanted(classes, data.classes)

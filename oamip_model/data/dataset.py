@@ -28,11 +28,11 @@ class Dataset:
         Images (n, channels, height, width), or (n, features), in double precision; 8-bit pixels were
         divided by 255.
     labels : array of int
-        Labels (n,) from 0 to classes - 1.
+        Labels (n,) from 0 to classes - 1; with one class any numbers, the targets of a network with one logit.
     source : str
         What exactly was used, in words.
     classes : int
-        Number of classes of the whole source, of which these images may show fewer.
+        Number of classes of the whole source, of which these images may show fewer; 1 for a regression.
     indices : array of int, optional
         Position (n,) of each image in what it was taken from; by default 0 to n - 1.
 
@@ -87,7 +87,7 @@ class Dataset:
 
     def __getitem__(self, at: Any) -> Any:
         if isinstance(at, int | np.integer) and not isinstance(at, bool):
-            return self.images[at], int(self.labels[at])
+            return self.images[at], self.labels[at].item()
         where = self._places(at)
         source = f"{self.source}, {len(where)} of its {len(self)} images"
         return replace(
@@ -170,14 +170,15 @@ def check_labels(labels: ArrayLike, classes: int | None = None, *, where: str = 
     labels : array
         Labels (n,).
     classes : int, optional
-        Number of classes. Without it any integers from 0 are accepted.
+        Number of classes. Without it any integers from 0 are accepted. With 1 any numbers are, the
+        targets of a network with one logit.
     where : str, default "labels"
         The beginning of an error.
 
     Returns
     -------
     array of int
-        Labels (n,).
+        Labels (n,), of float64 with one class.
 
     Raises
     ------
@@ -188,6 +189,8 @@ def check_labels(labels: ArrayLike, classes: int | None = None, *, where: str = 
     --------
     >>> check_labels([3, 1.0, 2], classes=4).tolist()
     [3, 1, 2]
+    >>> check_labels([0.5, -2], classes=1).tolist()
+    [0.5, -2.0]
     >>> check_labels([3, 10], classes=10)
     Traceback (most recent call last):
         ...
@@ -196,6 +199,8 @@ def check_labels(labels: ArrayLike, classes: int | None = None, *, where: str = 
     if classes is not None and (isinstance(classes, bool) or int(classes) != classes or classes < 1):
         raise InputError(f"{where}: classes={classes}, accepted is a number of classes of at least 1")
     accepted = "integers from 0 upwards" if classes is None else f"integers from 0 to {classes - 1}"
+    if classes == 1:
+        accepted = "finite numbers"
     try:
         given = np.asarray(labels)
     except (ValueError, TypeError, RuntimeError) as error:
@@ -208,12 +213,31 @@ def check_labels(labels: ArrayLike, classes: int | None = None, *, where: str = 
         raise InputError(f"{where}: no labels, at least one is needed")
     if given.dtype.kind not in "iuf":
         raise InputError(f"{where}: labels of type {given.dtype}, accepted are {accepted}")
-    wrong = ~np.isfinite(given) | (given < 0) | (given >= (2**31 if classes is None else classes))
-    wrong |= given != np.floor(given)
+    wrong = ~np.isfinite(given)
+    if classes != 1:
+        wrong |= (given < 0) | (given >= (2**31 if classes is None else classes)) | (given != np.floor(given))
     if wrong.any():
         first = int(np.argmax(wrong))
         raise InputError(f"{where}: label {first} is {given[first].item()}, accepted are {accepted}")
+    if classes == 1:
+        return cast("Labels", given.astype(np.float64))
     return given.astype(np.int64)
+
+
+def classes_of(labels: ArrayLike) -> int:
+    """Number of classes of labels that came alone.
+
+    It is one more than the largest, or 1 for numbers that are no classes.
+
+    Examples
+    --------
+    >>> classes_of([0, 2, 1]), classes_of([0.5, 2.0])
+    (3, 1)
+    """
+    given = np.asarray(labels)
+    if given.dtype.kind == "f" and np.isfinite(given).all() and (given != np.floor(given)).any():
+        return 1
+    return int(check_labels(labels).max()) + 1
 
 
 def _first_line(error: Exception) -> str:

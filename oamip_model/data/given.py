@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from oamip_model.data.dataset import Dataset, check_labels, check_pixels
+from oamip_model.data.dataset import Dataset, check_labels, check_pixels, classes_of
 from oamip_model.errors import InputError
 
 if TYPE_CHECKING:
@@ -67,8 +67,8 @@ def as_dataset(images: AnyImages, labels: ArrayLike | None = None) -> Dataset:
         return _materialised(images, labels)
     if labels is None:
         raise InputError("labels: got none, one integer per image is needed")
-    marks = check_labels(labels)
-    return Dataset(cast("Any", images), marks, "arrays given by the caller", int(marks.max()) + 1)
+    classes = classes_of(labels)
+    return Dataset(cast("Any", images), cast("Any", labels), "arrays given by the caller", classes)
 
 
 def as_arrays(images: AnyImages, labels: ArrayLike | None = None) -> tuple[ArrayLike, ArrayLike]:

@@ -15,6 +15,7 @@ from oamip_model.data.given import AnyImages, as_dataset, is_array
 from oamip_model.errors import InputError
 from oamip_model.formulation.arrange import arrange
 from oamip_model.formulation.gates import gate_named
+from oamip_model.formulation.losses import loss_named
 from oamip_model.formulation.model import abstract_model
 from oamip_model.formulation.relaxations import groups_of
 from oamip_model.formulation.relaxations.partition import partition
@@ -46,10 +47,10 @@ def instance_data(
     network, images and gate. Raises InputError for whatever does not fit.
     """
     x = network.check_images(images)
-    y = check_labels(labels, network.classes)
+    y = loss_named(settings.loss).check(network.classes, check_labels(labels, network.classes))
     if len(y) != len(x):
         raise InputError(f"labels: got {len(y)} labels for {len(x)} images")
-    network.check_scored()
+    network.check_scored(loss=False)
     epsilon = float(settings.epsilon or 0.0)
     validity = validity_of(settings.gate)
     if isinstance(bounds, str):

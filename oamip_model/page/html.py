@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -28,12 +29,13 @@ Tone: TypeAlias = Literal["", "alert", "faint", "good"]
 class Cell:
     """A table's cell that is not plain text.
 
-    It is toned, or has a longer text where the pointer rests.
+    It is toned, has a longer text where the pointer rests, or leads to a file beside the page.
     """
 
     text: str
     tone: Tone = ""
     title: str = ""
+    link: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,9 @@ class _Part:
 class Page:
     """A page that is filled from top to bottom, and then saved.
 
-    Whatever is added is escaped, so that names and messages of others cannot become markup. Nothing in the page refers
-    to another file. The one script, of tables that can be sorted, is named by its hash: a browser runs no other.
+    Whatever is added is escaped, so that names and messages of others cannot become markup. The page loads no other
+    file. Its scripts, of tables that can be sorted and of what :meth:`live` adds, are named by their hashes: a browser
+    runs no other.
 
     Examples
     --------
@@ -88,6 +91,8 @@ class Page:
         caption: str = "",
         folded: bool = False,
         sortable: bool = False,
+        choose: Sequence[str] = (),
+        name: str = "",
     ) -> None:
         """Add a table whose first ``left`` columns are flush left.
 
@@ -108,19 +113,38 @@ class Page:
         sortable : bool, default False
             Sort by a column at a click on its head, and choose rows by words in a box above.
             Without scripts the table is as it is.
+        choose : sequence of str, optional
+            Columns of a sortable table whose values are boxes to tick, which choose rows too.
+        name : str, default ""
+            The table's id.
 
         Raises
         ------
         ValueError
-            For a row of another length.
+            For a row of another length, or a name in ``choose`` that is no column.
         """
+        if not set(choose) <= set(columns):
+            raise ValueError(f"choose: got {', '.join(choose)}, accepted are {', '.join(columns)}")
         cells = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
         for row in cells:
             if len(row) != len(columns):
                 raise ValueError(f"a row of {len(row)} cells in a table of {len(columns)} columns")
         self._add(
-            "table", columns=list(columns), rows=cells, left=left, caption=caption, folded=folded, sortable=sortable
-        )
+            "table", columns=list(columns), rows=cells, left=left, caption=caption, folded=folded, sortable=sortable,
+            choose=[list(columns).index(column) for column in choose], name=name,
+        )  # fmt: skip
+
+    def live(self, name: str, script: str, data: Any) -> None:
+        """Add a place that a script of its own fills, from data in the page.
+
+        The place has the id ``name``. The data are JSON text in an element with the id ``name``-data. Without scripts
+        the place is empty.
+
+        Raises ValueError for a script that would end its own element.
+        """
+        if "</script" in script.lower():
+            raise ValueError("a script in a page cannot hold </script")
+        self._add("live", name=name, script=script, data=_json(data))
 
     def figures(self, *figures: tuple[Figure, str]) -> None:
         """Add pictures, side by side where there is room.
@@ -139,12 +163,9 @@ class Page:
             loader=jinja2.PackageLoader("oamip_model.page", ""), autoescape=True, trim_blocks=True, lstrip_blocks=True
         )
         template = environment.get_template("page.html.j2")
-        tables = resources.files("oamip_model.page") / "tables.js"
-        script = tables.read_text(encoding="utf-8") if self._sorts() else ""
-        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
         return template.render(
             title=self._title, subtitle=self._subtitle, parts=self._parts, sections=self._sections,
-            script=Markup(script), digest=digest,
+            scripts=[(Markup(script), _digest(script)) for script in self._scripts()], Markup=Markup,
         ).strip("\n") + "\n"  # fmt: skip
 
     def save(self, path: str | Path) -> Path:
@@ -157,11 +178,25 @@ class Page:
             temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
         return Path(path)
 
-    def _sorts(self) -> bool:
-        return any(part.data.get("sortable") for part in self._parts)
+    def _scripts(self) -> list[str]:
+        """The scripts that the parts need, each once, that of tables last, since the others listen to it."""
+        found = [part.data["script"] for part in self._parts if part.kind == "live"]
+        if any(part.data.get("sortable") for part in self._parts):
+            found.append((resources.files("oamip_model.page") / "tables.js").read_text(encoding="utf-8"))
+        return list(dict.fromkeys(found))
 
     def _add(self, kind: str, **data: Any) -> None:
         self._parts.append(_Part(kind, data))
+
+
+def _digest(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+
+
+def _json(data: Any) -> str:
+    """JSON text that cannot end the element that it stands in."""
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def picture(figure: Figure) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from matplotlib.axes import Axes
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#777777")
@@ -18,3 +21,51 @@ def plain(axes: Axes) -> Axes:
     axes.grid(color="#dddddd", linewidth=0.7)
     axes.set_axisbelow(True)
     return axes
+
+
+def log_ticks(axes: Axes, text: Callable[[float], str] = "{:.3g}".format) -> None:
+    """Make the horizontal axis logarithmic, with so few ticks that none overlap.
+
+    Call it once the data are drawn.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+        The axes.
+    text : callable
+        What is written at a tick, of its value.
+    """
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    axes.xaxis.set_major_locator(FixedLocator(few_ticks(low, high)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
+
+
+def few_ticks(low: float, high: float, most: int = 6) -> list[float]:
+    """About ``most`` round numbers at most, far apart on a logarithmic axis.
+
+    Examples
+    --------
+    >>> few_ticks(0.8, 200), few_ticks(20, 42), few_ticks(1e-3, 1e9)
+    ([1.0, 10.0, 100.0], [20.0, 30.0, 40.0], [0.001, 0.1, 10.0, 1000.0, 100000.0, 10000000.0, 1000000000.0])
+    """
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    found: list[float] = []
+    for digits in ((1,), (1, 3), (1, 2, 5), (1, 2, 3, 4, 6, 8), tuple(k / 10 for k in range(10, 100))):
+        every = [float(f"{d * 10.0**k:.12g}") for k in range(first, last + 1) for d in digits]
+        inside = [value for value in every if low <= value <= high]
+        if len(inside) > len(found):
+            found = inside
+        if len(found) >= 3:
+            break
+    if len(found) < 2:
+        return [float(f"{end:.3g}") for end in (low, high)]
+    least = math.log(high / low) / most
+    kept = found[:1]
+    for value in found[1:]:
+        if math.log(value / kept[-1]) >= least:
+            kept.append(value)
+    return kept

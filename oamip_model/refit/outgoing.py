@@ -15,6 +15,7 @@ from torch import Tensor
 from oamip_model.network.maps import Array
 from oamip_model.network.types import Network
 from oamip_model.refit import walk as walks
+from oamip_model.refit.answer import answer, divergence, lost
 from oamip_model.refit.options import Refit
 from oamip_model.refit.slim import frozen_terms, in_blocks
 from oamip_model.refit.walk import Walk
@@ -91,7 +92,7 @@ def fit_outgoing(walk: Walk, options: Refit, progress: Callable[[str], None] | N
             if varied:
                 seen, wanted = _varied(walk, seen, generator)
             logits = layers.output(_laid_out(seen), gates).flatten(1)
-            loss = torch.nn.functional.cross_entropy(logits, wanted.to(logits.dtype))
+            loss = lost(logits, wanted.to(logits.dtype))
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -132,7 +133,7 @@ def _varied(walk: Walk, images: Tensor, generator: torch.Generator) -> tuple[Ten
     other = images[torch.randperm(len(images), generator=generator).to(images.device)]
     images = share * images + (1 - share) * other
     images = _laid_out(images)
-    found = [torch.softmax(walk.trained.output(x, {}).flatten(1).double(), dim=1) for x in torch.split(images, 500)]
+    found = [answer(walk.trained.output(x, {}).flatten(1).double()) for x in torch.split(images, 500)]
     return images, torch.cat(found)
 
 
@@ -148,7 +149,7 @@ def _gathered(walk: Walk) -> tuple[Tensor, Tensor]:
         if room < 0 and images:
             break
         images.append(x)
-        target.append(torch.softmax(walk.trained.output(x, {}).flatten(1).double(), dim=1))
+        target.append(answer(walk.trained.output(x, {}).flatten(1).double()))
     return torch.cat(images), torch.cat(target)
 
 
@@ -156,8 +157,7 @@ def _gathered(walk: Walk) -> tuple[Tensor, Tensor]:
 def _divergence(layers: TorchLayers, gates: dict[int, Tensor], images: Tensor, target: Tensor) -> float:
     total = 0.0
     for x, wanted in zip(torch.split(images, 500), torch.split(target, 500), strict=True):
-        log = torch.log_softmax(layers.output(x, gates).flatten(1).double(), dim=1)
-        total += float((wanted * (torch.log(wanted.clamp_min(1e-300)) - log)).sum())
+        total += divergence(layers.output(x, gates).flatten(1).double(), wanted)
     return total / len(images)
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from oamip_model.errors import InputError
 from oamip_model.network.maps import Array
+from oamip_model.refit.answer import answer, divergence, slope
 from oamip_model.refit.moments import Design
 from oamip_model.refit.options import Refit
 from oamip_model.refit.slim import Slim
@@ -60,9 +61,10 @@ def check_output(slim: Slim) -> None:
 def fit_output(walk: Walk, options: Refit) -> OutputFit:
     """Give the walk's last layer the weights that fit the trained softmax best.
 
-    They minimise the mean cross-entropy plus ridge / 2 * ||V||^2, where V is the change of weights
-    and constants. Inputs are centred and divided by their root mean square. The objective is
-    strongly convex with constant ridge. So it is within ||gradient||^2 / (2 * ridge) of its minimum
+    They minimise the mean divergence from it plus ridge / 2 * ||V||^2, where V is the change of weights
+    and constants. Of one logit the divergence is half the squared difference. Inputs are centred and
+    divided by their root mean square. The objective is strongly convex with constant ridge. So it is
+    within ||gradient||^2 / (2 * ridge) of its minimum
     (mathematics:refit-3..4).
     """
     last = len(walk.current.layers) - 1
@@ -72,20 +74,19 @@ def fit_output(walk: Walk, options: Refit) -> OutputFit:
     z = features - mean
     size = float(z.square().mean().sqrt()) or 1.0
     z = torch.cat([z / size, torch.ones(len(z), 1, dtype=z.dtype, device=z.device)], dim=1)
-    entropy = float(-(target * torch.log(target.clamp_min(1e-300))).sum(1).mean())
     shape = (z.shape[1], base.shape[1])
     # With white inputs the search takes fewer steps. The objective and its proof do not change.
     second = z.T @ z / len(z) + options.ridge * torch.eye(shape[0], dtype=z.dtype, device=z.device)
     white = torch.linalg.inv(torch.linalg.cholesky(second)).T
 
     def objective(change: Tensor) -> tuple[float, Tensor]:
-        log = torch.log_softmax(base + z @ change, dim=1)
-        value = -(target * log).sum(1).mean() - entropy + options.ridge / 2 * change.square().sum()
-        return float(value), z.T @ (log.exp() - target) / len(z) + options.ridge * change
+        logits = base + z @ change
+        value = divergence(logits, target) / len(z) + float(options.ridge / 2 * change.square().sum())
+        return value, z.T @ slope(logits, target) / len(z) + options.ridge * change
 
     def flat(point: Array) -> tuple[float, Array]:
-        value, slope = objective(white @ torch.as_tensor(point.reshape(shape), dtype=z.dtype, device=z.device))
-        return value, (white.T @ slope).cpu().numpy().ravel()
+        value, steepest = objective(white @ torch.as_tensor(point.reshape(shape), dtype=z.dtype, device=z.device))
+        return value, (white.T @ steepest).cpu().numpy().ravel()
 
     before = objective(torch.zeros(shape, dtype=z.dtype, device=z.device))[0]
     point, calls, gap = np.zeros(shape).ravel(), 0, np.inf
@@ -95,8 +96,8 @@ def fit_output(walk: Walk, options: Refit) -> OutputFit:
         found = minimize(flat, point, jac=True, method="L-BFGS-B", options={"gtol": exact, "ftol": 0.0, "maxiter": 500})
         point, calls = found.x, calls + int(found.nfev)
         change = white @ torch.as_tensor(point.reshape(shape), dtype=z.dtype, device=z.device)
-        after, slope = objective(change)
-        gap = float(slope.square().sum()) / (2 * options.ridge)
+        after, steepest = objective(change)
+        gap = float(steepest.square().sum()) / (2 * options.ridge)
         if gap <= options.tolerance:
             break
     _put(walk, design, last, change, mean, size)
@@ -112,7 +113,7 @@ def _gathered(walk: Walk, design: Design, last: int) -> tuple[Tensor, Tensor, Te
         logits = walk.cut.pre_activation(walk.current.layers[last], inputs.cut)
         trained = walk.trained.pre_activation(walk.trained.network.layers[last], inputs.trained)
         base.append(logits.flatten(1).double())
-        target.append(torch.softmax(trained.flatten(1).double(), dim=1))
+        target.append(answer(trained.flatten(1).double()))
     return torch.cat(features), torch.cat(base), torch.cat(target)
 
 

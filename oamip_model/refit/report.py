@@ -22,11 +22,12 @@ class Stage:
     name : str
         The level.
     loss : float
-        Mean divergence from the trained network's softmax, in nats.
+        Mean divergence from the trained network's softmax, in nats, or half the mean squared difference
+        of a single logit.
     agreement : float
         Share of images whose class is that of the trained network.
     accuracy : float, optional
-        Share of images whose class is their label, None without labels.
+        Share of images whose class is their label, None without labels that are classes.
     seconds : float
         Wall clock of the level.
     """

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from oamip_model.data.given import AnyImages
 from oamip_model.errors import InputError
 from oamip_model.network.types import Network
+from oamip_model.refit.answer import answer, class_of, divergence
 from oamip_model.refit.options import AnyRefit, as_refit
 from oamip_model.refit.outgoing import fit_outgoing
 from oamip_model.refit.output import check_output, fit_output, fits_output
@@ -145,11 +146,12 @@ class _Judge:
             x = torch.as_tensor(images, dtype=layers.dtype, device=layers.device)
             trained = self.trained.output(x, {}).reshape(len(x), -1).double()
             logits = layers.output(x, masks).reshape(len(x), -1).double()
-            gap = torch.log_softmax(trained, dim=1) - torch.log_softmax(logits, dim=1)
-            loss += float((torch.softmax(trained, dim=1) * gap).sum())
-            same += int((trained.argmax(dim=1) == logits.argmax(dim=1)).sum())
+            loss += divergence(logits, answer(trained))
+            chosen = class_of(logits)
+            same += int((class_of(trained) == chosen).sum())
             count += len(x)
-            labelled = labelled and labels is not None
-            if labels is not None:
-                right += int((logits.argmax(dim=1).cpu().numpy() == labels).sum())
+            # With one logit, labels other than 0 and 1 are no classes.
+            labelled = labelled and labels is not None and (logits.shape[1] > 1 or bool(np.isin(labels, (0, 1)).all()))
+            if labelled:
+                right += int((chosen.cpu().numpy() == labels).sum())
         return Stage(name, loss / count, same / count, right / count if labelled else None, seconds)

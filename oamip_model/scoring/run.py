@@ -13,11 +13,13 @@ from oamip_model.clock import Deadline, within
 from oamip_model.data import Dataset, check_labels
 from oamip_model.data.given import AnyImages, as_dataset
 from oamip_model.errors import InputError
+from oamip_model.formulation.losses import loss_named
 from oamip_model.network import Network, read_network
 from oamip_model.runs.bars import shown
 from oamip_model.runs.store import RunStore
 from oamip_model.scoring.joint.whole import Programs, whole_network_scores
 from oamip_model.scoring.layer_methods import Elimination, Layerwise
+from oamip_model.scoring.layerwise.heads import head_named, head_names
 from oamip_model.scoring.method import Method
 from oamip_model.scoring.methods import AllLayers, as_method
 from oamip_model.scoring.result import Scores
@@ -122,6 +124,7 @@ def _score(
     with within(total):
         plain = as_network(network, data)
     x, y = plain.check_images(data.images), check_labels(data.labels, plain.classes)
+    y = loss_named(_loss_of(asked, plain.classes)).check(plain.classes, y)
     get_backend(how.name)
     kept = RunStore(where.store)
     with within(total), kept.alone():
@@ -133,6 +136,17 @@ def _score(
             return layerwise_scores(plain, given, asked, how, where, kept, made, total)
         assert isinstance(asked, AllLayers)
         return whole_network_scores(Programs(plain, x, y, data.indices, asked, how), data.source, where, kept, total)
+
+
+def _loss_of(asked: Method, classes: int) -> str:
+    """Name of the method's loss. Raises InputError where its head is trained on classes and there is one logit."""
+    if isinstance(asked, AllLayers):
+        return asked.formulation.loss
+    assert isinstance(asked, Layerwise)
+    if classes == 1 and head_named(asked.head).trained:
+        fit = ", ".join(name for name in head_names() if not head_named(name).trained)
+        raise InputError(f"head: {asked.head} is trained on classes, and the network has one logit; accepted are {fit}")
+    return asked.loss
 
 
 def read_heads(network: Network, heads: Mapping[str, Network | nn.Module]) -> dict[str, Network]:
@@ -160,9 +174,9 @@ def read_heads(network: Network, heads: Mapping[str, Network | nn.Module]) -> di
 def as_network(network: Network | nn.Module | str | Path, data: Dataset) -> Network:
     """The network as plain data; a module takes the shape of the images.
 
-    Raises InputError where no layer of it carries a score, or where it has one logit only.
+    Raises InputError where no layer of it carries a score.
     """
     if isinstance(network, Network):
-        return network.check_scored()
+        return network.check_scored(loss=False)
     shape = None if isinstance(network, str | Path) else data.images.shape[1:]
-    return read_network(network, shape).check_scored()
+    return read_network(network, shape).check_scored(loss=False)

@@ -63,6 +63,8 @@ def accuracy(
 ) -> float:
     """The share of images whose largest logit is that of their label.
 
+    A single logit is above 0 for label 1.
+
     Parameters
     ----------
     network : torch.nn.Module or Network
@@ -98,6 +100,10 @@ def accuracy(
         raise InputError(f"labels: {len(marks)} labels for {len(outputs)} images, one label an image is needed")
     if not np.isfinite(outputs).all():
         raise InputError("network: its logits are not finite, so there is no largest one")
+    if outputs.shape[1] == 1:
+        if ((marks != 0) & (marks != 1)).any():
+            raise InputError("labels: with one logit the share that is right needs labels 0 and 1")
+        return float(((outputs[:, 0] > 0) == (marks > 0)).mean())
     return float((outputs.argmax(axis=1) == marks).mean())
 
 

@@ -17,12 +17,12 @@ from typing import Unpack
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from oamip_model.data.given import AnyImages, as_arrays
 from oamip_model.errors import InputError, OamipError
 from oamip_model.training.evaluate import accuracy, evaluating
 from oamip_model.training.loop import Progress
+from oamip_model.training.objective import mean_loss
 from oamip_model.training.recipe import Options, Recipe
 from oamip_model.training.trainer import Trainer
 
@@ -175,6 +175,8 @@ def train_greedy(
     recipe = Recipe(**options)
     if recipe.early_stop is not None:
         raise InputError("early_stop: the parts of a greedy training have no loss in common, leave it out")
+    if recipe.loss != "cross-entropy":
+        raise InputError(f"loss: got {recipe.loss!r}, the classifiers of a greedy training take cross-entropy")
     names, parts = _parts(module)
     trainer = _Greedy(module, parts, *as_arrays(images, labels), recipe)
     started = time.perf_counter()
@@ -227,7 +229,7 @@ class _Greedy(Trainer):
         self.heads: list[nn.Sequential] = [head for head in chain.heads if isinstance(head, nn.Sequential)]
         self.parameters = [p for p in chain.parameters() if p.requires_grad]
 
-    def loss(self, images: Tensor, labels: Tensor) -> Tensor:
+    def loss(self, images: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
         """The cross-entropies of the classifiers and of the network, added up.
 
         No gradient passes from one part to another. So in each part the gradient of the sum is that
@@ -236,9 +238,9 @@ class _Greedy(Trainer):
         total = torch.zeros((), device=images.device, dtype=images.dtype)
         for part, head in zip(self.parts[:-1], self.heads, strict=True):
             h = part(images)
-            total = total + F.cross_entropy(head(h), labels)
+            total = total + mean_loss("cross-entropy", head(h), labels, weights)
             images = h.detach()
-        return total + F.cross_entropy(self.parts[-1](images), labels)
+        return total + mean_loss("cross-entropy", self.parts[-1](images), labels, weights)
 
     def head_accuracy(self) -> list[float]:
         """Share of the images that each classifier is right about."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,15 +30,15 @@ class TrainingResult:
     Parameters
     ----------
     losses : tuple of float
-        Mean cross-entropy of each epoch, over its batches as they came.
+        Mean loss of each epoch, over its batches as they came.
     accuracy : float
-        Accuracy on all given images, at the end.
+        Accuracy on all given images, at the end. It is NaN for a regression.
     seconds : float
         Wall clock.
     device : str
         The device that it ran on.
     held_out : tuple of float
-        Cross-entropy after each epoch on the images held out for early stopping, empty without it.
+        Loss after each epoch on the images held out for early stopping, empty without it.
     best : int, optional
         The epoch, from 1, whose weights early stopping kept.
     """
@@ -55,10 +56,11 @@ def train(
     images: AnyImages,
     labels: ArrayLike | None = None,
     *,
+    weights: ArrayLike | None = None,
     progress: Progress | None = None,
     **options: Unpack[Options],
 ) -> TrainingResult:
-    """Train ``module`` in place to minimise the cross-entropy.
+    """Train ``module`` in place to minimise the loss, by default the cross-entropy.
 
     Units that torch.nn.utils.prune has masked (``om.prune`` with mode "mask") are exactly zero
     throughout. Afterwards the module is in eval mode, on the device where it was.
@@ -71,11 +73,13 @@ def train(
         Images (n, ...) as the module takes them; all but an array carry their labels.
     labels : array_like of int, optional
         Labels (n,) from 0 to classes - 1, of images that are given as an array.
+    weights : array_like, optional
+        Weight (n,) of each image in the loss, from 0; only their ratios count.
     progress : callable, optional
         Called after each epoch with the number of epochs done and the epoch's loss.
     **options
         The settings epochs, batch_size, learning_rate, optimizer, momentum, nesterov, weight_decay,
-        schedule, augment, early_stop, held_out, seed, device and threads. The class
+        schedule, augment, early_stop, held_out, seed, device, threads, loss and class_weights. The class
         :class:`oamip_model.training.Recipe` has their defaults. ``**PUBLISHED["fashion-mnist"]`` are
         those of the paper.
 
@@ -102,7 +106,7 @@ def train(
     """
     recipe = Recipe(**options)
     pixels, marks = as_arrays(images, labels)
-    trainer = Trainer(module, pixels, marks, recipe)
+    trainer = Trainer(module, pixels, marks, recipe, weights)
     started = time.perf_counter()
     before = _state(module)
     losses: list[float] = []
@@ -129,7 +133,7 @@ def train(
     seconds = time.perf_counter() - started
     return TrainingResult(
         tuple(losses),
-        accuracy(module, trainer.images, trainer.labels),
+        math.nan if recipe.loss == "squared" else accuracy(module, trainer.images, trainer.labels),
         seconds,
         str(trainer.device),
         tuple(held),

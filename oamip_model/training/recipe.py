@@ -11,6 +11,9 @@ from oamip_model.errors import InputError
 Optimizer: TypeAlias = Literal["rmsprop", "adam", "sgd"]
 Schedule: TypeAlias = Literal["constant", "cosine"]
 Augment: TypeAlias = Literal["none", "crop-flip"]
+TrainingLoss: TypeAlias = Literal["cross-entropy", "logistic", "squared"]
+ClassWeights: TypeAlias = "tuple[float, ...] | Literal['balanced'] | None"
+LOSSES: tuple[str, ...] = get_args(TrainingLoss)
 MOMENTUM = 0.9
 """Of "sgd", where nothing else is asked for."""
 
@@ -32,6 +35,8 @@ class Options(TypedDict, total=False):
     seed: int
     device: str
     threads: int | None
+    loss: TrainingLoss
+    class_weights: ClassWeights
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,11 @@ class Recipe:
     threads : int, optional
         Threads of torch for this training; None leaves torch's setting. Small networks train as fast on
         1, and far faster where other programs keep the cores busy.
+    loss : {"cross-entropy", "logistic", "squared"}, default "cross-entropy"
+        What is lowered. A module with one logit takes "logistic" (labels 0 and 1) or "squared" (a
+        regression, labels any numbers).
+    class_weights : tuple of float or "balanced", optional
+        Weight of each class in the loss. "balanced" gives every class the same weight in all.
 
     Raises
     ------
@@ -99,6 +109,8 @@ class Recipe:
     seed: int = 0
     device: str = "cpu"
     threads: int | None = None
+    loss: TrainingLoss = "cross-entropy"
+    class_weights: ClassWeights = None
 
     def __post_init__(self) -> None:
         whole = "an integer of at least 1"
@@ -119,6 +131,9 @@ class Recipe:
             ("early_stop", self.early_stop is None or _whole(self.early_stop), f"{whole}, or None"),
             ("held_out", _number(self.held_out) and 0 < self.held_out < 1, "a share above 0 and below 1"),
             ("threads", self.threads is None or _whole(self.threads), f"{whole}, or None"),
+            ("loss", self.loss in LOSSES, ", ".join(LOSSES)),
+            ("class_weights", self.class_weights in (None, "balanced") or _weights(self.class_weights),
+             "balanced, or a tuple of finite numbers from 0, one a class"),
             ("seed", isinstance(self.seed, int) and 0 <= self.seed < 2**63, "an integer from 0 to 2**63 - 1"),
         )  # fmt: skip
         for name, valid, accepted in checks:
@@ -128,6 +143,10 @@ class Recipe:
 
 def _whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _weights(value: object) -> bool:
+    return isinstance(value, tuple) and all(_number(v) and 0 <= v < math.inf for v in value) and any(value)
 
 
 def _number(value: object) -> bool:

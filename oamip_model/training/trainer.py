@@ -15,6 +15,7 @@ from oamip_model.errors import InputError, OamipError
 from oamip_model.training.augment import crop_and_flip
 from oamip_model.training.device import seeded, threads, torch_device
 from oamip_model.training.evaluate import evaluating, forward
+from oamip_model.training.objective import check_loss, image_weights, losses, mean_loss
 from oamip_model.training.recipe import MOMENTUM, Recipe
 
 _EVALUATED = 2000
@@ -44,7 +45,14 @@ class Trainer:
         The images and labels for training, and those held out, on the device.
     """
 
-    def __init__(self, module: nn.Module, images: ArrayLike, labels: ArrayLike, recipe: Recipe) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        images: ArrayLike,
+        labels: ArrayLike,
+        recipe: Recipe,
+        weights: ArrayLike | None = None,
+    ) -> None:
         self.module, self.recipe = module, recipe
         self.device = torch_device(recipe.device)
         self.images = check_pixels(images)
@@ -57,6 +65,8 @@ class Trainer:
             raise InputError(
                 f"labels: {len(self.labels)} labels for {len(self.images)} images, one label an image is needed"
             )
+        check_loss(recipe.loss, classes, self.labels)
+        self.weights = image_weights(self.labels, classes, recipe.loss, recipe.class_weights, weights)
         self.parameters = [p for p in module.parameters() if p.requires_grad]
         if not self.parameters:
             raise InputError("module: it has no parameters to train")
@@ -76,8 +86,10 @@ class Trainer:
         # Its own stream, so that the order of the images is the same with and without a held-out part of that size.
         apart = np.random.default_rng([self.recipe.seed, 1]).permutation(len(x)) if self.held else np.arange(len(x))
         rows = torch.as_tensor(apart, device=self.device)
-        self.held_x, self.held_y = x[rows[: self.held]], y[rows[: self.held]]
-        self.x, self.y = (x[rows[self.held :]], y[rows[self.held :]]) if self.held else (x, y)
+        weights = np.ones(len(x)) if self.weights is None else self.weights
+        w = torch.as_tensor(weights, dtype=x.dtype, device=self.device)
+        self.held_x, self.held_y, self.held_w = (part[rows[: self.held]] for part in (x, y, w))
+        self.x, self.y, self.w = (part[rows[self.held :]] for part in (x, y, w)) if self.held else (x, y, w)
         self.optimizer = _optimizer(self.recipe, self.parameters)
         self.order = torch.Generator().manual_seed(self.recipe.seed)
         steps = self.recipe.epochs * len(self._batches(torch.arange(len(self.x))))
@@ -111,7 +123,7 @@ class Trainer:
                 images = self.x[rows]
                 if self.recipe.augment == "crop-flip":
                     images = crop_and_flip(images)
-                loss = self.loss(images, self.y[rows])
+                loss = self.loss(images, self.y[rows], None if self.weights is None else self.w[rows])
                 self.optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 self.optimizer.step()
@@ -124,18 +136,16 @@ class Trainer:
             raise OamipError(f"training: {what}; try a learning_rate below {self.recipe.learning_rate}")
         return mean
 
-    def loss(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """What a step lowers, for one batch."""
-        return nn.functional.cross_entropy(self.module(images), labels)
+    def loss(self, images: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
+        """What a step lowers, for one batch: the mean of the weighted losses."""
+        return mean_loss(self.recipe.loss, self.module(images), labels, weights)
 
     def held_out_loss(self) -> float:
-        """The mean cross-entropy on the images held out, in eval mode."""
+        """The mean of the weighted losses on the images held out, in eval mode."""
+        parts = zip(*(torch.split(part, _EVALUATED) for part in (self.held_x, self.held_y, self.held_w)), strict=True)
         with evaluating(self.module), torch.no_grad(), threads(self.recipe.threads):
-            losses = [
-                nn.functional.cross_entropy(self.module(x), y, reduction="sum").double()
-                for x, y in zip(torch.split(self.held_x, _EVALUATED), torch.split(self.held_y, _EVALUATED), strict=True)
-            ]
-        return float(torch.stack(losses).sum()) / self.held
+            sums = [(losses(self.recipe.loss, self.module(x), y).double() * w).sum() for x, y, w in parts]
+        return float(torch.stack(sums).sum()) / self.held
 
     def _batches(self, order: torch.Tensor) -> list[torch.Tensor]:
         batches = list(torch.split(order, self.recipe.batch_size))

@@ -29,6 +29,12 @@ def test_the_same_run_shows_no_difference():
     assert [ratio for ratio, _ in extremes(found)] == [1.0] * 10
 
 
+def test_versions_of_one_solver_are_named():
+    (found,) = compare_runs(run(1.0, version="1.11.0"), run(0.5, version="1.15.1"), draws=200)
+    assert found.before == "highs 1.11.0 / interval / big-m"
+    assert found.after == "highs 1.15.1 / interval / big-m"
+
+
 def test_one_instance_shows_nothing():
     (found,) = compare_runs(run(1.0, 1), run(0.1, 1), draws=200)
     assert found.verdict().startswith("one instance")

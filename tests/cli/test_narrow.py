@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+
 import click
 import pytest
 
@@ -72,3 +81,21 @@ def test_a_pipe_gets_every_column_whole(capsys, monkeypatch):
     told = capsys.readouterr()
     assert [len(line) for line in told.out.splitlines()] == [94 + 30, 94 + 30, 200]
     assert told.err == ""
+
+
+def test_notes_and_errors_break_between_words_on_a_terminal_of_80_columns(tmp_path):
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    command = [sys.executable, "-m", "oamip_model", "score", "missing.onnx", "--gate", "a-gate-of-nobody-whom-we-know"]
+    with subprocess.Popen(command, stdin=follower, stdout=follower, stderr=follower, cwd=tmp_path) as process:
+        os.close(follower)
+        told = b""
+        with contextlib.suppress(OSError):  # the other end is closed
+            while part := os.read(leader, 4096):
+                told += part
+    os.close(leader)
+    assert process.returncode == 2
+    lines = told.decode().replace("\r\n", "\n").strip().split("\n")
+    assert len(lines) > 1
+    assert all(len(line) <= 80 for line in lines), lines
+    assert " ".join(lines).startswith("oamip: error: ")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from oamip_benchmarks.box import front
+from oamip_benchmarks.bench.boxes.model import front
 from oamip_benchmarks.experiments.boxes.tools import TOOLS, arrays_of, chain
 from oamip_benchmarks.experiments.boxes.work import box_around, box_scores, gather
 from oamip_benchmarks.experiments.catalogue import STUDIES

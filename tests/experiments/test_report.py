@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import doctest
+import itertools
 import json
 import re
 import shutil
@@ -14,17 +15,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from oamip_benchmarks.experiments import cells, study
 from oamip_benchmarks.experiments.catalogue import STUDIES
 from oamip_benchmarks.experiments.conduct import conduct
 from oamip_benchmarks.experiments.engine import CELLS, stored_cells
+from oamip_benchmarks.experiments.measures import multiplications
 from oamip_benchmarks.experiments.reporting import page as report
-from oamip_benchmarks.experiments.reporting import table
-from oamip_benchmarks.experiments.reporting.maps import filters, score_map
+from oamip_benchmarks.experiments.reporting import sizes, table
+from oamip_benchmarks.experiments.reporting.maps import confusion, filters, score_map
 from oamip_benchmarks.experiments.reporting.page import LAYERS, PROVED, RELAXED, RULE, UNFINISHED, claim, make_report
+from oamip_benchmarks.experiments.reporting.sizes import accuracy_by_size, sized
 from oamip_benchmarks.experiments.study import Asked
+from scipy import stats
 from torch import nn
 
+import oamip_model as om
 from oamip_model.cli import run
 from oamip_model.errors import InputError
 
@@ -51,7 +57,8 @@ def test_the_page_holds_everything_and_refers_to_nothing(folder: Path, capsys: p
     assert all(address.startswith(("data:", "#")) for address in addresses)
     pictures = [base64.b64decode(a.partition(",")[2]) for a in addresses if a.startswith("data:image/svg")]
     # Each study: its figure, one map of scores (published), and confusion matrices (two data sets in transfer).
-    assert len(pictures) == (1 + 1 + 1) + (1 + 1 + 2)
+    # And accuracy by size: of the network that is cut in both.
+    assert len(pictures) == (1 + 1 + 1 + 1) + (1 + 1 + 1 + 2)
     assert all(b"</svg>" in picture for picture in pictures)
     assert "run&lt;1&gt;" in text
     assert "run<1>" not in text
@@ -110,7 +117,48 @@ def test_filters_are_drawn_for_convolutions_alone() -> None:
     assert titles[0] == "fc1: 4 of 5 units stay"
 
 
-@pytest.mark.parametrize("module", [cells, report, study, table], ids=lambda module: module.__name__)
+def test_intervals_are_those_of_students_t() -> None:
+    found = table.summarise([({"a": 1}, {"accuracy": value}) for value in (0.8, 0.9, 0.85)], ["a"], ["accuracy"])
+    low, high = found[0].interval("accuracy") or (0.0, 0.0)
+    expected = stats.t.interval(0.95, 2, loc=0.85, scale=0.05 / np.sqrt(3))
+    assert (low, high) == pytest.approx(expected)
+    assert table.summarise([({"a": 1}, {"accuracy": 0.8})], ["a"], ["accuracy"])[0].interval("accuracy") is None
+
+
+def test_multiply_accumulates_are_counted_as_the_network_counts_them() -> None:
+    module = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3)).eval()
+    network = om.read_network(module, input_shape=(1, 4, 4))
+    assert multiplications(module, np.zeros((1, 1, 4, 4))) == network.macs
+
+
+@pytest.mark.parametrize("spread", [1.2, 3.0, 50.0, 4000.0])
+def test_ticks_of_sizes_do_not_overlap(spread: float) -> None:
+    made = [
+        ({"network": "fc3", "method": method, "share": share, "seed": seed},
+         {"accuracy": 0.8 - share / 10 + seed / 100, "parameters_left": int(266_610 / (1 + share * (spread - 1))),
+          "macs_left": int(266_200 / (1 + share * (spread - 1)))})
+        for method in ("reference", "forward", "random") for share in (0.0, 0.5, 1.0) for seed in (0, 1)
+    ]  # fmt: skip
+    figure = accuracy_by_size(sized(made, "fc3"))
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    for axes in figure.axes:
+        boxes = [text.get_window_extent() for text in axes.get_xticklabels() if text.get_text()]
+        inside = [box for box in boxes if axes.bbox.x0 - 1 <= (box.x0 + box.x1) / 2 <= axes.bbox.x1 + 1]
+        assert len(inside) >= 2
+        assert all(left.x1 < right.x0 for left, right in itertools.pairwise(sorted(inside, key=lambda box: box.x0)))
+    assert not sized(made[:2], "fc3")
+
+
+def test_confusions_have_the_names_of_the_classes() -> None:
+    result = {"confusion": np.eye(10, dtype=int).tolist(), "accuracy": 1.0}
+    (axes,) = confusion([("before", result)], "fashion-mnist-2000").axes
+    assert [text.get_text() for text in axes.get_xticklabels()][-1] == "ankle boot"
+    (axes,) = confusion([("before", result)], "digits").axes
+    assert [text.get_text() for text in axes.get_yticklabels()][:2] == ["0", "1"]
+
+
+@pytest.mark.parametrize("module", [cells, report, study, table, sizes], ids=lambda module: module.__name__)
 def test_examples(module: Any) -> None:
     found = doctest.testmod(module)
     assert (found.failed, found.attempted > 0) == (0, True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 import torch
 
+from oamip_model.errors import InputError
 from oamip_model.formulation import Formulation
 from oamip_model.formulation.gates import gate_named, gate_names
 from oamip_model.formulation.losses import loss_named, loss_names
@@ -68,10 +71,17 @@ def test_scores_that_a_gate_does_not_take_are_refused_or_called_a_relaxation(nam
             assert Formulation(gate=name, scores=scores, relaxed=True).is_relaxation
 
 
+def drawn(loss, pick, count, scale=1.0):
+    """Logits and labels that a loss can judge: of one logit where it takes only that."""
+    with contextlib.suppress(InputError):
+        return pick.normal(size=(count, 4)) * scale, loss.check(4, pick.integers(0, 4, count))
+    return pick.normal(size=(count, 1)) * scale, loss.check(1, pick.integers(0, 2, count).astype(np.float64))
+
+
 @pytest.mark.parametrize("name", LOSSES)
 def test_tangents_of_a_loss_are_below_it_and_its_slopes_are_its_gradient(name, pick):
     loss, margin = loss_named(name), 0.5
-    o, y = pick.normal(size=(40, 4)) * 3, pick.integers(0, 4, 40)
+    o, y = drawn(loss, pick, 40, scale=3)
     values, slopes = loss.values(o, y, margin), loss.slopes(o, y, margin)
     assert (values >= 0).all()
     gradient, level = loss.tangents(o, y, margin)
@@ -93,7 +103,7 @@ def test_tangents_of_a_loss_are_below_it_and_its_slopes_are_its_gradient(name, p
 @pytest.mark.parametrize("name", LOSSES)
 def test_the_best_logits_of_a_box_are_no_worse_than_others_in_it(name, pick):
     loss = loss_named(name)
-    low, y = pick.normal(size=(30, 4)), pick.integers(0, 4, 30)
+    low, y = drawn(loss, pick, 30)
     high = low + pick.uniform(0, 2, low.shape)
     best = loss.best(low, high, y)
     least = np.zeros(30) if best is None else loss.values(best, y, 0.5)

@@ -130,8 +130,9 @@ def check_point(program: Program, x: Array, claimed: float | None) -> dict[str, 
     scores = program.network.by_group(np.clip(x[at["s"]], 0.0, 1.0))
     # The published gate's M is the U+ of a box around the image.
     epsilon = float(recipe.settings().epsilon or 0.0)
-    scale = gate_scale(program.network, program.images, recipe.gate, epsilon)
-    logits = gated_logits(program.network, program.images, scores, recipe.gate, scale)
+    gate = recipe.settings().gate
+    scale = gate_scale(program.network, program.images, gate, epsilon)
+    logits = gated_logits(program.network, program.images, scores, gate, scale)
     replayed = float(np.abs(logits - o).max())
     faults = []
     if not violation <= ROWS:
@@ -140,7 +141,7 @@ def check_point(program: Program, x: Array, claimed: float | None) -> dict[str, 
         faults.append(f"an integer column is {integrality:.2g} from whole")
     if not recipe.relaxed and not replayed <= REPLAY * max(1.0, float(np.abs(logits).max())):
         faults.append(f"a logit differs from the network's by {replayed:.2g}")
-    if recipe.loss == "cross-entropy":
+    if recipe.radius is None and recipe.loss == "cross-entropy":
         wide = o.astype(np.longdouble)
         largest = wide.max(axis=1)
         total = largest + np.log(np.exp(wide - largest[:, None]).sum(axis=1))

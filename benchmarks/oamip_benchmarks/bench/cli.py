@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from oamip_benchmarks.bench.verbs.common import findings_of, size_option, teller, verdict
-from oamip_benchmarks.bench.verbs.files import check_files, export
+from oamip_benchmarks.bench.verbs.common import findings_of, size_option, tag_option, teller, verdict
+from oamip_benchmarks.bench.verbs.files import check_files, export, export_vnnlib
 from oamip_benchmarks.bench.verbs.report import compare, report
 from oamip_benchmarks.bench.verbs.watch import watch
 from oamip_model.cli.numbers import GAP, NOT_NEGATIVE, SECONDS, Whole
@@ -28,22 +28,28 @@ def bench() -> None:
 bench.add_command(report)
 bench.add_command(compare)
 bench.add_command(export)
+bench.add_command(export_vnnlib)
 bench.add_command(check_files)
 bench.add_command(watch)
 
 
 @bench.command("list", cls=Verb)
 @size_option
+@tag_option
 @json_option
-def list_instances(sizes: tuple[str, ...], as_json: bool) -> int:
-    """List the instances: what they are made of, their shape, and the best that is known."""
+def list_instances(sizes: tuple[str, ...], tags: tuple[str, ...], as_json: bool) -> int:
+    """List the instances: what they are made of, their shape, and the best that is known.
+
+    With --json also their tags, and features of program and network.
+    """
     from dataclasses import asdict
 
-    from oamip_benchmarks.bench.recipes import choose_recipes
+    from oamip_benchmarks.bench.recipes import choose_recipes, features_of
 
-    chosen = choose_recipes(sizes)
+    chosen = choose_recipes(sizes, tags=tags)
     if as_json:
-        print_json({"instances": [asdict(recipe) for recipe in chosen]})
+        told = [{**asdict(recipe), "tags": recipe.tags, "features": features_of(recipe)} for recipe in chosen]
+        print_json({"instances": told})
         return 0
     columns = ["instance", "size", "rows", "columns", "binaries", "non-zeros", "objective", "bound"]
     print_table(
@@ -63,8 +69,11 @@ def _line(recipe: Recipe) -> list[str]:
 @click.option("--relaxation", "relaxations", multiple=True, default=("big-m",), show_default=True,
               help="Repeat for several.")  # fmt: skip
 @size_option
+@tag_option
 @click.option("--instance", "instances", multiple=True, help="Only these instances; repeat for several.")
 @click.option("--seeds", type=Whole(), default=1, show_default=True, help="Seeds of each solve, from 0.")
+@click.option("--permuted", is_flag=True,
+              help="Seeds from 1 on permute rows and columns instead of being the solver's.")  # fmt: skip
 @click.option("--time-limit", type=SECONDS, default=60.0, show_default=True,
               help="Seconds of each solve.")  # fmt: skip
 @click.option("--grace", type=NOT_NEGATIVE, default=10.0, show_default=True,
@@ -80,8 +89,8 @@ def _line(recipe: Recipe) -> list[str]:
 @click.option("--dry-run", is_flag=True, help="List the solves, and run none.")
 @json_option
 def run(
-    sizes: tuple[str, ...], time_limit: float, threads: int, tolerance: float, memory: int, out: Path, dry_run: bool,
-    as_json: bool, jobs: int, grace: float, **asked: Any,
+    sizes: tuple[str, ...], time_limit: float, threads: int, tolerance: float, memory: int, permuted: bool, out: Path,
+    dry_run: bool, as_json: bool, jobs: int, grace: float, **asked: Any,
 ) -> int:  # fmt: skip
     """Solve instances, one process a solve, and keep a row of each, whatever becomes of it.
 
@@ -90,7 +99,7 @@ def run(
     from oamip_benchmarks.bench.rows import Limits
     from oamip_benchmarks.bench.runner import make_plan, run_plan
 
-    plan = make_plan(sizes=sizes, limits=Limits(time_limit, threads, tolerance, memory), **asked)
+    plan = make_plan(sizes=sizes, limits=Limits(time_limit, threads, tolerance, memory, permuted), **asked)
     if dry_run:
         if as_json:
             print_json({"solves": [solve.row() for solve in plan]})

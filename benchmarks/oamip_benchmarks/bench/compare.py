@@ -128,7 +128,16 @@ def _compare(sides: tuple[Solves, Solves], names: tuple[str, str], draws: int, s
         for which, mine, other in (("before", cells[0], cells[1]), ("after", cells[1], cells[0]))
         for instance, number in sorted(mine.keys() - other.keys())
     ]
-    return Comparison(*names, ratios, pairs, tuple(alone))
+    return Comparison(*_labels(names, pairs), ratios, pairs, tuple(alone))
+
+
+def _labels(names: tuple[str, str], pairs: Sequence[Pair]) -> tuple[str, str]:
+    """The variants' names, with the versions of their solver where only these differ."""
+    versions = [", ".join(sorted({str(pair[side].get("version")) for pair in pairs})) for side in (0, 1)]
+    if names[0] != names[1] or versions[0] == versions[1]:
+        return names
+    solver, _, rest = names[0].partition(" / ")
+    return (f"{solver} {versions[0]} / {rest}", f"{solver} {versions[1]} / {rest}")
 
 
 def extremes(comparison: Comparison, count: int = 5) -> list[tuple[float, Pair]]:

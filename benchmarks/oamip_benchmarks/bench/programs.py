@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import oamip_model as om
+from oamip_benchmarks.bench.boxes.model import IMAGE_OF, Box, front, front_instance
 from oamip_benchmarks.bench.recipes import LIBRARY, Array, Recipe, library_images, read_library
 from oamip_model.errors import CheckError, InputError
 from oamip_model.formulation.settings import validity_of
@@ -88,6 +89,12 @@ def only_group(network: om.Network, name: str) -> om.Network:
     return replace(network, layers=layers, groups=(network.groups[kept],))
 
 
+def box_of(recipe: Recipe, folder: Path = LIBRARY) -> Box:
+    """The box of a recipe of the family of boxes."""
+    image = library_images(recipe, folder)[0][0]
+    return Box.around(image, float(recipe.radius or 0.0), recipe.logit)
+
+
 def build_program(
     recipe: Recipe, bounds: str = "interval", relaxation: str = "big-m", folder: Path = LIBRARY
 ) -> Program:
@@ -120,12 +127,17 @@ def build_program(
     if recipe.scored != "all":
         network = only_group(network, recipe.scored)
     images, labels = library_images(recipe, folder)
+    if recipe.radius is not None:
+        network, images, labels = front(network, box_of(recipe, folder)), IMAGE_OF, np.zeros(1, dtype=np.int64)
     settings = recipe.settings(relaxation)
     began = time.perf_counter()
     epsilon = float(settings.epsilon or 0.0)
     found = om.compute_bounds(network, images, bounds, validity=validity_of(recipe.gate), epsilon=epsilon)
     bounded = time.perf_counter()
-    instance = om.build_instance(network, images, labels, settings, bounds=found)
+    if recipe.radius is not None:
+        instance = front_instance(network, recipe.logit, found, relaxation)
+    else:
+        instance = om.build_instance(network, images, labels, settings, bounds=found)
     arrays = om.compile_arrays(instance)
     built = time.perf_counter()
     return Program(recipe, network, images, labels, instance, arrays, bounded - began, built - bounded)

@@ -16,12 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 import oamip_model as om
+from oamip_benchmarks.bench.boxes.model import formulation
 from oamip_model.arrays import open_arrays
 from oamip_model.errors import InputError
 from oamip_model.records import checked, read_json
 
 LIBRARY = Path(__file__).parent / "library"
 SIZES = ("small", "medium", "large")
+PLANTED = "planted"
+"""The data set of networks whose largest logit is known from how they were made."""
 PIXEL = 16.0
 """Pixels of the library are whole numbers from 0 to 16, divided by this: exact in binary."""
 
@@ -59,6 +62,11 @@ class Recipe:
         Hash of the compiled arrays.
     shape : tuple of int
         Rows, columns, binaries and non-zeros.
+    radius : float, optional
+        Half width of the box of images in the family of boxes. Its objective is minus the largest
+        logit over the box around the one image, and it has no scores.
+    logit : int
+        The logit of a box.
     """
 
     name: str
@@ -78,9 +86,34 @@ class Recipe:
     shape: tuple[int, int, int, int] = (0, 0, 0, 0)
     best: Best = Best()
     classified: str = ""
+    radius: float | None = None
+    logit: int = 0
+
+    @property
+    def family(self) -> str:
+        """What is asked: joint or decoupled scores, or the largest logit over a box."""
+        return "box" if self.radius is not None else "joint" if self.scored == "all" else "decoupled"
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Words by which instances are chosen.
+
+        They are of the family, the data set, the network, and the options of the program.
+
+        Examples
+        --------
+        >>> Recipe("a", "small", "digits-conv", "digits", (0,), scores="binary").tags
+        ('joint', 'digits', 'conv', 'subtractive', 'binary', 'cross-entropy', 'mean')
+        """
+        found = [self.family, *self.network.split("-")[:2]]
+        if self.radius is None:
+            found += [self.gate, self.scores, *(["relaxed"] if self.relaxed else []), self.loss, self.sparsity]
+        return tuple(found)
 
     def settings(self, relaxation: str = "big-m") -> om.Formulation:
         """The choices that fix the program."""
+        if self.radius is not None:
+            return formulation(relaxation)
         return om.Formulation(
             gate=self.gate, relaxation=relaxation, scores=self.scores, relaxed=self.relaxed, loss=self.loss,
             sparsity=self.sparsity, weight=self.weight, margin=self.margin,
@@ -161,21 +194,41 @@ def find_recipe(name: str) -> Recipe:
     return library[name]
 
 
-def choose_recipes(sizes: Sequence[str] = (), instances: Sequence[str] = ()) -> list[Recipe]:
-    """The recipes of these sizes and names, all where none are given.
+def choose_recipes(sizes: Sequence[str] = (), instances: Sequence[str] = (), tags: Sequence[str] = ()) -> list[Recipe]:
+    """The recipes of these sizes and names that have every one of the tags.
+
+    All are, where none are given.
 
     Raises
     ------
     InputError
-        For a name that is unknown.
+        For a name or a tag that is unknown.
     """
     for name in instances:
         find_recipe(name)
+    known = sorted({tag for recipe in load_library().values() for tag in recipe.tags})
+    for tag in tags:
+        if tag not in known:
+            raise InputError(f"tag: got {tag!r}, accepted are {', '.join(known)}")
     return [
         recipe
         for recipe in load_library().values()
-        if (not instances or recipe.name in instances) and (not sizes or recipe.size in sizes)
+        if (not instances or recipe.name in instances)
+        and (not sizes or recipe.size in sizes)
+        and set(tags) <= set(recipe.tags)
     ]
+
+
+def features_of(recipe: Recipe, folder: Path = LIBRARY) -> dict[str, float]:
+    """Numbers that describe an instance: of its program, and of its network."""
+    rows, columns, binaries, entries = recipe.shape
+    known = read_library(folder)["networks"][recipe.network]
+    return {
+        "rows": rows, "columns": columns, "binaries": binaries, "non_zeros": entries,
+        "density": entries / (rows * columns) if rows and columns else 0.0, "images": len(recipe.images),
+        "layers_with_units": len(known["units"]), "units": sum(known["units"].values()),
+        "parameters": known["parameters"], "inputs": int(np.prod(known["input_shape"])),
+    }  # fmt: skip
 
 
 @cache
@@ -186,7 +239,13 @@ def _images(folder: Path) -> dict[str, NDArray[Any]]:
 
 
 def library_images(recipe: Recipe, folder: Path = LIBRARY) -> tuple[Array, NDArray[np.int64]]:
-    """Images (n, 1, height, width) and labels (n,) of a recipe."""
+    """Images (n, *input_shape) and labels (n,) of a recipe.
+
+    Planted networks have the middle of the unit box.
+    """
+    if recipe.data == PLANTED:
+        shape = read_library(folder)["networks"][recipe.network]["input_shape"]
+        return np.full((len(recipe.images), *shape), 0.5), np.zeros(len(recipe.images), dtype=np.int64)
     archive = _images(folder)
     rows = list(recipe.images)
     pixels = archive[f"{recipe.data}_images"][rows].astype(np.float64)[:, None] / PIXEL

@@ -62,17 +62,21 @@ class _Row(TypedDict, total=False):
     memory: Count
     peak_memory_mib: _Size | None
     primal_dual_integral: _Size | None
+    log: Annotated[str, Matches(r"logs/[0-9a-f]{1,64}\.log", "a log of the run")] | None
+    load: tuple[_Size, _Size] | None
     trace: list[tuple[_Seconds, float | None, float | None]] | None
     parallel: bool
     started: str
     version: str
     revision: str | None
     program: str
+    tags: list[str]
+    permuted: bool
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What each solve of a run may cost.
+    """How each solve of a run is made: what it may cost, and what its seed does.
 
     Parameters
     ----------
@@ -84,12 +88,16 @@ class Limits:
         Relative gap of "optimal", the same for every solver.
     memory : int, default 4096
         Limit on the memory in MiB.
+    permuted : bool, default False
+        The seed draws an order of rows and columns, of which 0 is the program's own, instead of being
+        the solver's.
     """
 
     time_limit: float = 60.0
     threads: int = 1
     tolerance: float = 1e-4
     memory: int = 4096
+    permuted: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,6 +118,8 @@ class Solve:
         Relative gap of "optimal".
     memory : int
         Limit on the memory in MiB.
+    permuted : bool
+        Whether the seed draws an order of rows and columns.
     """
 
     instance: str
@@ -122,6 +132,7 @@ class Solve:
     time_limit: float
     tolerance: float
     memory: int
+    permuted: bool = False
 
     @property
     def recipe(self) -> Recipe:
@@ -131,7 +142,11 @@ class Solve:
     @property
     def key(self) -> str:
         """Hash of everything that the result depends on, the recipe's arrays included."""
-        return key_of(**asdict(self), arrays=self.recipe.sha256)
+        parts = asdict(self)
+        # Without it the key is that of rows from before there were orders.
+        if not parts["permuted"]:
+            del parts["permuted"]
+        return key_of(**parts, arrays=self.recipe.sha256)
 
     @property
     def label(self) -> str:
@@ -143,13 +158,13 @@ class Solve:
         recipe = self.recipe
         described = {
             "key": self.key, "instance": self.instance, "size": recipe.size, "network": recipe.network,
-            "gate": recipe.gate, "relaxation": self.relaxation, "bounds": self.bounds, "scores": recipe.scores,
-            "images": len(recipe.images), "loss": recipe.loss,
-            "strategy": "joint" if recipe.scored == "all" else "decoupled",
+            "gate": "none" if recipe.radius is not None else recipe.gate, "relaxation": self.relaxation,
+            "bounds": self.bounds, "scores": recipe.scores, "images": len(recipe.images), "loss": recipe.loss,
+            "strategy": recipe.family, "tags": list(recipe.tags),
         }  # fmt: skip
         return described | {
             name: getattr(self, name)
-            for name in ("solver", "version", "seed", "threads", "time_limit", "tolerance", "memory")
+            for name in ("solver", "version", "seed", "threads", "time_limit", "tolerance", "memory", "permuted")
         }
 
 

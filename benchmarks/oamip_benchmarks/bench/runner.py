@@ -26,13 +26,16 @@ from oamip_model.records import parse_json
 from oamip_model.runs.environment import describe, read_environment, same_machine
 from oamip_model.runs.folders import make_folder
 from oamip_model.scratch import scratch_folder
-from oamip_model.solving.protocol import Options, check_options
+from oamip_model.solving.protocol import Capability, Options, check_options
 from oamip_model.solving.registry import get_backend
 from oamip_model.tightening.methods import BOUND_METHODS
 
 PREPARATION = 300.0
 """Seconds that bounds and building may take beyond the time limit before a solve is given up."""
 ENVIRONMENT = "environment.json"
+LOGS = "logs"
+LOG_BYTES = 2**20
+"""A longer log is kept without its middle."""
 
 
 def make_plan(
@@ -42,6 +45,7 @@ def make_plan(
     relaxations: Sequence[str] = ("big-m",),
     sizes: Sequence[str] = (),
     instances: Sequence[str] = (),
+    tags: Sequence[str] = (),
     seeds: int = 1,
     limits: Limits = Limits(),  # noqa: B008 - frozen
 ) -> list[Solve]:
@@ -54,8 +58,8 @@ def make_plan(
     ----------
     solvers, bounds, relaxations : sequence of str
         What is combined.
-    sizes, instances : sequence of str, optional
-        The instances, all where neither is given.
+    sizes, instances, tags : sequence of str, optional
+        The instances: of one of the sizes and names, with all of the tags. All where none are given.
     seeds : int, default 1
         How many seeds, from 0.
     limits : Limits, optional
@@ -73,10 +77,12 @@ def make_plan(
     SolverMissingError
         For a solver that is not here.
     """
-    chosen = choose_recipes(sizes, instances)
+    chosen = choose_recipes(sizes, instances, tags)
+    if not chosen:
+        raise InputError("instance: none has all of the sizes, names and tags that were given")
     backends = [get_backend(name) for name in dict.fromkeys(solvers)]
     for backend in backends:
-        for seed in range(seeds):
+        for seed in range(1 if limits.permuted else seeds):
             check_options(backend, Options(time_limit=limits.time_limit, threads=limits.threads, seed=seed))
     for bound in bounds:
         check_choice("bounds", bound, BOUND_METHODS)
@@ -89,7 +95,7 @@ def make_plan(
         for bound in dict.fromkeys(bounds)
         for relaxation in dict.fromkeys(relaxations)
         for backend in backends
-        if recipe.takes(bound) and (recipe.gate != "published" or relaxation == "big-m")
+        if recipe.takes(bound) and (recipe.settings().gate != "published" or relaxation == "big-m")
     ]
 
 
@@ -133,6 +139,7 @@ def run_plan(
     require_psutil()
     make_folder(folder)
     make_folder(folder / "points")
+    make_folder(folder / LOGS)
     with alone(folder, "out"):
         here = _same_place(folder)
         store = ResultStore(folder)
@@ -192,6 +199,7 @@ def run_one(solve: Solve, folder: Path, parallel: bool, grace: float, stop: Call
     if stop():
         raise KeyboardInterrupt
     started = datetime.now(UTC).isoformat(timespec="seconds")
+    load = load_here()
     with scratch_folder("bench") as scratch:
         events = scratch / "events.jsonl"
         events.touch()
@@ -218,11 +226,42 @@ def run_one(solve: Solve, folder: Path, parallel: bool, grace: float, stop: Call
         output = (scratch / "output.txt").read_text(errors="replace")
         log = scratch / "solver.log"
         text = log.read_text(errors="replace") if log.exists() else ""
-    return make_row(solve, ended, told, output, text) | {"parallel": parallel, "started": started}
+    kept = keep_log(folder, solve.key, text)
+    after = load_here()
+    loads = None if load is None or after is None else [load, after]
+    row = make_row(solve, ended, told, output, text)
+    return row | {"parallel": parallel, "started": started, "load": loads, "log": kept}
 
 
 def _log_path(solve: Solve, scratch: Path) -> str | None:
-    return str(scratch / "solver.log") if solve.solver in ("highs", "scip") else None
+    logs = Capability.LOG_FILE in get_backend(solve.solver).capabilities
+    return str(scratch / "solver.log") if logs else None
+
+
+def keep_log(folder: Path, key: str, text: str) -> str | None:
+    """The name in the run's folder under which a log was kept, None for an empty one."""
+    if not text.strip():
+        return None
+    raw = text.encode()
+    if len(raw) > LOG_BYTES:
+        left_out = len(raw) - LOG_BYTES
+        middle = f"\n... {left_out} bytes are left out here ...\n".encode()
+        raw = raw[: LOG_BYTES // 2] + middle + raw[-LOG_BYTES // 2 :]
+    name = f"{LOGS}/{key}.log"
+    with replacing(folder / name) as temporary:
+        temporary.write_bytes(raw)
+    return name
+
+
+def load_here() -> float | None:
+    """The machine's mean number of running processes over the last minute.
+
+    It is None where the system has none.
+    """
+    try:
+        return round(os.getloadavg()[0], 2)
+    except (AttributeError, OSError):
+        return None
 
 
 def make_row(solve: Solve, ended: Ended, told: Sequence[dict[str, Any]], output: str, log: str) -> Row:

@@ -53,6 +53,7 @@ def run(spec: _Spec, events: Events) -> None:
     """
     import oamip_model as om
     from oamip_benchmarks.bench.check import check_point, point_of, save_point
+    from oamip_benchmarks.bench.permuted import Permuted
     from oamip_benchmarks.bench.programs import arrays_hash, build_program
 
     solve = spec["solve"]
@@ -71,14 +72,15 @@ def run(spec: _Spec, events: Events) -> None:
             incumbent = None if event.kind == "relaxation" else event.objective
             events.tell("bounds", at=[event.seconds, finite(incumbent), finite(event.bound)])
 
+    permuted = Permuted(om.get_backend(solve.solver), solve.seed) if solve.permuted and solve.seed else None
     solution = om.solve_instance(
         program.instance,
         om.Solver(
-            solve.solver,
+            permuted or solve.solver,
             tolerance=solve.tolerance,
             time_limit=solve.time_limit,
             threads=solve.threads,
-            seed=solve.seed,
+            seed=0 if solve.permuted else solve.seed,
             log_file=spec["log"],
         ),
         progress=progress,

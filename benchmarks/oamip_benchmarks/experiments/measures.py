@@ -38,7 +38,7 @@ def measured(
     -------
     dict
         Shares are from 0 to 1. "confusion" counts images by their label (row) and the class of the
-        largest logit (column).
+        largest logit (column). "macs_left" are multiply-accumulates for one image.
     """
     found = logits(module, test.images).argmax(axis=1)
     confusion = np.zeros((test.classes, test.classes), dtype=np.int64)
@@ -50,8 +50,18 @@ def measured(
         "accuracy": float((found == test.labels).mean()),
         "units": sum(gone for gone, _ in layers.values()) / units if units else 0.0,
         "parameters": 1 - parameters / before, "parameters_left": parameters, "layers": layers,
+        "macs_left": multiplications(module, test.images[:1]),
         "test_images": test.count, "confusion": confusion.tolist(),
     }  # fmt: skip
+
+
+def multiplications(module: nn.Module, image: NDArray[np.float64]) -> int:
+    """Multiply-accumulates of a module for one image (1, ...), as torch counts them."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        logits(module, image)
+    return int(counter.get_total_flops()) // 2
 
 
 def known(scores: Scores) -> Plain:

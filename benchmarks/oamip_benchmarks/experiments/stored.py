@@ -88,6 +88,7 @@ class _Result(TypedDict, total=False):
     units: Share
     parameters: Annotated[float, Within(-math.inf, 1)]
     parameters_left: Count
+    macs_left: Count
     layers: dict[str, list[Count]]
     test_images: Count
     confusion: list[list[Count]]

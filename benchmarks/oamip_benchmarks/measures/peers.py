@@ -31,8 +31,8 @@ from torch import nn
 
 import oamip_model as om
 from oamip_benchmarks import peers_models as models
+from oamip_benchmarks.bench.boxes.model import Box
 from oamip_benchmarks.bench.reporting.statistics import counted, shifted_geometric_mean
-from oamip_benchmarks.box import Box
 from oamip_benchmarks.measures.build_handover import load
 from oamip_model.solving.protocol import Options
 

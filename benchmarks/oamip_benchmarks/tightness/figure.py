@@ -16,9 +16,11 @@ from oamip_benchmarks.tightness.cells import STUDIED_BOUNDS
 from oamip_benchmarks.tightness.measure import Row
 from oamip_model.files import replacing
 from oamip_model.formulation.relaxations import RELAXATIONS
-from oamip_model.page import COLOURS, plain
+from oamip_model.page import COLOURS, log_ticks, plain
 
 _MARKERS = dict(zip(RELAXATIONS, "osD^vP", strict=True))
+# Marks of several relaxations at one place lie within each other.
+_SIZES = {name: 10.0 - 6.0 * k / max(len(RELAXATIONS) - 1, 1) for k, name in enumerate(RELAXATIONS)}
 _SHADES = dict(zip(STUDIED_BOUNDS, COLOURS, strict=False))
 _WIDTH = 3
 """Panels beside each other."""
@@ -47,7 +49,8 @@ def draw(rows: Sequence[Row], gap_of: Callable[[Row, float | None], float | None
     axes = np.ravel(figure.subplots(high, wide, squeeze=False))
     for at, (network, gate) in zip(axes, panels, strict=False):
         plain(at)
-        for row in (r for r in rows if (r.network, r.gate) == (network, gate)):
+        here = [row for row in rows if (row.network, row.gate) == (network, gate)]
+        for row in sorted(here, key=lambda row: -_SIZES[row.relaxation]):
             points = [(row.preprocessing, gap_of(row, row.cut_bound))]
             if row.solve_seconds is not None:
                 points.append((row.bounds_seconds + row.build_seconds + row.solve_seconds, row.gap))
@@ -55,8 +58,11 @@ def draw(rows: Sequence[Row], gap_of: Callable[[Row, float | None], float | None
             colour, marker = _SHADES[row.bounds], _MARKERS[row.relaxation]
             at.plot(*zip(*shown, strict=True), color=colour, linewidth=0.8, alpha=0.4) if len(shown) > 1 else None
             for (seconds, gap), fill in zip(shown, (colour, "white"), strict=False):
-                at.plot(seconds, gap, marker, color=colour, markerfacecolor=fill, markersize=7, linestyle="none")
-        at.set(xscale="log", xlabel="seconds", ylabel="gap (%)", title=f"{network}, {gate}")
+                at.plot(seconds, gap, marker, color=colour, markerfacecolor=fill, markersize=_SIZES[row.relaxation],
+                        linestyle="none")  # fmt: skip
+        at.set(xlabel="seconds", ylabel="gap (%)", title=f"{network}, {gate}")
+        if at.has_data():
+            log_ticks(at)
         at.set_ylim(bottom=min(0.0, at.get_ylim()[0]))
     for at in axes[len(panels) :]:
         at.set_visible(False)

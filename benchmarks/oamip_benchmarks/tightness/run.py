@@ -20,6 +20,7 @@ from oamip_model.data import Dataset, check_labels
 from oamip_model.data.given import AnyImages, as_dataset
 from oamip_model.errors import InputError
 from oamip_model.formulation.gates import gate_named
+from oamip_model.formulation.losses import loss_named
 from oamip_model.formulation.settings import validity_of
 from oamip_model.network.maps import Array
 from oamip_model.network.types import Network
@@ -114,7 +115,7 @@ def tightness(
     plain = {name: as_network(network, data) for name, network in networks.items()}
     for network in plain.values():
         network.check_images(data.images)
-        check_labels(data.labels, network.classes)
+        loss_named(objective.loss).check(network.classes, check_labels(data.labels, network.classes))
     study = _Study(plain, data, objective, effort, version, RunStore(run.store), run.tell)
     with study.store.alone():
         return study.run(cells)

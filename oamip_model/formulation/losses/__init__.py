@@ -22,7 +22,9 @@ LOSSES: Registry[Loss] = Registry(
     {
         "cross-entropy": f"{_HERE}.cross_entropy:CrossEntropy",
         "hinge": f"{_HERE}.hinge:Hinge",
+        "logistic": f"{_HERE}.one_logit:Logistic",
         "margin": f"{_HERE}.margin:Margin",
+        "squared": f"{_HERE}.one_logit:Squared",
     },
     f"{_HERE}.base:Loss",
     __name__,

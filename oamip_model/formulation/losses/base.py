@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from oamip_model.errors import InputError
 from oamip_model.formulation.rows import Rule
 from oamip_model.network.maps import Array
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Labels = NDArray[np.int64]
+"""Classes (n,). Networks with one logit have numbers in their place, as float64."""
 
 
 class Loss(ABC):
@@ -45,6 +47,18 @@ class Loss(ABC):
     weighted: ClassVar[bool] = True
     margined: ClassVar[bool] = False
     monotone: ClassVar[bool] = False
+
+    def check(self, logits: int, labels: Labels) -> Labels:
+        """The labels, as far as the loss can judge a network with so many logits by them.
+
+        Raises InputError for one logit, where the loss is over classes, or for labels that it does not know.
+        """
+        if logits < 2:
+            raise InputError(
+                f"loss: {self.name} is over classes, and the network has one logit; accepted for it are logistic "
+                "(labels 0 and 1) and squared (a regression)"
+            )
+        return labels
 
     @abstractmethod
     def values(self, logits: Array, labels: Labels, margin: float) -> Array:
@@ -91,6 +105,13 @@ class Loss(ABC):
         o, y = logits.detach().double().cpu().numpy(), labels.cpu().numpy()
         slopes = torch.as_tensor(self.slopes(o, y, margin)).to(logits)
         return float(self.values(o, y, margin).sum()), slopes
+
+    def torch_wrong(self, logits: Tensor, labels: Tensor) -> int:
+        """How many images have another largest logit than that of their label.
+
+        Logits have the shape (n, classes) and labels (n,).
+        """
+        return int((logits.argmax(dim=1) != labels).sum())
 
     def best(self, low: Array, high: Array, labels: Labels) -> Array | None:
         """The logits in [low, high] at which the loss is least, None if unknown.

@@ -24,7 +24,7 @@ from oamip_model.clock import tick
 from oamip_model.network.maps import Array
 from oamip_model.network.types import Network
 from oamip_model.scoring.layer_options import Exchanges
-from oamip_model.scoring.layerwise.losses import summed_loss
+from oamip_model.scoring.layerwise.losses import SummedLoss, summed_loss
 from oamip_model.scoring.layerwise.task import tensors
 from oamip_model.torchnet.layers import TorchLayers
 
@@ -100,7 +100,7 @@ def exchange_units(
     labels: NDArray[np.int64],
     keep: Mapping[int, Array],
     *,
-    margin: float = 1.0,
+    loss: SummedLoss | None = None,
     across: bool = False,
     options: Exchanges | None = None,
     progress: Callable[[Exchanged], None] | None = None,
@@ -116,7 +116,7 @@ def exchange_units(
     same on every machine.
     """
     asked = options or Exchanges()
-    search = _Search(layers, images, labels, keep, margin, asked)
+    search = _Search(layers, images, labels, keep, loss or summed_loss("hinge", 1.0), asked)
     groups = sorted(keep)
     before, pairs = search.value, 0
     for _ in range(asked.rounds):
@@ -139,11 +139,11 @@ class _Search:
         images: Array,
         labels: NDArray[np.int64],
         keep: Mapping[int, Array],
-        margin: float,
+        loss: SummedLoss,
         options: Exchanges,
     ) -> None:
         self.options = options
-        self.layers, self.loss = layers, summed_loss("hinge", margin)
+        self.layers, self.loss = layers, loss
         self.images = torch.as_tensor(images, dtype=layers.dtype, device=layers.device)
         self.labels = torch.as_tensor(labels, device=layers.device)
         self.first = {g: layers.network.groups[g].layers[0] for g in keep}
@@ -163,7 +163,7 @@ class _Search:
 
     def _error(self, logits: Tensor) -> float:
         rows = logits.reshape(len(self.labels), -1).double()
-        wrong = int((rows.argmax(dim=1) != self.labels).sum())
+        wrong = self.loss.wrong(rows, self.labels)
         return (wrong + self.loss(rows, self.labels)[0]) / len(self.labels)
 
     def masks(self) -> dict[int, Array]:

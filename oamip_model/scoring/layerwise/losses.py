@@ -5,16 +5,30 @@ The oracles of the convex programs minimise them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from typing import TypeAlias
+from dataclasses import dataclass
 
 from torch import Tensor
 
 from oamip_model.formulation.losses import loss_named
 
-SummedLoss: TypeAlias = Callable[[Tensor, Tensor], tuple[float, Tensor]]
-"""From logits (n, classes) and labels (n,) to the sum of the losses and a subgradient by the logits (n, classes)."""
+
+@dataclass(frozen=True)
+class SummedLoss:
+    """A loss by its name, summed over images.
+
+    The margin is in logits. Logits have the shape (n, classes) and labels (n,).
+    """
+
+    name: str
+    margin: float = 0.0
+
+    def __call__(self, logits: Tensor, labels: Tensor) -> tuple[float, Tensor]:
+        """The sum of the losses, and a subgradient by the logits (n, classes)."""
+        return loss_named(self.name).torch_sum(logits, labels, self.margin)
+
+    def wrong(self, logits: Tensor, labels: Tensor) -> int:
+        """How many images are classified wrongly, as far as the loss knows classes."""
+        return loss_named(self.name).torch_wrong(logits, labels)
 
 
 def summed_loss(name: str, margin: float = 0.0) -> SummedLoss:
@@ -27,4 +41,4 @@ def summed_loss(name: str, margin: float = 0.0) -> SummedLoss:
     >>> round(total, 4), slope.tolist()
     (0.6931, [[-0.5, 0.5]])
     """
-    return partial(loss_named(name).torch_sum, margin=margin)
+    return SummedLoss(name, margin)

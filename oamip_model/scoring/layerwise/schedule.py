@@ -176,12 +176,15 @@ class DecoupledRun:
                 f"{found.pairs} pairs of units exchanged, wrong + hinge loss {found.after:.4g} from {found.before:.4g}"
             )
 
+        # One logit has no other one to be ahead of. The loss of the programs takes the hinge's place.
+        several = self.network.classes > 1
+        loss = summed_loss("hinge" if several else self.plan.loss, self.plan.margin)
         # Evenly spread over all images, since these may be sorted by class.
         at = np.arange(count) * len(self.images) // count
         try:
             with self.spent.of("exchanges"):
                 found = exchange_units(
-                    self.layers, self.images[at], self.labels[at], keep, margin=self.plan.margin,
+                    self.layers, self.images[at], self.labels[at], keep, loss=loss,
                     across=self.plan.scope == "global", options=asked, progress=keep_up,
                 )  # fmt: skip
         except (KeyboardInterrupt, TimeIsUp):

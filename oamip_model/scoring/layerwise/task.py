@@ -185,6 +185,6 @@ def measure(
     for part, x in layers.batches(images, layers.batch_size()):
         with torch.no_grad():
             logits = layers.output(x, gates).reshape(len(x), -1).double()
-        wrong += int((logits.argmax(dim=1) != marks[part]).sum())
+        wrong += loss.wrong(logits, marks[part])
         total += loss(logits, marks[part])[0]
     return Measured(wrong / len(images), total / len(images))

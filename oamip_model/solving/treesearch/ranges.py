@@ -66,7 +66,9 @@ class Ranges:
         self.pre, self.entries = _Ends(layout.pre_rows), _Ends(layout.pooled.entries)
         # Differences to the label's logit: what the logits have in common is in no loss.
         classes = len(m.CLASS)
-        label = np.repeat(np.arange(program.images) * classes + program.labels, classes)
+        # A single logit has no other one, and its labels are numbers.
+        own = program.labels if classes > 1 else np.zeros(program.images, dtype=np.int64)
+        label = np.repeat(np.arange(program.images) * classes + own, classes)
         logits = layout.logits
         matrix, constant = logits.matrix - logits.matrix[label], logits.constant - logits.constant[label]
         leads = Expressions(sp.csr_array(matrix), constant)

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from oamip_benchmarks.bench.reporting.ranking import Ranking, embedded, ranked_times
 from oamip_benchmarks.bench.reporting.rows import (
     ANSWERS,
     Row,
     Solves,
     gaps_of,
-    is_solved,
     number_of,
     program_of,
     solve_seconds,
     times_of,
 )
+from oamip_benchmarks.bench.reporting.solves_table import add_solves, number, shown
 from oamip_benchmarks.bench.reporting.statistics import counted, par10, shifted_geometric_mean
 from oamip_model.page import Cell, Page, check_matplotlib
 from oamip_model.runs.environment import read_environment
@@ -32,8 +35,9 @@ HOW_COUNTED = (
     "in the shifted geometric means and as ten times its limit in PAR10. None is left out but those that a licence "
     "forbade. Means are over problems "
     "(an instance with a seed) that every variant has a row of. A variant is solver / bounds / relaxation. "
-    "The last column is the mean with its shift of 10 s over the least one with its shift. The virtual best is as "
-    "quick on each problem as the quickest variant there."
+    "The last column is the mean with its shift of 10 s over the least one with its shift, and its 95 % interval: "
+    "instances are drawn anew, and the intervals hold for all variants at once. A mean is green only where that of "
+    "every other variant lies above 1. The virtual best is as quick on each problem as the quickest variant there."
 )
 SUMMARY = (
     "variant", "solved", "of", "geometric mean, shift 10 s", "shift 1 s", "PAR10, s", "median s of the solved",
@@ -65,8 +69,21 @@ def summary_rows(solves: Solves, size: str | None = None) -> list[dict[str, Any]
     return table
 
 
-def make_page(solves: Solves, environment: dict[str, Any], title: str) -> Page:
-    """The page, with its figures; they need matplotlib."""
+def make_page(solves: Solves, environment: dict[str, Any], title: str, logs: str = "") -> Page:
+    """The page, with its figures; they need matplotlib.
+
+    Parameters
+    ----------
+    solves : Solves
+        The rows.
+    environment : dict
+        Where they were made.
+    title : str
+        The page's title.
+    logs : str, default ""
+        The way from the page's folder to that of the run, where the logs are. None is linked where it
+        is empty.
+    """
     check_matplotlib()
     started = sorted(str(row["started"]) for row in solves.rows if row.get("started"))
     when = f", begun {started[0][:16].replace('T', ' ')}" if started else ""
@@ -74,8 +91,15 @@ def make_page(solves: Solves, environment: dict[str, Any], title: str) -> Page:
     _alerts(page, solves)
     _summary(page, solves)
     if solves.problems:
+        page.section("Choose and compare")
+        page.text(
+            "Rankings of the solves that are chosen in the table below, by size, gate, variant and words.", "faint"
+        )
+        script = resources.files("oamip_benchmarks.bench.reporting") / "ranking.js"
+        page.live("ranking", script.read_text(encoding="utf-8"), embedded(solves))
+    add_solves(page, solves, logs)
+    if solves.problems:
         _pictures(page, solves)
-    _per_instance(page, solves)
     _endings(page, solves)
     page.section("Environment")
     page.facts(_facts(environment, solves))
@@ -101,12 +125,25 @@ def _alerts(page: Page, solves: Solves) -> None:
         page.text(
             f"{parallel} solves ran beside others on the same machine: their times are not to be relied on.", "alert"
         )
+    _loads(page, solves)
     _licences(page, solves)
     if solves.unpaired:
         page.text(
             f"{len(solves.unpaired)} rows are in no mean and no picture, because another variant has no row of the "
             "same problem (yet, or for want of a licence).", "alert",
         )  # fmt: skip
+
+
+def _loads(page: Page, solves: Solves) -> None:
+    """Tell what else the machine had to do, as far as the rows say."""
+    loads = [load for row in solves.rows if row.get("load") for load in row["load"]]
+    if loads:
+        quarters = np.quantile(loads, [0, 0.5, 1])
+        page.text(
+            "Load of the machine (processes that run or wait, mean over a minute, the solve itself included): "
+            f"{quarters[0]:.1f} to {quarters[2]:.1f}, median {quarters[1]:.1f}. Each solve has its own in the table.",
+            "faint",
+        )
 
 
 def _licences(page: Page, solves: Solves) -> None:
@@ -131,10 +168,10 @@ def _contradiction(solves: Solves, pairs: list[tuple[Row, Row]]) -> str:
     """The widest contradiction of one program, and how many more there are."""
     above = max((a for a, _ in pairs), key=lambda r: math.inf if r["status"] == "infeasible" else r["bound"])
     below = min((b for a, b in pairs if a is above), key=lambda r: r["objective"])
-    claim = "no solution at all" if above["status"] == "infeasible" else f"none below {_number(above, 'bound', 9)}"
+    claim = "no solution at all" if above["status"] == "infeasible" else f"none below {number(above, 'bound', 9)}"
     more = f"; {len(pairs) - 1} more such pairs" if len(pairs) > 1 else ""
     return (
-        f"{program_of(below)}: {_who(solves, below)} has a solution of {_number(below, 'objective', 9)}, "
+        f"{program_of(below)}: {_who(solves, below)} has a solution of {number(below, 'objective', 9)}, "
         f"{_who(solves, above)} proves that there is {claim}{more}"
     )
 
@@ -152,30 +189,32 @@ def _summary(page: Page, solves: Solves) -> None:
     page.text(HOW_COUNTED, "faint")
     for size in (None, *(solves.sizes if len(solves.sizes) > 1 else ())):
         rows = summary_rows(solves, size) if solves.problems else []
-        best = {name: min((r[name] for r in rows), default=0.0) for name in SUMMARY[3:6]}
+        ranks = (
+            {SUMMARY[3 + k]: ranked_times(solves, size, shift) for k, shift in enumerate((_SHIFT, 1.0))} if rows else {}
+        )
         cells: list[list[str | Cell]] = [
-            [*(_summary_cell(name, row[name], best.get(name)) for name in SUMMARY), _ratio(row, rows)] for row in rows
+            [*(_summary_cell(name, row[name], k, ranks.get(name)) for name in SUMMARY), _ratio(ranks[SUMMARY[3]], k)]
+            for k, row in enumerate(rows)
         ]
         if len(rows) > 1:
-            quickest = np.min([counted(*times_of(solves.of(variant, size))) for variant in solves.variants], axis=0)
-            means = [shifted_geometric_mean(quickest, shift) for shift in (_SHIFT, 1.0)]
-            shown = {"variant": "virtual best", SUMMARY[3]: _shown(means[0], 3), SUMMARY[4]: _shown(means[1], 3)}
-            shown[RATIO] = f"{(means[0] + _SHIFT) / (best[SUMMARY[3]] + _SHIFT):.2f}"
-            cells.append([Cell(shown.get(name, "-"), "faint") for name in (*SUMMARY, RATIO)])
+            found = ranks[SUMMARY[3]]
+            told = {"variant": "virtual best"} | {name: shown(rank.virtual, 3) for name, rank in ranks.items()}
+            told[RATIO] = f"{(found.virtual + _SHIFT) / (float(found.scores.min()) + _SHIFT):.2f}"
+            cells.append([Cell(told.get(name, "-"), "faint") for name in (*SUMMARY, RATIO)])
         page.table((*SUMMARY, RATIO), cells, caption="All problems" if size is None else f"Size {size}")
 
 
-def _ratio(row: dict[str, Any], rows: list[dict[str, Any]]) -> str:
-    """A variant's shifted mean over the least one, with the shift in both."""
-    name = SUMMARY[3]
-    return f"{(row[name] + _SHIFT) / (min(other[name] for other in rows) + _SHIFT):.2f}"
+def _ratio(found: Ranking, number: int) -> str:
+    """A variant's shifted mean over the least one, with the shift in both, and its interval."""
+    ratio = f"{found.ratios[number]:.2f}"
+    return ratio if number == found.best else f"{ratio} ({found.low[number]:.2f} to {found.high[number]:.2f})"
 
 
-def _summary_cell(name: str, value: Any, best: float | None) -> Cell:
+def _summary_cell(name: str, value: Any, number: int, found: Ranking | None) -> Cell:
     if isinstance(value, str):
         return Cell(value)
-    text = _shown(value, 3)
-    return Cell(text, "good" if best is not None and value == best else "")
+    several = found is not None and len(found.scores) > 1
+    return Cell(shown(value, 3), "good" if several and found and found.settled and number == found.best else "")
 
 
 def _pictures(page: Page, solves: Solves) -> None:
@@ -214,38 +253,6 @@ def _longest_traced(solves: Solves) -> tuple[str, int]:
     return row["instance"], row["seed"]
 
 
-def _per_instance(page: Page, solves: Solves) -> None:
-    page.section("Instances")
-    keys = sorted({(row["instance"], row["seed"]) for row in solves.rows})
-    accused = {row["key"] for pair in solves.disagreements() for row in pair if "key" in row}
-    sizes = {row["instance"]: row["size"] for row in solves.rows}
-    table: list[list[str | Cell]] = []
-    for instance, seed in keys:
-        line: list[str | Cell] = [instance, sizes[instance], str(seed)]
-        found = [(variant, solves.cells.get((variant, instance, seed))) for variant in solves.everyone]
-        line += [Cell("-", "faint") if row is None else _outcome(row, row.get("key") in accused) for _, row in found]
-        table.append(line)
-    columns = ["instance", "size", "seed", *solves.everyone]
-    page.text("Seconds where solved; otherwise how it ended and the gap. Red: wrong, or in a disagreement.", "faint")
-    page.table(columns, table, left=2, folded=len(table) > 100, caption=f"{len(table)} problems", sortable=True)
-
-
-def _outcome(row: Row, accused: bool) -> Cell:
-    objective, bound = _number(row, "objective", 9), _number(row, "bound", 9)
-    title = f"objective {objective}, bound {bound}, nodes {_number(row, 'nodes')}. {row.get('message') or ''}".strip()
-    wrong = accused or row["status"] == "wrong" or (row.get("check") or {}).get("passed") is False
-    if is_solved(row) and not wrong:
-        return Cell(f"{solve_seconds(row):.2f}", "", title)
-    gap = number_of(row, "gap")
-    ending = "late" if row["status"] in ANSWERS and not wrong else row["status"]
-    text = ending if math.isnan(gap) or row["status"] == "wrong" else f"{ending}, {_percent(gap)}"
-    return Cell(text, "alert" if wrong else "faint", title)
-
-
-def _percent(gap: float) -> str:
-    return f"{100 * gap:.2g} %" if gap < 1 else f"{100 * gap:,.0f} %"
-
-
 def _endings(page: Page, solves: Solves) -> None:
     page.section("How solves ended")
     statuses = sorted({row["status"] for row in solves.rows}, key=lambda s: (s not in ANSWERS, s))
@@ -276,20 +283,26 @@ def _told(value: Any) -> str:
     return ", ".join(map(_told, value)) if isinstance(value, list) else str(value)
 
 
-def _number(row: Row, name: str, digits: int = 6) -> str:
-    return _shown(row.get(name), digits)
+def make_report(folder: Path, rows: Sequence[Row], title: str = "", place: Path | None = None) -> tuple[Page, Solves]:
+    """The page of a run folder's rows, and the rows as the page counts them.
 
+    Parameters
+    ----------
+    folder : Path
+        The run's folder.
+    rows : sequence of dict
+        Its rows.
+    title : str, optional
+        The page's title.
+    place : Path, optional
+        The folder that the page will lie in, from which logs are linked. It is the run's own by default.
 
-def _shown(value: float | None, digits: int) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, int) or (digits == 3 and abs(value) >= 1000):
-        return f"{value:,.0f}"
-    return f"{value:#.{digits}g}".rstrip(".") if digits == 3 else f"{value:.{digits}g}"
-
-
-def make_report(folder: Path, rows: Sequence[Row], title: str = "") -> tuple[Page, Solves]:
-    """The page of a run folder's rows, and the rows as the page counts them."""
+    Raises
+    ------
+    InputError
+        Where there are no rows.
+    """
     solves, path = Solves(tuple(rows)), folder / ENVIRONMENT
     environment = read_environment(path, "run") if path.exists() else {}
-    return make_page(solves, environment, title or f"Benchmark {folder.resolve().name}"), solves
+    logs = Path(os.path.relpath(folder.resolve(), (place or folder).resolve())).as_posix()
+    return make_page(solves, environment, title or f"Benchmark {folder.resolve().name}", logs), solves

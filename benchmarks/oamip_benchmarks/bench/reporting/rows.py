@@ -129,6 +129,13 @@ class Solves:
         return list(dict.fromkeys(self.variant(row) for row in self.rows))
 
     @cached_property
+    def short(self) -> dict[str, str]:
+        """The names of all variants without what they have in common behind the solver."""
+        parts = {variant: variant.split(" / ") for variant in self.everyone}
+        apart = [k for k in (1, 2) if len({one[k] for one in parts.values()}) > 1]
+        return {variant: " / ".join([one[0], *(one[k] for k in apart)]) for variant, one in parts.items()}
+
+    @cached_property
     def variants(self) -> list[str]:
         """The variants that are compared.
 

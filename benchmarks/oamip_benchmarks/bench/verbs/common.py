@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 SIZES = click.Choice(["small", "medium", "large"])
 size_option = click.option("--size", "sizes", type=SIZES, multiple=True, help="Only these sizes; repeat for several.")
 
+tag_option = click.option(
+    "--tag", "tags", multiple=True, help="Only instances with this tag; repeat for all of several."
+)
+
 
 def teller(move: Progress | None) -> Callable[[int, int, dict[str, Any]], None]:
     """A function that reports each finished solve, on the progress bar or as a line."""

@@ -63,6 +63,31 @@ def export(
     return UNPROVED if open_ones else 0
 
 
+@click.command("export-vnnlib", cls=Verb)
+@size_option
+@_instance_option
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("bench-vnnlib"),
+              show_default=True, help="Folder of the files, made if it is not there.")  # fmt: skip
+@json_option
+def export_vnnlib(sizes: tuple[str, ...], instances: tuple[str, ...], out: Path, as_json: bool) -> int:
+    """Write box instances for verifiers: networks as ONNX, questions as VNN-LIB, and the answers in an index.
+
+    Each instance is two questions: does a logit reach just less than its largest value in the box (sat), and just more
+    (unsat)?
+    """
+    from oamip_benchmarks.bench.boxes.vnnlib import export_vnnlib as export_files
+    from oamip_benchmarks.bench.recipes import choose_recipes
+
+    chosen = choose_recipes(sizes, instances, () if instances else ("box",))
+    entries = export_files(chosen, out)
+    if as_json:
+        print_json({"out": str(out), "instances": entries})
+    else:
+        files = sum(len(entry["properties"]) for entry in entries)
+        say(f"{files} properties of {len(entries)} instances in {out}; {out / 'index.json'} has their answers")
+    return 0
+
+
 @click.command("check-files", cls=Verb)
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="FOLDER")
 @click.option("--solver", "solvers", multiple=True, help="Repeat for several.  [default: all that are installed]")

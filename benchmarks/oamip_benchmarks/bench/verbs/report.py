@@ -41,7 +41,7 @@ def report(run: Path, out: Path | None, csv: Path | None, parquet: Path | None, 
 
     if parquet is not None:
         check_pyarrow()
-    page, solves = make_report(run, read_rows(run))
+    page, solves = make_report(run, read_rows(run), place=out.parent)
     page.save(out)
     if csv is not None:
         write_csv(flat_table(solves), csv)

@@ -16,7 +16,7 @@ import numpy as np
 from torch import nn
 
 import oamip_model as om
-from oamip_benchmarks.box import Box, box_instance
+from oamip_benchmarks.bench.boxes.model import Box, box_instance
 from oamip_model.errors import InputError, SolverError, SolverMissingError
 from oamip_model.solving.protocol import Arrays
 

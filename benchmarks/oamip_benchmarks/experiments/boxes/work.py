@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import oamip_model as om
+from oamip_benchmarks.bench.boxes.model import Box, front
 from oamip_benchmarks.bench.reporting.statistics import shifted_geometric_mean
-from oamip_benchmarks.box import Box, front
 from oamip_benchmarks.experiments.boxes.tools import TOOLS
 from oamip_benchmarks.experiments.cells import Plain
 from oamip_model.network.norms import outgoing_norms

@@ -16,7 +16,7 @@ from oamip_benchmarks.experiments.engine import stored_cells
 from oamip_benchmarks.experiments.reporting.table import Line, headings, text_cells, used
 from oamip_benchmarks.experiments.workshop import Workshop
 from oamip_model.errors import InputError
-from oamip_model.page import Cell, Page, check_matplotlib
+from oamip_model.page import Cell, Page, Tone, check_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -84,17 +84,35 @@ def _study(page: Page, shop: Workshop, record: Plain, cells: Sequence[Done]) -> 
     rows = used(study.rows, lines)
     seeds = f"Mean ± deviation over {asked['seeds']} seeds." if asked["seeds"] > 1 else "One seed."
     page.figures((study.draw(lines), f"{study.about} {seeds}"))
-    page.table(headings(rows, study.values), [_row(line, rows, study.values) for line in lines], left=len(rows),
-               caption=seeds)  # fmt: skip
+    asks = asked["seeds"] > 1 and "accuracy" in study.values
+    heads = [*headings(rows, study.values), *(["95 % interval of the mean accuracy, %"] if asks else [])]
+    page.table(heads, [_row(line, rows, study.values, asks) for line in lines], left=len(rows), caption=seeds,
+               sortable=len(lines) > 1)  # fmt: skip
+    _sizes(page, cells)
     _claims(page, cells)
     _maps(page, shop, cells)
     _confusions(page, cells)
     page.facts(_facts(record, cells))
 
 
-def _row(line: Line, rows: Sequence[str], values: Sequence[str]) -> list[str | Cell]:
-    tone = "faint" if line.tags.get("method") == "reference" else ""
-    return [Cell(text, tone) for text in text_cells(line, rows, values)]  # type: ignore[arg-type]
+def _row(line: Line, rows: Sequence[str], values: Sequence[str], asks: bool) -> list[str | Cell]:
+    tone: Tone = "faint" if line.tags.get("method") == "reference" else ""
+    interval = line.interval("accuracy")
+    told = "-" if interval is None else " to ".join(f"{100 * min(max(end, 0.0), 1.0):.2f}" for end in interval)
+    return [Cell(text, tone) for text in (*text_cells(line, rows, values), *([told] if asks else []))]
+
+
+def _sizes(page: Page, cells: Sequence[Done]) -> None:
+    """Accuracy against the size of what is left, for each network that was cut to several sizes."""
+    from oamip_benchmarks.experiments.reporting.sizes import accuracy_by_size, sized
+
+    found = [(cell.tags, cell.result) for cell in cells]
+    for network in dict.fromkeys(tags.get("network") for tags, _ in found):
+        if network is not None and (chosen := sized(found, network)):
+            text = (
+                f"{network}: test accuracy against what is left, with 95 % intervals of the mean where there are seeds."
+            )
+            page.figures((accuracy_by_size(chosen), text))
 
 
 def _claims(page: Page, cells: Sequence[Done]) -> None:
@@ -152,7 +170,7 @@ def _maps(page: Page, shop: Workshop, cells: Sequence[Done]) -> None:
         module, network, scores = shop.found(options["setting"], scored)
         keep = om.choose_units(scores, network, **options["choice"]).keep
         where = f"{name[0]}, {name[1]}, seed {options['setting']['seed']}, by {_choice(options['choice'])}"
-        pictures.append((score_map(scores.by_layer, keep), f"Scores of {where}; an orange dot: the unit goes."))
+        pictures.append((score_map(scores.by_layer, keep), f"Scores of {where}; an orange cross: the unit goes."))
         for layer, values in scores.by_layer.items():
             figure = filters(module, layer, values, keep[layer])
             if figure is not None:
@@ -187,8 +205,9 @@ def _confusions(page: Page, cells: Sequence[Done]) -> None:
             named = ", ".join(
                 f"{name.replace('_', ' ')} {value}" for name, value in after[0].tags.items() if value is not None
             )
+            data = str((after[0].options.get("target") or after[0].options["setting"])["data"])
             text = f"Before and after: {named}, in per cent of the images of each class."
-            pictures.append((confusion([("before", first.result), ("after", after[0].result)]), text))
+            pictures.append((confusion([("before", first.result), ("after", after[0].result)], data), text))
     if pictures:
         page.text("What is taken for what:")
         page.figures(*reversed(pictures))

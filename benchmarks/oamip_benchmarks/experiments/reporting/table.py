@@ -48,12 +48,39 @@ class Line:
         """The deviation of a value, 0 where it is not known."""
         return (self.values[name][1] or 0.0) if name in self.values else 0.0
 
+    def interval(self, name: str) -> tuple[float, float] | None:
+        """The 95 % interval of a value's mean over seeds, None for a single seed."""
+        if name not in self.values:
+            return None
+        mean, deviation, count = self.values[name]
+        half = None if deviation is None else _half(deviation, count)
+        return None if half is None else (mean - half, mean + half)
+
     def plain(self) -> Plain:
         """The line as JSON and CSV hold it."""
         found = dict(self.tags)
         for name, (mean, deviation, count) in self.values.items():
             found |= {name: mean, f"{name}_deviation": deviation, f"{name}_seeds": count}
         return found
+
+
+def half_width(values: Sequence[float]) -> float | None:
+    """Half the width of the 95 % interval of a mean, None for a single value.
+
+    It is by Student's t.
+
+    Examples
+    --------
+    >>> round(half_width([1.0, 2.0, 3.0]), 3), half_width([1.0])
+    (2.484, None)
+    """
+    return _half(statistics.stdev(values), len(values)) if len(values) > 1 else None
+
+
+def _half(deviation: float, count: int) -> float:
+    from scipy.special import stdtrit
+
+    return float(stdtrit(count - 1, 0.975)) * deviation / math.sqrt(count)
 
 
 def summarise(found: Sequence[tuple[Plain, Plain]], rows: Sequence[str], values: Sequence[str]) -> list[Line]:

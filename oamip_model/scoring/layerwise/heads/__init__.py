@@ -42,6 +42,11 @@ def head_named(name: str) -> Head:
     return HEADS.named(name)
 
 
+def head_names() -> tuple[str, ...]:
+    """The names of all heads."""
+    return HEADS.names()
+
+
 def mixed_heads() -> tuple[str, ...]:
     """The heads whose programs are mixed-integer, and take some of the images."""
     return tuple(name for name in HEADS.names() if head_named(name).mixed)

@@ -18,6 +18,8 @@ class Head(ABC):
     """
 
     name: ClassVar[str]
+    trained: ClassVar[bool] = False
+    """Whether it is a classifier that is trained, or was, and needs two logits or more."""
     mixed: ClassVar[bool] = False
     """Whether its programs are mixed-integer, so that they take some of the images, bounds and a relaxation."""
     linearised: ClassVar[bool] = False

@@ -45,6 +45,7 @@ class LinearClassifier(ColumnHead):
     """One affine map from the layer's activations to logits, trained on them."""
 
     name: ClassVar[str] = "linear"
+    trained: ClassVar[bool] = True
 
     def columns(
         self, task: LayerTask, layers: TorchLayers, others: dict[int, Tensor]

@@ -30,6 +30,7 @@ class Auxiliary(MixedHead):
     """A small classifier of the layer's activations (mathematics:layer-3)."""
 
     name: ClassVar[str] = "auxiliary"
+    trained: ClassVar[bool] = True
     takes_networks: ClassVar[bool] = True
 
     def train(self, task: LayerTask, layers: TorchLayers) -> AuxiliaryHead | None:

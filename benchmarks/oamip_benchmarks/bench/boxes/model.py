@@ -83,16 +83,31 @@ def front(network: om.Network, box: Box) -> om.Network:
     return om.Network((1,), tuple(made), (group,), network.source)
 
 
+IMAGE_OF = np.zeros((1, 1))
+"""The one image of :func:`front`'s network."""
+
+
 def box_instance(network: om.Network, box: Box, bounds: str = "crown") -> Any:
     """A Pyomo model that minimises minus the logit over the box."""
     whole = front(network, box)
-    image = np.zeros((1, 1))
-    found = om.compute_bounds(whole, image, bounds)
-    instance = om.build_instance(whole, image, [0], om.Formulation(loss="margin", sparsity="published"), bounds=found)
+    return front_instance(whole, box.logit, om.compute_bounds(whole, IMAGE_OF, bounds))
+
+
+def formulation(relaxation: str = "big-m") -> om.Formulation:
+    """The formulation of boxes, of which any sound one would do.
+
+    The only scores are the pixels', and the objective is replaced.
+    """
+    return om.Formulation(loss="margin", sparsity="published", relaxation=relaxation)
+
+
+def front_instance(whole: om.Network, logit: int, bounds: om.Bounds, relaxation: str = "big-m") -> Any:
+    """The model of :func:`box_instance` for a network of :func:`front`, and bounds."""
+    instance = om.build_instance(whole, IMAGE_OF, [0], formulation(relaxation), bounds=bounds)
     # What is asked for is the logit alone.
     for part in (instance.margin_rows, instance.excess_rows, instance.objective):
         part.deactivate()
-    instance.lowest = pyo.Objective(expr=-instance.o[0, box.logit])
+    instance.lowest = pyo.Objective(expr=-instance.o[0, logit])
     return instance
 
 

@@ -1,0 +1,1 @@
+"""The family of boxes: the largest logit of a network over a box of images."""
