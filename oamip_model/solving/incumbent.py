@@ -151,8 +151,10 @@ class Incumbent:
         x : array
             The point (columns,).
         """
-        point = self.lifted(x)
-        if self.exact:
+        # Where a user has deactivated rows, points need not be forward passes, and losses need not be those of logits.
+        whole = self.compiled.whole
+        point = self.lifted(x) if whole or self.program.by_rounds else x
+        if self.exact and whole:
             forward = complete_point(self.compiled, self._rounded(x[self.s]), x)
             if breach(self.arrays, forward[:, None])[0] <= FEASIBLE:
                 point = forward

@@ -247,3 +247,16 @@ def test_duals_come_back_by_row(problem_of):
             if abs(v) > 1e-9
         )
         assert dual == pytest.approx(solution.objective, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["dense", "conv"])
+@pytest.mark.parametrize("search", ["solver", "tree"])
+def test_a_program_without_some_of_its_rows_is_solved_as_it_is(problem_of, kind, search):
+    p = problem_of(kind, 1)
+    whole = p.build(loss="hinge")
+    for name in [c.name for c in whole.component_objects(pyo.Constraint, active=True) if len(c)]:
+        instance = p.build(loss="hinge")
+        instance.component(name).deactivate()
+        found = om.solve_instance(instance, om.Solver(tolerance=1e-6, time_limit=20), search=search)
+        assert found.status == "optimal", name
+        assert found.objective == pytest.approx(backend_objective(instance), abs=1e-5), name

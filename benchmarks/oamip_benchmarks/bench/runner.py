@@ -16,7 +16,16 @@ from typing import Any
 from oamip_benchmarks.bench.check import refuted
 from oamip_benchmarks.bench.recipes import choose_recipes
 from oamip_benchmarks.bench.rows import Limits, ResultStore, Row, Solve
-from oamip_benchmarks.bench.supervise import Ended, require_psutil, single_threaded, supervise
+from oamip_benchmarks.bench.supervise import (
+    LOGS,
+    Ended,
+    abnormal,
+    keep_log,
+    load_here,
+    require_psutil,
+    single_threaded,
+    supervise,
+)
 from oamip_benchmarks.bench.trace import Trace, log_trace, primal_dual_integral
 from oamip_model.errors import InputError
 from oamip_model.files import alone, replacing
@@ -33,9 +42,6 @@ from oamip_model.tightening.methods import BOUND_METHODS
 PREPARATION = 300.0
 """Seconds that bounds and building may take beyond the time limit before a solve is given up."""
 ENVIRONMENT = "environment.json"
-LOGS = "logs"
-LOG_BYTES = 2**20
-"""A longer log is kept without its middle."""
 
 
 def make_plan(
@@ -238,32 +244,6 @@ def _log_path(solve: Solve, scratch: Path) -> str | None:
     return str(scratch / "solver.log") if logs else None
 
 
-def keep_log(folder: Path, key: str, text: str) -> str | None:
-    """The name in the run's folder under which a log was kept, None for an empty one."""
-    if not text.strip():
-        return None
-    raw = text.encode()
-    if len(raw) > LOG_BYTES:
-        left_out = len(raw) - LOG_BYTES
-        middle = f"\n... {left_out} bytes are left out here ...\n".encode()
-        raw = raw[: LOG_BYTES // 2] + middle + raw[-LOG_BYTES // 2 :]
-    name = f"{LOGS}/{key}.log"
-    with replacing(folder / name) as temporary:
-        temporary.write_bytes(raw)
-    return name
-
-
-def load_here() -> float | None:
-    """The machine's mean number of running processes over the last minute.
-
-    It is None where the system has none.
-    """
-    try:
-        return round(os.getloadavg()[0], 2)
-    except (AttributeError, OSError):
-        return None
-
-
 def make_row(solve: Solve, ended: Ended, told: Sequence[dict[str, Any]], output: str, log: str) -> Row:
     """The row of a solve, from its events, output and log.
 
@@ -287,7 +267,7 @@ def make_row(solve: Solve, ended: Ended, told: Sequence[dict[str, Any]], output:
         trace = log_trace(solve.solver, log)
     status, message = str(done.get("status", "crash")), str(done.get("message", ""))
     if not done:
-        status, message = _abnormal(ended, output)
+        status, message = abnormal(ended, output)
     elif status == "unbounded":
         status, message = "error", f"claimed unbounded; {message}"
     wall = done.get("wall_seconds", ended.seconds)
@@ -313,16 +293,3 @@ def _fault(solve: Solve, row: Row) -> str:
     best = solve.recipe.best
     own = not solve.recipe.relaxed or (solve.bounds, solve.relaxation) == ("interval", "big-m")
     return refuted(row, [(best.objective, best.objective_by)]) if own else ""
-
-
-def _abnormal(ended: Ended, output: str) -> tuple[str, str]:
-    """Status and message of a process that ended without an answer."""
-    if ended.reason == "memory":
-        return "memory", f"killed at {ended.peak_mib:.0f} MiB"
-    if ended.reason == "timeout":
-        return "timeout", "killed after its time limit and the grace" if ended.seconds else "building took too long"
-    lines = [line for line in output.splitlines() if line.strip()]
-    if "bad_alloc" in output or "MemoryError" in output:
-        return "memory", lines[-1][:300]
-    how = f"signal {-ended.code}" if ended.code < 0 else f"exit code {ended.code}"
-    return "crash", f"the process ended with {how}" + (f": {lines[-1][:300]}" if lines else "")

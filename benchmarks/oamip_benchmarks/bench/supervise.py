@@ -14,6 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from oamip_model.errors import OamipError
+from oamip_model.files import replacing
+
+LOGS = "logs"
+LOG_BYTES = 2**20
+"""A longer log is kept without its middle."""
 
 _PAUSE = 0.05
 _MIB = 2**20
@@ -148,3 +153,42 @@ def single_threaded(threads: int) -> dict[str, str]:
     return (
         dict(os.environ) | dict.fromkeys(names, str(threads)) | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     )
+
+
+def keep_log(folder: Path, key: str, text: str) -> str | None:
+    """The name in the run's folder under which a log was kept, None for an empty one."""
+    if not text.strip():
+        return None
+    raw = text.encode()
+    if len(raw) > LOG_BYTES:
+        left_out = len(raw) - LOG_BYTES
+        middle = f"\n... {left_out} bytes are left out here ...\n".encode()
+        raw = raw[: LOG_BYTES // 2] + middle + raw[-LOG_BYTES // 2 :]
+    name = f"{LOGS}/{key}.log"
+    with replacing(folder / name) as temporary:
+        temporary.write_bytes(raw)
+    return name
+
+
+def load_here() -> float | None:
+    """The machine's mean number of running processes over the last minute.
+
+    It is None where the system has none.
+    """
+    try:
+        return round(os.getloadavg()[0], 2)
+    except (AttributeError, OSError):
+        return None
+
+
+def abnormal(ended: Ended, output: str) -> tuple[str, str]:
+    """Status and message of a process that ended without an answer."""
+    if ended.reason == "memory":
+        return "memory", f"killed at {ended.peak_mib:.0f} MiB"
+    if ended.reason == "timeout":
+        return "timeout", "killed after its time limit and the grace" if ended.seconds else "building took too long"
+    lines = [line for line in output.splitlines() if line.strip()]
+    if "bad_alloc" in output or "MemoryError" in output:
+        return "memory", lines[-1][:300]
+    how = f"signal {-ended.code}" if ended.code < 0 else f"exit code {ended.code}"
+    return "crash", f"the process ended with {how}" + (f": {lines[-1][:300]}" if lines else "")

@@ -158,12 +158,8 @@ class DecoupledRun:
         count = affordable_images(self.network, len(self.images), asked) if asked.rounds else 0
         if not count:
             return
-        told = self.base_key | {
-            "keep": {g: m.tolist() for g, m in keep.items()},
-            "count": count,
-            "rounds": asdict(asked),
-        }
-        key = key_of(exchange="wrong + hinge", margin=self.plan.margin, scope=self.plan.scope, **told)
+        told = self.base_key | {"keep": {g: m.tolist() for g, m in keep.items()}, "rounds": asdict(asked)}
+        key = key_of(exchange="wrong + hinge", margin=self.plan.margin, scope=self.plan.scope, count=count, **told)
         known = self.store.read(key, lambda record: exchanged(record, {g: len(m) for g, m in keep.items()}))
         if known is not None:
             self.take(known)

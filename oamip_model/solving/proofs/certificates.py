@@ -170,8 +170,8 @@ def weak_duality(cost: Array, lower: Array, upper: Array, blocks: Sequence[Rows]
         return -np.inf
     with np.errstate(invalid="ignore"):  # 0 times an infinite bound, which no reduced cost points to
         corners = np.stack([low * lower, high * lower, low * upper, high * upper])
-    terms = np.nanmin(np.where(np.isfinite(corners), corners, np.nan), axis=0)
-    terms = np.where(np.isnan(terms), 0.0, terms)
+    terms = np.where(np.isfinite(corners), corners, np.inf).min(axis=0)
+    terms = np.where(np.isinf(terms), 0.0, terms)
     rounding = 4.0 * _ROUNDING * (len(cost) + int(starts[-1]) + 4) * (magnitude + float(np.abs(terms).sum()))
     return float(terms.sum() + sums - rounding)
 

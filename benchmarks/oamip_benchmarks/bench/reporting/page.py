@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from oamip_benchmarks.bench.reporting.facts import facts
 from oamip_benchmarks.bench.reporting.ranking import Ranking, embedded, ranked_times
 from oamip_benchmarks.bench.reporting.rows import (
     ANSWERS,
@@ -102,7 +103,7 @@ def make_page(solves: Solves, environment: dict[str, Any], title: str, logs: str
         _pictures(page, solves)
     _endings(page, solves)
     page.section("Environment")
-    page.facts(_facts(environment, solves))
+    page.facts(facts(environment, solves))
     return page
 
 
@@ -261,26 +262,6 @@ def _endings(page: Page, solves: Solves) -> None:
         for v in solves.everyone
     ]
     page.table(["variant", *statuses], lines)
-
-
-def _facts(environment: dict[str, Any], solves: Solves) -> list[tuple[str, str]]:
-    facts = [(name.replace("_", " "), _told(value)) for name, value in environment.items()]
-    versions = {f"{row['solver']} {row.get('version')}" for row in solves.rows}
-    facts.append(("solvers", ", ".join(sorted(versions))))
-    revisions = {str(row["revision"]) for row in solves.rows if row.get("revision")}
-    if len(revisions) > 1:
-        facts.append(("revisions of the rows", ", ".join(sorted(revisions))))
-    for name in ("time_limit", "threads", "tolerance", "memory"):
-        values = sorted({row[name] for row in solves.rows if row.get(name) is not None})
-        if values:
-            facts.append((name.replace("_", " "), ", ".join(f"{value:g}" for value in values)))
-    return facts
-
-
-def _told(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_told(part)}" for name, part in value.items())
-    return ", ".join(map(_told, value)) if isinstance(value, list) else str(value)
 
 
 def make_report(folder: Path, rows: Sequence[Row], title: str = "", place: Path | None = None) -> tuple[Page, Solves]:
