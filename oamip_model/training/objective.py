@@ -23,6 +23,7 @@ def losses(name: TrainingLoss, logits: Tensor, labels: Tensor) -> Tensor:
 
     Examples
     --------
+    >>> import torch
     >>> losses("squared", torch.tensor([[1.0], [3.0]]), torch.tensor([0.0, 3.0])).tolist()
     [1.0, 0.0]
     """

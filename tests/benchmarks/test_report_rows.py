@@ -121,7 +121,8 @@ def test_page_shows_what_is_wrong_in_red():
     ]
     text = make_page(Solves(tuple(rows)), {}, "t").html()
     assert "Solves disagree" in text
-    assert text.count('<td class="alert"') == 2
+    # Both solves, in the table of solves and in that of problems.
+    assert text.count('<td class="alert"') == 4
     fine = make_page(Solves(tuple(rows[2:])), {}, "t").html()
     assert "No two solves contradict" in fine
     assert "feasible, 180 %" in fine

@@ -113,7 +113,7 @@ def test_killed_and_run_again(tmp_path):
     process = forked.Forked(forked.OAMIP, "bench", "run", *asked)
     results = tmp_path / "results.jsonl"
     while not (results.exists() and results.read_bytes().count(b"\n")):
-        assert process.poll() is None
+        assert process.poll() is None, process.communicate()
         time.sleep(0.02)
     workers = psutil.Process(process.pid).children(recursive=True)
     process.kill()

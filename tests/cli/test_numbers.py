@@ -18,6 +18,7 @@ IN_RANGE = {
     "seed": {"0"}, "weight": {"0", *ANY_INTEGRAL}, "margin": {"0", *ANY_INTEGRAL}, "epsilon": {"0", *ANY_INTEGRAL},
     "cutoff": {"-1", "0", "-0.5", *ANY_INTEGRAL}, "sweeps": {"0"}, "exchanges": {"0"}, "tune": {"0"},
     "threshold": {"0"}, "grace": {"0", *ANY_INTEGRAL}, "time_limit": ANY_INTEGRAL, "solve_limit": ANY_INTEGRAL,
+    "distance_limit": ANY_INTEGRAL,
     "total_time_limit": ANY_INTEGRAL, "input_shape": ANY_INTEGRAL,
     "bounds_limit": ANY_INTEGRAL, "heuristic_limit": ANY_INTEGRAL, "weights": ANY_INTEGRAL,
     "tunes": {"0"}, "radii": {"0", *ANY_INTEGRAL}, "seed_images": {"0"},

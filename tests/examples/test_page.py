@@ -73,7 +73,7 @@ def test_scores_layer_by_layer_take_the_loss_and_the_sparsity(shown, problem_of)
 
 def test_its_map_is_read_cut_and_proved(shown):
     torch.manual_seed(0)
-    module = nn.Sequential(nn.Conv2d(1, 3, 2), nn.ReLU(), shown.LowerPart(), nn.Flatten(), nn.Linear(27, 3)).eval()
+    module = nn.Sequential(nn.Conv2d(1, 3, 2), nn.ReLU(), shown.Turned(), nn.Flatten(), nn.Linear(27, 3)).eval()
     network = om.read_network(module, (1, 4, 4))
     images, labels = np.random.default_rng(0).uniform(size=(2, 1, 4, 4)), np.array([0, 1])
     program = om.Formulation(gate="switch", scores="binary", sparsity="mean", weight=WEIGHT)
@@ -84,7 +84,7 @@ def test_its_map_is_read_cut_and_proved(shown):
     costs = [WEIGHT * loss.values(network.replay(images, s), labels, 0.0).mean() + s["0"].mean() for s in scores]
     assert found.objective == pytest.approx(min(costs), rel=1e-3)
     smaller = om.prune(module, {"0": [1.0, 0.0, 1.0]}, threshold=0.5, network=network)
-    assert isinstance(smaller[2], shown.LowerPart)
+    assert isinstance(smaller[2], shown.Turned)
     assert om.read_network(smaller, (1, 4, 4)).groups[0].size == 2
 
 

@@ -144,9 +144,9 @@ def run_plan(
     """
     require_psutil()
     make_folder(folder)
-    make_folder(folder / "points")
-    make_folder(folder / LOGS)
     with alone(folder, "out"):
+        make_folder(folder / "points")
+        make_folder(folder / LOGS)
         here = _same_place(folder)
         store = ResultStore(folder)
         todo = [solve for solve in plan if solve.key not in store.rows]

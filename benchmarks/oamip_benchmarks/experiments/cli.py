@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import click
 
-from oamip_benchmarks.experiments.boxes.tools import TOOLS
+from oamip_benchmarks.experiments.boxes.names import TOOL_NAMES
 from oamip_benchmarks.experiments.catalogue import STUDIES
 from oamip_benchmarks.experiments.cells import ELIMINATION, LEVELS, METHODS
 from oamip_benchmarks.experiments.importances import IMPORTANCES
@@ -51,9 +51,9 @@ _OPTIONS: dict[str, tuple[str, Any, bool, str]] = {
     "refit_images": ("--refit-images", Count(), False, "How many training images the refit sees, without labels."),
     "tunes": ("--tune", Whole(0), True, "Epochs of fine-tuning; 0: none."),
     "importances": ("--importance", click.Choice(tuple(IMPORTANCES)), True, "Importances of Torch-Pruning."),
-    "radius": ("--radius", Number(0, least_open=True), False, "Half the width of a box, of pixels in [0, 1]."),
+    "radius": ("--radius", Number(0, 1, least_open=True), False, "Half the width of a box, of pixels in [0, 1]."),
     "boxes": ("--boxes", Whole(), False, "Boxes, around the first test images."),
-    "tools": ("--tool", click.Choice(tuple(TOOLS)), True, "Whose programs are solved."),
+    "tools": ("--tool", click.Choice(TOOL_NAMES), True, "Whose programs are solved."),
     "solver": ("--solver", str, False, "Who solves them: a name of `oamip solvers`."),
     "time_limit": ("--time-limit", Number(0, least_open=True), False, "Seconds of each program."),
     "distance_limit": ("--distance-limit", Number(0, least_open=True), False, "Seconds of each certified distance."),

@@ -31,6 +31,7 @@ from safetensors.torch import load_file
 import oamip_model as om
 from oamip_model.page import COLOURS, plain
 from oamip_model.pruning.baselines.rules import WITH_IMAGES
+from oamip_model.records import parse_json
 from oamip_model.refit.options import LEVELS
 from oamip_model.refit.outgoing import fit_outgoing
 from oamip_model.refit.output import fit_output
@@ -109,7 +110,7 @@ def kept(path: Path | None, key: list[Any]) -> dict[str, Any] | None:
     """The line of a file that has this key, None where there is none."""
     if path is None or not path.exists():
         return None
-    lines: list[dict[str, Any]] = [json.loads(text) for text in path.read_text().splitlines()]
+    lines: list[dict[str, Any]] = [parse_json(text, str(path)) for text in path.read_bytes().splitlines()]
     return next((row for row in lines if row["key"] == key), None)
 
 

@@ -17,10 +17,9 @@ from torch import nn
 
 import oamip_model as om
 from oamip_benchmarks.bench.boxes.model import Box, box_instance
-from oamip_model.errors import InputError, SolverError, SolverMissingError
+from oamip_benchmarks.experiments.boxes.names import OMLT, OURS, PYSCIPOPT_ML, TOOL_NAMES
+from oamip_model.errors import InputError, SolverError
 from oamip_model.solving.protocol import Arrays
-
-OURS = "ours"
 
 
 def ours(network: om.Network, box: Box) -> Arrays:
@@ -78,23 +77,8 @@ def arrays_of(lp: Any, highspy: Any) -> Arrays:
     )  # fmt: skip
 
 
-TOOLS: dict[str, Callable[[om.Network, Box], Arrays]] = {OURS: ours, "omlt": omlt, "pyscipopt-ml": pyscipopt_ml}
-_PACKAGES = {"omlt": "omlt", "pyscipopt-ml": "pyscipopt_ml"}
-
-
-def check_tool(tool: str, network: str) -> None:
-    """Raise an error where a tool cannot be used for a network of this name.
-
-    SolverMissingError: it is not installed. InputError: it is used for dense networks alone.
-    """
-    import importlib.util
-
-    if tool == OURS:
-        return
-    if importlib.util.find_spec(_PACKAGES[tool]) is None:
-        raise SolverMissingError(f"tool: {tool} is not installed: pip install 'oamip_model[peers]'")
-    if not network.startswith(("dense", "fc")):
-        raise InputError(f"tool: {tool} is used for dense networks here, got the network {network}")
+TOOLS: dict[str, Callable[[om.Network, Box], Arrays]] = {OURS: ours, OMLT: omlt, PYSCIPOPT_ML: pyscipopt_ml}
+assert tuple(TOOLS) == TOOL_NAMES
 
 
 def chain(network: om.Network) -> nn.Sequential:

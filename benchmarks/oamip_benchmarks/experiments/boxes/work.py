@@ -12,6 +12,7 @@ import numpy as np
 import oamip_model as om
 from oamip_benchmarks.bench.boxes.model import Box, front
 from oamip_benchmarks.bench.reporting.statistics import shifted_geometric_mean
+from oamip_benchmarks.experiments.boxes.names import BOX, COMPRESS
 from oamip_benchmarks.experiments.boxes.tools import TOOLS
 from oamip_benchmarks.experiments.cells import Plain
 from oamip_model.network.norms import outgoing_norms
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from oamip_model.data import Dataset
     from oamip_model.network.maps import Array
 
-BOX, COMPRESS = "box", "compress"
-"""Masks for the box in question, and the exact compression over it."""
 GAP = 1e-4
 _SAMPLES = 512
 """Images of a box that a refit for it sees."""

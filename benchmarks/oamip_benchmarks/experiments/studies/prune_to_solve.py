@@ -7,8 +7,7 @@ from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING
 
-from oamip_benchmarks.experiments.boxes.tools import OURS, check_tool
-from oamip_benchmarks.experiments.boxes.work import BOX, COMPRESS, gather
+from oamip_benchmarks.experiments.boxes.names import BOX, COMPRESS, OURS, check_tool
 from oamip_benchmarks.experiments.cells import ELIMINATION, Cell, Plain, score_rule, share_choice
 from oamip_benchmarks.experiments.reporting.table import Line
 from oamip_benchmarks.experiments.study import Asked, Study, settings
@@ -71,6 +70,12 @@ def _cells(
     ]
 
 
+def _gathered(found: Sequence[tuple[Plain, Plain]]) -> list[tuple[Plain, Plain]]:
+    from oamip_benchmarks.experiments.boxes.work import gather
+
+    return gather(found)
+
+
 def finish(lines: Sequence[Line]) -> list[Line]:
     """The lines with how many times shorter their programs take.
 
@@ -126,7 +131,7 @@ STUDY = Study(
     rows=TAGS,
     values=("accuracy", "units", "seconds_mip", "times", "solved", "distance", "same", "seconds_build", "seconds"),
     draw=draw,
-    gather=gather,
+    gather=_gathered,
     finish=finish,
     own_methods=(BOX, COMPRESS),
     options={
