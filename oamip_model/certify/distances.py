@@ -44,7 +44,7 @@ class Distance:
     Parameters
     ----------
     upper, lower : array
-        Bounds (classes,) of |f_c - g_c|, and the largest differences that were seen.
+        Bounds (classes,) of ``abs(f_c - g_c)``, and the largest differences that were seen.
     points : array
         The inputs with these differences, (classes, inputs).
     proofs : tuple of Proof

@@ -74,7 +74,7 @@ class InstanceSolution:
     def gap(self) -> float | None:
         """Relative gap between objective and bound, None where it is not known.
 
-        It is |objective - bound| / max(|objective|, 1e-10), and 0 within ABSOLUTE_GAP.
+        It is ``abs(objective - bound) / max(abs(objective), 1e-10)``, and 0 within ABSOLUTE_GAP.
         """
         if self.objective is None or self.bound is None:
             return None
