@@ -92,13 +92,25 @@ class Revision:
         self._process.communicate()
 
 
+def names_in(checkout: Path) -> set[str]:
+    """The names of the instances in a revision's library."""
+    from oamip_model.records import parse_json
+
+    path = checkout / "benchmarks" / "oamip_benchmarks" / "bench" / "library" / "instances.json"
+    return {instance["name"] for instance in parse_json(path.read_bytes(), str(path))["instances"]}
+
+
 def compared(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """A row for each instance and seed: the answers of both revisions."""
     from oamip_benchmarks.bench.recipes import choose_recipes
 
-    sides = {"before": Revision(arguments.other), "after": Revision(Path(__file__).parents[3])}
+    sides = {"before": Revision(arguments.other), "after": Revision(Path(__file__).parents[4])}
     turn = False
+    known = names_in(arguments.other)
     for recipe in choose_recipes(arguments.size, arguments.instance):
+        if recipe.name not in known:
+            print(f"{recipe.name:55} left out: {arguments.other} does not have it", flush=True)
+            continue
         for seed in range(arguments.seeds):
             asked = {
                 "instance": recipe.name,
