@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import click
 from oamip_model.cli.numbers import SHARE_OR_NONE, Count, Threshold, UnitsByLayer
 from oamip_model.cli.objects import given, object_options
 from oamip_model.cli.options import Verb, check_data, check_out, data_options, json_option, network_options
-from oamip_model.cli.output import UNPROVED, percent, print_json, print_table, say
+from oamip_model.cli.output import UNPROVED, note, percent, print_json, print_table, say
 from oamip_model.errors import InputError
 from oamip_model.pruning.budgets.options import LIMITS, WORDS, Budget
 from oamip_model.refit.options import LEVELS
+from oamip_model.scoring.strategies import ELIMINATION
 
 
 @click.command(cls=Verb)
@@ -110,6 +112,8 @@ def prune(
         print_table(["milliseconds", *(f"{engine}, {_images(batch)}" for engine, batch in places)], rows)
     say(report.summary())
     say(f"scores: {known.summary()}")
+    if known.strategy == ELIMINATION and refit is None:
+        note("oamip: these scores were made for a refit, and none was asked for; --refit least-squares takes seconds")
     if out is not None:
         click.echo(f"saved to {out}")
     return code
@@ -117,13 +121,17 @@ def prune(
 
 def _budget(rule: dict[str, Any]) -> Budget | None:
     """The budget of the options, which are taken out of ``rule``; None where an amount or a threshold is given."""
-    fields = given({name: rule.pop(name) for name in (*LIMITS, "round_to", "least", "most", "levels", "solver")})
-    limited = any(name in fields for name in LIMITS)
+    fields = given({one.name: rule.pop(one.name) for one in dataclasses.fields(Budget)})
+    limited = any(name in fields for name in (*LIMITS, "milliseconds"))
     if [rule["threshold"] is not None, rule["amount"] is not None, limited].count(True) != 1:
-        raise InputError("exactly one of --threshold, --amount and a budget (--macs, --parameters) is needed")
+        raise InputError(
+            "exactly one of --threshold, --amount and a budget (--macs, --parameters, --milliseconds) is needed"
+        )
     if not limited:
         for name, value in fields.items():
-            raise InputError(f"{name}: got {value!r}, but only a budget (--macs, --parameters) has a use for it")
+            raise InputError(
+                f"{name}: got {value!r}, but only a budget (--macs, --parameters, --milliseconds) has a use for it"
+            )
         return None
     return Budget(**fields)
 

@@ -48,7 +48,7 @@ GROUPS: tuple[tuple[str, tuple[type[Any], ...]], ...] = (
     ("All layers at once (om.Joint, om.Batches, om.PerClass)", (Joint, Batches, PerClass)),
     ("Search tree (om.TreeSearch)", (TreeSearch,)),
     ("Layer by layer (om.Forward, om.Backward, om.Decoupled), and om.Elimination", (Forward, Backward, Decoupled)),
-    ("Solver (om.Solver)", (Solver,)),
+    ("Solver of programs (om.Solver)", (Solver,)),
     ("Run (om.Run)", (Run,)),
     ("Elimination", (Elimination,)),
 )
@@ -68,8 +68,8 @@ class Bounds(click.ParamType[str]):
               f"[default: all; {_IMAGES} with {', '.join(WHOLE)}]")  # fmt: skip
 @click.option("--correct-only", is_flag=True, help="Only images that the network classifies correctly.")
 @click.option("--strategy", type=click.Choice(STRATEGIES), default=DEFAULT_STRATEGY, show_default=True,
-              help=f"One convex program a layer, from any number of images ({', '.join(LAYERWISE)}); no program, but "
-              f"units one by one for `oamip prune --refit` ({ELIMINATION}); or of all layers one program "
+              help=f"No program, but units one by one for `oamip prune --refit` ({ELIMINATION}); one convex program a "
+              f"layer, from any number of images ({', '.join(LAYERWISE)}); or of all layers one program "
               "(joint), or several whose scores are averaged (batches, per-class).")  # fmt: skip
 @object_options(*GROUPS, types={"bounds": Bounds(), "search": click.Choice(SEARCHES), "exchanges": Whole(0, 1000)})
 @click.option("--out", type=click.Path(path_type=Path), help="Save the scores to this .json file.")
@@ -123,7 +123,7 @@ def score(
     import oamip_model as om
     from oamip_model.data import check_labels
 
-    if not isinstance(method, Elimination):
+    if solver is not None:
         om.get_backend(solver.name)
     several = not isinstance(method, Joint | Elimination)
     temporary = out.with_name(out.name + ".runs.jsonl") if out is not None and several and store is None else None
@@ -132,7 +132,7 @@ def score(
         n = "all" if not isinstance(method, AllLayers) and not correct_only else _IMAGES
     with progress_bar("programs") as progress, signs_of_life(progress), within(total), ExitStack() as one_program:
         # The time limit of a program holds for reading too. A single program has the rest of it.
-        one_program.enter_context(within(Deadline(solver.time_limit)))
+        one_program.enter_context(within(Deadline(None if solver is None else solver.time_limit)))
         plain = om.read_network(network, input_shape, output=output)
         source = om.load_dataset(data, split=split, download=download)
         check_data(plain, source)
@@ -165,7 +165,7 @@ def score(
         if out is not None:
             click.echo(f"saved to {out}")
     if proof is not None and result.bound is not None and not result.interrupted:
-        _prove(plain, images, result, method, solver, proof, as_json)
+        _prove(plain, images, result, method, solver or Solver(), proof, as_json)
     if result.interrupted:
         note("oamip: interrupted" + (f"; the same command goes on from {runs}" if runs is not None else ""))
         return INTERRUPTED

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,11 @@ BATCHES = (1, 64)
 """Images at a time: one, as in a device that waits for it, and many."""
 _ROUNDS, _SECONDS = 30, 1.0
 """Calls of each module at least three, at most so many, within about so many seconds a batch size."""
+ENGINES = ("torch", "onnxruntime")
 Milliseconds = dict[str, dict[int, float]]
+Sized = Mapping[str, tuple[nn.Module, Shape]]
+"""Modules by name, each with the shape of one image."""
+Call = Callable[[torch.Tensor], object]
 
 
 def measure_milliseconds(
@@ -39,32 +45,51 @@ def measure_milliseconds(
     True
     """
     found: dict[str, Milliseconds] = {name: {} for name in modules}
-    for engine, calls in (("torch", _torch_calls(modules)), ("onnxruntime", _onnx_calls(modules, input_shape))):
+    sized = {name: (module, input_shape) for name, module in modules.items()}
+    for engine in ENGINES:
+        if engine == "onnxruntime" and not has_onnxruntime():
+            continue
+        calls = callers(engine, sized)
         for batch in batches:
             images = example_images(input_shape, count=batch)
-            for name, seconds in _medians(calls, images).items():
+            bound = {name: partial(call, images) for name, call in calls.items()}
+            for name, seconds in median_seconds(bound, _ROUNDS, _SECONDS).items():
                 found[name].setdefault(engine, {})[batch] = 1000 * seconds
     return found
 
 
-def _medians(calls: Mapping[str, Callable[[torch.Tensor], object]], images: torch.Tensor) -> dict[str, float]:
+def median_seconds(calls: Mapping[str, Callable[[], object]], rounds: int, seconds: float) -> dict[str, float]:
+    """Median seconds of each call, which take turns.
+
+    There are at least three rounds and at most ``rounds``, within about so many seconds a call.
+    """
     taken: dict[str, list[float]] = {name: [] for name in calls}
     for call in calls.values():
-        call(images)  # the first call allocates and compiles
+        call()  # the first call allocates and compiles
     began = time.perf_counter()
-    for number in range(_ROUNDS):
+    for number in range(rounds):
         tick("measuring milliseconds")
-        if number >= 3 and time.perf_counter() - began > _SECONDS * len(calls):
+        if number >= 3 and time.perf_counter() - began > seconds * len(calls):
             break
         for name, call in calls.items():
             start = time.perf_counter()
-            call(images)
+            call()
             taken[name].append(time.perf_counter() - start)
-    return {name: float(np.median(seconds)) for name, seconds in taken.items()}
+    return {name: float(np.median(spent)) for name, spent in taken.items()}
 
 
-def _torch_calls(modules: Mapping[str, nn.Module]) -> dict[str, Callable[[torch.Tensor], object]]:
-    def caller(module: nn.Module) -> Callable[[torch.Tensor], object]:
+def has_onnxruntime() -> bool:
+    """Whether onnxruntime is installed."""
+    return importlib.util.find_spec("onnxruntime") is not None
+
+
+def callers(engine: str, modules: Sized) -> dict[str, Call]:
+    """Calls of the modules with images (n, *shape), by name, in one engine."""
+    return _torch_calls(modules) if engine == "torch" else _onnx_calls(modules)
+
+
+def _torch_calls(modules: Sized) -> dict[str, Call]:
+    def caller(module: nn.Module) -> Call:
         plain = make_permanent(clean_copy(module)).eval()
 
         def call(images: torch.Tensor) -> object:
@@ -73,17 +98,13 @@ def _torch_calls(modules: Mapping[str, nn.Module]) -> dict[str, Callable[[torch.
 
         return call
 
-    return {name: caller(module) for name, module in modules.items()}
+    return {name: caller(module) for name, (module, _) in modules.items()}
 
 
-def _onnx_calls(modules: Mapping[str, nn.Module], shape: Shape) -> dict[str, Callable[[torch.Tensor], object]]:
-    """Calls of the modules in onnxruntime, none where that is not installed."""
-    try:
-        import onnxruntime
-    except ImportError:
-        return {}
+def _onnx_calls(modules: Sized) -> dict[str, Call]:
+    import onnxruntime
 
-    def caller(path: Path) -> Callable[[torch.Tensor], object]:
+    def caller(path: Path) -> Call:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
@@ -93,5 +114,5 @@ def _onnx_calls(modules: Mapping[str, nn.Module], shape: Shape) -> dict[str, Cal
     with tempfile.TemporaryDirectory() as folder:
         return {
             name: caller(save_module(module, Path(folder) / f"{number}.onnx", shape))
-            for number, (name, module) in enumerate(modules.items())
+            for number, (name, (module, shape)) in enumerate(modules.items())
         }

@@ -14,7 +14,7 @@ from oamip_model.formulation.settings import Formulation, check_choice
 from oamip_model.scoring.layer_options import Exchanges, LevelMethod
 from oamip_model.scoring.method import Method
 from oamip_model.scoring.methods import METHODS, AllLayers
-from oamip_model.scoring.strategies import DEFAULT_STRATEGY
+from oamip_model.scoring.strategies import DEFAULT_STRATEGY, named
 from oamip_model.solving.options import Run, Solver, TreeSearch
 from oamip_model.tightening.methods import Tightening
 
@@ -23,7 +23,7 @@ class Asked(TypedDict):
     """The arguments of :func:`oamip_model.score` after the images."""
 
     method: Method
-    solver: Solver
+    solver: Solver | None
     run: Run
 
 
@@ -33,8 +33,8 @@ def as_objects(strategy: str = DEFAULT_STRATEGY, **given: Any) -> Asked:
     They are keywords of :func:`oamip_model.score`.
 
     given: fields of the method's class, of its Formulation and TreeSearch, of :class:`Solver` (its name as ``solver``)
-    and of :class:`Run`. Raises InputError for an option that none of them has, unless it is the default where there is
-    one.
+    and of :class:`Run`. None stands for an option that was not given. A method without programs gets no solver. Raises
+    InputError for an option that none of them has.
 
     Examples
     --------
@@ -49,17 +49,25 @@ def as_objects(strategy: str = DEFAULT_STRATEGY, **given: Any) -> Asked:
     cls: type[Any] = METHODS[strategy]
     form = issubclass(cls, AllLayers)
     wants_tree = form and given.get("search") == "tree"
-    parts: list[type[Any]] = [cls, Solver, Run, *([Formulation] if form else []), *([TreeSearch] if wants_tree else [])]
+    solves = bool(cls.solver_fields)
+    parts: list[type[Any]] = [
+        cls,
+        *([Solver] if solves else []),
+        Run,
+        *([Formulation] if form else []),
+        *([TreeSearch] if wants_tree else []),
+    ]
     # Options of the method itself, such as the seed of elimination, are no options of the solver.
     values, left = by_class(parts, given)
     for key in left:
-        if not _is_default(key, given[key]):
+        if given[key] is not None or not _fields_by(key):
             raise InputError(_without_use(key, given[key], strategy, form))
     if wants_tree:
         values[cls]["search"] = TreeSearch(**values.pop(TreeSearch))
     if form:
         values[cls]["formulation"] = Formulation(**values.pop(Formulation))
-    return {"method": cls(**values[cls]), "solver": Solver(**values[Solver]), "run": Run(**values[Run])}
+    solver = Solver(**values[Solver]) if solves else None
+    return {"method": cls(**values[cls]), "solver": solver, "run": Run(**values[Run])}
 
 
 def _fields_by(key: str) -> list[tuple[str, Field[Any]]]:
@@ -69,16 +77,11 @@ def _fields_by(key: str) -> list[tuple[str, Field[Any]]]:
     for cls in (Formulation, TreeSearch):
         names = [name for name, method in METHODS.items() if issubclass(method, AllLayers)]
         found += [(name, one) for name in names for one in fields(cls) if key_of_field(one) == key]
+    for name, method in METHODS.items():
+        found += [
+            (name, one) for one in fields(Solver) if one.name in method.solver_fields and key_of_field(one) == key
+        ]
     return found
-
-
-def _is_default(key: str, value: Any) -> bool:
-    """Whether a value is None, or the default of a field of its key.
-
-    A switch that is given is none, whatever its default is.
-    """
-    known = [one.default for _, one in _fields_by(key)]
-    return bool(known) and (value is None or (not isinstance(value, bool) and any(value == one for one in known)))
 
 
 def _without_use(key: str, value: Any, strategy: str, form: bool) -> str:
@@ -87,7 +90,7 @@ def _without_use(key: str, value: Any, strategy: str, form: bool) -> str:
         return f"{key}: got {value!r}, but there is no such option"
     if form and any(key_of_field(one) == key for one in fields(TreeSearch)):
         return f"{key}: got {value!r}, but only search tree has a use for it"
-    return f"{key}: got {value!r}, but strategy {strategy} has no use for it, only {', '.join(names)}"
+    return f"{key}: got {value!r}, but strategy {named(strategy)} has no use for it, only {', '.join(names)}"
 
 
 def read_method(options: dict[str, Any]) -> Method | None:

@@ -167,7 +167,10 @@ class Backward(Ordered):
 class Elimination(Method):
     """Units one by one, those first that a least squares refit misses least.
 
-    No program is solved, no labels are used, and nothing is proved.
+    No program is solved, no labels are used, and nothing is proved. With an amount each layer is judged
+    with those before it cut by that amount and refitted, and units are swapped at the end. Without one
+    each layer is ranked in the network as trained, for any amount and for budgets. A unit's score is then
+    the share of its layer that is gone once it is.
     """
 
     called: ClassVar[str] = "elimination"
@@ -176,17 +179,16 @@ class Elimination(Method):
     alone: ClassVar[str] = "solves no program"
 
     amount: float | None = option(
-        default=None, kind=AMOUNT, flag="--amount", help="Share of each layer's units that is to go; it is needed."
+        default=None,
+        kind=AMOUNT,
+        flag="--amount",
+        help="Share of each layer's units that is to go: layers are judged with those before cut and refitted.",
     )
     swaps: int = option(
         default=20, kind=Whole(0, 1000, words="a number of pairs"), flag=Flag("--exchanges", key="exchanges"),
         help="Pairs of a layer's units that are swapped at most.",
+        needs=(Needs("amount", None, "without an amount there is no number of units to keep to"),),
     )  # fmt: skip
     seed: int = option(
         default=0, kind=Whole(0), flag="--seed", help="Seed of the positions that are drawn in convolutions."
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.amount is None:
-            raise InputError("amount: strategy elimination needs the share of each layer's units that is to go")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from oamip_model.checks import Checked, check_used
 from oamip_model.errors import InputError
+from oamip_model.scoring.strategies import LAYERWISE, WHOLE, named
 from oamip_model.solving.options import Run, Solver
 
 if TYPE_CHECKING:
@@ -28,13 +29,13 @@ class Method(Checked):
     alone: ClassVar[str] = ""
     """Why its programs cannot be solved at once, where they cannot."""
 
-    def check_given(self, solver: Solver, run: Run) -> None:
+    def check_given(self, solver: Solver | None, run: Run) -> None:
         """Raise InputError for what this method has no use for of a solver and a run.
 
         Parameters
         ----------
-        solver : Solver
-            The solver with its options.
+        solver : Solver, optional
+            The solver with its options, None where none was given.
         run : Run
             Where programs are solved.
 
@@ -43,7 +44,12 @@ class Method(Checked):
         InputError
             For the first option that is set and has no use.
         """
-        by = f"strategy {self.called}"
+        by = f"strategy {named(self.called)}"
+        if solver is not None and not self.solver_fields:
+            known = ", ".join((*LAYERWISE, *WHOLE))
+            told = repr(solver.label) if solver == Solver(solver.name) else repr(solver)
+            raise InputError(f"solver: got {told}, but {by} solves no program; methods that do are {known}")
+        solver = Solver() if solver is None else solver
         workers = run.workers
         if workers.several and self.alone:
             given = f"engine: got {run.engine!r}" if run.engine == "dask" else f"jobs: got {run.jobs!r}"

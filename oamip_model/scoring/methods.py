@@ -124,7 +124,7 @@ class PerClass(AllLayers):
 
 
 METHODS: dict[str, type[Method]] = {
-    cls.called: cls for cls in (Decoupled, Forward, Backward, Elimination, Joint, Batches, PerClass)
+    cls.called: cls for cls in (Elimination, Decoupled, Forward, Backward, Joint, Batches, PerClass)
 }
 """The methods by their names as strategies."""
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from oamip_model.formulation.gates import is_sound
 from oamip_model.network.maps import Array
-from oamip_model.scoring.strategies import AVERAGED, LAYERWISE
+from oamip_model.scoring.strategies import AVERAGED, ELIMINATION, LAYERWISE
 
 STATUSES = ("optimal", "feasible", "no solution", "unbounded", "infeasible", "error")
 """How a program can have ended, the best first."""
@@ -275,7 +275,8 @@ class Verdict:
         stopped += ", stopped by the total time limit" if self.out_of_time else ""
         if self.planned == 0:
             seen = f"{self.images} images ({self.source})" if self.images else "no images"
-            return f"no program was solved: scores by the rule {self.strategy}{stopped}, {seen}: nothing is proved"
+            rule = f"{self.strategy}, for a refit" if self.strategy == ELIMINATION else self.strategy
+            return f"no program was solved: scores by the rule {rule}{stopped}, {seen}: nothing is proved"
         gap = "gap unknown" if self.gap is None else f"gap {self.gap:.2g} ({self.proof})"
         kind = "relaxed ReLU states" if self.relaxed else "integer ReLU states"
         if self.layerwise:

@@ -23,6 +23,7 @@ from oamip_model.scoring.layerwise.heads import head_named, head_names
 from oamip_model.scoring.method import Method
 from oamip_model.scoring.methods import AllLayers, as_method
 from oamip_model.scoring.result import Scores
+from oamip_model.scoring.strategies import DEFAULT_STRATEGY
 from oamip_model.solving.options import Run, Solver, as_solver
 from oamip_model.solving.protocol import Backend
 from oamip_model.solving.registry import get_backend
@@ -35,15 +36,16 @@ def score(
     network: Network | nn.Module | str | Path,
     images: AnyImages,
     labels: ArrayLike | None = None,
-    method: str | Method = "forward",
+    method: str | Method = DEFAULT_STRATEGY,
     *,
-    solver: str | Backend | Solver = "highs",
+    solver: str | Backend | Solver | None = None,
     run: Run | None = None,
 ) -> Scores:
     """Importance scores of a trained network's units, and what was proved about them.
 
-    The method is that of ElAraby, Wolf and Carvalho [1]_. Ctrl-C gives back the scores so far,
-    marked as interrupted. Without any, KeyboardInterrupt is raised.
+    The programs are those of ElAraby, Wolf and Carvalho [1]_. The default solves none: it ranks
+    units for :func:`oamip_model.prune` with a refit. Ctrl-C gives back the scores so far, marked as
+    interrupted. Without any, KeyboardInterrupt is raised.
 
     Parameters
     ----------
@@ -53,16 +55,18 @@ def score(
         Images of shape ``(n, *input_shape)`` with labels, or one of the others alone.
     labels : array of int, optional
         Labels (n,) of images that are given as an array.
-    method : str or Method, default "forward"
+    method : str or Method, default "elimination"
         A name, or an object with its own options:
 
+        - Without a program and without labels: "elimination" (:class:`Elimination`), units one by
+          one, those first that a least squares refit misses least.
         - Layer by layer, from any number of images: "forward" (:class:`Forward`), "backward"
           (:class:`Backward`) and "decoupled" (:class:`Decoupled`).
         - By programs of all layers, from about ten images: "joint" (:class:`Joint`), "batches"
           (:class:`Batches`) and "per-class" (:class:`PerClass`).
-        - Without a program: "elimination" (:class:`Elimination`), which needs an amount and no labels.
-    solver : str, Backend or Solver, default "highs"
-        A name of ``oamip solvers``, or an object with limits.
+    solver : str, Backend or Solver, optional
+        A name of ``oamip solvers``, or an object with limits; "highs" where a method has programs
+        and none is given. A method without programs takes none.
     run : Run, optional
         Where programs are solved, how many at a time, and how long.
 
@@ -91,16 +95,19 @@ def score(
     >>> _ = torch.manual_seed(0)
     >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
     >>> images, labels = [[1.0, 0.5], [0.2, 0.9]], [0, 1]
-    >>> result = om.score(module, images, labels)
-    >>> result.status, result.strategy, result.by_layer["0"].shape
-    ('optimal', 'forward', (3,))
+    >>> result = om.score(module, images)
+    >>> result.strategy, result.by_layer["0"].shape
+    ('elimination', (3,))
+    >>> om.score(module, images, labels, "forward").status
+    'optimal'
     >>> om.score(module, images, labels, om.Joint(om.Formulation(scores="binary", sparsity="mean"))).proved
     True
     """
     if isinstance(labels, Method):
         raise InputError(f"labels: got {labels!r}, a method is given as method=")
-    asked, how, where = as_method(method), as_solver(solver), Run() if run is None else run
-    asked.check_given(how, where)
+    asked, where = as_method(method), Run() if run is None else run
+    asked.check_given(None if solver is None else as_solver(solver), where)
+    how = as_solver("highs" if solver is None else solver)
     with shown(where.tell, where.progress is None, "programs") as tell:
         return _score(network, images, labels, asked, how, where if tell is None else replace(where, progress=tell))
 
@@ -119,7 +126,8 @@ def _score(
         from oamip_model.scoring.layerwise.eliminated import elimination_scores
 
         with within(total):
-            return elimination_scores(network, images, asked, where)
+            given = images if labels is None else as_dataset(images, labels)
+            return elimination_scores(network, given, asked, where, total)
     data = as_dataset(images, labels)
     with within(total):
         plain = as_network(network, data)

@@ -12,9 +12,20 @@ ELIMINATION = "elimination"
 WHOLE = ("joint", *AVERAGED)
 """Programs of all layers at once, with the gates, losses and relaxations of the formulation."""
 
-STRATEGIES = (*LAYERWISE, ELIMINATION, *WHOLE)
-DEFAULT_STRATEGY = "forward"
+STRATEGIES = (ELIMINATION, *LAYERWISE, *WHOLE)
+DEFAULT_STRATEGY = ELIMINATION
 SCOPES = ("layer", "global")
 """What an amount is a share of: each layer's units, or those of all layers."""
 MOST_IMAGES = 200
 """Images that one mixed-integer program takes."""
+
+
+def named(strategy: str) -> str:
+    """The name of a strategy in messages, which say where it is the default.
+
+    Examples
+    --------
+    >>> named("forward"), named("elimination")
+    ('forward', 'elimination (the default)')
+    """
+    return f"{strategy} (the default)" if strategy == DEFAULT_STRATEGY else strategy

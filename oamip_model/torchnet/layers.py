@@ -38,6 +38,7 @@ class TorchLayers:
             for k, layer in enumerate(network.layers)
             if layer.units is not None
         }
+        self._channels = {k for k in self._units if _by_channel(network.layers[k])}
 
     def tensor(self, array: Array) -> Tensor:
         """The array on the device; weights are moved once."""
@@ -141,6 +142,8 @@ class TorchLayers:
 
         The outputs h have the shape (n, *shape).
         """
+        if k in self._channels:  # spread by torch, whose gradient is then a sum and no scattering
+            return scores.reshape((-1 if scores.ndim == 2 else 1, h.shape[1]) + (1,) * (h.ndim - 2))
         spread = scores[..., self._units[k]]
         return spread.reshape((-1 if scores.ndim == 2 else 1, *h.shape[1:]))
 
@@ -191,6 +194,12 @@ class TorchLayers:
         A gradient needs the outputs of all layers.
         """
         return max(1, min(2000, budget // sum(layer.size for layer in self.network.layers)))
+
+
+def _by_channel(layer: Layer) -> bool:
+    """Whether channel k of the layer's outputs is unit k."""
+    units, channels = layer.units, layer.shape[0]
+    return units is not None and np.array_equal(units, np.arange(channels).repeat(layer.size // channels))
 
 
 def spread_by_unit(units: NDArray[np.int64], count: int) -> NDArray[np.int64]:

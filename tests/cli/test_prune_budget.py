@@ -73,9 +73,12 @@ def test_measured_milliseconds_are_shown(call: Any, files: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "exactly one of --threshold, --amount and a budget (--macs, --parameters) is needed"),
+        ([], "exactly one of --threshold, --amount and a budget (--macs, --parameters, --milliseconds) is needed"),
         (["--macs", "0.5", "--amount", "0.5"], "exactly one of --threshold, --amount and a budget"),
-        (["--amount", "0.5", "--round-to", "8"], "--round-to: got 8, but only a budget (--macs, --parameters) has a"),
+        (
+            ["--amount", "0.5", "--round-to", "8"],
+            "--round-to: got 8, but only a budget (--macs, --parameters, --milliseconds) has",
+        ),
         (["--amount", "0.5", "--solver", "cbc"], "--solver: got 'cbc', but only a budget"),
         (["--macs", "0"], "--macs"),
         (["--macs", "0.5", "--scope", "global"], "--scope: got 'global', but a budget is of the whole network"),

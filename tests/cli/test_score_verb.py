@@ -33,8 +33,8 @@ def test_options_are_the_fields_of_the_objects_and_nothing_given_means_their_def
         given = {name: value for name, value in context.params.items() if any(s.key == name for s in specs)}
     assert set(given.values()) <= {None}
     for name, cls in METHODS.items():
-        if name != "elimination":
-            assert as_objects(name) == {"method": cls(), "solver": om.Solver(), "run": om.Run()}
+        solver = None if name == "elimination" else om.Solver()
+        assert as_objects(name) == {"method": cls(), "solver": solver, "run": om.Run()}
 
 
 def test_what_is_printed_and_saved(call: Any, files: Any, tmp_path: Path) -> None:
@@ -160,8 +160,9 @@ def test_layer_by_layer_from_all_images(call: Any, files: Any, tmp_path: Path) -
     assert [len(layer["removed"]) for layer in smaller["layers"].values()] == [2, 2]
 
 
-def test_the_default_takes_all_images_layer_by_layer(call: Any, files: Any) -> None:
-    told = call("score", files.net, "--data", files.data, "--amount", "0.3", "--scope", "global", "--json").json()
+def test_layer_by_layer_takes_all_images_and_a_share_of_all_layers(call: Any, files: Any) -> None:
+    rule = ["--strategy", "forward", "--amount", "0.3", "--scope", "global"]
+    told = call("score", files.net, "--data", files.data, *rule, "--json").json()
     assert (told["strategy"], told["status"], told["proved"]) == ("forward", "optimal", False)
     assert "240 images" in told["summary"]
     assert told["options"]["method"]["scope"] == "global"
@@ -221,13 +222,45 @@ def test_ctrl_c_saves_what_there_is(call: Any, files: Any, tmp_path: Path) -> No
 
 def test_elimination_needs_no_solver_and_ends_with_0(call: Any, files: Any, tmp_path: Path) -> None:
     out = tmp_path / "scores.json"
-    rule = ["--strategy", "elimination", "--amount", "0.5"]
+    rule = ["--amount", "0.5"]
     outcome = call("score", files.net, "--data", files.data, *rule, "--out", out)
     assert outcome.code == 0, outcome
+    assert "by the rule elimination, for a refit" in outcome.out
     assert "nothing is proved" in outcome.out
+    named = call("score", files.net, "--data", files.data, "--strategy", "elimination", *rule, "--json").json()
+    assert all(named["layers"][k]["scores"] == s.tolist() for k, s in om.load_scores(out).by_layer.items())
     assert [path.name for path in tmp_path.iterdir()] == [out.name]
     assert om.load_scores(out).images == 240
     pruned = call(
         "prune", files.net, "--scores", out, "--amount", "0.5", "--data", files.data, "--refit", "output", "--json"
     )
     assert pruned.json()["units_after"] == 5
+    assert "none was asked for" not in pruned.err
+    plain = call("prune", files.net, "--scores", out, "--amount", "0.5", "--data", files.data)
+    assert (
+        plain.err == "oamip: these scores were made for a refit, and none was asked for; --refit least-squares "
+        "takes seconds\n"
+    )
+
+
+@pytest.mark.parametrize("options", [
+    ["--solver", "highs"], ["--solver", "cbc"], ["--time-limit", "9"], ["--tolerance", "1e-3"], ["--weight", "5"],
+    ["--gate", "subtractive"], ["--loss", "hinge"], ["--head", "pattern"], ["--score-type", "binary"], ["--relaxed"],
+    ["--bounds", "interval"], ["--search", "solver"], ["--scope", "layer"], ["--sweeps", "1"], ["--batch-size", "10"],
+])  # fmt: skip
+def test_options_of_a_program_are_refused_where_the_default_solves_none(call: Any, files: Any, options: Any) -> None:
+    outcome = call("score", files.net, "--data", files.data, "--amount", "0.5", *options)
+    assert outcome.code == 2
+    assert f"{options[0]}: got" in outcome.err
+    assert "but strategy elimination (the default) has no use for it, only " in outcome.err
+    assert outcome.err.count("\n") == 1
+
+
+def test_without_an_amount_the_default_ranks_units_for_any(call: Any, files: Any, tmp_path: Path) -> None:
+    out = tmp_path / "scores.json"
+    assert call("score", files.net, "--data", files.data, "--out", out).code == 0
+    for values in om.load_scores(out).by_layer.values():
+        np.testing.assert_allclose(np.sort(values), np.arange(1, len(values) + 1) / len(values))
+    for rule in (["--amount", "0.5"], ["--threshold", "0.6"], ["--macs", "0.6"]):
+        refit = ["--refit", "least-squares", "--data", files.data, "--json"]
+        assert call("prune", files.net, "--scores", out, *rule, *refit).code == 0

@@ -27,8 +27,8 @@ LOSSLESS = {"elimination", "bounds", "bounds lp", "random", "weight-norm", "weig
 VERBS: dict[str, list[str]] = {
     **{name: ["score", "NET", "--data", "DATA", "--strategy", name, "--out", "s.json"] for name in STRATEGIES},
     "elimination": ["score", "NET", "--data", "DATA", "--strategy", "elimination", "--amount", "0.5"],
-    "amount": ["score", "NET", "--data", "DATA", "--amount", "0.5"],
-    "global": ["score", "NET", "--data", "DATA", "--amount", "0.5", "--scope", "global"],
+    "amount": ["score", "NET", "--data", "DATA", "--strategy", "forward", "--amount", "0.5"],
+    "global": ["score", "NET", "--data", "DATA", "--strategy", "forward", "--amount", "0.5", "--scope", "global"],
     "tree": ["score", "NET", "--data", "DATA", "--strategy", "joint", "--search", "tree"],
     "published": ["score", "NET", "--data", "DATA", "--strategy", "joint", "--gate", "published", "--relaxed"],
     "bounds": ["bounds", "NET", "--data", "DATA"],

@@ -18,7 +18,7 @@ def draw(network: om.Network, seed: int) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({}, "budget: got neither macs nor parameters, at least one is needed"),
+        ({}, "budget: got no macs, parameters or milliseconds, at least one is needed"),
         ({"macs": 0}, "macs: got 0, accepted is a share above 0 and up to 1, or a number above 1"),
         ({"macs": -5}, "macs: got -5, accepted is a share above 0 and up to 1, or a number above 1"),
         ({"macs": float("nan")}, "macs: got nan, accepted"),

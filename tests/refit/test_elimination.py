@@ -73,12 +73,63 @@ def test_scores_are_saved_with_their_errors(tmp_path):
     assert again.images == 60
 
 
+def test_without_an_amount_a_score_is_the_share_of_its_layer_that_is_gone_with_the_unit():
+    network = om.read_network(*build("mlp"))
+    images = np.random.default_rng(0).normal(size=(60, 6))
+    scores = om.score(network, images)
+    none = dict.fromkeys((group.name for group in network.groups), 0)
+    found = eliminate_units(network, image_stream(network, images), none, om.Refit())
+    for group in network.groups:
+        values = scores.by_layer[group.name]
+        assert np.argsort(values).tolist() == found[group.name].order.tolist()
+        np.testing.assert_allclose(np.sort(values), np.arange(1, group.size + 1) / group.size)
+        assert scores.options["errors"][group.name] == pytest.approx(found[group.name].errors.tolist())
+        assert scores.options["swapped"][group.name] == 0
+    assert scores.strategy == "elimination"
+    assert not scores.proved
+
+
+def test_labels_may_be_given_and_change_nothing():
+    network = om.read_network(*build("mlp"))
+    images = np.random.default_rng(0).normal(size=(60, 6))
+    plain, told = om.score(network, images), om.score(network, images, np.zeros(60, dtype=int))
+    for name, values in plain.by_layer.items():
+        np.testing.assert_array_equal(values, told.by_layer[name])
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, None])
+def test_an_end_before_the_last_layer_leaves_the_scores_so_far(stop, monkeypatch):
+    network = om.read_network(*build("mlp"))
+    images = np.random.default_rng(0).normal(size=(60, 6))
+    whole = om.score(network, images, method=om.Elimination(amount=0.5))
+
+    def after_one(done, total, line):
+        if stop is not None:
+            raise stop
+        monkeypatch.setattr("oamip_model.clock.time.monotonic", lambda: 1e12)
+
+    run = om.Run(progress=after_one, total_time_limit=None if stop else 1e6)
+    scores = om.score(network, images, method=om.Elimination(amount=0.5), run=run)
+    assert (scores.interrupted, scores.out_of_time) == (stop is not None, stop is None)
+    first, *rest = network.groups
+    np.testing.assert_array_equal(scores.by_layer[first.name], whole.by_layer[first.name])
+    assert all((scores.by_layer[group.name] == 1).all() for group in rest)
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({}, "amount: strategy elimination needs"),
+        ({"exchanges": 5}, "swaps: got 5, but without an amount"),
         ({"amount": 1.5}, "amount"),
-        ({"amount": 0.5, "solver": "cbc"}, "solver"),
+        (
+            {"solver": "cbc"},
+            r"solver: got 'cbc', but strategy elimination \(the default\) has no use for it, only decoup",
+        ),
+        ({"solver": "highs"}, "solver: got 'highs'"),
+        ({"weight": 5.0}, "weight: got 5.0"),
+        ({"gate": "subtractive"}, "gate: got 'subtractive', .*, only joint, batches, per-class"),
+        ({"tolerance": 1e-3}, "tolerance"),
+        ({"sweeps": 1}, "sweeps: got 1, .*, only forward, backward"),
         ({"amount": 0.5, "scope": "global"}, "scope"),
         ({"amount": 0.5, "head": "linear"}, "head"),
         ({"amount": 0.5, "gate": "switch", "scores": "binary"}, "gate"),

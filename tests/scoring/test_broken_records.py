@@ -21,7 +21,7 @@ def scored(tmp_path_factory):
     torch.manual_seed(0)
     module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
     folder = tmp_path_factory.mktemp("scored")
-    result = om.score(module, np.random.default_rng(0).random((4, 2)), [0, 1, 0, 1])
+    result = om.score(module, np.random.default_rng(0).random((4, 2)), [0, 1, 0, 1], "forward")
     return json.loads(result.save(folder / "good.json").read_text()), folder
 
 

@@ -20,16 +20,16 @@ def test_a_result_keeps_the_method_and_the_solver_in_its_file(problem_of, tmp_pa
         om.Joint(om.Formulation(scores="binary"), search=om.TreeSearch(dive=0.5), bounds=om.Tightening("lp", jobs=1)),
         om.Elimination(amount=0.5),
     ):
-        solver = "highs" if isinstance(method, om.Elimination) else om.Solver("highs", seed=2)
+        solver = None if isinstance(method, om.Elimination) else om.Solver("highs", seed=2)
         given = om.score(p.network, p.images, p.labels, method, solver=solver)
         found = om.load_scores(given.save(tmp_path / "scores.json"))
         assert given.method == found.method == method
-        assert found.solver_options == (None if isinstance(method, om.Elimination) else solver)
+        assert found.solver_options == solver
 
 
 def test_a_file_of_version_0_1_is_read_and_tells_no_method(problem_of, tmp_path):
     p = problem_of("dense", 1)
-    path = om.score(p.network, p.images, p.labels).save(tmp_path / "scores.json")
+    path = om.score(p.network, p.images, p.labels, "forward").save(tmp_path / "scores.json")
     record = json.loads(path.read_text())
     record["options"] = {"order": "forward", "head": "pattern", "weight": 5.0, "input_shape": [4]}
     path.write_text(json.dumps(record))
@@ -48,10 +48,15 @@ def test_a_name_is_the_object_with_its_defaults(problem_of):
 
 
 @pytest.mark.parametrize(("given", "message"), [
-    ({"method": "sideways"}, "method: got 'sideways', accepted are decoupled"),
+    ({"method": "sideways"}, "method: got 'sideways', accepted are elimination, decoupled"),
     ({"method": om.Forward}, "method: got <class"),
     ({"labels": om.Forward()}, r"labels: got Forward\(\), a method is given as method="),
-    ({"solver": om.Solver(threads=2)}, "threads: got 2, but strategy forward has no use for it"),
+    ({"method": "forward", "solver": om.Solver(threads=2)}, "threads: got 2, but strategy forward has no use for it"),
+    ({"solver": "highs"}, r"solver: got 'highs', but strategy elimination \(the default\) solves no program; "
+     "methods that do are decoupled, forward, backward, joint, batches, per-class"),
+    ({"solver": om.Solver(time_limit=9)}, r"solver: got Solver\(time_limit=9.0\), but strategy elimination"),
+    ({"run": om.Run(store="runs.jsonl")}, "store: got 'runs.jsonl', but strategy elimination"),
+    ({"labels": [0]}, "arrays given by the caller: 2 images and 1 labels"),
     ({"method": "joint", "run": om.Run(device="cuda")}, "device: got 'cuda', but strategy joint has no use for it"),
 ])  # fmt: skip
 def test_what_does_not_go_together_is_refused_in_a_line(problem_of, given, message):
@@ -83,7 +88,7 @@ def test_fewer_calls_of_the_oracle_leave_a_gap(problem_of):
 
 def test_scores_have_a_short_text_a_table_and_a_picture(problem_of, tmp_path, monkeypatch):
     p = problem_of("dense", 1)
-    found = om.score(p.network, p.images, p.labels)
+    found = om.score(p.network, p.images, p.labels, "forward")
     assert repr(found).startswith("<Scores: forward, optimal, gap ")
     assert len(repr(found)) < 100
     figure = found.plot(tmp_path / "scores.png")

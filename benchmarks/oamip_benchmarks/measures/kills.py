@@ -117,7 +117,13 @@ def cases(folder: Path) -> Iterator[Case]:
     yield Case("batches", batches, "scores.json", "scores.json.runs.jsonl", _scores)
     decoupled = ("score", net, "--strategy", "decoupled", "--jobs", "2")
     yield Case("decoupled", decoupled, "scores.json", "scores.json.runs.jsonl", _scores)
-    yield Case("forward", ("score", net, "--amount", "0.5"), "scores.json", "scores.json.runs.jsonl", _scores)
+    yield Case(
+        "forward",
+        ("score", net, "--strategy", "forward", "--amount", "0.5"),
+        "scores.json",
+        "scores.json.runs.jsonl",
+        _scores,
+    )
     instances = tuple(word for name in _INSTANCES for word in ("--instance", name))
     yield Case("bench run", ("bench", "run", "--time-limit", "30", *instances), "run", "run/results.jsonl", _rows)
     study = ("experiment", "pruning", "--network", "dense-8-8", "--epochs", "2", "--method", "random", "--method",

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from oamip_model.errors import InputError
-from oamip_model.network.counting.choices import count_choices
+from oamip_model.network.counting.choices import Count, count_choices
 from oamip_model.network.counting.owners import Ids
 from oamip_model.network.maps import Array
 from oamip_model.network.norms import unit_norms
 from oamip_model.network.types import Network
 from oamip_model.pruning.budgets.blocks import removal_steps
-from oamip_model.pruning.budgets.options import LIMITS, WORDS, Budget, Plan
-from oamip_model.pruning.budgets.program import solve_budget
+from oamip_model.pruning.budgets.options import LIMITS, WORDS, Budget, Plan, Timed
+from oamip_model.pruning.budgets.program import Answer, solve_budget
+from oamip_model.pruning.budgets.timed import UNIT, Clocks, timed_choices, without
 from oamip_model.scoring.result import Scores
 from oamip_model.scoring.select import Amount, AnyScores, Scope, Selection, Threshold, check_scores
 from oamip_model.scoring.select import choose_units as choose_by_rule
 from oamip_model.scoring.select import prunable_units as prunable_units
 from oamip_model.solving.options import as_solver
+
+_TIMED_TRIES = 6
+"""Plans that are measured at most."""
 
 
 @dataclass(frozen=True)
@@ -114,13 +118,61 @@ def _within(budget: Budget, scores: AnyScores, network: Network) -> Budgeted:
     errors = _errors(scores, network)
     costs = [_cost(values[name], masks, errors.get(name)) for name, masks in kept.items()]
     pairs = [(getattr(counts, name), limit) for name, limit in limits.items()]
-    answer = solve_budget(costs, pairs, as_solver(budget.solver))
-    keep = {name: masks[choice] for (name, masks), choice in zip(kept.items(), answer.choices, strict=True)}
+    solver = as_solver(budget.solver)
+    timed = None
+    if budget.milliseconds is None:
+        answer = solve_budget(costs, pairs, solver)
+    else:
+        clocks = Clocks(budget.timed_in, budget.timed_images)
+        answer, timed = _within_time(
+            budget.milliseconds, clocks, network, kept, lambda more: solve_budget(costs, [*pairs, more], solver)
+        )
+    keep = _at(kept, answer.choices)
     plan = Plan(
         {name: int(mask.sum()) for name, mask in keep.items()}, network.size, counts.at(answer.choices), limits,
         answer.cost, answer.bound, answer.optimal, tuple(errors), answer.solver, answer.version, answer.seconds,
+        timed,
     )  # fmt: skip
     return Budgeted(keep, (), plan)
+
+
+def _at(kept: Mapping[str, list[NDArray[np.bool_]]], choices: Sequence[int]) -> dict[str, NDArray[np.bool_]]:
+    """The masks of these choices."""
+    return {name: masks[choice] for (name, masks), choice in zip(kept.items(), choices, strict=True)}
+
+
+def _within_time(
+    given: float,
+    clocks: Clocks,
+    network: Network,
+    kept: Mapping[str, list[NDArray[np.bool_]]],
+    solve: Callable[[tuple[Count, int]], Answer],
+) -> tuple[Answer, Timed]:
+    """The plan that is measured to be within the milliseconds (mathematics:budget-6).
+
+    Tables say what a plan takes. Where its network is measured to take longer, the limit is lowered by
+    that ratio, and the program is solved again.
+    """
+    ends = clocks.whole({"whole": network, "smallest": without(network, {name: m[-1] for name, m in kept.items()})})
+    whole, least = ends["whole"], ends["smallest"]
+    asked = limit = given * whole if given <= 1 else given
+    count, tries = timed_choices(network, kept, clocks.parts, whole, least), 0
+    while min(least, whole) <= asked and tries < _TIMED_TRIES:
+        tries += 1
+        answer = solve((count, max(int(asked / UNIT), count.at([len(masks) - 1 for masks in kept.values()]))))
+        smaller = without(network, _at(kept, answer.choices))
+        spent = clocks.whole({"before": network, "after": smaller})
+        predicted = UNIT * count.at(answer.choices)
+        allowed = given * spent["before"] if given <= 1 else given
+        if spent["after"] <= allowed:
+            return answer, Timed(
+                spent["before"], spent["after"], predicted, allowed, clocks.engine, clocks.images, tries
+            )
+        asked = min(asked, predicted) * min(0.98, allowed / spent["after"])
+    raise InputError(
+        f"milliseconds: got {given:g}, that is {limit:.3g}, but the smallest network that the limits allow takes "
+        f"{least:.3g} of {whole:.3g}, and {tries} plans were measured to take longer"
+    )
 
 
 def _choices(budget: Budget, network: Network, steps: Mapping[str, list[Ids]]) -> dict[str, list[NDArray[np.bool_]]]:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from oamip_model.checks import Checked, option, options
+from oamip_model.checks import Checked, Needs, option, options
 from oamip_model.errors import InputError
-from oamip_model.kinds import Made, Number, Whole
+from oamip_model.kinds import Choice, Made, Number, Whole
 from oamip_model.solving.options import Solver, as_solver
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ LIMITS = ("macs", "parameters")
 """The counts that a budget limits, by the names of its fields and of those of a size."""
 WORDS = {"macs": "multiply-accumulates", "parameters": "parameters"}
 Limits: TypeAlias = "int | tuple[tuple[str, int], ...]"
+ENGINES = ("torch", "onnxruntime")
+_TIMED = Needs("milliseconds", None, "only milliseconds have a use for it")
 _PART = Number(0, least_open=True, words="a share above 0 and up to 1, or a number above 1")
 _UNITS = Whole(1)
 
@@ -63,6 +65,18 @@ class Budget(Checked):
         default=None, kind=_PART, flag="--parameters",
         help="Parameters that may be left: a share of the network's up to 1, or a number.",
     )  # fmt: skip
+    milliseconds: float | None = option(
+        default=None, kind=_PART, flag="--milliseconds",
+        help="Milliseconds of a call that may be left, measured here: a share of the network's up to 1, or a number.",
+    )  # fmt: skip
+    timed_in: str = option(
+        default="torch", kind=Choice(ENGINES), flag="--timed-in", needs=(_TIMED,),
+        help="What milliseconds of a budget are measured in.",
+    )  # fmt: skip
+    timed_images: int = option(
+        default=1, kind=Whole(1, 10_000, words="a number of images"), flag="--timed-images", needs=(_TIMED,),
+        help="Images of each call that is measured for a budget.",
+    )  # fmt: skip
     round_to: int = option(
         default=1, kind=Whole(1, words="a number of units"), flag="--round-to",
         help="A budget keeps multiples of this number of units, or the whole layer.",
@@ -86,8 +100,8 @@ class Budget(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.macs is None and self.parameters is None:
-            raise InputError("budget: got neither macs nor parameters, at least one is needed")
+        if self.macs is None and self.parameters is None and self.milliseconds is None:
+            raise InputError("budget: got no macs, parameters or milliseconds, at least one is needed")
 
     def limit(self, name: str, whole: int) -> int | None:
         """The most that may be left of a count, None where it is not limited.
@@ -151,6 +165,42 @@ def _by_layer(field: str, given: Limits | None, layers: Mapping[str, int], rest:
 
 
 @dataclass(frozen=True)
+class Timed:
+    """Milliseconds of a call, measured on this machine before and after a cut.
+
+    Parameters
+    ----------
+    before, after : float
+        Those of the whole network and of the planned one, which took turns.
+    predicted : float
+        What the tables of the plan's program say of the planned one.
+    limit : float
+        The budget.
+    engine : str
+        What they were measured in.
+    images : int
+        Images of a call.
+    tries : int
+        Plans that were measured. After one that was too slow the program was solved with a smaller limit.
+    """
+
+    before: float
+    after: float
+    predicted: float
+    limit: float
+    engine: str
+    images: int
+    tries: int
+
+    def words(self) -> str:
+        """The milliseconds as a part of a plan's sentence."""
+        return (
+            f"{self.after:.3g} of {self.before:.3g} milliseconds measured (at most {self.limit:.3g}, predicted "
+            f"{self.predicted:.3g}; {self.engine}, {self.images} at a time)"
+        )
+
+
+@dataclass(frozen=True)
 class Plan:
     """The number of units that each layer keeps within a budget, and what is proved.
 
@@ -174,6 +224,8 @@ class Plan:
         Name and version of the solver.
     seconds : float
         Wall clock.
+    timed : Timed, optional
+        Milliseconds, where they are limited.
     """
 
     kept: dict[str, int]
@@ -187,6 +239,7 @@ class Plan:
     solver: str
     version: str
     seconds: float
+    timed: Timed | None = None
 
     def exceeded(self, size: Size) -> dict[str, int]:
         """The counts of a size that are above their limits, {count: by how much}."""
@@ -198,7 +251,8 @@ class Plan:
         return {
             "limits": self.limits, "kept": self.kept, "before": asdict(self.before), "after": asdict(self.after),
             "cost": self.cost, "bound": self.bound, "optimal": self.optimal, "measured": list(self.measured),
-            "solver": self.solver, "version": self.version, "seconds": self.seconds, "summary": self.summary(),
+            "solver": self.solver, "version": self.version, "seconds": self.seconds,
+            "milliseconds": None if self.timed is None else asdict(self.timed), "summary": self.summary(),
         }  # fmt: skip
 
     def summary(self) -> str:
@@ -207,6 +261,7 @@ class Plan:
             f"{getattr(self.after, name):,} of {getattr(self.before, name):,} {WORDS[name]} (at most {limit:,})"
             for name, limit in self.limits.items()
         ]
+        parts += [] if self.timed is None else [self.timed.words()]
         proved = "the best plan" if self.optimal else "not proved to be the best plan"
         by = "errors of elimination" if self.measured else "a surrogate of the scores"
         if self.measured and len(self.measured) < len(self.kept):

@@ -38,13 +38,13 @@ def eliminate_units(
     Parameter ``gone`` has the number of removed units of each group. A group is decided where it is
     read first, from the inputs of all layers that read it. The groups before it are then cut and
     their readers refitted. A group whose readers no refit changes is cut by weight norms. Where a
-    deadline comes first, the groups that were not reached are missing from the result. If these are
-    all, TimeIsUp is raised.
+    deadline or Ctrl-C comes first, the groups that were not reached are missing from the result. If
+    these are all, TimeIsUp or KeyboardInterrupt is raised.
     """
     found: dict[str, Eliminated] = {}
     try:
         _walk(found, network, stream, gone, options, swaps, progress)
-    except TimeIsUp:
+    except (TimeIsUp, KeyboardInterrupt):
         if not found:
             raise
     return {group.name: found[group.name] for group in network.groups if group.name in found}

@@ -20,7 +20,7 @@ from oamip_model.formulation.sparsities import sparsity_named
 from oamip_model.network.maps import Array
 from oamip_model.network.norms import unit_norms
 from oamip_model.network.types import Network
-from oamip_model.refit.slim import slim_network
+from oamip_model.refit.slim import scored_slim, slim_network
 from oamip_model.scoring.layerwise.losses import SummedLoss, summed_loss
 from oamip_model.scoring.layerwise.plan import LayerOutcome, Plan
 from oamip_model.scoring.select import removal_count, removal_order
@@ -172,9 +172,16 @@ def measure(
 
     Scores of missing groups are 1.
 
-    Sums are in double precision. Where all scores are 0 or 1, what is computed is the smaller network.
+    Sums are in double precision. What is computed is the network without the units that are cut, where at most one
+    group has other scores than 0 and 1.
     """
-    if scores and all(np.isin(s, (0.0, 1.0)).all() for s in scores.values()):
+    open_ones = [g for g, s in scores.items() if not np.isin(s, (0.0, 1.0)).all()]
+    if len(open_ones) == 1 and len(scores) > 1:
+        rest = {g: s for g, s in scores.items() if g != open_ones[0]}
+        left = scored_slim(layers.network, open_ones[0], rest)
+        if left is not None:
+            layers, scores = TorchLayers(left, str(layers.device), layers.dtype), {0: scores[open_ones[0]]}
+    elif scores and not open_ones:
         slim = slim_network(layers.network, named_masks(layers.network, scores))
         if slim.has_all_layers:
             layers = TorchLayers(slim.network, str(layers.device), layers.dtype)

@@ -26,7 +26,7 @@ from oamip_model.scoring.layerwise.task import LayerTask, tensors
 from oamip_model.scoring.program_result import ProgramResult, ReplayCheck, TrainedHead
 from oamip_model.torchnet.layers import TorchLayers
 
-_CHECKED, _ACTIVATIONS = 100, 20_000_000
+_CHECKED, _ACTIVATIONS = 100, 2_000_000
 """Images of the replay check at most, and their activations. It is in double precision, and one
 image shows an error."""
 
