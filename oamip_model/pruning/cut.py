@@ -171,4 +171,5 @@ def _written_down(
         # Groups of a convolution that are cut unevenly become one, which may have more weights.
         if _count(written) < _count(masked):
             return written, {}
-    return make_permanent(clean_copy(masked)), dict(selection.removed)
+    zeros = {name: units for name, units in selection.removed.items() if len(units)}
+    return make_permanent(clean_copy(masked)), zeros

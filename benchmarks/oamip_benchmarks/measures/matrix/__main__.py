@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from oamip_benchmarks.measures.matrix import files
+from oamip_benchmarks.measures.matrix.moves import LAST
 from oamip_model.errors import OamipError
 
 TOLERANCE = 1e-5
@@ -24,7 +25,7 @@ ROUTES = ("torch", "pt2", "legacy", "dynamo", "operators")
 
 
 def cells(route: str, opsets: list[int] | None, folder: Path) -> Iterator[tuple[str, str, Callable[[], float]]]:
-    """Yields each network of a route: its form, its name, and a function that reads it."""
+    """Yields each network of a route: form, name, and a function that reads it."""
     if route == "torch":
         for name in files.MODULES:
             yield "torch module", name, partial(files.difference_of_module, name)
@@ -32,7 +33,7 @@ def cells(route: str, opsets: list[int] | None, folder: Path) -> Iterator[tuple[
         for name in files.MODULES:
             yield ".pt2", name, partial(files.difference_of_program, name, folder / "net.pt2")
     elif route == "operators":
-        for opset in range(files.FIRST, files.LAST + 1):
+        for opset in range(files.FIRST, LAST + 1):
             for name in files.SINGLE:
                 if opset in files.opsets_of(name) and (opsets is None or opset in opsets):
                     read = partial(files.difference_of_operator, name, opset, folder / "net.onnx")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from onnx import TensorProto
@@ -22,12 +22,13 @@ def _parts(opset: int) -> Nodes:
 
 def _halves(opset: int) -> Nodes:
     """Two equal parts, whose lengths are not said before opset 18."""
-    split = node("Split", axis=3, **({"num_outputs": 2} if opset >= 18 else {}))
+    parts: dict[str, Any] = {"num_outputs": 2} if opset >= 18 else {}
+    split = node("Split", axis=3, **parts)
     split.output[:] = ["p", "q"]
     return [split, node("Sub", "p q")]
 
 
-def _resized(opset: int, mode: str, **attributes: object) -> Nodes:
+def _resized(opset: int, mode: str, **attributes: Any) -> Nodes:
     if opset < 11:
         return [node("Resize", "x scales", mode=mode)]
     return [node("Resize", "x roi scales", mode=mode, **attributes)]
@@ -61,7 +62,8 @@ MOVES: dict[str, Case] = {
     "Pad reflect": (7, IMAGE, {}, lambda o: moved("Pad", o, 11, {"pads": [0, 0, 1, 2, 0, 0, 0, 1]}, mode="reflect")),
     "Pad edge": (7, IMAGE, {}, lambda o: moved("Pad", o, 11, {"pads": [0, 0, 1, 2, 0, 0, 0, 1]}, mode="edge")),
     "Pad axes": (
-        18, IMAGE, {"p": np.array([1, 2]), "v": np.float32(0), "at": np.array([3])}, lambda o: [node("Pad", "x p v at")]
+        18, IMAGE, {"p": np.array([1, 2]), "v": np.array(0, np.float32), "at": np.array([3])},
+        lambda o: [node("Pad", "x p v at")],
     ),
     "Where": (9, IMAGE, MASK, lambda o: [node("Where", "mask x other")]),
     "Where of two": (9, IMAGE, MASK, lambda o: [node("Neg", "x", "n"), node("Where", "mask n x")]),

@@ -48,7 +48,7 @@ MOVES: dict[str, Callable[[], tuple[nn.Module, Shape]]] = {
     "transpose of space": lambda: of_image(lambda s, x: s.two(x.transpose(2, 3)), 32, two=nn.Conv2d(3, 2, 3)),
     "slice": lambda: of_image(lambda s, x: x[:, 1:, ::2, -3:], 18),
     "select": lambda: of_image(lambda s, x: x[:, 0], 36),
-    "chunk and sum": lambda: of_vector(lambda s, x: sum(F.relu(part) for part in x.chunk(3, 1)), 2),
+    "chunk and sum": lambda: of_vector(lambda s, x: sum((F.relu(part) for part in x.chunk(3, 1)), x[:, :1]), 2),
     "split and cat": lambda: of_image(lambda s, x: torch.cat(x.split([1, 2], 1)[::-1], 1), 108),
     "cat of channels": lambda: of_image(lambda s, x: torch.cat([x, s.two(x)], 1), 180, two=nn.Conv2d(3, 2, 1)),
     "cat of space": lambda: of_image(lambda s, x: torch.cat([x, 2 * x], 3), 216),

@@ -84,7 +84,7 @@ class Stored:
         return np.fromfile(self.path, dtype, self._count(dtype), offset=self.offset)
 
     def _count(self, dtype: Any) -> int:
-        count = self.length // np.dtype(dtype).itemsize
+        count = self.length // int(np.dtype(dtype).itemsize)
         # Before they are read, as a shape that lies may be huge.
         if self.kind in _PLAIN and count != math.prod(self.shape):
             raise ValueError(f"{count} numbers are stored")
