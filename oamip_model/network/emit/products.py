@@ -1,4 +1,7 @@
-"""Products of a tensor with a constant one, along any axes, as dense maps and convolutions of size 1 in groups."""
+"""Products of a tensor with a constant one, along any axes.
+
+They become dense maps, or convolutions of size 1 in groups.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from oamip_model.network.maps import Array, Conv2d
 
 
 class Letters(NamedTuple):
-    """Axes of a product by their letters: those of the tensor, of the constant, and of the result."""
+    """Axes of the tensor, the constant and the result of a product, by letters."""
 
     tensor: str
     constant: str
@@ -56,7 +59,9 @@ def letters_of(equation: str, counts: Sequence[int]) -> tuple[list[str], str] | 
 
 
 def product(graph: Graph, name: str, x: Value, weight: Array, letters: Letters, owner: str = "") -> Value | None:
-    """The sum, over the letters that the result lacks, of a tensor of each image times a constant.
+    """The product of each image's tensor with a constant.
+
+    It is summed over the letters that the result lacks.
 
     It is None where an operand has a letter twice, or lengths do not fit.
     """
@@ -92,7 +97,9 @@ def product(graph: Graph, name: str, x: Value, weight: Array, letters: Letters, 
 
 
 def matrices(graph: Graph, name: str, x: Value, weight: Array, left: bool, owner: str = "") -> Value | None:
-    """A product of matrices along the last two axes, by another constant one for each place of the axes before.
+    """A product of matrices along the last two axes.
+
+    There is another constant one for each place of the axes before.
 
     ``left``: the constants come first. It is None where lengths do not fit.
     """

@@ -1,4 +1,4 @@
-"""Networks in .nnet files, the text format in which those of ACAS Xu were published.
+"""Networks in .nnet files, the text format of ACAS Xu's networks.
 
 Comments come first, then the number of layers, their sizes, ranges of the inputs, and weights and biases by layer.
 """

@@ -1,4 +1,4 @@
-"""What is read of the matrix: modules and their files, and files of single operators.
+"""Reads modules and their files, and files of single operators.
 
 Each is compared with its source: a module in double precision, or onnxruntime.
 """
@@ -40,7 +40,10 @@ class ExportError(Exception):
 
 
 def made(name: str) -> tuple[nn.Module, Shape]:
-    """A module of the matrix, with statistics in its batch norms that are not the initial ones."""
+    """A module of the matrix.
+
+    The statistics of its batch norms are not the initial ones.
+    """
     torch.manual_seed(0)
     module, shape = MODULES[name]()
     for part in module.modules():
@@ -79,7 +82,10 @@ def exported(module: nn.Module, shape: Shape, path: Path, **options: Any) -> Pat
 
 
 def difference_of_module(name: str) -> float:
-    """The largest difference of a logit of a module that was read, relative to the largest logit."""
+    """The largest difference of a logit of a module that was read.
+
+    It is relative to the largest logit.
+    """
     module, shape = made(name)
     return _to_module(om.read_network(module, shape), module, shape)
 
@@ -114,7 +120,10 @@ def difference_of_operator(name: str, opset: int, path: Path) -> float:
 
 
 def write(path: Path, opset: int, name: str) -> Shape:
-    """Write a model that ends in a dense layer behind a single operator, and return the shape of an image."""
+    """Writes a model of a single operator, and returns the shape of an image.
+
+    A dense layer comes after it.
+    """
     _, shape, weights, nodes = SINGLE[name]
     body = nodes(opset)
     used = {source for node in body for source in node.input}

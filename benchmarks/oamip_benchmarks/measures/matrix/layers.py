@@ -1,4 +1,4 @@
-"""ONNX operators with weights, windows and sums, written for every opset that has them."""
+"""ONNX operators with weights, windows and sums, for every opset that has them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ DENSE = {"w": weights(6, 5), "b": weights(5), "one": weights(1, 5)}
 def moved(
     operator: str, opset: int, since: int, given: dict[str, Any], inputs: str = "x", output: str = "h", **rest: Any
 ) -> Nodes:
-    """A node with numbers that are attributes, and its last inputs from opset ``since`` on."""
+    """A node whose numbers are attributes, and inputs from opset ``since`` on."""
     if opset < since:
         return [node(operator, inputs, output, **given, **rest)]
     constants = [

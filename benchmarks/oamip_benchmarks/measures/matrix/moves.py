@@ -1,4 +1,4 @@
-"""ONNX operators that move numbers, bend them or work on each alone, written for every opset that has them."""
+"""ONNX operators that move or bend numbers, for every opset that has them."""
 
 from __future__ import annotations
 

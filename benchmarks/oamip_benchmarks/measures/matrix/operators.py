@@ -1,4 +1,4 @@
-"""Modules of torch, at least one for each operator that is linear or piecewise linear."""
+"""Modules of torch for each operator that is linear or piecewise linear."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Calls(nn.Module):
 def of_image(
     function: Callable[..., Tensor], features: int, shape: Shape = (2, 6, 6), **parts: nn.Module
 ) -> tuple[nn.Module, Shape]:
-    """A function of an image behind a convolution and a ReLU, with a linear layer on top."""
+    """A function between a convolution with a ReLU, and a linear layer."""
     kinds: dict[int, Callable[..., nn.Module]] = {2: nn.Conv1d, 3: nn.Conv2d, 4: nn.Conv3d}
     conv = kinds[len(shape)](shape[0], 3, 3, padding=1)
     parts = {"conv": conv, "fc": nn.Linear(features, 3), **parts}

@@ -54,9 +54,10 @@ class Stored:
             raise _misfit(self.name, self.shape, error) from None
 
     def doubles(self, turned: bool = False) -> Array:
-        """The numbers in double precision, with ``turned`` those of a matrix by its columns.
+        """The numbers in double precision.
 
-        They are read in parts, so that they are never held twice. Raises InputError as :meth:`read` does.
+        With ``turned`` they are those of a matrix by its columns. They are read in parts, and so never held twice.
+        Raises InputError as :meth:`read` does.
         """
         if self.kind not in _PLAIN or len(self.shape) != (2 if turned else len(self.shape)):
             found = self.read()

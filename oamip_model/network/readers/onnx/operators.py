@@ -22,9 +22,9 @@ from oamip_model.network.emit.pointwise import (
 )
 from oamip_model.network.graph import Graph, Value, batch_norm
 from oamip_model.network.readers.onnx.call import Call, Constant
-from oamip_model.network.readers.onnx.places import PLACES
-from oamip_model.network.readers.onnx.products import PRODUCTS
-from oamip_model.network.readers.onnx.spatial import SPATIAL
+from oamip_model.network.readers.onnx.families.places import PLACES
+from oamip_model.network.readers.onnx.families.products import PRODUCTS
+from oamip_model.network.readers.onnx.families.spatial import SPATIAL
 from oamip_model.network.readers.operators import Emit, Operators
 
 

@@ -14,9 +14,9 @@ from oamip_model.network.emit.pointwise import absolute, added, clipped, larger,
 from oamip_model.network.graph import Graph, Value, batch_norm
 from oamip_model.network.readers.operators import Emit, Operators
 from oamip_model.network.readers.torch.call import Activations, Call
-from oamip_model.network.readers.torch.places import PLACES
-from oamip_model.network.readers.torch.products import PRODUCTS
-from oamip_model.network.readers.torch.spatial import SPATIAL
+from oamip_model.network.readers.torch.families.places import PLACES
+from oamip_model.network.readers.torch.families.products import PRODUCTS
+from oamip_model.network.readers.torch.families.spatial import SPATIAL
 
 
 def is_accepted(operator: str) -> bool:
