@@ -18,7 +18,7 @@ WORDS = 25
 """A sentence has this many words at most, where code and a link count as one."""
 PAGES = sorted(
     [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
-    + [page for folder in ("how-to", "explanation", "reference") for page in (ROOT / "docs" / folder).glob("*.md")]
+    + [page for folder in ("how-to", "explanation", "reference", "results") for page in (ROOT / "docs" / folder).glob("*.md")]
 )
 EXAMPLES = sorted((ROOT / "examples").rglob("*.py"))
 """Scripts that are shown as pages: their docstrings and comments."""
