@@ -10,6 +10,8 @@ from oamip_model.errors import InputError
 
 LEVELS = ("least-squares", "output", "outgoing")
 """Each level begins with those before it."""
+MASK_ROWS = 50
+"""Rows for each column from which masks are found. No weights come from them, so a quarter is taken."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +29,7 @@ class Refit:
         Where no dense layer behind a ReLU gives the logits, it does so after "least-squares".
     ridge : float, default 1e-4
         Price of a change of weights in the least squares, as a share of the mean square of the inputs.
-    rows : int, default 50
+    rows : int, default 200
         Images and positions for each column of a layer's inputs. Convolutions take that many positions
         at random.
     relu_passes : int, default 10
@@ -57,7 +59,7 @@ class Refit:
 
     level: str = "least-squares"
     ridge: float = 1e-4
-    rows: int = 50
+    rows: int = 200
     relu_passes: int = 10
     tolerance: float = 1e-4
     passes: int = 20

@@ -15,7 +15,8 @@ from oamip_benchmarks.experiments.importances import IMPORTANCES
 from oamip_benchmarks.experiments.study import Asked, Study
 from oamip_model.cli.numbers import SHARE, Count, Number, Whole
 from oamip_model.cli.options import DATA, Interrupted, Verb, check_out, json_option
-from oamip_model.cli.output import note, print_json, print_table, progress_bar, say
+from oamip_model.cli.output import note, print_json, print_table, say
+from oamip_model.runs.bars import moving_bar
 from oamip_model.training.recipe import Schedule
 
 
@@ -130,7 +131,7 @@ def conduct_and_tell(study: Study, asked: Asked, out: Path, jobs: int, as_json: 
     from oamip_benchmarks.experiments.conduct import conduct
     from oamip_benchmarks.experiments.reporting.table import headings, text_cells, used
 
-    with progress_bar("cells") as move:
+    with moving_bar("cells") as move:
         seen = -1
 
         def tell(done: int, total: int, line: str) -> None:

@@ -14,7 +14,7 @@ from oamip_model.data.given import AnyImages, image_shape
 from oamip_model.network import Network, read_network
 from oamip_model.refit.elimination.sweep import Eliminated
 from oamip_model.refit.elimination.units import eliminate_units
-from oamip_model.refit.options import Refit
+from oamip_model.refit.options import MASK_ROWS, Refit
 from oamip_model.refit.stream import image_stream
 from oamip_model.scoring.layer_methods import Elimination
 from oamip_model.scoring.result import Scores
@@ -50,7 +50,7 @@ def elimination_scores(
     assert amount is not None
     began = time.perf_counter()
     stream = image_stream(network, images)
-    asked = Refit(seed=method.seed, device=run.device)
+    asked = Refit(rows=MASK_ROWS, seed=method.seed, device=run.device)
     gone = {group.name: removal_count(amount, group.size) for group in network.groups}
     found = eliminate_units(network, stream, gone, asked, swaps=method.swaps, progress=run.tell)
     options: dict[str, Any] = {

@@ -27,7 +27,9 @@ class TorchConv2d(TorchMap[Conv2d]):
 
     def forward(self, map: Conv2d, x: Tensor, tensor: Callable[[Array], Tensor]) -> Tensor:
         weight = tensor(map.weight)
-        return F.conv2d(bordered(x, map.padding), weight, None, map.stride, 0, map.dilation, map.groups)
+        # A border of its own copies the input: torch pads an even one as it reads.
+        x, even = (bordered(x, map.padding), (0, 0)) if _lopsided(map) else (x, map.padding[:2])
+        return F.conv2d(x, weight, None, map.stride, even, map.dilation, map.groups)
 
     def module(self, map: Conv2d, bias: Array | None, shape: Shape) -> nn.Module | None:
         kernel = (map.weight.shape[2], map.weight.shape[3])
