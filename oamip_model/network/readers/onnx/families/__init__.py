@@ -1,1 +1,1 @@
-"""Families of ONNX's operators: moves, products and windows."""
+"""Families of ONNX's operators: moves of numbers, products and windows."""

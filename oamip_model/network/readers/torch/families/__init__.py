@@ -1,1 +1,1 @@
-"""Families of torch's operators: moves, products and windows."""
+"""Families of torch's operators: moves of numbers, products and windows."""
