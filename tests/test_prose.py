@@ -16,10 +16,7 @@ ROOT = Path(__file__).parents[1]
 MOST = 80
 WORDS = 25
 """A sentence has this many words at most, where code and a link count as one."""
-PAGES = sorted(
-    [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
-    + [page for folder in ("how-to", "explanation", "reference") for page in (ROOT / "docs" / folder).glob("*.md")]
-)
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 EXAMPLES = sorted((ROOT / "examples").rglob("*.py"))
 """Scripts that are shown as pages: their docstrings and comments."""
 SECTIONED = sorted(

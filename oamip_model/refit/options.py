@@ -10,6 +10,8 @@ from oamip_model.errors import InputError
 
 LEVELS = ("least-squares", "output", "outgoing")
 """Each level begins with those before it."""
+MASK_ROWS = 50
+"""Rows for each column from which masks are found. No weights come from them, so a quarter is taken."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +29,7 @@ class Refit:
         Where no dense layer behind a ReLU gives the logits, it does so after "least-squares".
     ridge : float, default 1e-4
         Price of a change of weights in the least squares, as a share of the mean square of the inputs.
-    rows : int, default 50
+    rows : int, default 200
         Images and positions for each column of a layer's inputs. Convolutions take that many positions
         at random.
     relu_passes : int, default 10
@@ -44,6 +46,9 @@ class Refit:
     varied : bool, default True
         Whether "outgoing" mirrors, shifts and mixes the images of a network that convolves, at random.
         The trained network's answers are those to the images as changed.
+    hidden : float, default 3.0
+        Price, in nats, of the hidden layers' mean squared distance from the trained ones, for "outgoing" on
+        a network that convolves. The distance is a share of each layer's variance. 0 leaves it out.
     seed : int, default 0
         Seed of all random numbers.
     device : {"cpu", "cuda", "auto"}, default "cpu"
@@ -57,13 +62,14 @@ class Refit:
 
     level: str = "least-squares"
     ridge: float = 1e-4
-    rows: int = 50
+    rows: int = 200
     relu_passes: int = 10
     tolerance: float = 1e-4
     passes: int = 20
     learning_rate: float = 0.01
     held_out: float = 0.1
     varied: bool = True
+    hidden: float = 3.0
     seed: int = 0
     device: str = "cpu"
 
@@ -75,6 +81,8 @@ class Refit:
             if not _is_number(value) or not 0 < value <= most:
                 accepted = "a number above 0" + (f" and up to {most:g}" if math.isfinite(most) else "")
                 raise InputError(f"{name}: got {value!r}, accepted is {accepted}")
+        if not _is_number(self.hidden) or self.hidden < 0:
+            raise InputError(f"hidden: got {self.hidden!r}, accepted is a number from 0")
         if not isinstance(self.varied, bool):
             raise InputError(f"varied: got {self.varied!r}, accepted are True and False")
         for name, least in (("rows", 1), ("relu_passes", 0), ("passes", 1), ("seed", 0)):

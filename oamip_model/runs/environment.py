@@ -55,7 +55,7 @@ def describe() -> dict[str, Any]:
     return {
         "machine": platform.node(), "system": platform.platform(), "cpu": _cpu(), "cpus": os.cpu_count(),
         "memory_gib": round(memory, 1), "python": platform.python_version(), "versions": versions,
-        "revision": _revision(), "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "revision": revision_of(Path(__file__).parent), "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }  # fmt: skip
 
 
@@ -71,9 +71,12 @@ def _cpu() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def _revision() -> str | None:
-    here = Path(__file__).parent
-    command = ["git", "-C", str(here), "rev-parse", "HEAD"]
+def revision_of(folder: Path) -> str | None:
+    """The commit of a working copy, None where there is none.
+
+    Where files have changed since, "+changes" follows it.
+    """
+    command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
     try:
         told = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
         dirty = subprocess.run(

@@ -149,11 +149,12 @@ class TorchLayers:
 
     def pre_activation(self, layer: Layer, inputs: list[Tensor]) -> Tensor:
         """The layer's affine map on one input per term: (n, *pre_shape)."""
-        total = self.tensor(layer.bias).reshape((1, -1) + (1,) * (len(layer.pre_shape) - 1))
+        bias = self.tensor(layer.bias).reshape((1, -1) + (1,) * (len(layer.pre_shape) - 1))
+        total: Tensor | None = None
         for term, x in zip(layer.terms, inputs, strict=True):
-            y = self.apply(term.map, x.reshape(len(x), *term.input_shape))
-            total = total + y.reshape(len(x), *layer.pre_shape)
-        return total
+            y = self.apply(term.map, x.reshape(len(x), *term.input_shape)).reshape(len(x), *layer.pre_shape)
+            total = bias + y if total is None else total.add_(y)
+        return bias.expand(len(inputs[0]), *layer.pre_shape) if total is None else total
 
     def apply(self, map: LinearMap, x: Tensor) -> Tensor:
         """A linear map on (n, *shape)."""

@@ -16,7 +16,6 @@ parameters.
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 import sys
 import time
@@ -31,7 +30,6 @@ from safetensors.torch import load_file
 import oamip_model as om
 from oamip_model.page import COLOURS, plain
 from oamip_model.pruning.baselines.rules import WITH_IMAGES
-from oamip_model.records import parse_json
 from oamip_model.refit.options import LEVELS
 from oamip_model.refit.outgoing import fit_outgoing
 from oamip_model.refit.output import fit_output
@@ -39,6 +37,7 @@ from oamip_model.refit.passed import fit_layers
 from oamip_model.refit.slim import slim_network
 from oamip_model.refit.stream import image_stream
 from oamip_model.refit.walk import Walk
+from oamip_model.runs.store import RunStore, key_of
 
 Images: TypeAlias = "np.ndarray[tuple[int, ...], np.dtype[np.float64]]"
 Masks: TypeAlias = dict[str, "np.ndarray[tuple[int], np.dtype[np.bool_]]"]
@@ -64,6 +63,7 @@ def main() -> None:
     parser.add_argument("--title", default="")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
+    store = RunStore(asked.rows)
     mean, deviation = (float(part) for part in asked.scale.split(","))
     train, test = (scaled(om.load_dataset(asked.data, split=part), mean, deviation) for part in ("train", "test"))
     shape = train.images.shape[1:]
@@ -78,11 +78,12 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for method in asked.method or ["elimination"]:
         for share in asked.share:
-            key = [
-                asked.network, asked.weights.name, test.source, method, share, asked.level, asked.score_images,
-                asked.refit_images, asked.passes, asked.seed, asked.scale,
-            ]  # fmt: skip
-            known = kept(asked.rows, key)
+            key = key_of(
+                network=asked.network, weights=asked.weights.name, data=test.source, method=method, share=share,
+                level=asked.level, images=(asked.score_images, asked.refit_images), passes=asked.passes,
+                seed=asked.seed, scale=asked.scale,
+            )  # fmt: skip
+            known = store.get(key)
             if known is not None:
                 rows.append(known)
                 print(line(known), flush=True)
@@ -95,23 +96,13 @@ def main() -> None:
             images = first(train, asked.refit_images).images
             lost, seconds, gap = levels(network, keep, images, refit, test, whole)
             left = parameters(pruned(network, keep)) / parameters(module)
-            row = {"key": key, "method": method, "share": share, "parameters": left, "whole": whole, "lost": lost}
+            row = {"method": method, "share": share, "parameters": left, "whole": whole, "lost": lost}
             rows.append(row | {"masks": took, "refit": seconds, "gap": gap})
             print(line(rows[-1]), flush=True)
-            if asked.rows is not None:
-                with asked.rows.open("a") as file:
-                    file.write(json.dumps(rows[-1]) + "\n")
+            store.put(key, rows[-1])
     if asked.plot is not None:
         draw(rows, names, asked.title or f"{asked.network}, {test.source}").savefig(asked.plot)
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB")
-
-
-def kept(path: Path | None, key: list[Any]) -> dict[str, Any] | None:
-    """The line of a file that has this key, None where there is none."""
-    if path is None or not path.exists():
-        return None
-    lines: list[dict[str, Any]] = [parse_json(text, str(path)) for text in path.read_bytes().splitlines()]
-    return next((row for row in lines if row["key"] == key), None)
 
 
 def line(row: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from oamip_model.data.given import AnyImages, image_shape
 from oamip_model.network import Network, read_network
 from oamip_model.refit.elimination.sweep import Eliminated
 from oamip_model.refit.elimination.units import eliminate_units
-from oamip_model.refit.options import Refit
+from oamip_model.refit.options import MASK_ROWS, Refit
 from oamip_model.refit.stream import image_stream
 from oamip_model.scoring.layer_methods import Elimination
 from oamip_model.scoring.layerwise.exchange import scores_of
@@ -54,7 +54,7 @@ def elimination_scores(
     network.check_scored(loss=False)
     began = time.perf_counter()
     stream = image_stream(network, images)
-    asked = Refit(seed=method.seed, device=run.device)
+    asked = Refit(rows=MASK_ROWS, seed=method.seed, device=run.device)
     share = method.amount
     gone = {group.name: 0 if share is None else removal_count(share, group.size) for group in network.groups}
     found = eliminate_units(network, stream, gone, asked, swaps=method.swaps, progress=run.tell)

@@ -26,13 +26,13 @@ class TorchConv2d(TorchMap[Conv2d]):
     fits: ClassVar[bool] = True
 
     def forward(self, map: Conv2d, x: Tensor, tensor: Callable[[Array], Tensor]) -> Tensor:
-        weight, border = tensor(map.weight), map.padding[:2]
+        weight = tensor(map.weight)
         if x.device.type == "cpu" and map.groups == 1:
-            # Two to four times as fast on a core. What follows keeps the order of numbers.
+            # Up to twice as fast on a core. What follows keeps the order of numbers.
             weight = weight.contiguous(memory_format=torch.channels_last)
-        if _lopsided(map):
-            x, border = bordered(x, map.padding), (0, 0)
-        return F.conv2d(x, weight, None, map.stride, border, map.dilation, map.groups)
+        # A border of its own copies the input: torch pads an even one as it reads.
+        x, even = (bordered(x, map.padding), (0, 0)) if _lopsided(map) else (x, map.padding[:2])
+        return F.conv2d(x, weight, None, map.stride, even, map.dilation, map.groups)
 
     def module(self, map: Conv2d, bias: Array | None, shape: Shape) -> nn.Module | None:
         kernel = (map.weight.shape[2], map.weight.shape[3])

@@ -103,8 +103,13 @@ def names_in(checkout: Path) -> set[str]:
 def compared(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """A row for each instance and seed: the answers of both revisions."""
     from oamip_benchmarks.bench.recipes import choose_recipes
+    from oamip_model.runs.environment import revision_of
+    from oamip_model.runs.store import RunStore, key_of
 
-    sides = {"before": Revision(arguments.other), "after": Revision(Path(__file__).parents[4])}
+    here = Path(__file__).parents[4]
+    store = RunStore(arguments.out)
+    codes = [revision_of(arguments.other), revision_of(here)]
+    sides = {"before": Revision(arguments.other), "after": Revision(here)}
     turn = False
     known = names_in(arguments.other)
     for recipe in choose_recipes(arguments.size, arguments.instance):
@@ -118,6 +123,11 @@ def compared(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 "seed": seed,
                 "limit": arguments.time_limit,
             }
+            key = key_of(codes=codes, repeats=arguments.repeats, **asked)
+            done = store.get(key)
+            if done is not None:
+                yield done
+                continue
             row: dict[str, Any] = {"instance": recipe.name, "seed": seed, "solver": arguments.solver}
             for _ in range(arguments.repeats):
                 turn = not turn
@@ -126,6 +136,7 @@ def compared(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
                     if side in row:
                         found |= {measure: min(found[measure], row[side][measure]) for measure in MEASURES}
                     row[side] = found
+            store.put(key, row)
             yield row
     for revision in sides.values():
         revision.close()
@@ -170,7 +181,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--time-limit", type=float, default=30.0)
-    parser.add_argument("--out", type=Path, default=None, help="append the rows to this file, one JSON object each")
+    parser.add_argument("--out", type=Path, default=None, help="store of finished rows, which are not solved again")
     parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.work:
@@ -184,9 +195,6 @@ def main() -> None:
         ratios = " ".join(f"{row['after'][m] / max(row['before'][m], 1e-9):6.2f}" for m in MEASURES)
         ends = "" if ended_alike(row) else f"  {row['before']['status']} / {row['after']['status']}"
         print(f"{row['instance']:55} {row['seed']} {row['before']['cpu']:7.2f} s {ratios}{ends}", flush=True)
-        if arguments.out is not None:
-            with arguments.out.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
     show(rows, "all")
     alike = [row for row in rows if ended_alike(row)]
     if 0 < len(alike) < len(rows):

@@ -20,7 +20,7 @@ from oamip_model.network.types import Network
 from oamip_model.refit.elimination.layer_error import LayerError
 from oamip_model.refit.elimination.sweep import Eliminated, eliminate
 from oamip_model.refit.elimination.units import GroupReaders, refit_reader
-from oamip_model.refit.options import Refit
+from oamip_model.refit.options import MASK_ROWS, Refit
 from oamip_model.refit.slim import slim_network
 from oamip_model.refit.stream import image_stream
 from oamip_model.refit.walk import Walk
@@ -111,7 +111,7 @@ class AfterRefit(Head):
 
     def _systems(self, task: LayerTask) -> tuple[list[Any], float]:
         """The least squares of all layers that read the group, those before it refitted, and the ridge."""
-        network, options = task.network, Refit(seed=task.plan.seed, device=task.plan.device)
+        network, options = task.network, Refit(rows=MASK_ROWS, seed=task.plan.seed, device=task.plan.device)
         stream, known = image_stream(network, task.images), self._before
         if known is None or not known.serves(task):
             readers = GroupReaders(network, stream, options)
