@@ -26,7 +26,7 @@ from oamip_model.refit.slim import slim_network
 
 _POINTS = 5
 """Choices of a group that are measured at most. Between them milliseconds are interpolated."""
-_ROUNDS, _SECONDS = 20, 0.05
+_ROUNDS, _SECONDS = 10, 0.02
 """Calls of a part at most, and seconds for them."""
 _WHOLE_ROUNDS, _WHOLE_SECONDS = 50, 1.0
 """The same of a whole network."""
@@ -171,12 +171,14 @@ def _measured(
     table = np.array([spent[str(at)] for at in grid]).reshape([len(points[g]) for g in groups])
     for axis, g in enumerate(groups):
         sizes = np.array([mask.sum() for mask in masks[g]], dtype=np.float64)
-        known = sizes[points[g]]
-        order = np.argsort(known)
-        table = np.apply_along_axis(
-            lambda line, x=sizes, at=known[order], o=order: np.interp(x, at, line[o]), axis, table
-        )
+        table = np.apply_along_axis(_between, axis, table, sizes, sizes[points[g]])
     return np.asarray(table)
+
+
+def _between(line: Array, sizes: Array, known: Array) -> Array:
+    """Milliseconds at these numbers of units, from those at some of them."""
+    order = np.argsort(known)
+    return np.asarray(np.interp(sizes, known[order], line[order]))
 
 
 def _alone(network: Network, k: int, number: int) -> Network:
