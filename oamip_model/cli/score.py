@@ -29,7 +29,7 @@ from oamip_model.runs.bars import moving_bar
 from oamip_model.scoring.asked import as_objects
 from oamip_model.scoring.layer_methods import Backward, Decoupled, Elimination, Forward
 from oamip_model.scoring.methods import AllLayers, Batches, Joint, PerClass
-from oamip_model.scoring.strategies import DEFAULT_STRATEGY, ELIMINATION, LAYERWISE, STRATEGIES, WHOLE
+from oamip_model.scoring.strategies import DEFAULT_STRATEGY, ELIMINATION, LAYERWISE, PROGRAM_STRATEGY, STRATEGIES, WHOLE
 from oamip_model.solving.options import Run, Solver, TreeSearch
 from oamip_model.solving.searches import SEARCHES
 from oamip_model.tightening.methods import BOUND_METHODS
@@ -67,10 +67,11 @@ class Bounds(click.ParamType[str]):
 @click.option("--images", "n", type=Count(), help="How many images, as many of each class; all: every image.  "
               f"[default: all; {_IMAGES} with {', '.join(WHOLE)}]")  # fmt: skip
 @click.option("--correct-only", is_flag=True, help="Only images that the network classifies correctly.")
-@click.option("--strategy", type=click.Choice(STRATEGIES), default=DEFAULT_STRATEGY, show_default=True,
+@click.option("--strategy", type=click.Choice(STRATEGIES),
               help=f"No program, but units one by one for `oamip prune --refit` ({ELIMINATION}); one convex program a "
               f"layer, from any number of images ({', '.join(LAYERWISE)}); or of all layers one program "
-              "(joint), or several whose scores are averaged (batches, per-class).")  # fmt: skip
+              "(joint), or several whose scores are averaged (batches, per-class).  "
+              f"[default: {DEFAULT_STRATEGY}; {PROGRAM_STRATEGY} with options that {DEFAULT_STRATEGY} has no use for]")  # fmt: skip
 @object_options(*GROUPS, types={"bounds": Bounds(), "search": click.Choice(SEARCHES), "exchanges": Whole(0, 1000)})
 @click.option("--out", type=click.Path(path_type=Path), help="Save the scores to this .json file.")
 @click.option("--proof", type=click.Path(path_type=Path), help="Of --strategy joint --search tree: save a proof of the "
@@ -85,7 +86,7 @@ def score(
     output: str | None,
     n: int | str | None,
     correct_only: bool,
-    strategy: str,
+    strategy: str | None,
     out: Path | None,
     proof: Path | None,
     as_json: bool,
@@ -177,7 +178,7 @@ def score(
     if any(program.replay is not None and program.replay.passed is False for program in result.programs):
         note("oamip: the replay check failed: the program's logits are not those of the network")
         return CheckError.exit_code
-    done = result.status == "optimal" or strategy == ELIMINATION
+    done = result.status == "optimal" or result.strategy == ELIMINATION
     return 0 if done and not result.out_of_time else UNPROVED
 
 

@@ -14,7 +14,7 @@ from oamip_model.formulation.settings import Formulation, check_choice
 from oamip_model.scoring.layer_options import Exchanges, LevelMethod
 from oamip_model.scoring.method import Method
 from oamip_model.scoring.methods import METHODS, AllLayers
-from oamip_model.scoring.strategies import DEFAULT_STRATEGY, named
+from oamip_model.scoring.strategies import DEFAULT_STRATEGY, PROGRAM_STRATEGY
 from oamip_model.solving.options import Run, Solver, TreeSearch
 from oamip_model.tightening.methods import Tightening
 
@@ -27,10 +27,11 @@ class Asked(TypedDict):
     run: Run
 
 
-def as_objects(strategy: str = DEFAULT_STRATEGY, **given: Any) -> Asked:
+def as_objects(strategy: str | None = None, **given: Any) -> Asked:
     """The objects that options by name stand for.
 
-    They are keywords of :func:`oamip_model.score`.
+    They are keywords of :func:`oamip_model.score`. Without a strategy it is elimination, or forward where
+    elimination has no use for an option.
 
     given: fields of the method's class, of its Formulation and TreeSearch, of :class:`Solver` (its name as ``solver``)
     and of :class:`Run`. None stands for an option that was not given. A method without programs gets no solver. Raises
@@ -40,11 +41,20 @@ def as_objects(strategy: str = DEFAULT_STRATEGY, **given: Any) -> Asked:
     --------
     >>> as_objects("joint", scores="binary", search="tree", solver="cbc", seed=0)["method"].formulation.relaxation
     'hull'
+    >>> as_objects(amount=0.5)["method"].called, as_objects(amount=0.5, solver="cbc")["method"].called
+    ('elimination', 'forward')
     >>> as_objects("joint", batch_size=5)
     Traceback (most recent call last):
     ...
     oamip_model.errors.InputError: batch_size: got 5, but strategy joint has no use for it, only batches
     """
+    if strategy is None:
+        try:
+            found = as_objects(DEFAULT_STRATEGY, **given)
+            found["method"].check_given(found["solver"], found["run"])
+            return found
+        except InputError:
+            strategy = PROGRAM_STRATEGY
     check_choice("strategy", strategy, tuple(METHODS))
     cls: type[Any] = METHODS[strategy]
     form = issubclass(cls, AllLayers)
@@ -90,7 +100,7 @@ def _without_use(key: str, value: Any, strategy: str, form: bool) -> str:
         return f"{key}: got {value!r}, but there is no such option"
     if form and any(key_of_field(one) == key for one in fields(TreeSearch)):
         return f"{key}: got {value!r}, but only search tree has a use for it"
-    return f"{key}: got {value!r}, but strategy {named(strategy)} has no use for it, only {', '.join(names)}"
+    return f"{key}: got {value!r}, but strategy {strategy} has no use for it, only {', '.join(names)}"
 
 
 def read_method(options: dict[str, Any]) -> Method | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from oamip_model.checks import Checked, check_used
 from oamip_model.errors import InputError
-from oamip_model.scoring.strategies import LAYERWISE, WHOLE, named
+from oamip_model.scoring.strategies import LAYERWISE, WHOLE
 from oamip_model.solving.options import Run, Solver
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Method(Checked):
         InputError
             For the first option that is set and has no use.
         """
-        by = f"strategy {named(self.called)}"
+        by = f"strategy {self.called}"
         if solver is not None and not self.solver_fields:
             known = ", ".join((*LAYERWISE, *WHOLE))
             told = repr(solver.label) if solver == Solver(solver.name) else repr(solver)

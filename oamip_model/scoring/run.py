@@ -23,7 +23,7 @@ from oamip_model.scoring.layerwise.heads import head_named, head_names
 from oamip_model.scoring.method import Method
 from oamip_model.scoring.methods import AllLayers, as_method
 from oamip_model.scoring.result import Scores
-from oamip_model.scoring.strategies import DEFAULT_STRATEGY
+from oamip_model.scoring.strategies import DEFAULT_STRATEGY, PROGRAM_STRATEGY
 from oamip_model.solving.options import Run, Solver, as_solver
 from oamip_model.solving.protocol import Backend
 from oamip_model.solving.registry import get_backend
@@ -36,7 +36,7 @@ def score(
     network: Network | nn.Module | str | Path,
     images: AnyImages,
     labels: ArrayLike | None = None,
-    method: str | Method = DEFAULT_STRATEGY,
+    method: str | Method | None = None,
     *,
     solver: str | Backend | Solver | None = None,
     run: Run | None = None,
@@ -55,8 +55,9 @@ def score(
         Images of shape ``(n, *input_shape)`` with labels, or one of the others alone.
     labels : array of int, optional
         Labels (n,) of images that are given as an array.
-    method : str or Method, default "elimination"
-        A name, or an object with its own options:
+    method : str or Method, optional
+        A name, or an object with its own options. Without one it is "elimination", or "forward" where a
+        solver is given, or a run that elimination has no use for:
 
         - Without a program and without labels: "elimination" (:class:`Elimination`), units one by
           one, those first that a least squares refit misses least.
@@ -98,18 +99,30 @@ def score(
     >>> result = om.score(module, images)
     >>> result.strategy, result.by_layer["0"].shape
     ('elimination', (3,))
-    >>> om.score(module, images, labels, "forward").status
-    'optimal'
+    >>> program = om.score(module, images, labels, solver="highs")
+    >>> program.strategy, program.status
+    ('forward', 'optimal')
     >>> om.score(module, images, labels, om.Joint(om.Formulation(scores="binary", sparsity="mean"))).proved
     True
     """
     if isinstance(labels, Method):
         raise InputError(f"labels: got {labels!r}, a method is given as method=")
-    asked, where = as_method(method), Run() if run is None else run
-    asked.check_given(None if solver is None else as_solver(solver), where)
-    how = as_solver("highs" if solver is None else solver)
+    given, where = None if solver is None else as_solver(solver), Run() if run is None else run
+    asked = _default(given, where) if method is None else as_method(method)
+    asked.check_given(given, where)
+    how = as_solver("highs") if given is None else given
     with shown(where.tell, where.progress is None, "programs") as tell:
         return _score(network, images, labels, asked, how, where if tell is None else replace(where, progress=tell))
+
+
+def _default(solver: Solver | None, run: Run) -> Method:
+    """The method where none is given, one with programs where the usual one has no use for a solver or a run."""
+    usual = as_method(DEFAULT_STRATEGY)
+    try:
+        usual.check_given(solver, run)
+    except InputError:
+        return as_method(PROGRAM_STRATEGY)
+    return usual
 
 
 def _score(

@@ -14,18 +14,9 @@ WHOLE = ("joint", *AVERAGED)
 
 STRATEGIES = (ELIMINATION, *LAYERWISE, *WHOLE)
 DEFAULT_STRATEGY = ELIMINATION
+PROGRAM_STRATEGY = "forward"
+"""The strategy where none is given, but an option or a solver that the default has no use for."""
 SCOPES = ("layer", "global")
 """What an amount is a share of: each layer's units, or those of all layers."""
 MOST_IMAGES = 200
 """Images that one mixed-integer program takes."""
-
-
-def named(strategy: str) -> str:
-    """The name of a strategy in messages, which say where it is the default.
-
-    Examples
-    --------
-    >>> named("forward"), named("elimination")
-    ('forward', 'elimination (the default)')
-    """
-    return f"{strategy} (the default)" if strategy == DEFAULT_STRATEGY else strategy

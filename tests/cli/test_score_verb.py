@@ -248,12 +248,36 @@ def test_elimination_needs_no_solver_and_ends_with_0(call: Any, files: Any, tmp_
     ["--gate", "subtractive"], ["--loss", "hinge"], ["--head", "pattern"], ["--score-type", "binary"], ["--relaxed"],
     ["--bounds", "interval"], ["--search", "solver"], ["--scope", "layer"], ["--sweeps", "1"], ["--batch-size", "10"],
 ])  # fmt: skip
-def test_options_of_a_program_are_refused_where_the_default_solves_none(call: Any, files: Any, options: Any) -> None:
-    outcome = call("score", files.net, "--data", files.data, "--amount", "0.5", *options)
+def test_options_of_a_program_are_refused_by_elimination(call: Any, files: Any, options: Any) -> None:
+    rule = ["--strategy", "elimination", "--amount", "0.5"]
+    outcome = call("score", files.net, "--data", files.data, *rule, *options)
     assert outcome.code == 2
     assert f"{options[0]}: got" in outcome.err
-    assert "but strategy elimination (the default) has no use for it, only " in outcome.err
+    assert "but strategy elimination has no use for it, only " in outcome.err
     assert outcome.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", [
+    {"solver": "highs"}, {"time_limit": 60.0}, {"weight": 5.0}, {"head": "pattern"}, {"store": "runs.jsonl"},
+])  # fmt: skip
+def test_an_option_of_a_program_and_no_strategy_means_a_program_for_each_layer(option: Any) -> None:
+    assert as_objects(**option)["method"].called == "forward"
+    assert as_objects(**option) == as_objects("forward", **option)
+    assert as_objects(amount=0.5, seed=1)["method"] == om.Elimination(amount=0.5, seed=1)
+
+
+def test_a_solver_alone_says_which_strategy_it_gets(call: Any, files: Any) -> None:
+    told = call("score", files.net, "--data", files.data, "--solver", "highs", "--json").json()
+    assert (told["strategy"], told["status"]) == ("forward", "optimal")
+
+
+def test_options_that_no_default_has_a_use_for_are_refused(call: Any, files: Any) -> None:
+    for options in (["--gate", "subtractive"], ["--relaxed"], ["--batch-size", "10"], ["--search", "solver"]):
+        outcome = call("score", files.net, "--data", files.data, *options)
+        assert outcome.code == 2
+        assert f"{options[0]}: got" in outcome.err
+        assert "has no use for it, only " in outcome.err
+        assert outcome.err.count("\n") == 1
 
 
 def test_without_an_amount_the_default_ranks_units_for_any(call: Any, files: Any, tmp_path: Path) -> None:
