@@ -71,7 +71,7 @@ class Bounds(click.ParamType[str]):
               help=f"No program, but units one by one for `oamip prune --refit` ({ELIMINATION}); one convex program a "
               f"layer, from any number of images ({', '.join(LAYERWISE)}); or of all layers one program "
               "(joint), or several whose scores are averaged (batches, per-class).  "
-              f"[default: {DEFAULT_STRATEGY}; {PROGRAM_STRATEGY} with options that {DEFAULT_STRATEGY} has no use for]")  # fmt: skip
+              f"[default: {DEFAULT_STRATEGY}; {PROGRAM_STRATEGY} with options that it has no use for]")  # fmt: skip
 @object_options(*GROUPS, types={"bounds": Bounds(), "search": click.Choice(SEARCHES), "exchanges": Whole(0, 1000)})
 @click.option("--out", type=click.Path(path_type=Path), help="Save the scores to this .json file.")
 @click.option("--proof", type=click.Path(path_type=Path), help="Of --strategy joint --search tree: save a proof of the "

@@ -54,7 +54,8 @@ def test_a_name_is_the_object_with_its_defaults(problem_of):
     ({"method": "forward", "solver": om.Solver(threads=2)}, "threads: got 2, but strategy forward has no use for it"),
     ({"method": "elimination", "solver": "highs"}, "solver: got 'highs', but strategy elimination solves no program; "
      "methods that do are decoupled, forward, backward, joint, batches, per-class"),
-    ({"method": "elimination", "solver": om.Solver(time_limit=9)}, r"solver: got Solver\(time_limit=9.0\), but strategy elimination"),
+    ({"method": "elimination", "solver": om.Solver(time_limit=9)},
+     r"solver: got Solver\(time_limit=9.0\), but strategy elimination"),
     ({"method": "elimination", "run": om.Run(store="runs.jsonl")}, "store: got 'runs.jsonl', but strategy elimination"),
     ({"labels": [0]}, "arrays given by the caller: 2 images and 1 labels"),
     ({"method": "joint", "run": om.Run(device="cuda")}, "device: got 'cuda', but strategy joint has no use for it"),
