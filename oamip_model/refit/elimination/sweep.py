@@ -152,7 +152,9 @@ class _Part:
         found = np.zeros(len(self.owners))
         for which, at in self.sizes.values():
             blocks, right = self.matrix[at[:, :, None], at[:, None, :]], self.right[at]
-            found[which] = (right * torch.linalg.solve(blocks, right)).sum((1, 2)).abs().cpu().numpy()
+            # The products of rows are as small as the blocks, however many outputs there are.
+            losses = torch.linalg.solve(blocks, right @ right.mT).diagonal(dim1=1, dim2=2).sum(1)
+            found[which] = losses.abs().cpu().numpy()
         return self.scale * found
 
     def flip(self, unit: int, enters: bool) -> float:
