@@ -4,7 +4,8 @@ Masks are by elimination and by simple rules.
 
 Run: python -m oamip_benchmarks.measures.refit --network resnet20 --weights FILE --data FILE --share 0.3 [--share 0.5]
      [--macs 0.7] [--level outgoing] [--score-images 2000] [--refit-images 10000]
-     [--method elimination --method weight-l1] [--passes 4] [--seed 0] [--scale 0.5,0.5] [--threads 1] [--rows FILE.jsonl] [--plot FILE.svg [--title TEXT]]
+     [--method elimination --method weight-l1] [--passes 4] [--seed 0] [--scale 0.5,0.5] [--threads 1]
+     [--rows FILE.jsonl] [--plot FILE.svg [--title TEXT]]
 
 ``--weights`` is a .safetensors file with the weights of ``om.make_network(NETWORK, ...)``; ``--data`` a name or .npz
 file. Masks and refits see the first training images without labels; accuracy is on the whole test split.
