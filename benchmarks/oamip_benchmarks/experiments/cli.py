@@ -129,7 +129,7 @@ def _counted(value: Any) -> Any:
 def conduct_and_tell(study: Study, asked: Asked, out: Path, jobs: int, as_json: bool) -> int:
     """Conduct a study, with a bar, and print its table. Returns the exit code."""
     from oamip_benchmarks.experiments.conduct import conduct
-    from oamip_benchmarks.experiments.reporting.table import headings, text_cells, used
+    from oamip_benchmarks.experiments.reporting.table import headings, shared, text_cells, used
 
     with moving_bar("cells") as move:
         seen = -1
@@ -153,7 +153,10 @@ def conduct_and_tell(study: Study, asked: Asked, out: Path, jobs: int, as_json: 
         })  # fmt: skip
         return 0
     rows = used(study.rows, found.lines)
-    print_table(headings(rows, study.values), [text_cells(line, rows, study.values) for line in found.lines], len(rows))
+    heads = headings(rows, study.values)
+    # A narrow terminal goes without what all lines share, and then without the values that come last.
+    less = [*heads[len(rows) + 1 :], *headings(shared(rows, found.lines), ())]
+    print_table(heads, [text_cells(line, rows, study.values) for line in found.lines], len(rows), less)
     click.echo(f"mean ± deviation over {asked.seeds} seeds" if asked.seeds > 1 else "one seed")
     if found.done:
         click.echo(f"saved to {', '.join(map(str, found.files))}")

@@ -135,9 +135,9 @@ def _names(networks: tuple[str, ...]) -> list[str]:
 
 def print_rows(found: Tightness) -> None:
     """Print a table of a study's rows, and the objectives that its gaps are to."""
-    from oamip_benchmarks.tightness.result import KEYS, LESS
+    from oamip_benchmarks.tightness.result import KEYS
 
     heads, rows = found.table()
-    print_table(heads, rows, left=len(KEYS), less=LESS)
+    print_table(heads, rows, left=len(KEYS), less=found.less)
     for line in found.facts():
         say(line)

@@ -157,7 +157,7 @@ def _sweep(
     else:
         columns = ("radius", "boxes", "same", "certified", "differ", "open", "bound", "seen", "seconds")
         table = [[name, *(number(row[c], 4) for c in columns)] for name, own in records.items() for row in own]
-        print_table(["network", *columns], table)
+        print_table(["network", *columns], table, less=["seconds"])
         if plot is not None:
             click.echo(f"saved to {plot}")
     return UNPROVED if any(row["open"] for own in records.values() for row in own) else 0

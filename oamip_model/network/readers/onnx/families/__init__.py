@@ -1,1 +1,1 @@
-"""Families of ONNX's operators: moves of numbers, products, and windows over space."""
+"""Families of ONNX's operators: moves of numbers, products and windows."""
