@@ -144,7 +144,7 @@ def compared(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def ended_alike(row: dict[str, Any]) -> bool:
-    """Whether both ended with the same status and, where proved, the same optimum and bound."""
+    """Whether both ended with the same status, and where proved the same values."""
     one, other = row["before"], row["after"]
     if one["status"] != other["status"]:
         return False
@@ -154,7 +154,7 @@ def ended_alike(row: dict[str, Any]) -> bool:
 
 
 def contradict(row: dict[str, Any]) -> bool:
-    """Whether a bound of one side passes the objective of the other by more than the gap asked for."""
+    """Whether a side's bound passes the other's objective by more than the gap."""
     sides = (row["before"], row["after"])
     known = [one for one in sides if one["objective"] is not None and one["bound"] is not None]
     # The bound lies below the objective where the program is minimised, and above it otherwise.
