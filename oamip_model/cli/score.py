@@ -91,7 +91,7 @@ def score(
     as_json: bool,
     **options: Any,
 ) -> int:
-    """Score the units of the network NET, an .onnx or .pt2 file.
+    """Score the units of the network NET, an .onnx, .pt2 or .nnet file.
 
     With --out or --store, a run of several programs that was killed or interrupted continues when
     it is started again. Finished programs are kept in OUT.runs.jsonl until the scores are saved, or

@@ -61,7 +61,7 @@ def tightness(
     as_json: bool,
     **options: Any,
 ) -> int:
-    """Measure how tight the programs of each network NET are, an .onnx or .pt2 file, for some images.
+    """Measure how tight the programs of each network NET are, an .onnx, .pt2 or .nnet file, for some images.
 
     Each network, gate, relaxation and kind of bounds has a row. It has the size of the program, and
     seconds. Gaps to the best objective known are those of the relaxation at the root, as built and

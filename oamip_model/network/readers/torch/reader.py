@@ -9,6 +9,7 @@ import operator
 from collections.abc import Collection, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch.export.graph_signature import InputKind, OutputKind
 from torch.nn.parameter import is_lazy
@@ -18,6 +19,7 @@ from oamip_model.network.graph import Graph, Value, refuse
 from oamip_model.network.maps import Array, Shape
 from oamip_model.network.readers.judge import Ending
 from oamip_model.network.readers.torch.call import Activations, Call, Weights
+from oamip_model.network.readers.torch.families.places import MOVING_VIEWS
 from oamip_model.network.readers.torch.nodes import (
     ending_of,
     first_line,
@@ -31,7 +33,6 @@ from oamip_model.network.readers.torch.nodes import (
     owner_of,
 )
 from oamip_model.network.readers.torch.operators import emit, is_accepted
-from oamip_model.network.readers.torch.places import MOVING_VIEWS
 from oamip_model.network.readers.torch.quiet import quiet
 from oamip_model.network.types import IMAGE
 
@@ -240,6 +241,8 @@ class _Reader:
             given = (
                 node.args[position] if position < len(node.args) else node.kwargs.get(entry.name, entry.default_value)
             )
+            # Numbers of the code take the precision of the tensors, which an .onnx file's constants have, too.
+            given = float(np.float32(given)) if isinstance(given, float) and self.graph.single else given
             arguments[entry.name] = torch.fx.node.map_arg(given, self._argument)
 
         def run(numbers: Array) -> list[Array]:
