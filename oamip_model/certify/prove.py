@@ -282,8 +282,8 @@ class _Writer(ProofProgram):
         """A leaf that holds no point: multiples of a ray prove any bound; None where none is found that does."""
         blocks = [Rows(self.arrays.matrix, self.arrays.row_lower, self.arrays.row_upper), *self.added]
         options = replace(self.solver, time_limit=self.deadline.left())
-        for ray in (lambda: answer.ray, lambda: least_violation(blocks, lower, upper, options)):
-            found = ray()
+        for given in (True, False):
+            found = answer.ray if given else least_violation(blocks, lower, upper, options)
             if found is None or not np.abs(found).max() > 0:
                 continue
             y = found * (_LARGE / np.abs(found).max())
