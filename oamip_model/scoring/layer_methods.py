@@ -119,7 +119,15 @@ class Layerwise(Method):
 
 @options
 class Decoupled(Layerwise):
-    """Each layer on its own, the others whole."""
+    """Each layer on its own, the others whole.
+
+    Examples
+    --------
+    >>> Decoupled(amount=0.5)
+    Decoupled(amount=0.5)
+    >>> Decoupled().called
+    'decoupled'
+    """
 
     called: ClassVar[str] = "decoupled"
 
@@ -151,14 +159,26 @@ class Ordered(Layerwise):
 
 @options
 class Forward(Ordered):
-    """Layers from the first to the last, those before already cut, with sweeps."""
+    """Layers from the first to the last, those before already cut, with sweeps.
+
+    Examples
+    --------
+    >>> Forward(amount=0.5, sweeps=2)
+    Forward(amount=0.5, sweeps=2)
+    """
 
     called: ClassVar[str] = "forward"
 
 
 @options
 class Backward(Ordered):
-    """Layers from the last to the first, with later ones already cut, and sweeps."""
+    """Layers from the last to the first, with later ones already cut, and sweeps.
+
+    Examples
+    --------
+    >>> Backward(amount=0.5, exchanges=0)
+    Backward(amount=0.5, exchanges=0)
+    """
 
     called: ClassVar[str] = "backward"
 
@@ -168,6 +188,11 @@ class Elimination(Method):
     """Units one by one, those first that a least squares refit misses least.
 
     No program is solved, no labels are used, and nothing is proved.
+
+    Examples
+    --------
+    >>> Elimination(amount=0.3)
+    Elimination(amount=0.3)
     """
 
     called: ClassVar[str] = "elimination"

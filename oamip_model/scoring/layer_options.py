@@ -19,6 +19,11 @@ class Exchanges(Checked):
     """The search for exchanges of units, after the layers' programs.
 
     See :mod:`oamip_model.scoring.layerwise.exchange`.
+
+    Examples
+    --------
+    >>> Exchanges(10, least_images=500)
+    Exchanges(10, least_images=500)
     """
 
     rounds: int = option(default=50, kind=_ROUNDS, kw_only=False, help="Rounds at most: one exchange a layer each.")
@@ -54,6 +59,11 @@ class LevelMethod(Checked):
     """The level method of the convex programs of single layers.
 
     See :mod:`oamip_model.scoring.layerwise.convex`.
+
+    Examples
+    --------
+    >>> LevelMethod(max_calls=100)
+    LevelMethod(max_calls=100)
     """
 
     level: float = option(

@@ -154,7 +154,7 @@ def conduct_and_tell(study: Study, asked: Asked, out: Path, jobs: int, as_json: 
         return 0
     rows = used(study.rows, found.lines)
     heads = headings(rows, study.values)
-    # A narrow terminal goes without what all lines share, and then without the values that come last.
+    # A narrow terminal shows neither what all lines share nor, where that is too little, the last values.
     less = [*heads[len(rows) + 1 :], *headings(shared(rows, found.lines), ())]
     print_table(heads, [text_cells(line, rows, study.values) for line in found.lines], len(rows), less)
     click.echo(f"mean ± deviation over {asked.seeds} seeds" if asked.seeds > 1 else "one seed")
