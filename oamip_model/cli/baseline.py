@@ -41,7 +41,7 @@ def baseline(
     out: Path | None,
     as_json: bool,
 ) -> int:
-    """Score the units of the network NET, an .onnx or .pt2 file, by a simple RULE, to compare with `oamip score`.
+    """Score the units of the network NET, an .onnx, .pt2 or .nnet file, by a simple RULE, for comparison.
 
     RULE is random, weight-norm (incoming times outgoing), weight-l1, weight-l2 or geometric-median
     (of incoming weights). The rules mean-activation, apoz, taylor and snip use the images of

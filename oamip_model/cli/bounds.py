@@ -62,7 +62,7 @@ def bounds(
     as_json: bool,
     **options: Any,
 ) -> int:
-    """Bound the pre-activations of the network NET, an .onnx or .pt2 file, for some images.
+    """Bound the pre-activations of the network NET, an .onnx, .pt2 or .nnet file, for some images.
 
     Each method and ReLU layer has a line, over all images. It has the numbers of ReLUs that are
     always off, always on and unstable, and of those that this method decided. The mean width of the

@@ -14,7 +14,7 @@ from oamip_model.cli.output import print_json
 @network_options
 @json_option
 def info(network: str, input_shape: tuple[int, ...] | None, output: str | None, as_json: bool) -> int:
-    """Show the layers, score groups and size of the network NET, an .onnx or .pt2 file.
+    """Show the layers, score groups and size of the network NET, an .onnx, .pt2 or .nnet file.
 
     Below the table are the groups of units that share scores, and the ReLU layers whose units carry
     none. The multiply-accumulates of one image follow, and what was folded or left out.

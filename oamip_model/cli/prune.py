@@ -51,7 +51,7 @@ def prune(
     as_json: bool,
     **rule: Any,
 ) -> int:
-    """Remove the units of low score from the network NET, an .onnx or .pt2 file, and compare accuracies."""
+    """Remove the units of low score from the network NET, an .onnx, .pt2 or .nnet file, and compare accuracies."""
     budget = _budget(rule)
     if images is not None and refit is None:
         raise InputError("images: only --refit has a use for them")

@@ -1,6 +1,6 @@
 """Reading a trained network, and checking what was read.
 
-It comes from a torch module, a .pt2 or an .onnx file.
+It comes from a torch module, a .pt2, an .onnx or a .nnet file.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def read_network(
 ) -> Network:
     """The trained network as plain data.
 
-    It is read from a torch module, an exported program (.pt2) or an .onnx file. Accepted is whatever is
+    It is read from a torch module, an exported program (.pt2), an .onnx or a .nnet file. Accepted is whatever is
     linear with constant weights, ReLU, max pooling, and what ReLUs make up: LeakyReLU, PReLU, ReLU6,
     clamp, abs, max and min. A softmax or sigmoid at the end is left out, as ``network.notes`` says.
     Before it is returned, the result is compared with its source on random images.
@@ -36,7 +36,7 @@ def read_network(
     Parameters
     ----------
     source : torch.nn.Module, str or Path
-        A module in eval mode, which is left as it is, or the path of a .pt2 or .onnx file.
+        A module in eval mode, which is left as it is, or the path of a .pt2, .onnx or .nnet file.
     input_shape : sequence of int, optional
         Shape of one image, such as (1, 28, 28). It is needed for modules that do not begin with a
         Linear layer; files carry it with them.
@@ -77,9 +77,13 @@ def read_network(
             from oamip_model.network.readers.onnx.source import read_onnx
 
             found = read_onnx(path, shape, output)
+        elif path.suffix == ".nnet":
+            from oamip_model.network.readers.nnet import read_nnet
+
+            found = read_nnet(path, shape, output)
         else:
             raise InputError(
-                f"network: {path} is a {path.suffix or 'nameless'} file; accepted are .pt2 and .onnx"
+                f"network: {path} is a {path.suffix or 'nameless'} file; accepted are .pt2, .onnx and .nnet"
                 + (_FROM_PICKLES if path.suffix in (".pt", ".pth", ".ckpt", ".bin") else "")
             )
         name = str(path)

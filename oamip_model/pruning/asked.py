@@ -38,7 +38,7 @@ def prune(
     Parameters
     ----------
     module : torch.nn.Module, Network, str or Path
-        A torch module in eval mode, an .onnx or .pt2 file, or a network.
+        A torch module in eval mode, an .onnx, .pt2 or .nnet file, or a network.
     scores : Scores, Selection or mapping of str to array
         Scores of the units, or a choice of units.
     threshold : float or "mean", optional
@@ -118,7 +118,7 @@ def prune_with_report(
     Parameters
     ----------
     module : torch.nn.Module, Network, str or Path
-        A torch module in eval mode, an .onnx or .pt2 file, or a network.
+        A torch module in eval mode, an .onnx, .pt2 or .nnet file, or a network.
     scores : Scores, Selection or mapping of str to array
         A result of :func:`oamip_model.score`, {group: (units,) scores}, or what :func:`choose_units`
         chose of the module's network.

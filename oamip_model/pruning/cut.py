@@ -169,6 +169,10 @@ def _written_down(
 ) -> tuple[nn.Module, dict[str, NDArray[np.int64]]]:
     """The smaller network as a module, and the units that remain in it as zeros."""
     slim = slim_network(network, selection.keep)
-    if slim.gates:
-        return make_permanent(clean_copy(masked)), dict(selection.removed)
-    return to_module(slim.network), {}
+    if not slim.gates:
+        written = to_module(slim.network)
+        # Groups of a convolution that are cut unevenly become one, which may have more weights.
+        if _count(written) < _count(masked):
+            return written, {}
+    zeros = {name: units for name, units in selection.removed.items() if len(units)}
+    return make_permanent(clean_copy(masked)), zeros

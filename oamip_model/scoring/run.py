@@ -48,7 +48,7 @@ def score(
     Parameters
     ----------
     network : Network, torch.nn.Module, str or Path
-        A network, a torch module in eval mode, or a .pt2 or .onnx file.
+        A network, a torch module in eval mode, or a .pt2, .onnx or .nnet file.
     images : array, Dataset, torch Dataset or DataLoader
         Images of shape ``(n, *input_shape)`` with labels, or one of the others alone.
     labels : array of int, optional

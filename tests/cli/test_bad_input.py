@@ -98,7 +98,7 @@ NETWORKS: list[tuple[Make | str, str]] = [
     ("missing.onnx", "missing.onnx"),
     (_corrupt, "corrupt.onnx"),
     (_text_as_pt2, "text.pt2"),
-    (_checkpoint, "accepted are .pt2 and .onnx"),
+    (_checkpoint, "accepted are .pt2, .onnx and .nnet"),
     (_nan_weights, "NaN"),
     (_sigmoid, "Sigmoid"),
 ]

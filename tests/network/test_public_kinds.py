@@ -63,7 +63,8 @@ class Kind:
             if node.op_type == "Constant" and not node.attribute:
                 value = numpy_helper.from_array(arrays.pop(node.output[0]))
                 node.attribute.append(helper.make_attribute("value", value))
-        inputs = [helper.make_tensor_value_info("x", kind, [None if n == "?" else n for n in self.axes])]
+        first = TensorProto.UINT8 if "bytes" in self.options else kind
+        inputs = [helper.make_tensor_value_info("x", first, [None if n == "?" else n for n in self.axes])]
         inputs += [helper.make_tensor_value_info("x2", kind, self.axes)] if "second" in self.options else []
         if "inputs" in self.options:
             inputs += [helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(w.dtype), w.shape)
@@ -159,6 +160,7 @@ def test_a_kind_of_public_network_is_read_right_or_refused_by_name(kind: Kind, t
     network = om.read_network(path, shape, output=kind.options.get("ask"))
     axes = [1, *shape] if shape is not None else [n if isinstance(n, int) and n > 0 else 1 for n in kind.axes]
     x = np.random.default_rng(0).normal(size=axes).astype(np.float64 if "double" in kind.options else np.float32)
+    x = np.arange(x.size, dtype=np.uint8).reshape(x.shape) if "bytes" in kind.options else x
     name = kind.options.get("ask", "y")
     if kind.opset < 7:  # which onnxruntime lacks
         wanted = ReferenceEvaluator(model, new_ops=list(MENDED)).run([name], {"x": x})[0]

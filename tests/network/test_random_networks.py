@@ -53,6 +53,17 @@ def side(a: Tensor, b: Tensor) -> Tensor:
     return torch.cat([a, b], 1)
 
 
+class Weighed(nn.Module):
+    """A function of what comes before and of weights."""
+
+    def __init__(self, function: Callable[[Tensor, Tensor], Tensor], *shape: int) -> None:
+        super().__init__()
+        self.function, self.weight = function, nn.Parameter(torch.randn(*shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x, self.weight)
+
+
 def conv(channels: int, outputs: int = 2, bent: nn.Module | None = None) -> nn.Module:
     return nn.Sequential(nn.Conv2d(channels, outputs, 3, padding=1), nn.ReLU() if bent is None else bent)
 
@@ -87,6 +98,15 @@ STEPS: dict[str, Callable[[int], tuple[nn.Module, int]]] = {
     "averaged and enlarged": lambda c: (nn.Sequential(nn.AvgPool2d(2), nn.Upsample(None, 2, "bilinear")), c),
     "pooled": lambda c: (nn.MaxPool2d(3, 1, 1), c),
     "bordered": lambda c: (nn.Sequential(nn.ZeroPad2d((1, 0, 0, 1)), nn.AvgPool2d(2, 1)), c),
+    "einsum of channels": lambda c: (nn.Sequential(Weighed(lambda x, w: torch.einsum("bchw,co->bohw", x, w), c, 2),
+                                                   nn.ReLU()), 2),
+    "a matrix for each channel": lambda c: (
+        nn.Sequential(Weighed(lambda x, w: (x.unflatten(3, (-1, 2)) @ w).flatten(3), c, 1, 2, 2), nn.ReLU()), c),
+    "smallest of a row": same(lambda x: x + x.amin(3, keepdim=True)),
+    "clamped": same(lambda x: (x + 0.2).clamp(max=0.4)),
+    "in one dimension": lambda c: (nn.Sequential(
+        nn.Flatten(2), nn.Conv1d(c, 2, 3, padding=1), nn.ReLU(), Step(lambda x: x.unflatten(2, (2, -1))),
+        Step(lambda x: x.reshape(len(x), 2, int(x[0, 0].numel() ** 0.5), -1))), 2),
     "turned": same(lambda x: x.transpose(2, 3)),
     "flipped": same(lambda x: x.flip(1)),
     "rolled": same(lambda x: x.roll(1, 3)),

@@ -51,7 +51,7 @@ def compress(
     as_json: bool,
     **options: Any,
 ) -> int:
-    """Make the network NET, an .onnx or .pt2 file, smaller without changing it on a box of inputs.
+    """Make the network NET, an .onnx, .pt2 or .nnet file, smaller without changing it on a box of inputs.
 
     Units that are never on there are removed, and units that are always on are folded into others where they are
     linear combinations of them. The file is in double precision where units were folded.

@@ -51,7 +51,7 @@ BASELINE: list[Case] = [
     (["random", NET, "--out", "scores.txt"], "--out"),
     (["random", NET, "--out", "nowhere/scores.json"], "--out"),
     (["random", "missing.onnx"], "missing.onnx"),
-    (["random", DATA], "accepted are .pt2 and .onnx"),
+    (["random", DATA], "accepted are .pt2, .onnx and .nnet"),
     (["random", "."], "is a folder"),
     (["random"], "NET"),
 ]

@@ -43,12 +43,14 @@ class Constant:
     @property
     def numbers(self) -> Array:
         """The numbers in double precision."""
-        return np.asarray(self.array, dtype=np.float64)
+        return self.held.doubles() if isinstance(self.held, Stored) else np.asarray(self.held, dtype=np.float64)
 
     @property
     def transposed(self) -> Array:
         """The numbers of a matrix in double precision, by its columns."""
-        return np.array(self.array.T, dtype=np.float64, order="C")
+        if isinstance(self.held, Stored):
+            return self.held.doubles(turned=True)
+        return np.array(self.held.T, dtype=np.float64, order="C")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,10 @@ import onnx
 from oamip_model.errors import InputError
 from oamip_model.network.readers.judge import left_out
 
+_WHOLE = {
+    onnx.TensorProto.INT8, onnx.TensorProto.INT16, onnx.TensorProto.INT32, onnx.TensorProto.INT64,
+    onnx.TensorProto.UINT8, onnx.TensorProto.UINT16, onnx.TensorProto.UINT32, onnx.TensorProto.UINT64,
+}  # fmt: skip
 _ENDINGS = ("Softmax", "LogSoftmax", "Sigmoid", "ArgMax")
 
 
@@ -98,6 +102,25 @@ def drop_unneeded(model: onnx.ModelProto) -> None:
     _keep(model.graph.initializer, [entry.name in needed for entry in model.graph.initializer])
     if any(entry.name in needed for entry in model.graph.input):
         _keep(model.graph.input, [entry.name in needed for entry in model.graph.input])
+
+
+def let_numbers_in(model: onnx.ModelProto) -> tuple[str, ...]:
+    """Have a model of whole numbers take any numbers, and say so.
+
+    That is where every operator that reads its input casts it to floating-point numbers.
+    """
+    fixed = {entry.name for entry in model.graph.initializer}
+    images = [entry for entry in model.graph.input if entry.name not in fixed]
+    kind = images[0].type.tensor_type if len(images) == 1 else None
+    if kind is None or kind.elem_type not in _WHOLE:
+        return ()
+    readers = [node for node in model.graph.node if images[0].name in _read(node)]
+    casts = [{entry.i for entry in node.attribute if entry.name == "to"} for node in readers if node.op_type == "Cast"]
+    if len(casts) < len(readers) or any(to != {onnx.TensorProto.FLOAT} for to in casts):
+        return ()
+    name = onnx.TensorProto.DataType.Name(kind.elem_type)
+    kind.elem_type = onnx.TensorProto.FLOAT
+    return (f"takes whole numbers ({name}) and casts them: any numbers are read in their place",)
 
 
 def _keep(messages: object, kept: Sequence[bool]) -> None:

@@ -10,8 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from oamip_model.network.emit.linear import along_space, dense, largest_along, reduced
-from oamip_model.network.emit.moves import permuted
+from oamip_model.network.emit.linear import largest_along, reduced
 from oamip_model.network.emit.pointwise import (
     absolute,
     added,
@@ -22,11 +21,10 @@ from oamip_model.network.emit.pointwise import (
     scaled,
 )
 from oamip_model.network.graph import Graph, Value, batch_norm
-from oamip_model.network.maps import Array
-from oamip_model.network.maps.windows import is_averaging
 from oamip_model.network.readers.onnx.call import Call, Constant
-from oamip_model.network.readers.onnx.places import PLACES
-from oamip_model.network.readers.onnx.spatial import SPATIAL
+from oamip_model.network.readers.onnx.families.places import PLACES
+from oamip_model.network.readers.onnx.families.products import PRODUCTS
+from oamip_model.network.readers.onnx.families.spatial import SPATIAL
 from oamip_model.network.readers.operators import Emit, Operators
 
 
@@ -51,64 +49,6 @@ def register_onnx_operator(name: str, read: Callable[[Graph, Call], Value]) -> N
     is read already.
     """
     OPERATORS.register(name, read)
-
-
-def _gemm(graph: Graph, call: Call) -> Value:
-    first, second = (call.inputs[0], call.inputs[1])
-    if isinstance(first, Constant) and isinstance(second, int) and call.batch is None:
-        rows = first.transposed if call.attributes.get("transA") else first.numbers
-        x, axis, weights = call.tensor(1), 1 if call.attributes.get("transB") else 0, first
-        value = dense(graph, call.name, x, _times(call, rows), axis, call.owner(weights))
-        value = permuted(graph, call.name, value, (1, 0)) if axis else value
-    else:
-        weights, x = call.constant(1), call.tensor(0)
-        turned = bool(call.attributes.get("transA"))
-        if turned and call.batch is not None:
-            raise call.error("transposes its input, which mixes the images of a batch")
-        if len(call.full(graph)) != 2 or len(weights.shape) != 2:
-            raise call.error(f"multiplies a tensor of shape {call.full(graph)} by one of {weights.shape}")
-        weight = _times(call, weights.numbers if call.attributes.get("transB") else weights.transposed)
-        x = permuted(graph, call.name, x, (1, 0)) if turned else x
-        value = dense(graph, call.name, x, weight, owner=call.owner(weights))
-    beta = call.attributes.get("beta", 1.0)
-    bias = call.inputs[2] if len(call.inputs) > 2 else None
-    if isinstance(bias, Constant):
-        beside = replace(call, inputs=(value, bias))
-        value, values = beside.broadcast(graph, bias)
-        return scaled(graph, call.name, value, shift=beta * values)
-    return value if bias is None else added(graph, call.name, value, scaled(graph, call.name, bias, np.asarray(beta)))
-
-
-def _times(call: Call, weight: Array) -> Array:
-    alpha = call.attributes.get("alpha", 1.0)
-    return weight if alpha == 1 else alpha * weight
-
-
-def _matmul(graph: Graph, call: Call) -> Value:
-    left = isinstance(call.inputs[0], Constant) and isinstance(call.inputs[1], int)
-    weights, x = call.constant(0 if left else 1), call.tensor(1 if left else 0)
-    shape, vector = graph.shape(x), len(weights.shape) == 1
-    if left or len(weights.shape) != 2:
-        weight = weights.numbers
-        while weight.ndim > 2 and weight.shape[0] == 1 and weight.ndim <= len(call.full(graph, 1 if left else 0)):
-            weight = weight[0]
-        weight = weight[None] if vector else weight if left else np.ascontiguousarray(weight.T)
-    else:
-        weight = weights.transposed
-    axis = len(shape) - (2 if left and len(call.full(graph, 1 if left else 0)) > 1 else 1)
-    if weight.ndim != 2 or axis < 0:
-        raise call.error(f"multiplies {call.full(graph, 1 if left else 0)} by an array of shape {weights.shape}")
-    space = shape[1:] if call.batch is None and len(shape) == 4 and shape[0] == 1 else shape
-    if len(space) == 3 and not vector and weight.shape[1] == shape[axis] and is_averaging(weight):
-        place = axis - len(shape) + 2
-        if place >= 0:
-            matrices = [weight if n == place else np.eye(space[1 + n]) for n in range(2)]
-            value = along_space(graph, call.name, graph.reshape(call.name, x, space), matrices)
-            made = graph.shape(value)
-            return graph.reshape(call.name, value, made if len(space) == len(shape) else (1, *made))
-    value = dense(graph, call.name, x, weight, axis, call.owner(weights))
-    made = graph.shape(value)
-    return graph.reshape(call.name, value, made[:axis] + made[axis + 1 :]) if vector else value
 
 
 def _batch_norm(graph: Graph, call: Call) -> Value:
@@ -256,8 +196,7 @@ def _cast(graph: Graph, call: Call) -> Value:
 _OPERATORS: dict[str, Emit[Call]] = {
     **SPATIAL,
     **PLACES,
-    "Gemm": _gemm,
-    "MatMul": _matmul,
+    **PRODUCTS,
     "BatchNormalization": _batch_norm,
     **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL1"), _reduce),
     **dict.fromkeys(("Add", "Sub", "Sum", "Mean"), _sum),

@@ -12,7 +12,13 @@ import onnx
 from oamip_model.errors import InputError
 from oamip_model.network.maps import Shape
 from oamip_model.network.readers.judge import Source
-from oamip_model.network.readers.onnx.cuts import choose_output, drop_unneeded, in_order, leave_out_ending
+from oamip_model.network.readers.onnx.cuts import (
+    choose_output,
+    drop_unneeded,
+    in_order,
+    leave_out_ending,
+    let_numbers_in,
+)
 from oamip_model.network.readers.onnx.file import check_model, load_model
 from oamip_model.network.readers.onnx.numbers import Numbers
 from oamip_model.network.readers.onnx.reader import read_model
@@ -42,6 +48,7 @@ def read_onnx(path: Path, input_shape: Shape | None, output: str | None = None) 
     choose_output(model, f"network: {path}", output)
     notes = leave_out_ending(model)
     drop_unneeded(model)
+    notes = (*let_numbers_in(model), *notes)
     image, numbers = _image(model, path), Numbers(path)
     problem: InputError | None = None
     for shape, whole, batch in _readings(image, path, input_shape):

@@ -9,14 +9,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from oamip_model.network.emit.linear import along_space, dense, largest_along, reduced
+from oamip_model.network.emit.linear import largest_along, reduced
 from oamip_model.network.emit.pointwise import absolute, added, clipped, larger, leaky, relu, scaled
 from oamip_model.network.graph import Graph, Value, batch_norm
-from oamip_model.network.maps.windows import is_averaging
 from oamip_model.network.readers.operators import Emit, Operators
-from oamip_model.network.readers.torch.call import Activations, Call, Weights
-from oamip_model.network.readers.torch.places import PLACES
-from oamip_model.network.readers.torch.spatial import SPATIAL
+from oamip_model.network.readers.torch.call import Activations, Call
+from oamip_model.network.readers.torch.families.places import PLACES
+from oamip_model.network.readers.torch.families.products import PRODUCTS
+from oamip_model.network.readers.torch.families.spatial import SPATIAL
 
 
 def is_accepted(operator: str) -> bool:
@@ -43,34 +43,6 @@ def register_torch_operator(name: str, read: Callable[[Graph, Call], Value]) -> 
     that is read already.
     """
     OPERATORS.register(name, read)
-
-
-def _linear(graph: Graph, call: Call) -> Value:
-    weights = call.weights("weight")
-    value = dense(graph, call.name, call.tensor("input"), weights.array, owner=weights.owner)
-    bias = call.array("bias")
-    return value if bias is None else scaled(graph, call.name, value, shift=bias)
-
-
-def _matmul(graph: Graph, call: Call) -> Value:
-    first, second = (
-        ("mat1", "mat2") if call.operator == "addmm" else ("self", "mat2" if call.operator == "mm" else "other")
-    )
-    left = isinstance(call.arguments[first], Weights) and isinstance(call.arguments[second], Activations)
-    weights, x = call.weights(first if left else second), call.tensor(second if left else first)
-    weight = weights.array if left else np.ascontiguousarray(weights.array.T)
-    shape = graph.shape(x)
-    axis = len(shape) - (2 if left else 1)
-    if weight.ndim != 2 or axis < 0 or any(call.arguments.get(name, 1) != 1 for name in ("alpha", "beta")):
-        raise call.error()
-    if len(shape) == 3 and axis > 0 and weight.shape[1] == shape[axis] and is_averaging(weight):
-        matrices = [weight if n == axis else np.eye(shape[n]) for n in (1, 2)]
-        return along_space(graph, call.name, x, matrices)
-    value = dense(graph, call.name, x, weight, axis, weights.owner)
-    if call.operator != "addmm":
-        return value
-    value, shift = call.broadcast(graph, value, call.arguments["self"])
-    return scaled(graph, call.name, value, shift=shift)
 
 
 def _batch_norm(graph: Graph, call: Call) -> Value:
@@ -183,8 +155,7 @@ def _same(graph: Graph, call: Call) -> Value:
 _OPERATORS: dict[str, Emit[Call]] = {
     **SPATIAL,
     **PLACES,
-    "linear": _linear,
-    **dict.fromkeys(("addmm", "mm", "matmul"), _matmul),
+    **PRODUCTS,
     **dict.fromkeys(("batch_norm", "_native_batch_norm_legit_no_training"), _batch_norm),
     **dict.fromkeys(("mean", "sum", "amax", "amin"), _reduce),
     **dict.fromkeys(("max", "min"), _reduce_or_extreme),

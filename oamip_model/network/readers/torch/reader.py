@@ -19,6 +19,7 @@ from oamip_model.network.graph import Graph, Value, refuse
 from oamip_model.network.maps import Array, Shape
 from oamip_model.network.readers.judge import Ending
 from oamip_model.network.readers.torch.call import Activations, Call, Weights
+from oamip_model.network.readers.torch.families.places import MOVING_VIEWS
 from oamip_model.network.readers.torch.nodes import (
     ending_of,
     first_line,
@@ -32,7 +33,6 @@ from oamip_model.network.readers.torch.nodes import (
     owner_of,
 )
 from oamip_model.network.readers.torch.operators import emit, is_accepted
-from oamip_model.network.readers.torch.places import MOVING_VIEWS
 from oamip_model.network.readers.torch.quiet import quiet
 from oamip_model.network.types import IMAGE
 

@@ -1,0 +1,1 @@
+"""Families of ONNX's operators: moves of numbers, products and windows."""

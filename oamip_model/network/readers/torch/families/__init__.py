@@ -1,0 +1,1 @@
+"""Families of torch's operators: moves of numbers, products and windows."""
