@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 import oamip_model as om
-from oamip_model.cli.output import UNPROVED, note, number, percent, print_json, print_table
+from oamip_model.cli.output import UNPROVED, note, number, percent, print_json, print_table, say
 from oamip_model.files import alone, check_writable, replacing
 from oamip_model.runs.folders import make_folder
 
@@ -227,10 +227,10 @@ def draw(scores: om.Scores, rows: Sequence[Pruned], accuracy: float, images: int
 def show(found: dict[str, Any]) -> None:
     """Print the findings as tables."""
     scores, layerwise, proved = found["scores"], found["layerwise"], found["proved"]
-    print("1. Prune a 784-300-100-10 network by its scores, no fine-tuning.")
-    print(f"   published program, {scores.solver} {scores.version}: {scores.summary()}")
-    print(f"   layer by layer, {layerwise.solver} {layerwise.version}: {layerwise.summary()}")
-    print(f"   accuracy on {found['test']}\n")
+    say("1. Prune a 784-300-100-10 network by its scores, no fine-tuning.")
+    say(f"   published program, {scores.solver} {scores.version}: {scores.summary()}")
+    say(f"   layer by layer, {layerwise.solver} {layerwise.version}: {layerwise.summary()}")
+    say(f"   accuracy on {found['test']}\n")
     rows = [["0 %", str(found["parameters"]), *[percent(found["accuracy"])] * 4]]
     rows += [
         [f"{100 * r.share:.0f} %", str(r.parameters), *map(percent, (r.scores, r.layerwise, r.weight_norm, r.random))]
@@ -238,17 +238,17 @@ def show(found: dict[str, Any]) -> None:
     ]
     print_table(["units removed", "parameters", "published", "layer by layer", "weight norm", "random"], rows, left=0)
     kept = ", ".join(f"{name} {int(s.sum())} of {len(s)}" for name, s in proved.by_layer.items())
-    print("\n2. The fewest units of a 784-16-8-10 network, against its loss, by an integer program.")
-    print(f"   solver: {proved.solver} {proved.version}: {proved.summary()}\n   units kept: {kept}")
-    print("\n3. The published and the integer program by a second solver.\n")
+    say("\n2. The fewest units of a 784-16-8-10 network, against its loss, by an integer program.")
+    say(f"   solver: {proved.solver} {proved.version}: {proved.summary()}\n   units kept: {kept}")
+    say("\n3. The published and the integer program by a second solver.\n")
     table = [
         [a.program, *(f"{s} {number(v, 8)}" for s, v in zip(a.solvers, a.objectives, strict=True)),
          number(a.difference, 2), {True: "yes", False: "NO", None: "not solved"}[a.agree]]
         for a in found["agreements"]
     ]  # fmt: skip
     print_table(["program", "objective", "objective", "difference", "agree"], table, left=3)
-    print(f"\nfiles: {', '.join(map(str, found['files']))}")
-    print(*([found["no_picture"]] if found["no_picture"] else []), f"{found['seconds']:.0f} seconds", sep="\n")
+    say(f"\nfiles: {', '.join(map(str, found['files']))}")
+    say("\n".join([*([found["no_picture"]] if found["no_picture"] else []), f"{found['seconds']:.0f} seconds"]))
 
 
 def record(found: dict[str, Any]) -> dict[str, Any]:

@@ -34,6 +34,7 @@ def crown_bounds(
     validity: Validity = "every score",
     epsilon: float = 0.0,
     time_limit: float | None = None,
+    base: Bounds | None = None,
 ) -> Bounds:
     """Bounds by linear functions of each ReLU (CROWN), substituted back to the box.
 
@@ -43,7 +44,8 @@ def crown_bounds(
     several layers, or two layers lie between, usually tighter. After ``time_limit`` seconds the rest keeps its
     interval, and so it does where a layer's coefficients alone would take longer. Only pre-activations that are not
     decided are bounded again. The functions are those of :func:`oamip_model.bounds.relax.relu_functions`; the method is
-    that of Zhang, Weng, Chen, Hsieh and Daniel 2018 (arXiv 1811.00866), with the scores as inputs. Raises InputError as
+    that of Zhang, Weng, Chen, Hsieh and Daniel 2018 (arXiv 1811.00866), with the scores as inputs. ``base`` holds the
+    intervals, where they are known already. Raises InputError as
     :func:`interval_bounds` does, and TimeIsUp where the time does not suffice for intervals.
 
     Examples
@@ -59,8 +61,9 @@ def crown_bounds(
     True
     """
     deadline = Deadline(time_limit)
-    with within(deadline):
-        base = interval_bounds(network, images, validity=validity, epsilon=epsilon)
+    if base is None:
+        with within(deadline):
+            base = interval_bounds(network, images, validity=validity, epsilon=epsilon)
     return _Crown(network, network.check_images(images), base, deadline).run()
 
 

@@ -5,6 +5,7 @@ The bounds are valid for every score, or for the trained network only.
 
 from __future__ import annotations
 
+import math
 import time
 from numbers import Real
 from typing import Any, get_args
@@ -14,12 +15,15 @@ from numpy.typing import ArrayLike
 
 from oamip_model.bounds.report import layer_report
 from oamip_model.bounds.types import Bounds, Validity, fingerprint_images
+from oamip_model.clock import TimeIsUp
 from oamip_model.errors import InputError
 from oamip_model.network.maps import Array
 from oamip_model.network.types import IMAGE, Layer, Network
 
 OUTWARD = 1e-12
 """Bounds are widened by this share of the magnitudes that were summed, which covers the rounding of the sums."""
+_NUMBERS = 2**20
+"""Numbers (8 MiB) of one array that intervals take at once, unless one image takes more."""
 
 
 def check_epsilon(epsilon: Any) -> None:
@@ -74,7 +78,8 @@ def interval_bounds(
     if validity not in get_args(Validity):
         raise InputError(f"validity: got {validity!r}, accepted are {', '.join(get_args(Validity))}")
     x = network.check_images(images)
-    lower, upper = [], []
+    lower: list[Array] = []
+    upper: list[Array] = []
     out_lower: list[Array] = []
     out_upper: list[Array] = []
     reports = []
@@ -84,7 +89,11 @@ def interval_bounds(
             (x - epsilon, x + epsilon) if term.source == IMAGE else (out_lower[term.source], out_upper[term.source])
             for term in layer.terms
         ]
-        low, high = affine_interval(layer, ins)
+        try:
+            low, high = affine_interval(layer, ins)
+        except TimeIsUp as up:
+            done = f"{len(lower)} of {len(network.layers)} layers"
+            raise TimeIsUp(f"{up}; bounds need an interval of every layer, there was time for {done}") from None
         after_low, after_high = layer.activate(low), layer.activate(high)
         if layer.group is not None and validity == "every score":
             after_low = np.zeros_like(after_low)
@@ -108,6 +117,19 @@ def affine_interval(layer: Layer, inputs: list[tuple[Array, Array]]) -> tuple[Ar
 
     Where every input is one number the result is one number, exactly what the forward pass gives.
     """
+    # Few images at once, whose arrays are small: fresh memory takes longer to get than to fill.
+    step = max(1, _NUMBERS // max(layer.size, *(math.prod(term.input_shape) for term in layer.terms)))
+    count = len(inputs[0][0])
+    if count <= step:
+        return _affine_interval(layer, inputs)
+    low, high = (np.empty((count, *layer.pre_shape)) for _ in range(2))
+    for part in (slice(start, start + step) for start in range(0, count, step)):
+        low[part], high[part] = _affine_interval(layer, [(least[part], most[part]) for least, most in inputs])
+    return low, high
+
+
+def _affine_interval(layer: Layer, inputs: list[tuple[Array, Array]]) -> tuple[Array, Array]:
+    """What :func:`affine_interval` returns, of all images at once."""
     centres = [(low + high) / 2 for low, high in inputs]
     centre = layer.pre_activation(
         [np.where(low == high, low, c) for (low, high), c in zip(inputs, centres, strict=True)]

@@ -53,9 +53,14 @@ def layer_report(
     >>> layer_report("interval", "0", None, (np.array([[-1.0, 0.5]]), np.array([[1.0, 2.5]])), 0.1).unstable
     1
     """
-    low, high = after
-    off, on = high <= 0, (low >= 0) & (high > 0)
-    open_before = np.ones_like(off) if before is None else (before[0] < 0) & (before[1] > 0)
-    decided = int((open_before & (off | on)).sum())
-    width = float((high - low).mean())
-    return LayerReport(method, layer, int(off.sum()), int(on.sum()), int((~off & ~on).sum()), decided, width, seconds)
+    counts, width = np.zeros(3, np.int64), 0.0
+    for i, (low, high) in enumerate(zip(*after, strict=True)):  # image by image, whose arrays are small
+        off, on = high <= 0, (low >= 0) & (high > 0)
+        open_before = np.ones_like(off) if before is None else (before[0][i] < 0) & (before[1][i] > 0)
+        counts += (off.sum(), on.sum(), (open_before & (off | on)).sum())
+        width += float((high - low).sum())
+    off_all, on_all, decided = (int(count) for count in counts)
+    entries = after[0].size
+    return LayerReport(
+        method, layer, off_all, on_all, entries - off_all - on_all, decided, width / max(entries, 1), seconds
+    )

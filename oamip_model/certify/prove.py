@@ -14,9 +14,10 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from oamip_model.certify.no_point import least_violation
 from oamip_model.certify.proof_rows import ProofProgram, check_provable
 from oamip_model.clock import Deadline
-from oamip_model.errors import CheckError, SolverError
+from oamip_model.errors import CheckError
 from oamip_model.formulation.gates import PRODUCT
 from oamip_model.formulation.settings import Formulation
 from oamip_model.network.maps import Array
@@ -154,7 +155,11 @@ class _Writer(ProofProgram):
         for _ in range(_ROUNDS):
             answer = self._answer(lower, upper)
             if answer.status is Status.INFEASIBLE:
-                return self._empty(answer, lower, upper)
+                empty = self._empty(answer, lower, upper)
+                if empty is not None:
+                    return empty
+                column = None
+                break
             if answer.x is None or answer.row_duals is None:
                 column = None
                 break
@@ -273,13 +278,16 @@ class _Writer(ProofProgram):
                 duals[at] *= cost * (1.0 - _SLIGHTLY) / total if total > 0 else 0.0
         return duals
 
-    def _empty(self, answer: Solution, lower: Array, upper: Array) -> Node:
-        """A leaf that holds no point: multiples of a ray prove any bound."""
-        if answer.ray is None or not np.abs(answer.ray).max() > 0:
-            raise SolverError(f"{answer.solver}: a node of the proof holds no point, and there is no ray that shows it")
-        ray = answer.ray * (_LARGE / np.abs(answer.ray).max())
+    def _empty(self, answer: Solution, lower: Array, upper: Array) -> Node | None:
+        """A leaf that holds no point: multiples of a ray prove any bound; None where none is found that does."""
         blocks = [Rows(self.arrays.matrix, self.arrays.row_lower, self.arrays.row_upper), *self.added]
-        for y in (ray, -ray):
-            if weak_duality(self.arrays.cost, lower, upper, blocks, y) >= self.bound:
-                return self._node(y)
-        raise SolverError(f"{answer.solver}: a node of the proof holds no point, and its ray does not show it")
+        options = replace(self.solver, time_limit=self.deadline.left())
+        for ray in (lambda: answer.ray, lambda: least_violation(blocks, lower, upper, options)):
+            found = ray()
+            if found is None or not np.abs(found).max() > 0:
+                continue
+            y = found * (_LARGE / np.abs(found).max())
+            for signed in (y, -y):
+                if weak_duality(self.arrays.cost, lower, upper, blocks, signed) >= self.bound:
+                    return self._node(signed)
+        return None

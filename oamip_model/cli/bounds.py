@@ -5,7 +5,7 @@ The report says what each method decided.
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from oamip_model.cli.numbers import SEED, Count, Number
 from oamip_model.cli.objects import given, object_options
 from oamip_model.cli.options import Verb, check_data, check_out, data_options, json_option, network_options
 from oamip_model.cli.output import print_json, print_table, say
-from oamip_model.clock import Deadline, within
+from oamip_model.clock import Deadline, seconds_left, within
 from oamip_model.errors import InputError
 from oamip_model.formulation.gates import gate_named
 from oamip_model.formulation.settings import Formulation, validity_of
@@ -85,7 +85,8 @@ def bounds(
 
     gate = gate_named(form.get("gate", Formulation().gate))
     settings = Formulation(scores=gate.scores[0], **form)
-    with within(Deadline(method.time_limit)):
+    deadline = Deadline(method.time_limit)
+    with within(deadline):
         plain = om.read_network(network, input_shape, output=output).check_scored(loss=False)
     source = om.load_dataset(data, split=split, download=download)
     check_data(plain, source)
@@ -95,9 +96,10 @@ def bounds(
     elif correct_only:
         raise InputError("correct_only: goes with a number of images, not with all")
     known = None if cutoff is None else om.Cutoff(cutoff, images.labels, **program)
-    found = om.compute_bounds(
-        plain, images.images, method, epsilon=settings.epsilon or 0.0, validity=validity_of(settings.gate), cutoff=known
-    )
+    epsilon, validity = settings.epsilon or 0.0, validity_of(settings.gate)
+    with within(deadline):
+        asked = replace(method, time_limit=seconds_left())
+        found = om.compute_bounds(plain, images.images, asked, epsilon=epsilon, validity=validity, cutoff=known)
     if out is not None:
         found.save(out)
     if as_json:

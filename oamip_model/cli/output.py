@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from oamip_model.clock import telling
-from oamip_model.runs.bars import Progress, moving_bar
+from oamip_model.runs.bars import Progress, bars_shown
 
 INTERRUPTED = 130
 UNPROVED = 3
@@ -55,15 +55,24 @@ def say(text: str) -> None:
 def broken(text: str, width: int | None) -> str:
     """The text, broken between words where a line is wider than the terminal.
 
+    What follows is indented as its line is.
+
     Examples
     --------
     >>> broken("one two three", 7).splitlines(), broken("one two three", None)
     (['one two', 'three'], 'one two three')
+    >>> broken("  one two", 6).splitlines()
+    ['  one', '  two']
     """
-    lines = text.split("\n") if width is None else [
-        part for line in text.split("\n")
-        for part in textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False) or [""]
-    ]  # fmt: skip
+    if width is None:
+        return text
+    lines = []
+    for line in text.split("\n"):
+        indent = line[: len(line) - len(line.lstrip())]
+        parts = textwrap.wrap(
+            line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        )  # fmt: skip
+        lines += parts or [""]
     return "\n".join(lines)
 
 
@@ -94,23 +103,6 @@ def error_width() -> int | None:
     return (os.get_terminal_size(sys.stderr.fileno()).columns or None) if sys.stderr.isatty() else None
 
 
-@contextmanager
-def progress_bar(unit: str) -> Iterator[Progress | None]:
-    """A function that moves a bar on standard error, None without a terminal.
-
-    It takes (done, of how many, a line).
-    """
-    with moving_bar(unit) as move:
-        if move is None:
-            yield None
-            return
-        if _watch is not None:
-            _watch.bars += 1
-        yield move
-        if _watch is not None:
-            _watch.bars -= 1
-
-
 _SILENCES = (4.0, 12.0, 15.0, 30.0, 60.0)
 """Seconds without a line, and without a bar, after which a line says what is being done; the last again and again."""
 _BEFORE = 10.0
@@ -122,7 +114,7 @@ class _Watch:
 
     def __init__(self) -> None:
         self.began = self.last = time.monotonic()
-        self.doing, self.bars, self.lines, self.begun = "reading", 0, 0, False
+        self.doing, self.lines, self.begun = "reading", 0, False
         self.ended = threading.Event()
 
     def tell(self, doing: str) -> None:
@@ -134,7 +126,9 @@ class _Watch:
         """Write a line after each silence, whatever the main thread is in."""
         while not self.ended.wait(0.2):
             silence = _SILENCES[min(self.lines, len(_SILENCES) - 1)] if self.begun else _BEFORE
-            if not self.bars and time.monotonic() - self.last >= silence:
+            if bars_shown():
+                self.last = time.monotonic()
+            elif time.monotonic() - self.last >= silence:
                 self.lines += 1
                 note(f"oamip: [{time.monotonic() - self.began:.0f} s] {self.doing}")
 

@@ -19,13 +19,13 @@ from oamip_model.cli.output import (
     percent,
     print_json,
     print_table,
-    progress_bar,
     say,
     signs_of_life,
 )
 from oamip_model.clock import Deadline, seconds_left, within
 from oamip_model.errors import CheckError, InputError
 from oamip_model.formulation.settings import Formulation
+from oamip_model.runs.bars import moving_bar
 from oamip_model.scoring.asked import as_objects
 from oamip_model.scoring.layer_methods import Backward, Decoupled, Elimination, Forward
 from oamip_model.scoring.methods import AllLayers, Batches, Joint, PerClass
@@ -130,7 +130,7 @@ def score(
     runs = store or temporary
     if n is None:
         n = "all" if not isinstance(method, AllLayers) and not correct_only else _IMAGES
-    with progress_bar("programs") as progress, signs_of_life(progress), within(total), ExitStack() as one_program:
+    with moving_bar("programs") as progress, signs_of_life(progress), within(total), ExitStack() as one_program:
         # The time limit of a program holds for reading too. A single program has the rest of it.
         one_program.enter_context(within(Deadline(solver.time_limit)))
         plain = om.read_network(network, input_shape, output=output)

@@ -6,8 +6,8 @@ It holds the checks that every operator must pass.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
-from typing import Final, Literal, TypeAlias
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
@@ -120,6 +120,8 @@ class Graph:
     """Weights by their owner: an owner that comes twice shares its weights between two layers."""
     moved: int = 0
     """Numbers of the indices that moves were made of so far: a small file may double them again and again."""
+    _alike: dict[Any, list[Value]] = field(default_factory=dict, repr=False, compare=False)
+    """Nodes by what is cheap to compare, so that an operator that comes twice on the same inputs is found."""
 
     def __post_init__(self) -> None:
         if math.prod(self.input_shape) > MOST:
@@ -149,8 +151,15 @@ class Graph:
             border = self._border(source)
             if border is not None and operator != "reshape":
                 raise refuse(name, "padding", f"reads a padding of {border[0].value:g}, which only max pooling may")
+        # An operator that comes twice on the same inputs is one node, as exporters of files merge it, too.
+        owner = operator.owner if isinstance(operator, Affine) else ""
+        alike = self._alike.setdefault((type(operator), owner, inputs, shape), [])
+        for value in alike:
+            if _same(self.nodes[value].operator, operator):
+                return value
         self.nodes.append(Node(name, operator, inputs, shape))
-        return len(self.nodes) - 1
+        alike.append(len(self.nodes) - 1)
+        return alike[-1]
 
     def _border(self, x: Value) -> tuple[Border, Value] | None:
         """The border that makes ``x``, reshaped or not, and what is within it."""
@@ -225,6 +234,21 @@ class Graph:
         while shape != self.shape(x) and x != IMAGE and self.nodes[x].operator == "reshape":
             (x,) = self.nodes[x].inputs
         return x if shape == self.shape(x) else self._append(name, "reshape", (x,), shape)
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two operators, or parts of them, are of one class and hold the same numbers."""
+    if a is b:
+        return True
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, np.ndarray):
+        return np.array_equal(a, b)
+    if isinstance(a, Affine | Joined | LinearMap):
+        return all(_same(getattr(a, part.name), getattr(b, part.name)) for part in fields(a))  # type: ignore[arg-type]
+    if isinstance(a, tuple):
+        return len(a) == len(b) and all(map(_same, a, b))
+    return bool(a == b)
 
 
 def is_finite(values: Array) -> bool:

@@ -23,10 +23,10 @@ def plain(axes: Axes) -> Axes:
     return axes
 
 
-def log_ticks(axes: Axes, text: Callable[[float], str] = "{:.3g}".format) -> None:
-    """Make the horizontal axis logarithmic, with so few ticks that none overlap.
+def log_ticks(axes: Axes, text: Callable[[float], str] = "{:.3g}".format, *, upright: bool = False) -> None:
+    """Make an axis logarithmic, with so few ticks that none overlap.
 
-    Call it once the data are drawn.
+    Call it once the data are drawn and the limits are set.
 
     Parameters
     ----------
@@ -34,14 +34,17 @@ def log_ticks(axes: Axes, text: Callable[[float], str] = "{:.3g}".format) -> Non
         The axes.
     text : callable
         What is written at a tick, of its value.
+    upright : bool, default False
+        Whether it is the vertical axis, not the horizontal one.
     """
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-    axes.set_xscale("log")
-    low, high = axes.get_xlim()
-    axes.xaxis.set_major_locator(FixedLocator(few_ticks(low, high)))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
+    (axes.set_yscale if upright else axes.set_xscale)("log")
+    low, high = axes.get_ylim() if upright else axes.get_xlim()
+    axis = axes.yaxis if upright else axes.xaxis
+    axis.set_major_locator(FixedLocator(few_ticks(low, high)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
 
 
 def few_ticks(low: float, high: float, most: int = 6) -> list[float]:

@@ -46,6 +46,9 @@ class Refit:
     varied : bool, default True
         Whether "outgoing" mirrors, shifts and mixes the images of a network that convolves, at random.
         The trained network's answers are those to the images as changed.
+    hidden : float, default 3.0
+        Price, in nats, of the hidden layers' mean squared distance from the trained ones, for "outgoing" on
+        a network that convolves. The distance is a share of each layer's variance. 0 leaves it out.
     seed : int, default 0
         Seed of all random numbers.
     device : {"cpu", "cuda", "auto"}, default "cpu"
@@ -66,6 +69,7 @@ class Refit:
     learning_rate: float = 0.01
     held_out: float = 0.1
     varied: bool = True
+    hidden: float = 3.0
     seed: int = 0
     device: str = "cpu"
 
@@ -77,6 +81,8 @@ class Refit:
             if not _is_number(value) or not 0 < value <= most:
                 accepted = "a number above 0" + (f" and up to {most:g}" if math.isfinite(most) else "")
                 raise InputError(f"{name}: got {value!r}, accepted is {accepted}")
+        if not _is_number(self.hidden) or self.hidden < 0:
+            raise InputError(f"hidden: got {self.hidden!r}, accepted is a number from 0")
         if not isinstance(self.varied, bool):
             raise InputError(f"varied: got {self.varied!r}, accepted are True and False")
         for name, least in (("rows", 1), ("relu_passes", 0), ("passes", 1), ("seed", 0)):

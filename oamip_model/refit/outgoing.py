@@ -54,22 +54,25 @@ def fit_outgoing(walk: Walk, options: Refit, progress: Callable[[str], None] | N
     """Train the walk's network to the trained network's softmax.
 
     First weights, and those of shared layers, do not change. Adam takes the images in random order,
-    with a rate that rises and falls once. After each pass the divergence on the images held out is
-    computed. The weights after the best pass are taken, or those before the first
-    (mathematics:refit-5).
+    with a rate that rises and falls once. In a network that convolves, hidden layers are drawn to those of
+    the trained network. After each pass the divergence on the images held out is computed. The
+    weights after the best pass are taken, or those before the first (mathematics:refit-5).
     """
     images, target = _gathered(walk)
     generator = torch.Generator().manual_seed(options.seed)
     order = torch.randperm(len(images), generator=generator)
     count = max(1, min(len(images) - 1, round(options.held_out * len(images))))
     held, used = order[:count], order[count:]
-    varied = options.varied and _convolves(walk.current)
+    convolves = _convolves(walk.current)
+    varied = options.varied and convolves
     judged = (images[held.to(images.device)], target[held.to(images.device)])
     if varied:
-        judged = _varied(walk, judged[0], generator)
+        changed = _varied(judged[0], generator)
+        judged = (changed, _taught(walk, changed))
     layers = TorchLayers(walk.current, str(walk.cut.device))
     arrays = _free_arrays(walk)
     weights = layers.trainable(arrays)
+    hidden = _Hidden(walk, judged[0][:_BATCH]) if convolves and options.hidden else None
     gates = {g: torch.as_tensor(m, dtype=layers.dtype, device=layers.device) for g, m in walk.slim.gates.items()}
     best = before = _divergence(layers, gates, *judged)
     kept, made = 0, 0
@@ -89,21 +92,58 @@ def fit_outgoing(walk: Walk, options: Refit, progress: Callable[[str], None] | N
                 entry["lr"] = options.learning_rate * rate * size
             at = part.to(images.device)
             seen, wanted = images[at], target[at]
-            if varied:
-                seen, wanted = _varied(walk, seen, generator)
-            logits = layers.output(_laid_out(seen), gates).flatten(1)
-            loss = lost(logits, wanted.to(logits.dtype))
+            seen = _laid_out(_varied(seen, generator) if varied else seen)
+            if hidden is not None:
+                loss = hidden.loss(seen, layers.run(seen, gates), options.hidden)
+            else:
+                logits = layers.output(seen, gates).flatten(1)
+                loss = lost(logits, (_taught(walk, seen) if varied else wanted).to(logits.dtype))
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-        found = _divergence(layers, gates, *judged)
+        now = _divergence(layers, gates, *judged)
         if progress is not None:
-            progress(f"pass {made}: divergence {found:.4g} on images held out, best {best:.4g}")
-        if found < best:
-            best, kept = found, made
+            progress(f"pass {made}: divergence {now:.4g} on images held out, best {best:.4g}")
+        if now < best:
+            best, kept = now, made
             state = [w.detach().clone() for w in weights]
     _put(walk, arrays, state)
     return OutgoingFit(len(used), len(held), made, kept, before, best)
+
+
+class _Hidden:
+    """The loss with a price on the distance of hidden layers from those of the trained network.
+
+    images: those that say how much each layer of the trained network varies.
+    """
+
+    def __init__(self, walk: Walk, images: Tensor) -> None:
+        self.trained = walk.trained
+        self.stays = [torch.as_tensor(at, device=walk.trained.device) for at in walk.slim.stays]
+        made = self._outputs(_laid_out(images))
+        scales = {
+            k: float(output[:, self.stays[k]].var())
+            for k, (layer, output) in enumerate(zip(walk.trained.network.layers[:-1], made, strict=False))
+            if layer.activation != "none" and output.shape[1] == layer.pre_shape[0]
+        }
+        self.scales = {k: scale for k, scale in scales.items() if scale > 0}
+
+    @torch.no_grad()
+    def _outputs(self, images: Tensor) -> list[Tensor]:
+        return self.trained.run(images, {})
+
+    def loss(self, images: Tensor, outputs: list[Tensor], price: float) -> Tensor:
+        """The cross-entropy, and ``price`` times the mean squared distance as a share of each layer's variance."""
+        made = self._outputs(images)
+        parts = [(outputs[k] - made[k][:, self.stays[k]]).square().mean() / scale for k, scale in self.scales.items()]
+        whole = lost(outputs[-1].flatten(1), answer(made[-1].flatten(1).double()).to(outputs[-1].dtype))
+        return whole + price * torch.stack(parts).mean() if parts else whole
+
+
+@torch.no_grad()
+def _taught(walk: Walk, images: Tensor) -> Tensor:
+    """The trained network's softmax of each image, in batches that fit."""
+    return torch.cat([answer(walk.trained.output(x, {}).flatten(1).double()) for x in torch.split(images, 500)])
 
 
 def _laid_out(images: Tensor) -> Tensor:
@@ -118,8 +158,8 @@ def _convolves(network: Network) -> bool:
     return len(network.input_shape) == 3 and any(one is not None and one.has_kernel for one in maps)
 
 
-def _varied(walk: Walk, images: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Images (n, channels, height, width) changed at random, and the trained network's softmax of each.
+def _varied(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Images (n, channels, height, width) changed at random.
 
     Half of them are mirrored, all are shifted by up to an eighth of their size, and half are mixed with another one.
     """
@@ -131,10 +171,7 @@ def _varied(walk: Walk, images: Tensor, generator: torch.Generator) -> tuple[Ten
     images = padded[:, :, down : down + images.shape[2], right : right + images.shape[3]]
     share = torch.where(mixed, torch.rand(len(images), 1, 1, 1, generator=generator), 1.0).to(images)
     other = images[torch.randperm(len(images), generator=generator).to(images.device)]
-    images = share * images + (1 - share) * other
-    images = _laid_out(images)
-    found = [answer(walk.trained.output(x, {}).flatten(1).double()) for x in torch.split(images, 500)]
-    return images, torch.cat(found)
+    return _laid_out(share * images + (1 - share) * other)
 
 
 @torch.no_grad()

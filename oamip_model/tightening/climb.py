@@ -32,6 +32,9 @@ Optimise: TypeAlias = Callable[
 least and the most of each, infinite where nothing was found."""
 
 
+_SIDES = ("lower", "upper", "output_lower", "output_upper")
+
+
 @dataclass(frozen=True)
 class Programs:
     """The programs by which a method bounds pre-activations.
@@ -97,13 +100,14 @@ def climb(
         )
     x, deadline = network.check_images(images), Deadline(time_limit)
     start.check_fit(network, x, "every score", 0.0)
+    sound = start
     try:
         with within(deadline):
-            sound = interval_bounds(network, x)
+            if any(worth):
+                sound = interval_bounds(network, x)
     except TimeIsUp:
         if time_limit is None:
-            raise
-        sound = start  # the time is up, so no other bounds will be computed
+            raise  # else the time is up, and no other bounds will be computed
     limits: Sequence[Limit | None] = [None] * len(x)
     if cutoff is not None:
         start, limits = replace(start, cutoff=cutoff), limits_of(network, x, start, cutoff)
@@ -119,10 +123,13 @@ def climb(
             if isinstance(result, OamipError):
                 raise result
         done = found
-    sides = [
-        [np.concatenate(rows) for rows in zip(*(image[side] for image, _ in done), strict=True)] for side in range(4)
-    ]
-    lower, upper, out_lower, out_upper = (tuple(side) for side in sides)
+    lower, upper, out_lower, out_upper = (
+        tuple(
+            _joined(before, rows)
+            for before, *rows in zip(getattr(start, name), *(image[side] for image, _ in done), strict=True)
+        )
+        for side, name in enumerate(_SIDES)
+    )
     spent = np.sum([seconds for _, seconds in done], axis=0)
     reports = tuple(
         layer_report(method, layer.name, (start.lower[k], start.upper[k]), (lower[k], upper[k]), float(spent[k]))
@@ -135,9 +142,15 @@ def climb(
     )  # fmt: skip
 
 
+def _joined(before: Array, rows: Sequence[Array | None]) -> Array:
+    """The bounds of all images, those before where none has others."""
+    if all(row is None for row in rows):
+        return before
+    return np.concatenate([before[i : i + 1] if row is None else row for i, row in enumerate(rows)])
+
+
 def _of_image(bounds: Bounds, i: int) -> Bounds:
-    sides = ("lower", "upper", "output_lower", "output_upper")
-    cut = {side: tuple(array[i : i + 1] for array in getattr(bounds, side)) for side in sides}
+    cut = {side: tuple(array[i : i + 1] for array in getattr(bounds, side)) for side in _SIDES}
     return replace(bounds, **cut, reports=())  # type: ignore[arg-type]
 
 
@@ -157,14 +170,14 @@ def tighten_image(
     programs: Programs,
     limit: Limit | None,
     time_limit: float | None,
-) -> tuple[tuple[list[Array], ...], list[float]]:
+) -> tuple[tuple[list[Array | None], ...], list[float]]:
     """Bounds of every layer for one image, and seconds by layer.
 
-    Bounds are L, U, and those of the outputs; the image has the shape (1, *input_shape).
+    Bounds are L, U, and those of the outputs, None where they stayed the same. The image has the shape
+    (1, *input_shape).
     """
     deadline = Deadline(time_limit)
     sides = (list(start.lower), list(start.upper), list(start.output_lower), list(start.output_upper))
-    names = ("lower", "upper", "output_lower", "output_upper")
     seconds: list[float] = []
     known: list[tuple[Array, Array]] | None = None
     for k, layer in enumerate(network.layers):
@@ -187,7 +200,7 @@ def tighten_image(
         if len(at):
             # optimise gets the bounds of this layer that hold so far.
             sides[0][k], sides[1][k] = low, high
-            now = replace(start, **{name: tuple(side) for name, side in zip(names, sides, strict=True)})  # type: ignore[arg-type]
+            now = replace(start, **{name: tuple(side) for name, side in zip(_SIDES, sides, strict=True)})  # type: ignore[arg-type]
             try:
                 with within(deadline):
                     if limit is None and known is None:
@@ -209,7 +222,11 @@ def tighten_image(
         if layer.group is not None:
             sides[2][k] = np.zeros_like(low)
         seconds.append(time.perf_counter() - began)
-    return sides, seconds
+    changed = tuple(
+        [None if new is old else new for new, old in zip(side, getattr(start, name), strict=True)]
+        for name, side in zip(_SIDES, sides, strict=True)
+    )
+    return changed, seconds
 
 
 def _unrefuted(name: str, least: Array, most: Array, seen_least: Array, seen_most: Array) -> tuple[Array, Array]:

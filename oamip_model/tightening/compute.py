@@ -6,6 +6,7 @@ from numpy.typing import ArrayLike
 
 from oamip_model import bounds as propagation
 from oamip_model.bounds import Bounds, Cutoff, Validity
+from oamip_model.clock import Deadline, within
 from oamip_model.data import check_labels
 from oamip_model.data.given import AnyImages, pixels_of
 from oamip_model.errors import InputError
@@ -79,17 +80,32 @@ def compute_bounds(
     pixels = pixels_of(images)
     if cutoff is not None:
         _check_cutoff(network, pixels, name, cutoff)
-    before = name if name in propagation.BOUND_METHODS else "crown"
-    found = propagation.compute_bounds(network, pixels, before, validity=validity, epsilon=epsilon, time_limit=limit)
-    if name == before:
-        return found
-    x, solver, jobs = network.check_images(pixels), asked.solver, asked.jobs
-    found = lp_bounds(network, x, found, solver=solver, jobs=jobs, time_limit=limit, cutoff=cutoff)
-    if name == "lp":
-        return found
-    return mip_bounds(
-        network, x, found, solver=solver, jobs=jobs, time_limit=limit, solve_limit=asked.solve_limit, cutoff=cutoff
-    )
+    with within(Deadline(limit)) as deadline:
+        if name in propagation.BOUND_METHODS:
+            return propagation.compute_bounds(
+                network, pixels, name, validity=validity, epsilon=epsilon, time_limit=limit
+            )
+        # Intervals may take all of the time, as nothing begins without them. The methods after them share what is left.
+        found = propagation.interval_bounds(network, pixels, validity=validity, epsilon=epsilon)
+        share = _share(deadline, 3 if name == "mip" else 2)
+        found = propagation.crown_bounds(
+            network, pixels, validity=validity, epsilon=epsilon, time_limit=share, base=found
+        )
+        x, solver, jobs = network.check_images(pixels), asked.solver, asked.jobs
+        share = _share(deadline, 2 if name == "mip" else 1)
+        found = lp_bounds(network, x, found, solver=solver, jobs=jobs, time_limit=share, cutoff=cutoff)
+        if name == "lp":
+            return found
+        return mip_bounds(
+            network, x, found, solver=solver, jobs=jobs, time_limit=deadline.left(), solve_limit=asked.solve_limit,
+            cutoff=cutoff,
+        )  # fmt: skip
+
+
+def _share(deadline: Deadline, methods: int) -> float | None:
+    """The seconds that one of so many methods gets, None where there is no limit."""
+    left = deadline.left()
+    return None if left is None else left / methods
 
 
 def _check_cutoff(network: Network, images: ArrayLike, method: str, cutoff: object) -> None:

@@ -27,7 +27,7 @@ class Tightening(Checked):
     )  # fmt: skip
     time_limit: float | None = option(
         default=None, kind=SECONDS, flag="--time-limit",
-        help="Seconds for reading, and for each method; the rest keeps looser bounds.",
+        help="Seconds for reading and all methods; the rest keeps looser bounds.",
     )  # fmt: skip
     jobs: int = option(
         default=1, kind=Whole(1, words="a number of processes"), flag="--jobs", help="Processes of --method lp and mip."

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from replays import KINDS, assert_within, gates, passes
 
 import oamip_model as om
-from oamip_model.bounds import interval_bounds
+from oamip_model.bounds import interval, interval_bounds
+from oamip_model.clock import Deadline, TimeIsUp, within
 
 SEEDS = st.integers(0, 10_000)
 run = settings(deadline=None, derandomize=True, max_examples=100)
@@ -118,3 +119,21 @@ def test_bad_images_are_named(problem_of):
     ]:
         with pytest.raises(om.InputError, match=f"^{culprit}[^\n]*$"):
             om.compute_bounds(p.network, images)
+
+
+def test_images_in_parts_have_the_same_intervals(problem_of, monkeypatch):
+    p = problem_of("conv")
+    whole = om.compute_bounds(p.network, p.images)
+    monkeypatch.setattr(interval, "_NUMBERS", 1)
+    for mine, theirs in zip(om.compute_bounds(p.network, p.images).upper, whole.upper, strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-12)
+
+
+@pytest.mark.parametrize("method", ["interval", "crown", "lp", "mip"])
+def test_no_time_for_intervals_says_how_far_they_came(problem_of, method):
+    p = problem_of("conv")
+    with (
+        within(Deadline(-9.0)),
+        pytest.raises(TimeIsUp, match=r"^the time limit of -9 s was over: .*there was time for 0 of \d+ layers$"),
+    ):
+        om.compute_bounds(p.network, p.images, method)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import click
@@ -12,6 +13,7 @@ from click.testing import CliRunner
 from oamip_model.cli import output
 from oamip_model.cli.options import Verb
 from oamip_model.clock import tick
+from oamip_model.runs import bars
 
 
 def _run(silences: tuple[float, ...], monkeypatch: pytest.MonkeyPatch, body: Any) -> Any:
@@ -46,3 +48,18 @@ def test_a_quick_command_says_nothing_and_leaves_no_thread(monkeypatch: pytest.M
     ended = _run((1e9,), monkeypatch, lambda: tick("layer fc1"))
     assert (ended.exit_code, ended.output) == (0, "")
     assert not any(thread.name == "signs of life" for thread in threading.enumerate())
+
+
+def test_under_a_bar_of_the_package_itself_no_line_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[str] = []
+    monkeypatch.setattr(output, "note", lines.append)
+    monkeypatch.setattr(bars, "somebody_looks", lambda: True)
+
+    def body() -> None:
+        with bars.moving_bar("programs") as move:
+            assert move is not None
+            tick("layer fc1")
+            time.sleep(0.5)
+
+    assert _run((0.0,), monkeypatch, body).exit_code == 0
+    assert lines == []

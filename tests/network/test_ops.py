@@ -7,7 +7,17 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from oamip_model.network.maps import AveragePool, ChannelScale, Conv2d, Dense, Identity, LinearMap, MaxPool, Shape
+from oamip_model.network.maps import (
+    AveragePool,
+    ChannelScale,
+    Conv2d,
+    Dense,
+    Identity,
+    LinearMap,
+    MaxPool,
+    Shape,
+    conv2d,
+)
 from oamip_model.network.maps.windows import adaptive_averaging, averaging, same_padding, window_count
 
 small = settings(deadline=None, derandomize=True, max_examples=60)
@@ -44,6 +54,17 @@ def test_convolution_is_torchs(case: tuple[Conv2d, Shape], seed: int) -> None:
     padded = functional.pad(x, (left, right, top, bottom))
     wanted = functional.conv2d(padded, torch.from_numpy(map.weight), None, map.stride, 0, map.dilation, map.groups)
     np.testing.assert_allclose(map.apply(x.numpy()), wanted.numpy(), atol=1e-12)
+
+
+@small
+@given(convolutions(), st.integers(1, 99))
+def test_convolutions_in_parts_are_the_same(case: tuple[Conv2d, Shape], most: int) -> None:
+    map, shape = case
+    x = np.random.default_rng(most).normal(size=(4, *shape))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(conv2d, "_WINDOWS", most)
+        parts = map.apply(x)
+    np.testing.assert_allclose(parts, map.apply(x), atol=1e-12)
 
 
 @small
@@ -100,6 +121,8 @@ def test_max_pooling_is_torchs(case, dilation: tuple[int, int], seed: int) -> No
     ]
     pool = MaxPool(kernel, stride, padding + padding, dilation, (output[0], output[1]))
     np.testing.assert_array_equal(pool.apply(x.numpy()), wanted.numpy())
+    flat = np.concatenate([x.numpy().reshape(2, -1), np.full((2, 1), -np.inf)], axis=1)
+    np.testing.assert_array_equal(flat[:, pool.windows(shape)].max(axis=2).reshape(wanted.shape), wanted.numpy())
 
 
 @pytest.mark.parametrize(("kernel", "dilation"), [(1, 1), (2, 1), (3, 2), (4, 1), (2, 3)])

@@ -10,12 +10,16 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from conftest import make_problem
 
 import oamip_model as om
+from oamip_model.certify import prove as prove_module
+from oamip_model.certify.no_point import least_violation
 from oamip_model.certify.prove import prove
 from oamip_model.proofcheck import check_proof, load_proof
 from oamip_model.proofcheck.exact import exp_bounds, log_above
+from oamip_model.solving.proofs.certificates import Rows, weak_duality
 
 PROGRAMS = {
     "subtractive, continuous": om.Formulation(sparsity="mean", weight=1.0),
@@ -49,6 +53,33 @@ def case():
     problem, proof, _ = solved("conv", "switch")
     assert sum(node.kind != "leaf" for node in proof.nodes) > 2
     return problem, proof
+
+
+@pytest.mark.parametrize("rays", ["no ray", "a ray of nothing"])
+def test_a_leaf_without_a_point_is_proved_where_the_solver_gives_no_ray(rays, monkeypatch):
+    answers, empty = prove_module._Writer._answer, []
+
+    def without_a_ray(writer, lower, upper):
+        answer = answers(writer, lower, upper)
+        if answer.status != "infeasible":
+            return answer
+        empty.append(answer)
+        return replace(answer, ray=None if rays == "no ray" else np.eye(1, len(answer.ray))[0])
+
+    monkeypatch.setattr(prove_module._Writer, "_answer", without_a_ray)
+    problem, proof, _ = solved("conv", "switch")
+    check_proof(proof, problem.network, problem.images)
+    assert empty
+
+
+@pytest.mark.parametrize("infeasible", [True, False])
+def test_the_least_violation_is_a_ray_where_there_is_no_point(infeasible):
+    # x + y >= 3 and x - y <= 0 in [0, 1] x [0, 1], or in [0, 2] x [0, 2].
+    rows = [Rows(sp.csr_array([[1.0, 1.0]]), np.array([3.0]), np.array([np.inf])),
+            Rows(sp.csr_array([[1.0, -1.0]]), np.array([-np.inf]), np.array([0.0]))]  # fmt: skip
+    lower, upper = np.zeros(2), np.full(2, 1.0 if infeasible else 2.0)
+    y = least_violation(rows, lower, upper, om.Solver())
+    assert (weak_duality(np.zeros(2), lower, upper, rows, y) > 0.5) == infeasible
 
 
 def numbers(record, at=()):

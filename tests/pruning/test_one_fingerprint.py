@@ -13,7 +13,31 @@ from torch import nn
 import oamip_model as om
 from oamip_model.scoring.asked import as_objects
 
+
+class Twice(nn.Module):
+    """Calls two of its layers twice on one input, as code that is written without names for its values does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = (nn.Conv2d(2 if k == 0 else 3, 3, 3, padding=1) for k in range(3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (self.a(x).relu() + self.c(self.b(self.a(x).relu()).relu())).relu()
+
+
+class Normalised(nn.Module):
+    """Numbers of the code that single precision does not hold."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.rsub(torch.add((x - 0.3) / 0.7, x, alpha=0.1), 0.9)
+        return nn.functional.leaky_relu(x.clamp(-0.6, 0.8), 0.3) * 1.1
+
+
 MAKE = {
+    "layers called twice": (lambda: [Twice(), nn.Flatten(), nn.Linear(48, 3)], (2, 4, 4)),
+    "numbers of the code": (
+        lambda: [nn.Linear(4, 5), nn.ReLU(), Normalised(), nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 3)], (4,),
+    ),
     "dense": (
         lambda: [nn.Linear(6, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.Linear(5, 4, bias=False), nn.ReLU(),
                  nn.Linear(4, 3)],

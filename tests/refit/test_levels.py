@@ -103,6 +103,27 @@ def test_steps_of_training_are_a_share_of_the_weights_of_each_layer(monkeypatch)
     assert 0.0 < first[0][0] <= 0.01
 
 
+@pytest.mark.parametrize("kind", ["conv", "residual"])
+def test_the_price_of_hidden_layers_is_their_distance_as_a_share_of_their_variance(kind):
+    network, images, keep = problem(kind, 50)
+    walk = Walk(network, slim_network(network, keep), image_stream(network, images))
+    x = torch.as_tensor(images, dtype=torch.float32)
+    hidden = outgoing._Hidden(walk, x)
+    outputs = walk.cut.run(x, {})
+    found = float(hidden.loss(x, outputs, 2.0) - hidden.loss(x, outputs, 0.0))
+    trained = network.activations(images)
+    cut = network.activations(images, {name: np.asarray(mask, dtype=float) for name, mask in keep.items()})
+    shares = []
+    for k, layer in enumerate(network.layers[:-1]):
+        if layer.activation != "none":
+            at = walk.slim.stays[k]
+            shares.append(np.square(cut[k] - trained[k])[:, at].mean() / trained[k][:, at].var(ddof=1))
+    assert found == pytest.approx(2 * np.mean(shares), rel=1e-4)
+    assert found > 0
+    with pytest.raises(om.InputError, match="hidden: got -1"):
+        om.Refit(hidden=-1.0)
+
+
 def test_passes_that_do_not_help_are_undone():
     network, images, keep = problem("mlp")
     plain, _ = om.refit_network(network, keep, images, "output")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import torch
 
 import oamip_model as om
@@ -18,10 +21,73 @@ def problem():
     return module, np.random.default_rng(0).normal(size=(20, 4)), np.arange(20) % 2
 
 
-def test_a_notebook_is_looked_at(monkeypatch):
-    assert not bars.somebody_looks()
-    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+@pytest.fixture
+def notebook(monkeypatch):
+    """What is below the cell of a notebook's kernel that has no widgets, at each change."""
+    below: list[dict[str, str]] = []
+
+    def display(data, raw, display_id):
+        assert raw
+        assert display_id
+        below.append(data)
+        return SimpleNamespace(update=lambda data, raw: below.append(data))
+
+    shell = SimpleNamespace(kernel="of a notebook")
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=display))
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    return below
+
+
+def test_a_notebook_is_looked_at_and_a_shell_without_a_kernel_is_not(notebook, monkeypatch):
     assert bars.somebody_looks()
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
+    assert not bars.somebody_looks()
+
+
+def test_a_bar_below_a_cell_moves_and_is_gone_after_the_run(notebook, monkeypatch, capsys):
+    monkeypatch.setattr(bars, "_PAUSE", 0.0)
+    scores = om.score(*problem())
+    assert scores.status == "optimal"
+    assert capsys.readouterr() == ("", "")
+    assert len(notebook) > 2
+    last = notebook[-2]
+    assert notebook[0]["text/html"].startswith("<progress></progress>")
+    done, total = last["text/plain"].split()[0].split("/")
+    assert done == total
+    assert f'<progress value="{done}" max="{total}">' in last["text/html"]
+    assert notebook[-1] == {"text/plain": "", "text/html": ""}
+
+
+def test_what_a_run_says_is_no_html(notebook, monkeypatch):
+    monkeypatch.setattr(bars, "_PAUSE", 0.0)
+    with bars.moving_bar("programs") as move:
+        move(1, 2, "<b>&")
+    assert "&lt;b&gt;&amp;</code>" in notebook[-2]["text/html"]
+
+
+def test_quick_steps_change_a_bar_below_a_cell_a_few_times_a_second(notebook):
+    with bars.moving_bar("programs") as move:
+        for number in range(1000):
+            move(number, 1000, "")
+    assert len(notebook) < 20
+
+
+def test_on_a_terminal_of_80_columns_only_the_line_gives_way(monkeypatch, capsys):
+    monkeypatch.setattr(bars, "somebody_looks", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    with bars.moving_bar("programs") as move:
+        assert bars.bars_shown() == 1
+        move(1, 12, "a line that is much wider than what is left beside the bar " * 3)
+    assert bars.bars_shown() == 0
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err)
+    lines = [line for part in shown.split("\n") for line in part.split("\r") if "12 programs" in line]
+    assert lines
+    for line in lines:
+        assert len(line) <= 80
+        assert re.search(r"1/12 programs \S+ 0:00:00 a line", line)
 
 
 def test_a_run_shows_a_bar_on_standard_error_where_somebody_looks(monkeypatch, capsys):

@@ -12,7 +12,7 @@ from replays import assert_within, gates, passes
 import oamip_model as om
 from oamip_model.bounds import interval_bounds
 from oamip_model.scoring.asked import as_objects
-from oamip_model.tightening import BOUND_METHODS, compute_bounds
+from oamip_model.tightening import BOUND_METHODS, compute, compute_bounds
 
 
 def test_no_score_vector_leaves_the_bounds_of_any_rung(random_problem, kind):
@@ -58,3 +58,23 @@ def test_bounds_of_another_program_are_refused_by_score(problem_of, method, chan
         options = {"gate": "published", "epsilon": 2e-5}
     with pytest.raises(om.InputError, match=f"^bounds: computed for {change} [^\n]*$"):
         om.score(network, images, p.labels, **as_objects(strategy="joint", bounds=bounds, **options))
+
+
+def test_the_methods_share_one_limit(problem_of, monkeypatch):
+    p, given = problem_of("dense"), {}
+
+    def seen_by(name, returned):
+        def method(*_, time_limit, **__):
+            given[name] = time_limit
+            return returned
+
+        return method
+
+    crown = compute_bounds(p.network, p.images, "crown")
+    monkeypatch.setattr(compute.propagation, "crown_bounds", seen_by("crown", crown))
+    monkeypatch.setattr(compute, "lp_bounds", seen_by("lp", crown))
+    monkeypatch.setattr(compute, "mip_bounds", seen_by("mip", crown))
+    compute_bounds(p.network, p.images, om.Tightening("mip", time_limit=60.0))
+    assert given["crown"] <= 20.0
+    assert given["lp"] <= 30.0
+    assert given["crown"] < given["lp"] < given["mip"] < 60.0

@@ -14,7 +14,8 @@ from oamip_benchmarks.bench.verbs.report import compare, report
 from oamip_benchmarks.bench.verbs.watch import watch
 from oamip_model.cli.numbers import GAP, NOT_NEGATIVE, SECONDS, Whole
 from oamip_model.cli.options import Interrupted, Verb, json_option
-from oamip_model.cli.output import note, number, print_json, print_table, progress_bar
+from oamip_model.cli.output import note, number, print_json, print_table
+from oamip_model.runs.bars import moving_bar
 
 if TYPE_CHECKING:
     from oamip_benchmarks.bench.recipes import Recipe
@@ -109,7 +110,7 @@ def run(
             note(f"{len(plan)} solves, at most {sum(solve.time_limit for solve in plan):g} s in the solvers")
         return 0
     try:
-        with progress_bar("solves") as move:
+        with moving_bar("solves") as move:
             rows = run_plan(plan, out, jobs=jobs, grace=grace, progress=teller(move))
     except KeyboardInterrupt as stop:
         raise Interrupted(f"interrupted; finished solves are in {out}, the same command goes on") from stop
@@ -139,7 +140,7 @@ def check(folder: Path, as_json: bool) -> int:
     from oamip_benchmarks.bench.rows import read_rows
 
     try:
-        with progress_bar("rows") as move:
+        with moving_bar("rows") as move:
             found = check_run(folder, read_rows(folder), None if move is None else lambda k, n: move(k, n, ""))
     except KeyboardInterrupt as stop:
         raise Interrupted("interrupted, nothing was found out") from stop

@@ -15,7 +15,8 @@ from oamip_benchmarks.experiments.importances import IMPORTANCES
 from oamip_benchmarks.experiments.study import Asked, Study
 from oamip_model.cli.numbers import SHARE, Count, Number, Whole
 from oamip_model.cli.options import DATA, Interrupted, Verb, check_out, json_option
-from oamip_model.cli.output import note, print_json, print_table, progress_bar, say
+from oamip_model.cli.output import note, print_json, print_table, say
+from oamip_model.runs.bars import moving_bar
 from oamip_model.training.recipe import Schedule
 
 
@@ -128,9 +129,9 @@ def _counted(value: Any) -> Any:
 def conduct_and_tell(study: Study, asked: Asked, out: Path, jobs: int, as_json: bool) -> int:
     """Conduct a study, with a bar, and print its table. Returns the exit code."""
     from oamip_benchmarks.experiments.conduct import conduct
-    from oamip_benchmarks.experiments.reporting.table import headings, text_cells, used
+    from oamip_benchmarks.experiments.reporting.table import headings, shared, text_cells, used
 
-    with progress_bar("cells") as move:
+    with moving_bar("cells") as move:
         seen = -1
 
         def tell(done: int, total: int, line: str) -> None:
@@ -152,7 +153,10 @@ def conduct_and_tell(study: Study, asked: Asked, out: Path, jobs: int, as_json: 
         })  # fmt: skip
         return 0
     rows = used(study.rows, found.lines)
-    print_table(headings(rows, study.values), [text_cells(line, rows, study.values) for line in found.lines], len(rows))
+    heads = headings(rows, study.values)
+    # A narrow terminal goes without what all lines share, and then without the values that come last.
+    less = [*heads[len(rows) + 1 :], *headings(shared(rows, found.lines), ())]
+    print_table(heads, [text_cells(line, rows, study.values) for line in found.lines], len(rows), less)
     click.echo(f"mean ± deviation over {asked.seeds} seeds" if asked.seeds > 1 else "one seed")
     if found.done:
         click.echo(f"saved to {', '.join(map(str, found.files))}")

@@ -74,7 +74,7 @@ class Grid(Checked):
     )  # fmt: skip
     bounds_limit: float | None = option(
         default=None, kind=SECONDS, flag="--bounds-limit",
-        help="Seconds for each method of bounds; the rest keeps looser ones.",
+        help="Seconds for each kind of bounds, the quicker ones before it included; the rest keeps looser ones.",
     )  # fmt: skip
     heuristic_limit: float | None = option(
         default=10.0, kind=SECONDS, optional=True, flag="--heuristic-limit",

@@ -15,8 +15,9 @@ from oamip_model.checks import by_class
 from oamip_model.cli.numbers import Count, Whole
 from oamip_model.cli.objects import given, object_options
 from oamip_model.cli.options import Verb, check_data, check_out, data_options, json_option, shape_option
-from oamip_model.cli.output import INTERRUPTED, note, print_json, print_table, progress_bar, say
+from oamip_model.cli.output import INTERRUPTED, note, print_json, print_table, say
 from oamip_model.errors import InputError
+from oamip_model.runs.bars import moving_bar
 from oamip_model.solving.options import Run, Solver
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def tightness(
         check_labels(images.labels, network.classes, where=images.source)
     if isinstance(n, int):
         images = om.choose_images(images, n=n, seed=solver.seed or 0)
-    with progress_bar("rows") as progress:
+    with moving_bar("rows") as progress:
         run = Run(**values[Run], store=str(store), progress=progress or False)
         found = om.study.tightness(plain, images, grid=grid, objective=objective, solver=solver, run=run)
     if found.rows:
@@ -134,9 +135,9 @@ def _names(networks: tuple[str, ...]) -> list[str]:
 
 def print_rows(found: Tightness) -> None:
     """Print a table of a study's rows, and the objectives that its gaps are to."""
-    from oamip_benchmarks.tightness.result import KEYS, LESS
+    from oamip_benchmarks.tightness.result import KEYS
 
     heads, rows = found.table()
-    print_table(heads, rows, left=len(KEYS), less=LESS)
+    print_table(heads, rows, left=len(KEYS), less=found.less)
     for line in found.facts():
         say(line)

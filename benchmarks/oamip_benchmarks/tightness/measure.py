@@ -36,7 +36,7 @@ class Effort:
         Seconds for bounds, build and integer program of one cell together, and for the rounds at its
         root. None for no integer program.
     bounds_limit : float or None
-        Seconds for each method of bounds.
+        Seconds for each kind of bounds, the quicker ones before it included.
     heuristic_limit : float or None
         Seconds of the primal heuristic.
     jobs : int

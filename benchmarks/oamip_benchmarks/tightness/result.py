@@ -68,10 +68,19 @@ class Tightness:
     interrupted: bool = False
 
     def __str__(self) -> str:
-        heads, rows = without(*self.table(), LESS, 80)
+        heads, rows = without(*self.table(), self.less, 80)
         left = sum(head in KEYS for head in heads)
         table = text_table(heads, rows, range(left, len(heads)), rule=False, width=80, keys=left)
         return "\n".join([table, *self.facts()])
+
+    @property
+    def less(self) -> tuple[str, ...]:
+        """Heads that a narrow table goes without, the last of them first.
+
+        The network and the gate go first where all rows have the same, for the facts name them.
+        """
+        same = [key for key in ("gate", "network") if len({getattr(row, key) for row in self.rows}) == 1]
+        return (*LESS, *same) if len(self.rows) > 1 else LESS
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Heads and cells of a table for people, one line for each row.
@@ -79,7 +88,7 @@ class Tightness:
         Returns
         -------
         heads : list of str
-            The heads, of which those in LESS matter least.
+            The heads, of which those in ``less`` matter least.
         rows : list of list of str
             The cells. Those of the integer program are there where one was solved.
         """

@@ -12,9 +12,10 @@ from oamip_model.cli.certificates.compress import DOMAIN
 from oamip_model.cli.numbers import NOT_NEGATIVE, SECONDS, SEED, Whole
 from oamip_model.cli.objects import given, object_options
 from oamip_model.cli.options import DATA, Verb, check_data, check_log, check_out, json_option, reading_options
-from oamip_model.cli.output import UNPROVED, number, print_json, print_table, progress_bar
+from oamip_model.cli.output import UNPROVED, number, print_json, print_table
 from oamip_model.clock import Deadline, seconds_left, within
 from oamip_model.errors import InputError
+from oamip_model.runs.bars import moving_bar
 from oamip_model.solving.options import Solver
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def _sweep(
     units = sum(group.size for group in plain.groups)
     rows, records = {}, {}
     for name, other in others.items():
-        with progress_bar("boxes") as progress:
+        with moving_bar("boxes") as progress:
             boxes = distances(plain, other, chosen.images, radii, solver=solver, clip=clip, store=store, tell=progress)
         share = 1.0 - sum(group.size for group in other.groups) / max(units, 1)
         rows[share], records[name] = summary(boxes), summary(boxes)
@@ -156,7 +157,7 @@ def _sweep(
     else:
         columns = ("radius", "boxes", "same", "certified", "differ", "open", "bound", "seen", "seconds")
         table = [[name, *(number(row[c], 4) for c in columns)] for name, own in records.items() for row in own]
-        print_table(["network", *columns], table)
+        print_table(["network", *columns], table, less=["seconds"])
         if plot is not None:
             click.echo(f"saved to {plot}")
     return UNPROVED if any(row["open"] for own in records.values() for row in own) else 0

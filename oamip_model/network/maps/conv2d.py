@@ -16,8 +16,8 @@ from oamip_model.clock import expect, tick
 from oamip_model.network.maps.base import Array, LinearMap, Padding, Shape, TrainedMap
 from oamip_model.network.maps.units import Shifted, batched, not_space
 
-_WINDOWS = 2**26
-"""Numbers (512 MiB) that the windows of a convolution take at once, unless one image takes more."""
+_WINDOWS = 2**21
+"""Numbers (16 MiB) that the copied windows of one group take at once, unless one row of one image takes more."""
 _ENTRY_SECONDS = 5e-8
 """Seconds that one coefficient of a convolution's matrix takes at least."""
 
@@ -67,25 +67,26 @@ class Conv2d(TrainedMap):
         return (self.weight.shape[0], size[0], size[1])
 
     def apply(self, x: Array) -> Array:
-        # The number of images at once keeps the windows, which are copied, within a budget of memory.
-        numbers = int(np.prod(self.output_shape(x.shape[1:])[1:])) * int(np.prod(self.weight.shape[1:])) * self.groups
-        step = max(1, _WINDOWS // max(numbers, 1))
-        found = []
+        # In parts of images and rows, whose copied windows are small. Fresh memory takes longer to get than to fill.
+        out = np.empty((len(x), *self.output_shape(x.shape[1:])))
+        line = out.shape[3] * int(np.prod(self.weight.shape[1:]))
+        rows = max(1, _WINDOWS // max(line, 1))
+        step = max(1, rows // max(out.shape[2], 1))
         for start in range(0, len(x), step):
-            if start:
-                tick("a convolution")
-            found.append(self._apply(x[start : start + step]))
-        return found[0] if len(found) == 1 else np.concatenate(found)
+            windows = self._windows(x[start : start + step])
+            for top in range(0, out.shape[2], rows):
+                if start or top:
+                    tick("a convolution")
+                self._fill(out[start : start + step, :, top : top + rows], windows[:, :, top : top + rows])
+        return out
 
-    def _apply(self, x: Array) -> Array:
-        windows = self._windows(x)
+    def _fill(self, out: Array, windows: Array) -> None:
+        """Write the result of these windows to ``out``."""
         outputs, inputs = self.weight.shape[0] // self.groups, self.weight.shape[1]
-        parts = []
         for g in range(self.groups):
             window = windows[:, g * inputs : (g + 1) * inputs]
-            weight = self.weight[g * outputs : (g + 1) * outputs]
-            parts.append(np.moveaxis(np.tensordot(window, weight, axes=((1, 4, 5), (1, 2, 3))), 3, 1))
-        return np.concatenate(parts, axis=1)
+            own = slice(g * outputs, (g + 1) * outputs)
+            out[:, own] = np.moveaxis(np.tensordot(window, self.weight[own], axes=((1, 4, 5), (1, 2, 3))), 3, 1)
 
     def matrix(self, shape: Shape) -> sp.csr_array:
         entries = int(np.prod(self.output_shape(shape))) * int(np.prod(self.weight.shape[1:]))

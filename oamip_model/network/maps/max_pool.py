@@ -44,6 +44,21 @@ class MaxPool:
 
     def apply(self, x: Array) -> Array:
         """The maximum over each window, (n, channels, *output)."""
-        windows = self.windows(x.shape[1:])
-        flat = np.concatenate([x.reshape(len(x), -1), np.full((len(x), 1), -np.inf)], axis=1)
-        return np.asarray(flat[:, windows].max(axis=2).reshape(len(x), x.shape[1], *self.output))
+        out = np.full((*x.shape[:2], *self.output), -np.inf)
+        for row in range(self.kernel[0]):
+            for column in range(self.kernel[1]):
+                rows, from_rows = self._reached(0, row, x.shape[2])
+                columns, from_columns = self._reached(1, column, x.shape[3])
+                own = out[:, :, rows, columns]
+                np.maximum(own, x[:, :, from_rows, from_columns], out=own)
+        return out
+
+    def _reached(self, axis: int, place: int, length: int) -> tuple[slice, slice]:
+        """The outputs whose windows have this place inside the image, and the inputs that are there."""
+        stride, offset = self.stride[axis], place * self.dilation[axis] - self.padding[axis]
+        first = max(-(offset // stride), 0)
+        last = min((length - 1 - offset) // stride, self.output[axis] - 1)
+        if last < first:
+            return slice(0, 0), slice(0, 0)
+        begin = first * stride + offset
+        return slice(first, last + 1), slice(begin, begin + (last - first) * stride + 1, stride)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from oamip_benchmarks.bench.reporting.rows import Solves, gaps_of, number_of, solve_seconds, times_of
 from oamip_benchmarks.bench.reporting.statistics import Array, performance_ratios, steps
-from oamip_model.page import COLOURS, plain
+from oamip_model.page import COLOURS, log_ticks, plain
 
 QUICKEST = 0.01
 """Seconds below which times are not told apart in ratios and on logarithmic axes."""
@@ -49,8 +49,8 @@ def performance_profile(solves: Solves) -> Figure:
         heights = np.concatenate([[0.0], share, share[-1:]]) if len(at) else np.zeros(2)
         places = np.concatenate([[1.0], at, [right]]) if len(at) else np.array([1.0, right])
         axes.step(places, 100 * heights, where="post", linewidth=1.8, label=variant, **_style(k))
-    axes.set_xscale("log", base=2)
     axes.set(xlim=(0.98, right), ylim=(-2, 102), xlabel="time, as a multiple of the quickest", ylabel="problems (%)")
+    log_ticks(axes)
     axes.set_title("Performance profile", loc="left")
     _legend(axes, solves.variants)
     return figure
@@ -67,13 +67,11 @@ def cactus(solves: Solves) -> Figure:
         number = np.arange(1, len(ordered) + 1)
         axes.plot(number, ordered, marker=".", linewidth=1.5, label=variant, **_style(k))
     axes.axhline(limit, color="black", linewidth=1, linestyle=":")
-    axes.set_yscale("log")
-    axes.set(
-        xlabel="problems solved",
-        ylabel="seconds for each",
-        xlim=(0, len(solves.problems) + 1),
-        ylim=(None, 1.6 * limit),
-    )
+    # An axis that is linear yet may begin below 0; the quickest time keeps it above.
+    least = min((float(line.get_ydata().min()) for line in axes.lines[:-1] if len(line.get_ydata())), default=QUICKEST)
+    axes.set(xlabel="problems solved", ylabel="seconds for each", xlim=(0, len(solves.problems) + 1))
+    axes.set_ylim(least / 1.3, 1.6 * limit)
+    log_ticks(axes, upright=True)
     axes.set_title("Cactus plot", loc="left")
     _legend(axes, solves.variants)
     return figure
@@ -91,8 +89,8 @@ def gap_profile(solves: Solves) -> Figure:
         places = np.concatenate([[1e-6], at, [10.0]])
         heights = np.concatenate([[0.0], share, share[-1:] if len(share) else [0.0]])
         axes.step(places, 100 * heights, where="post", linewidth=1.8, label=variant, **_style(k))
-    axes.set_xscale("log")
     axes.set(xlim=(1e-6, 10), ylim=(-2, 102), xlabel="relative gap at the end", ylabel="problems (%)")
+    log_ticks(axes)
     axes.set_title("Gap at the end", loc="left")
     _legend(axes, solves.variants)
     return figure
@@ -127,7 +125,10 @@ def pair_scatter(solves: Solves, first: str, second: str) -> Figure:
     axes.plot([low, 2 * high], [low, 2 * high], color="#999999", linewidth=0.8)
     for line in (axes.axvline, axes.axhline):
         line(high, color="black", linewidth=0.8, linestyle=":")
-    axes.set(xscale="log", yscale="log", xlim=(low / 1.5, 2 * high), ylim=(low / 1.5, 2 * high), aspect="equal")
+    axes.set(xlim=(low / 1.5, 2 * high), ylim=(low / 1.5, 2 * high))
+    log_ticks(axes)
+    log_ticks(axes, upright=True)
+    axes.set_aspect("equal")
     axes.set_xlabel(f"{first} (s)", fontsize=8)
     axes.set_ylabel(f"{second} (s)", fontsize=8)
     axes.tick_params(labelsize=8)

@@ -147,7 +147,9 @@
 
     const chart = (rows, scale) => {
       const found = curves(rows), ends = found.flatMap((curve) => curve.points.map(([seconds]) => seconds));
-      const width = 640, height = 300, left = 48, bottom = 40, top = 12, right = 12;
+      // As wide as there is room, so that a telephone does not shrink the letters.
+      const width = Math.max(280, Math.min(640, place.clientWidth || 640));
+      const height = 300, left = 48, bottom = 40, top = 12, right = 12;
       const first = scale === "logarithmic" ? Math.max(0.01, Math.min(...ends, 1)) : 0;
       const last = Math.max(...rows.map((row) => row[LIMIT]), first * 10);
       const along = scale === "logarithmic"

@@ -10,8 +10,9 @@ import click
 from oamip_benchmarks.bench.verbs.common import size_option
 from oamip_model.cli.numbers import SECONDS
 from oamip_model.cli.options import Interrupted, Verb, json_option
-from oamip_model.cli.output import UNPROVED, note, print_json, print_table, progress_bar, say
+from oamip_model.cli.output import UNPROVED, note, print_json, print_table, say
 from oamip_model.errors import CheckError
+from oamip_model.runs.bars import moving_bar
 
 if TYPE_CHECKING:
     from oamip_benchmarks.bench.files.check import FileFindings
@@ -48,7 +49,7 @@ def export(
 
     chosen = choose_recipes(sizes, instances)
     try:
-        with progress_bar("instances") as move:
+        with moving_bar("instances") as move:
             entries = export_files(chosen, out, formats, time_limit=time_limit, progress=move)
     except KeyboardInterrupt as stop:
         raise Interrupted(f"interrupted; finished files are in {out}") from stop
@@ -106,7 +107,7 @@ def check_files(
     from oamip_benchmarks.bench.files.check import check_files as check
 
     try:
-        with progress_bar("solves") as move:
+        with moving_bar("solves") as move:
             tell = move if move is not None else lambda done, total, line: note(f"{done}/{total} {line}")
             found = check(folder, solvers, time_limit=time_limit, instances=instances, progress=tell)
     except KeyboardInterrupt as stop:

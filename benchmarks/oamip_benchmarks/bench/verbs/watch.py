@@ -11,7 +11,8 @@ from oamip_benchmarks.bench.verbs.common import findings_of, size_option, teller
 from oamip_benchmarks.bench.verbs.report import print_comparison, record_of
 from oamip_model.cli.numbers import SECONDS, Whole
 from oamip_model.cli.options import Interrupted, Verb, json_option
-from oamip_model.cli.output import print_json, progress_bar
+from oamip_model.cli.output import print_json
+from oamip_model.runs.bars import moving_bar
 
 
 @click.command(cls=Verb)
@@ -35,7 +36,7 @@ def watch(sizes: tuple[str, ...], time_limit: float, out: Path, as_json: bool, *
 
     plan = make_plan(sizes=sizes or ("small",), limits=Limits(time_limit), **asked)
     try:
-        with progress_bar("solves") as move:
+        with moving_bar("solves") as move:
             found = run_watch(plan, out, progress=teller(move))
     except KeyboardInterrupt as stop:
         raise Interrupted(f"interrupted; finished solves are in {out}, the same command goes on") from stop

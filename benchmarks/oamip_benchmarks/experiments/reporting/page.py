@@ -13,7 +13,7 @@ from oamip_benchmarks.experiments.catalogue import STUDIES
 from oamip_benchmarks.experiments.cells import Plain
 from oamip_benchmarks.experiments.conduct import read_records
 from oamip_benchmarks.experiments.engine import stored_cells
-from oamip_benchmarks.experiments.reporting.table import Line, headings, text_cells, used
+from oamip_benchmarks.experiments.reporting.table import Line, headings, shared, tag_text, text_cells, used
 from oamip_benchmarks.experiments.workshop import Workshop
 from oamip_model.errors import InputError
 from oamip_model.page import Cell, Page, Tone, check_matplotlib
@@ -82,12 +82,15 @@ def _study(page: Page, shop: Workshop, record: Plain, cells: Sequence[Done]) -> 
     page.section(study.name)
     page.text(study.about)
     rows = used(study.rows, lines)
+    same = shared(rows, lines)
+    rows = [name for name in rows if name not in same]
+    all_have = "".join(f"All lines: {name} {tag_text(name, lines[0].tags[name])}. " for name in same)
     seeds = f"Mean ± deviation over {asked['seeds']} seeds." if asked["seeds"] > 1 else "One seed."
     page.figures((study.draw(lines), f"{study.about} {seeds}"))
     asks = asked["seeds"] > 1 and "accuracy" in study.values
     heads = [*headings(rows, study.values), *(["95 % interval of the mean accuracy, %"] if asks else [])]
-    page.table(heads, [_row(line, rows, study.values, asks) for line in lines], left=len(rows), caption=seeds,
-               sortable=len(lines) > 1)  # fmt: skip
+    body = [_row(line, rows, study.values, asks) for line in lines]
+    page.table(heads, body, left=len(rows), caption=all_have + seeds, sortable=len(lines) > 1)
     _sizes(page, cells)
     _claims(page, cells)
     _maps(page, shop, cells)

@@ -115,6 +115,11 @@ def used(rows: Sequence[str], lines: Sequence[Line]) -> list[str]:
     return [name for name in rows if any(line.tags[name] is not None for line in lines)]
 
 
+def shared(rows: Sequence[str], lines: Sequence[Line]) -> list[str]:
+    """Those of the tags that all of several lines have the same of."""
+    return [name for name in rows if len(lines) > 1 and len({line.tags[name] for line in lines}) == 1]
+
+
 def headings(rows: Sequence[str], values: Sequence[str]) -> list[str]:
     """The heads of the table's columns."""
     return [*(name.replace("_", " ") for name in rows), *(HEADINGS.get(name, name) for name in values)]

@@ -4,9 +4,9 @@ Run: python -m oamip_benchmarks.measures.house.pairs OLD NEW [--repeats 7] [--im
 
 A 784-300-100-10 network is trained here and written to a file, which both read. The build is that of a joint program of
 10 images: bounds, layout and Pyomo instance. Each process builds it once before it is measured, and five times then.
-Processes of the two checkouts take turns, and the ratio is the median over the pairs. Scores are found layer by layer,
-front to back, for half of the units. Masks keep the units of highest score in each layer. The accuracy is on the test
-split. Exit code 1 where masks or accuracies differ.
+Scores are found layer by layer, front to back, for half of the units, once in a process. Processes of the two
+checkouts take turns, and the ratio is the median over the pairs. Masks keep the units of highest score in each layer.
+The accuracy is on the test split. Exit code 1 where masks or accuracies differ.
 """
 
 from __future__ import annotations
@@ -87,6 +87,22 @@ def make_files(folder: Path, images: int, epochs: int, seed: int) -> tuple[Path,
     return om.save_module(module.eval(), folder / "network.onnx", (1, 28, 28)), folder / "images.npz"
 
 
+def in_turn(old: Path, new: Path, task: str, files: tuple[Path, Path], repeats: int) -> list[tuple[Any, Any]]:
+    """The answers of both checkouts to a task, again and again; the one that begins alternates."""
+    pairs = []
+    for turn in range(repeats):
+        told = {side: ask(side, task, *files) for side in ((old, new) if turn % 2 == 0 else (new, old))}
+        pairs.append((told[old], told[new]))
+    return pairs
+
+
+def ratio(pairs: list[tuple[float, float]]) -> str:
+    """Medians of both sides, and the median of the pairs' ratios, in words."""
+    old, new = (statistics.median(pair[side] for pair in pairs) for side in (0, 1))
+    quotient = statistics.median(b / a for a, b in pairs)
+    return f"{old:.3g} s of CPU before, {new:.3g} s after; ratio {quotient:.2f} (median of {len(pairs)} pairs)"
+
+
 def main() -> int:
     """Print the ratio of the build times, and accuracies and masks of both sides."""
     parser = argparse.ArgumentParser(description="Build time and scores of two checkouts.")
@@ -97,21 +113,15 @@ def main() -> int:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
         files = make_files(Path(made), given.images, given.epochs, given.seed)
-        pairs = []
-        for turn in range(given.repeats):
-            sides = (given.old, given.new) if turn % 2 == 0 else (given.new, given.old)
-            seconds = {side: ask(side, "build", *files) for side in sides}
-            pairs.append((seconds[given.old], seconds[given.new]))
-        old, new = (statistics.median(pair[side] for pair in pairs) for side in (0, 1))
-        ratio = statistics.median(b / a for a, b in pairs)
-        print(f"build: {old:.4f} s of CPU before, {new:.4f} s after; ratio {ratio:.2f} (median of {len(pairs)} pairs)")
-        before, after = (ask(side, "forward", *files) for side in (given.old, given.new))
+        built, scored = (in_turn(given.old, given.new, task, files, given.repeats) for task in ("build", "forward"))
+    print("build: " + ratio(built))
+    before, after = scored[0]
     same = before["masks"] == after["masks"]
     units = sum(map(len, after["masks"]))
     other = sum(a != b for x, y in zip(before["masks"], after["masks"], strict=True) for a, b in zip(x, y, strict=True))
     print(f"forward: accuracy {before['accuracy']:.4f} before, {after['accuracy']:.4f} after; ", end="")
     print(f"masks {'equal' if same else f'differ in {other} of {units} units'}; ", end="")
-    print(f"{before['seconds']:.1f} s and {after['seconds']:.1f} s of CPU")
+    print(ratio([(old["seconds"], new["seconds"]) for old, new in scored]))
     return 0 if same and before["accuracy"] == after["accuracy"] else 1
 
 

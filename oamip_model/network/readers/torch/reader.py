@@ -9,6 +9,7 @@ import operator
 from collections.abc import Collection, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch.export.graph_signature import InputKind, OutputKind
 from torch.nn.parameter import is_lazy
@@ -240,6 +241,8 @@ class _Reader:
             given = (
                 node.args[position] if position < len(node.args) else node.kwargs.get(entry.name, entry.default_value)
             )
+            # Numbers of the code take the precision of the tensors, which an .onnx file's constants have, too.
+            given = float(np.float32(given)) if isinstance(given, float) and self.graph.single else given
             arguments[entry.name] = torch.fx.node.map_arg(given, self._argument)
 
         def run(numbers: Array) -> list[Array]:
