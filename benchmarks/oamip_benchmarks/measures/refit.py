@@ -173,7 +173,7 @@ def first(data: om.Dataset, count: int) -> om.Dataset:
 
 
 def masks(network: om.Network, images: om.Dataset, method: str, cut: tuple[float, bool], seed: int) -> Masks:
-    """The units that stay, by elimination or by a baseline's rule.
+    """The masks of a cut, by elimination or by a baseline's rule.
 
     The cut is a share of each group, or the share of multiply-accumulates that is left.
     """
