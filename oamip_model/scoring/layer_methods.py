@@ -147,7 +147,7 @@ class Ordered(Layerwise):
     )  # fmt: skip
     exchanges: int | Exchanges = option(
         default=50, kind=EXCHANGES, flag="--exchanges", shown="50",
-        help="Rounds in which units that stay are exchanged for units that go where the network cut so does better.",
+        help="Rounds that exchange kept units for removed ones, where the smaller network does better so.",
         needs=(Needs("amount", None, "without an amount there is no number of units to keep to"), _REMOVES),
     )  # fmt: skip
 

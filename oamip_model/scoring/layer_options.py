@@ -29,7 +29,7 @@ class Exchanges(Checked):
     rounds: int = option(default=50, kind=_ROUNDS, kw_only=False, help="Rounds at most: one exchange a layer each.")
     candidates: int = option(
         default=12, kind=Whole(1, words="a number of units"),
-        help="Units that stay, and as many that go, that are changed alone in a round, by the gradient.",
+        help="Kept units, and as many removed ones, that a round changes alone, by the gradient.",
     )  # fmt: skip
     pairs: int = option(
         default=4, kind=Whole(1, words="a number of pairs"), help="Pairs of these that are tried together."

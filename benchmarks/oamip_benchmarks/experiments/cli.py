@@ -33,7 +33,7 @@ _METHOD = _Method((*METHODS, ELIMINATION))
 # field of Asked: flag, type, whether it is repeated, and what it is.
 _OPTIONS: dict[str, tuple[str, Any, bool, str]] = {
     "methods": ("--method", _METHOD, True, "Ways of scoring: " + ", ".join((*METHODS, ELIMINATION)) + "."),
-    "shares": ("--share", SHARE, True, "Share of each layer's units that goes."),
+    "shares": ("--share", SHARE, True, "Share of each layer's units that is removed."),
     "scopes": (
         "--scope",
         click.Choice(["layer", "global"]),
@@ -58,7 +58,7 @@ _OPTIONS: dict[str, tuple[str, Any, bool, str]] = {
     "solver": ("--solver", str, False, "Who solves them: a name of `oamip solvers`."),
     "time_limit": ("--time-limit", Number(0, least_open=True), False, "Seconds of each program."),
     "distance_limit": ("--distance-limit", Number(0, least_open=True), False, "Seconds of each certified distance."),
-    "keep": ("--keep", SHARE, False, "Share of all units that stays."),
+    "keep": ("--keep", SHARE, False, "Share of all units that is kept."),
 }
 
 

@@ -130,7 +130,7 @@ def draw(rows: list[dict[str, Any]], names: tuple[str, ...], title: str) -> Figu
             label = f"{method}, {said}"
             axes.plot(places, heights, dash, color=COLOURS[number], marker="o", markersize=3, label=label)
     axes.set_xlim(102, None)
-    axes.set_xlabel("parameters that stay, %")
+    axes.set_xlabel("parameters kept, %")
     axes.set_ylabel("test accuracy, %")
     axes.set_title(title, loc="left", fontsize=9)
     axes.legend(frameon=False, fontsize=8)
