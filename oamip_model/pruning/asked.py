@@ -230,6 +230,8 @@ def _check_network(module: nn.Module, network: Network) -> None:
             raise InputError(f"module: {name or type(module).__name__} is in training mode; call .eval() on it first")
     try:
         found = expected_logits(network).difference(module)
+    except InputError:
+        raise
     except (RuntimeError, ValueError) as problem:
         line = str(problem).splitlines()[0]
         raise InputError(
