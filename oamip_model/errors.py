@@ -7,6 +7,11 @@ class OamipError(Exception):
     """Base of every error raised on purpose by this package.
 
     ``exit_code`` is what ``oamip`` exits with.
+
+    Examples
+    --------
+    >>> [error.exit_code for error in (InputError, SolverMissingError, CheckError)]
+    [2, 4, 5]
     """
 
     exit_code = 1
@@ -16,6 +21,11 @@ class InputError(OamipError, ValueError):
     """Something that the caller gave is wrong.
 
     The message is one line: what was given, what is accepted, and where.
+
+    Examples
+    --------
+    >>> issubclass(InputError, OamipError), issubclass(InputError, ValueError)
+    (True, True)
     """
 
     exit_code = 2
@@ -25,6 +35,11 @@ class SolverMissingError(OamipError):
     """A solver, or a licence for a model of this size, is missing.
 
     The message says what to install or choose.
+
+    Examples
+    --------
+    >>> issubclass(LicenceError, SolverMissingError)
+    True
     """
 
     exit_code = 4
@@ -35,7 +50,13 @@ class LicenceError(SolverMissingError):
 
 
 class SolverError(OamipError):
-    """A solver was there, and failed."""
+    """A solver was there, and failed.
+
+    Examples
+    --------
+    >>> SolverError.exit_code
+    1
+    """
 
     exit_code = 1
 
@@ -44,6 +65,11 @@ class CheckError(OamipError):
     """A check failed.
 
     An import or a solution does not replay, or two solvers disagree.
+
+    Examples
+    --------
+    >>> issubclass(CheckError, OamipError)
+    True
     """
 
     exit_code = 5

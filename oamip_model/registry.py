@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -132,13 +135,36 @@ class Registry(Generic[T]):
         return made
 
 
+def installed(group: str) -> tuple[EntryPoint, ...]:
+    """The entry points of a group in all packages on the path.
+
+    To read them takes 3 ms with 90 packages, and each solve asks for its solver by name. So they are read again only where the path,
+    or a folder on it, has changed.
+    """
+    return _read(group, tuple(map(_state, sys.path)))
+
+
+@lru_cache(maxsize=64)
+def _read(group: str, _path: tuple[tuple[str, int, int] | None, ...]) -> tuple[EntryPoint, ...]:
+    return tuple(entry_points(group=group))
+
+
+def _state(folder: str) -> tuple[str, int, int] | None:
+    """What differs once a package is installed there, None where there is nothing."""
+    try:
+        found = os.stat(folder or ".")
+    except OSError:
+        return None
+    return folder, found.st_ino, found.st_mtime_ns
+
+
 def offered(option: str, group: str, kind: str = "one named") -> dict[str, EntryPoint]:
     """What installed packages offer in an entry-point group, by name.
 
     option, kind: what messages call one of them. Raises InputError where two offer different things by one name.
     """
     found: dict[str, EntryPoint] = {}
-    for entry in entry_points(group=group):
+    for entry in installed(group):
         other = found.setdefault(entry.name, entry)
         # An editable install beside a built one lists the same entry point twice, so equal values count once.
         if other.value != entry.value:

@@ -163,3 +163,10 @@ def test_a_fault_is_seen():
 def test_every_public_name_has_a_page_of_the_reference():
     page = (ROOT / "docs" / "reference" / "python.md").read_text()
     assert [name for name in om._HOMES if not re.search(rf"\b{name}\b", page)] == []
+
+
+def test_every_public_name_has_an_example():
+    without = [
+        name for name in om._HOMES if callable(getattr(om, name)) and ">>>" not in (getattr(om, name).__doc__ or "")
+    ]
+    assert without == []

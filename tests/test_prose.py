@@ -159,6 +159,13 @@ def test_sentences_of_docstrings_are_short(path):
     assert not wrong, "\n" + "\n".join(wrong)
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_help_of_options_uses_the_words_of_the_field(path):
+    helps = [n.value for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.keyword) and n.arg == "help"]
+    texts = [part.value for told in helps for part in ast.walk(told) if isinstance(part, ast.Constant)]
+    assert not [word for text in texts if isinstance(text, str) for word in PRIVATE.findall(text)]
+
+
 @pytest.mark.parametrize("path", SECTIONED, ids=lambda path: str(path.relative_to(ROOT)))
 def test_docstrings_of_solvers_have_their_sections(path):
     nodes = documented(ast.parse(path.read_text()))

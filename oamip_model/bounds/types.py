@@ -51,6 +51,14 @@ class Bounds:
         What each method decided in each ReLU layer, in the order in which the methods ran.
     cutoff : Cutoff, optional
         Where it is given, they hold only for scores whose objective is no larger than it.
+
+    Examples
+    --------
+    >>> import torch, numpy as np, oamip_model as om
+    >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    >>> bounds = om.compute_bounds(om.read_network(module), np.zeros((4, 2)))
+    >>> [side.shape for side in bounds.lower], all((l <= u).all() for l, u in zip(bounds.lower, bounds.upper))
+    ([(4, 3), (4, 2)], True)
     """
 
     lower: tuple[Array, ...]

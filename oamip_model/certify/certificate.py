@@ -124,6 +124,17 @@ def load_certificate(path: str | Path) -> Certificate:
     ------
     InputError
         Where there is no such file, or it holds anything else.
+
+    Examples
+    --------
+    >>> import tempfile, torch, oamip_model as om
+    >>> _ = torch.manual_seed(0)
+    >>> module = torch.nn.Sequential(torch.nn.Linear(2, 6), torch.nn.ReLU(), torch.nn.Linear(6, 2)).eval()
+    >>> found = om.compress(om.read_network(module), (0.4, 0.6), checker=None)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     found.certificate.save(f"{folder}/certificate.json")
+    ...     om.load_certificate(f"{folder}/certificate.json") == found.certificate
+    True
     """
     source = Path(path)
     where = f"certificate: {source}"
@@ -186,6 +197,15 @@ def check_certificate(
         Where a claim is not proved, or the networks differ.
     UncheckedError
         Where the time limit came before all of that was checked.
+
+    Examples
+    --------
+    >>> import torch, oamip_model as om
+    >>> _ = torch.manual_seed(0)
+    >>> module = torch.nn.Sequential(torch.nn.Linear(2, 6), torch.nn.ReLU(), torch.nn.Linear(6, 2)).eval()
+    >>> network = om.read_network(module)
+    >>> found = om.compress(network, (0.4, 0.6), checker=None)
+    >>> om.check_certificate(network, found.network, found.certificate, "highs")
     """
     asked = as_solver(solver)
     deadline = Deadline(asked.time_limit)

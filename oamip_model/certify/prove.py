@@ -14,7 +14,6 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from oamip_model.certify.no_point import least_violation
 from oamip_model.certify.proof_rows import ProofProgram, check_provable
 from oamip_model.clock import Deadline
 from oamip_model.errors import CheckError
@@ -27,6 +26,7 @@ from oamip_model.proofcheck.record import Multiplier, Node, Program, Proof, Tang
 from oamip_model.proofcheck.rows import Column
 from oamip_model.solving.options import Solver
 from oamip_model.solving.proofs.certificates import Rows, weak_duality
+from oamip_model.solving.proofs.no_point import least_violation
 from oamip_model.solving.protocol import Solution, Status, TreeSession
 from oamip_model.solving.registry import get_backend, open_tree_session
 
@@ -282,8 +282,8 @@ class _Writer(ProofProgram):
         """A leaf that holds no point: multiples of a ray prove any bound; None where none is found that does."""
         blocks = [Rows(self.arrays.matrix, self.arrays.row_lower, self.arrays.row_upper), *self.added]
         options = replace(self.solver, time_limit=self.deadline.left())
-        for ray in (lambda: answer.ray, lambda: least_violation(blocks, lower, upper, options)):
-            found = ray()
+        for given in (True, False):
+            found = answer.ray if given else least_violation(blocks, lower, upper, options)
             if found is None or not np.abs(found).max() > 0:
                 continue
             y = found * (_LARGE / np.abs(found).max())

@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 
 import click
 
@@ -23,7 +23,7 @@ from oamip_model.cli.prune import prune
 from oamip_model.cli.score import score
 from oamip_model.cli.solvers import solvers
 from oamip_model.errors import InputError, OamipError
-from oamip_model.registry import load, offered
+from oamip_model.registry import installed, load, offered
 from oamip_model.scratch import sweep
 
 EXIT_CODES = """\b
@@ -50,7 +50,7 @@ class Verbs(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of all verbs."""
-        return sorted({*super().list_commands(ctx), *entry_points(group=COMMANDS).names})
+        return sorted({*super().list_commands(ctx), *(entry.name for entry in installed(COMMANDS))})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The verb of that name; one from outside is imported here."""

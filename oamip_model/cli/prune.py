@@ -22,7 +22,7 @@ from oamip_model.scoring.strategies import ELIMINATION
 @network_options
 @click.option("--scores", required=True, type=click.Path(path_type=Path), metavar="FILE", help="From `oamip score`.")
 @click.option("--threshold", type=Threshold(), help="Units with a lower score go; mean: lower than their layer's mean.")
-@click.option("--amount", type=SHARE_OR_NONE, help="This share of the units goes, those with the lowest scores.")
+@click.option("--amount", type=SHARE_OR_NONE, help="Remove this share of the units, those with the lowest scores.")
 @click.option("--scope", type=click.Choice(["layer", "global"]), default="layer", show_default=True,
               help="--amount of each layer, or of all layers together.")  # fmt: skip
 @click.option("--mode", type=click.Choice(["remove", "mask"]), default="remove", show_default=True,

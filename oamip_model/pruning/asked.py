@@ -151,6 +151,15 @@ def prune_with_report(
         For bad arguments, and where ``network`` is not the module's.
     CheckError
         Where the result differs, or is larger than its budget because units of it cannot be taken out.
+
+    Examples
+    --------
+    >>> import torch, oamip_model as om
+    >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    >>> network = om.read_network(module, input_shape=(4,))
+    >>> _, report = prune_with_report(module, {"0": [0.0, 1.0, 0.05]}, threshold=0.1, network=network)
+    >>> report.parameters_before, report.parameters_after
+    (23, 9)
     """
     if mode not in get_args(Mode):
         raise InputError(f"mode: got {mode!r}, it is {' or '.join(get_args(Mode))}")
@@ -221,6 +230,8 @@ def _check_network(module: nn.Module, network: Network) -> None:
             raise InputError(f"module: {name or type(module).__name__} is in training mode; call .eval() on it first")
     try:
         found = expected_logits(network).difference(module)
+    except InputError:
+        raise
     except (RuntimeError, ValueError) as problem:
         line = str(problem).splitlines()[0]
         raise InputError(

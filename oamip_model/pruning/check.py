@@ -8,8 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import nn
+from torch.utils import _pytree
 
+from oamip_model.errors import InputError
 from oamip_model.network.maps import Array
+from oamip_model.network.readers.torch.plain import in_double
 from oamip_model.network.types import Network
 from oamip_model.pruning.mask import clean_copy, example_images
 from oamip_model.scoring.select import Mask
@@ -43,10 +46,13 @@ class Expected:
         >>> expected_logits(om.read_network(module, input_shape=(4,))).difference(module) < 1e-12
         True
         """
-        double = clean_copy(module).double()
+        double = in_double(clean_copy(module))
         like = next(iter(double.parameters()), torch.zeros(()))
         with torch.no_grad():
-            got = double(torch.tensor(self.images, device=like.device)).double().cpu().numpy()
+            found = _pytree.tree_leaves(double(torch.tensor(self.images, device=like.device)))
+        if len(found) != 1 or not isinstance(found[0], torch.Tensor):
+            raise InputError(f"module: {type(module).__name__} gives {len(found)} outputs, accepted is one tensor")
+        got = found[0].double().cpu().numpy()
         got = got.reshape(len(got), -1)
         if got.shape != self.logits.shape or not np.isfinite(got).all():
             return float("inf")

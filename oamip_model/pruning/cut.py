@@ -15,6 +15,7 @@ from torch import nn
 from oamip_model.errors import CheckError
 from oamip_model.network import read_network
 from oamip_model.network.counting.size import Size
+from oamip_model.network.readers.torch.nodes import first_line
 from oamip_model.network.types import Network
 from oamip_model.pruning.budgets.choose import Budgeted
 from oamip_model.pruning.check import TOLERANCE, expected_logits
@@ -84,6 +85,8 @@ def _prune_in_place(
         return _prune(module, network, selection, producers, mode), "more of its layers can be cut so"
     except (NotWiredError, CheckError) as problem:
         return None, str(problem)
+    except RuntimeError as problem:  # of torch, where layers fit together in double precision alone
+        return None, f"it cannot be run ({first_line(problem)})"
 
 
 def _prune_rebuilt(network: Network, selection: Selection, mode: Mode) -> _Result:

@@ -58,6 +58,11 @@ class Refit:
     ------
     InputError
         For a value that is out of range.
+
+    Examples
+    --------
+    >>> Refit(level="outgoing", passes=5).level
+    'outgoing'
     """
 
     level: str = "least-squares"

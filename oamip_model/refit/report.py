@@ -61,6 +61,17 @@ class RefitReport:
         The fit of the last layer, None where the level was not reached.
     outgoing : OutgoingFit, optional
         The training of the outgoing weights, None where the level was not reached.
+
+    Examples
+    --------
+    >>> import torch, oamip_model as om
+    >>> _ = torch.manual_seed(0)
+    >>> module = torch.nn.Sequential(torch.nn.Linear(4, 6), torch.nn.ReLU(), torch.nn.Linear(6, 2)).eval()
+    >>> network = om.read_network(module, input_shape=(4,))
+    >>> keep = {"0": [True, True, True, False, False, False]}
+    >>> _, report = om.refit_network(network, keep, torch.rand(40, 4))
+    >>> [stage.name for stage in report.stages]
+    ['removal', 'least-squares']
     """
 
     level: str

@@ -119,7 +119,15 @@ class Layerwise(Method):
 
 @options
 class Decoupled(Layerwise):
-    """Each layer on its own, the others whole."""
+    """Each layer on its own, the others whole.
+
+    Examples
+    --------
+    >>> Decoupled(amount=0.5)
+    Decoupled(amount=0.5)
+    >>> Decoupled().called
+    'decoupled'
+    """
 
     called: ClassVar[str] = "decoupled"
 
@@ -139,7 +147,7 @@ class Ordered(Layerwise):
     )  # fmt: skip
     exchanges: int | Exchanges = option(
         default=50, kind=EXCHANGES, flag="--exchanges", shown="50",
-        help="Rounds in which units that stay are exchanged for units that go where the network cut so does better.",
+        help="Rounds that exchange kept units for removed ones, where the smaller network does better so.",
         needs=(Needs("amount", None, "without an amount there is no number of units to keep to"), _REMOVES),
     )  # fmt: skip
 
@@ -151,14 +159,26 @@ class Ordered(Layerwise):
 
 @options
 class Forward(Ordered):
-    """Layers from the first to the last, those before already cut, with sweeps."""
+    """Layers from the first to the last, those before already cut, with sweeps.
+
+    Examples
+    --------
+    >>> Forward(amount=0.5, sweeps=2)
+    Forward(amount=0.5, sweeps=2)
+    """
 
     called: ClassVar[str] = "forward"
 
 
 @options
 class Backward(Ordered):
-    """Layers from the last to the first, with later ones already cut, and sweeps."""
+    """Layers from the last to the first, with later ones already cut, and sweeps.
+
+    Examples
+    --------
+    >>> Backward(amount=0.5, exchanges=0)
+    Backward(amount=0.5, exchanges=0)
+    """
 
     called: ClassVar[str] = "backward"
 
@@ -171,6 +191,11 @@ class Elimination(Method):
     with those before it cut by that amount and refitted, and units are swapped at the end. Without one
     each layer is ranked in the network as trained, for any amount and for budgets. A unit's score is then
     the share of its layer that is gone once it is.
+
+    Examples
+    --------
+    >>> Elimination(amount=0.3)
+    Elimination(amount=0.3)
     """
 
     called: ClassVar[str] = "elimination"

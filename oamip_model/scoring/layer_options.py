@@ -19,12 +19,17 @@ class Exchanges(Checked):
     """The search for exchanges of units, after the layers' programs.
 
     See :mod:`oamip_model.scoring.layerwise.exchange`.
+
+    Examples
+    --------
+    >>> Exchanges(10, least_images=500)
+    Exchanges(10, least_images=500)
     """
 
     rounds: int = option(default=50, kind=_ROUNDS, kw_only=False, help="Rounds at most: one exchange a layer each.")
     candidates: int = option(
         default=12, kind=Whole(1, words="a number of units"),
-        help="Units that stay, and as many that go, that are changed alone in a round, by the gradient.",
+        help="Kept units, and as many removed ones, that a round changes alone, by the gradient.",
     )  # fmt: skip
     pairs: int = option(
         default=4, kind=Whole(1, words="a number of pairs"), help="Pairs of these that are tried together."
@@ -54,6 +59,11 @@ class LevelMethod(Checked):
     """The level method of the convex programs of single layers.
 
     See :mod:`oamip_model.scoring.layerwise.convex`.
+
+    Examples
+    --------
+    >>> LevelMethod(max_calls=100)
+    LevelMethod(max_calls=100)
     """
 
     level: float = option(

@@ -98,7 +98,14 @@ class AllLayers(Method):
 
 @options
 class Joint(AllLayers):
-    """One program of all layers for all images, from about ten of them."""
+    """One program of all layers for all images, from about ten of them.
+
+    Examples
+    --------
+    >>> from oamip_model.formulation import Formulation
+    >>> Joint(Formulation(gate="published", relaxed=True)).formulation.gate
+    'published'
+    """
 
     called: ClassVar[str] = "joint"
     alone: ClassVar[str] = "is one program"
@@ -106,7 +113,13 @@ class Joint(AllLayers):
 
 @options
 class Batches(AllLayers):
-    """One program for each few images in turn, whose scores are averaged."""
+    """One program for each few images in turn, whose scores are averaged.
+
+    Examples
+    --------
+    >>> Batches(size=5).size
+    5
+    """
 
     called: ClassVar[str] = "batches"
 
@@ -118,7 +131,13 @@ class Batches(AllLayers):
 
 @options
 class PerClass(AllLayers):
-    """One program for each class, of its images, whose scores are averaged."""
+    """One program for each class, of its images, whose scores are averaged.
+
+    Examples
+    --------
+    >>> PerClass(bounds="crown").called
+    'per-class'
+    """
 
     called: ClassVar[str] = "per-class"
 

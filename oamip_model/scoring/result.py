@@ -67,6 +67,15 @@ class Scores(Verdict):
         longer those of the programs.
     out_of_time : bool, default False
         Whether a total time limit ended the run before all its programs were solved.
+
+    Examples
+    --------
+    >>> import torch, numpy as np, oamip_model as om
+    >>> _ = torch.manual_seed(0)
+    >>> module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    >>> scores = om.score(module, np.eye(2), [0, 1], method=om.Joint(om.Formulation(scores="binary", sparsity="mean")))
+    >>> scores.status, scores.proved, sorted(scores.by_layer)
+    ('optimal', True, ['0'])
     """
 
     by_layer: dict[str, Array]

@@ -48,7 +48,7 @@ class Selection:
 
     @property
     def removed(self) -> dict[str, NDArray[np.int64]]:
-        """The units that go, {group: indices in increasing order}."""
+        """The removed units, {group: indices in increasing order}."""
         return {name: np.flatnonzero(~mask) for name, mask in self.keep.items()}
 
 

@@ -129,6 +129,11 @@ class TreeSearch(Checked):
     """The package's own search tree over the linear programs of a solver.
 
     See :mod:`oamip_model.solving.treesearch.tree`.
+
+    Examples
+    --------
+    >>> TreeSearch(dive=0.1)
+    TreeSearch(dive=0.1)
     """
 
     image_cuts: bool = option(
@@ -233,7 +238,13 @@ def _callable(given: Any) -> Any:
 
 @options
 class Run(Checked):
-    """Where and how long programs are solved, and where progress is reported."""
+    """Where and how long programs are solved, and where progress is reported.
+
+    Examples
+    --------
+    >>> Run(jobs=2, total_time_limit=60.0)
+    Run(jobs=2, total_time_limit=60.0)
+    """
 
     jobs: int | None = option(
         default=None, kind=Whole(1, words="a number of programs"), flag="--jobs",

@@ -54,9 +54,9 @@ def offered(monkeypatch):
     """Installs entry points beside the real ones."""
 
     def offer(**values: str) -> None:
-        real = list(registries.entry_points(group=registry.GROUP))
+        real = registries.installed(registry.GROUP)
         extra = [EntryPoint(name, value, registry.GROUP) for name, value in values.items()]
-        monkeypatch.setattr(registries, "entry_points", lambda group: [*real, *extra])
+        monkeypatch.setattr(registries, "installed", lambda group: [*real, *extra])
         monkeypatch.setattr(EntryPoint, "load", _load_here(EntryPoint.load))
 
     return offer

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from oamip_benchmarks.measures.house.counts import Checkout, asking, circles, naming, parameter_counts, rows, table
+from oamip_benchmarks.measures.house.revisions import contradict, ended_alike
 
 
 @pytest.fixture
@@ -57,3 +58,30 @@ def test_the_table_has_a_column_for_each_checkout(checkout):
     assert lines[0] == "|  | old | new |"
     assert "| parameters of the ten largest public functions | 9 | 1 |" in lines
     assert len(lines) == 2 + len(rows(new))
+
+
+def ends(status="optimal", objective=1.0, bound=1.0):
+    return {"status": status, "objective": objective, "bound": bound}
+
+
+@pytest.mark.parametrize(
+    ("other", "alike", "wrong"),
+    [
+        (ends(), True, False),
+        (ends(bound=0.9999), True, False),
+        (ends(bound=0.99), False, False),
+        (ends(objective=1.1, bound=1.1), False, True),
+        (ends("feasible", 1.2, 0.5), False, False),
+        (ends("feasible", None, 0.5), False, False),
+        (ends("feasible", 0.9, 0.5), False, True),
+    ],
+)
+def test_two_revisions_end_alike_where_optima_and_bounds_agree(other, alike, wrong):
+    row = {"before": ends(bound=0.99995), "after": other}
+    assert (ended_alike(row), contradict(row)) == (alike, wrong)
+    # The same program as one of a maximum.
+    turned = {
+        side: told | {k: None if told[k] is None else -told[k] for k in ("objective", "bound")}
+        for side, told in row.items()
+    }
+    assert (ended_alike(turned), contradict(turned)) == (alike, wrong)

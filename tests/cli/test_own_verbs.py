@@ -26,14 +26,13 @@ def offered(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """offered((name, value), ...): the only verbs that other packages have."""
 
     def offer(*pairs: tuple[str, str]) -> None:
-        real = registry.entry_points
+        real = registry.installed
 
-        def found(group: str) -> Any:
-            entries = tuple(EntryPoint(name, value, group) for name, value in pairs)
-            return type(real(group=group))(entries) if group == app.COMMANDS else real(group=group)
+        def found(group: str) -> tuple[EntryPoint, ...]:
+            return tuple(EntryPoint(*pair, group) for pair in pairs) if group == app.COMMANDS else real(group)
 
         for module in (registry, app):
-            monkeypatch.setattr(module, "entry_points", found)
+            monkeypatch.setattr(module, "installed", found)
 
     theirs = type(sys)("their_verbs")
     theirs.greet, theirs.number = greet, 3  # type: ignore[attr-defined]

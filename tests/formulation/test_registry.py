@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
-from importlib.metadata import EntryPoint, EntryPoints
+from importlib.metadata import EntryPoint
 
 import pytest
 
@@ -48,14 +49,14 @@ def offered(monkeypatch):
     """offered((name, value), ...): the only gates that any package has."""
 
     def offer(*pairs):
-        real = registry.entry_points
+        real = registry.installed
 
         def found(group):
             if group != GATES.group:
-                return real(group=group)
-            return EntryPoints(EntryPoint(name, value, group) for name, value in pairs)
+                return real(group)
+            return tuple(EntryPoint(name, value, group) for name, value in pairs)
 
-        monkeypatch.setattr(registry, "entry_points", found)
+        monkeypatch.setattr(registry, "installed", found)
 
     return offer
 
@@ -153,3 +154,15 @@ def test_the_helps_load_no_gate_and_look_for_none_at_the_top():
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_package_that_is_installed_later_is_found(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    before = gate_names()
+    info = tmp_path / "later-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: later\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[oamip_model.gates]\nlater = later_package:Later\n")
+    assert gate_names() == (*before, "later")
+    shutil.rmtree(info)
+    assert gate_names() == before

@@ -63,6 +63,11 @@ CAUSES: dict[str, tuple[Callable[[], nn.Module], str]] = {
         lambda: nn.Sequential(nn.Linear(4, 3, dtype=torch.complex64)), "layer 0: its weight holds complex numbers"
     ),
     "complex numbers": (lambda: Calls(lambda s, x: s.a(torch.fft.fft(x).real)), "computes complex numbers"),
+    "random numbers": (lambda: Calls(lambda s, x: s.a(x + torch.randn(4))), r"draws random numbers \(randn\)"),
+    "random mask of weights": (
+        lambda: Calls(lambda s, x: functional.linear(x, s.a.weight * torch.bernoulli(s.b.weight.abs().clamp(max=1.0)))),
+        r"draws random numbers \(bernoulli\)",
+    ),
     "dropout": (lambda: Calls(lambda s, x: s.a(functional.dropout(x))), "is active; it needs eval mode"),
     "batch statistics": (
         lambda: nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3, track_running_stats=False)),

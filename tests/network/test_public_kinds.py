@@ -158,7 +158,11 @@ def test_a_kind_of_public_network_is_read_right_or_refused_by_name(kind: Kind, t
         assert kind.refused in one_line(told)
         return
     network = om.read_network(path, shape, output=kind.options.get("ask"))
-    axes = [1, *shape] if shape is not None else [n if isinstance(n, int) and n > 0 else 1 for n in kind.axes]
+    axes = (
+        [1, *shape]
+        if shape is not None and "whole" not in kind.options
+        else [n if isinstance(n, int) and n > 0 else 1 for n in kind.axes]
+    )
     x = np.random.default_rng(0).normal(size=axes).astype(np.float64 if "double" in kind.options else np.float32)
     x = np.arange(x.size, dtype=np.uint8).reshape(x.shape) if "bytes" in kind.options else x
     name = kind.options.get("ask", "y")

@@ -15,11 +15,11 @@ from conftest import make_problem
 
 import oamip_model as om
 from oamip_model.certify import prove as prove_module
-from oamip_model.certify.no_point import least_violation
 from oamip_model.certify.prove import prove
 from oamip_model.proofcheck import check_proof, load_proof
 from oamip_model.proofcheck.exact import exp_bounds, log_above
 from oamip_model.solving.proofs.certificates import Rows, weak_duality
+from oamip_model.solving.proofs.no_point import least_violation
 
 PROGRAMS = {
     "subtractive, continuous": om.Formulation(sparsity="mean", weight=1.0),

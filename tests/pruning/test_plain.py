@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils import parametrizations, parametrize, spectral_norm, weight_norm
 
 import oamip_model as om
@@ -83,3 +86,47 @@ def test_modules_of_other_precisions_are_saved_and_read_again(dtype: torch.dtype
     for suffix in (".onnx", ".pt2"):
         found = om.read_network(om.save_module(module, tmp_path / f"net{suffix}", (4,)))
         assert found.fingerprint == network.fingerprint
+
+
+class Computes(nn.Module):
+    """A module whose forward pass is one function of its two dense layers and the image."""
+
+    def __init__(self, function: Callable[..., Any], second: nn.Module | None = None) -> None:
+        super().__init__()
+        self.function, self.a, self.b = function, nn.Linear(4, 5), second or nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.function(self, x)
+
+
+def _by_weights(module: Computes, x: Tensor) -> Tensor:
+    return module.b(functional.linear(x, functional.dropout(module.a.weight, 0.5, False), module.a.bias).relu())
+
+
+ODD: dict[str, Callable[[], nn.Module]] = {
+    "output in a dictionary": lambda: Computes(lambda s, x: {"logits": s.b(s.a(x).relu())}),
+    "output in a list": lambda: Computes(lambda s, x: [s.b(s.a(x).relu())]),
+    "weights without their module": lambda: Computes(_by_weights),
+    "two precisions": lambda: Computes(lambda s, x: s.b(s.a(x).relu()), nn.Linear(5, 3).double()),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ODD)
+def test_odd_modules_are_pruned(kind: str) -> None:
+    torch.manual_seed(0)
+    module = ODD[kind]().eval()
+    network = om.read_network(module, (4,))
+    scores = om.baseline_scores(network, "weight-l1")
+    smaller = om.prune(module, scores, amount=0.4, network=network)
+    mask = om.choose_units(scores, network, amount=0.4).keep
+    images = np.random.default_rng(0).normal(size=(5, 4))
+    wanted = network.replay(images, {name: kept.astype(float) for name, kept in mask.items()})
+    np.testing.assert_allclose(om.read_network(smaller, (4,)).replay(images), wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_a_module_with_two_outputs_is_not_pruned() -> None:
+    module = Computes(lambda s, x: (s.b(s.a(x).relu()), s.a(x))).eval()
+    network = om.read_network(module, (4,), output="0")
+    with pytest.raises(om.InputError, match=r"^module: Computes gives 2 outputs, accepted is one tensor$"):
+        om.prune(module, om.baseline_scores(network, "weight-l1"), amount=0.4, network=network)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from oamip_model.refit.elimination import sweep
 from oamip_model.refit.elimination.sweep import Swept, eliminate
 from oamip_model.refit.moments import System
 
@@ -82,9 +83,16 @@ def test_swaps_never_raise_the_error_and_sometimes_lower_it():
     assert lower > 0
 
 
-def test_one_pass_gives_the_error_of_every_number_of_units():
-    given = system(2, 8)
-    found = eliminate([given], 8, 4, RIDGE, swaps=0)
+@pytest.mark.parametrize(("size", "extra"), [(1, 0), (3, 2)])
+@pytest.mark.parametrize("grown", [0.0, 1e9])
+def test_one_pass_gives_the_error_of_every_number_of_units(monkeypatch, size, extra, grown):
+    monkeypatch.setattr(sweep, "_GROWN", grown)
+    given = system(2, 8, size, extra)
+    found = eliminate([given], 8, 4, RIDGE, swaps=1)
+    plain = eliminate([given], 8, 4, RIDGE, swaps=0)
+    assert (found.order == plain.order).all()
+    np.testing.assert_allclose(found.errors, plain.errors, rtol=1e-9, atol=1e-12)
+    found = plain
     assert sorted(found.order) == list(range(8))
     assert (np.diff(found.errors) <= 1e-12).all()
     for left in range(1, 9):

@@ -7,6 +7,11 @@ which proves nothing in exact arithmetic. *Certified* bounds come from
 :mod:`oamip_model.solving.proofs.certificates`.
 """
 
+# The two share no line beyond the definition of weak duality. A proof scales duals, subtracts rounding and needs the
+# bounds that rows imply, by passes over all entries. A backend would pay for those at every linear program, although
+# the session around it asks for the proof anyhow. And it would drop optima that are right within the tolerances for
+# which the solver was asked. Backends depend on the protocol alone, as those of other packages do.
+
 from __future__ import annotations
 
 import numpy as np

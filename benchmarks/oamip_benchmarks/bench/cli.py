@@ -86,7 +86,7 @@ def _line(recipe: Recipe) -> list[str]:
 @click.option("--jobs", type=Whole(), default=1, show_default=True,
               help="Solves at once; the times of such rows are marked as parallel.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("bench-run"), show_default=True,
-              help="Folder of the run; the same command goes on with what is missing in it.")  # fmt: skip
+              help="Folder of the run; the same command adds what is missing in it.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="List the solves, and run none.")
 @json_option
 def run(

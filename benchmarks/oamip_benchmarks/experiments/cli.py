@@ -33,7 +33,7 @@ _METHOD = _Method((*METHODS, ELIMINATION))
 # field of Asked: flag, type, whether it is repeated, and what it is.
 _OPTIONS: dict[str, tuple[str, Any, bool, str]] = {
     "methods": ("--method", _METHOD, True, "Ways of scoring: " + ", ".join((*METHODS, ELIMINATION)) + "."),
-    "shares": ("--share", SHARE, True, "Share of each layer's units that goes."),
+    "shares": ("--share", SHARE, True, "Share of each layer's units that is removed."),
     "scopes": (
         "--scope",
         click.Choice(["layer", "global"]),
@@ -58,7 +58,7 @@ _OPTIONS: dict[str, tuple[str, Any, bool, str]] = {
     "solver": ("--solver", str, False, "Who solves them: a name of `oamip solvers`."),
     "time_limit": ("--time-limit", Number(0, least_open=True), False, "Seconds of each program."),
     "distance_limit": ("--distance-limit", Number(0, least_open=True), False, "Seconds of each certified distance."),
-    "keep": ("--keep", SHARE, False, "Share of all units that stays."),
+    "keep": ("--keep", SHARE, False, "Share of all units that is kept."),
 }
 
 
@@ -154,7 +154,7 @@ def conduct_and_tell(study: Study, asked: Asked, out: Path, jobs: int, as_json: 
         return 0
     rows = used(study.rows, found.lines)
     heads = headings(rows, study.values)
-    # A narrow terminal goes without what all lines share, and then without the values that come last.
+    # A narrow terminal shows neither what all lines share nor, where that is too little, the last values.
     less = [*heads[len(rows) + 1 :], *headings(shared(rows, found.lines), ())]
     print_table(heads, [text_cells(line, rows, study.values) for line in found.lines], len(rows), less)
     click.echo(f"mean ± deviation over {asked.seeds} seeds" if asked.seeds > 1 else "one seed")

@@ -108,7 +108,7 @@ def _make_pt2(path: Path, kind: str, sizes: list[int], shape: tuple[int, ...]) -
 
 
 def read_here(path: Path, replay: bool) -> tuple[float, float, float]:
-    """CPU seconds of reading a file in this process, the system's, and its peak in megabytes.
+    """CPU seconds of reading a file here, the system's, and the peak in megabytes.
 
     What the process held before does not count.
     """

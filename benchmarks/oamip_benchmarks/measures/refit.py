@@ -3,12 +3,14 @@
 Masks are by elimination and by simple rules.
 
 Run: python -m oamip_benchmarks.measures.refit --network resnet20 --weights FILE --data FILE --share 0.3 [--share 0.5]
-     [--level outgoing] [--score-images 2000] [--refit-images 10000] [--method elimination --method weight-l1]
-     [--passes 4] [--seed 0] [--scale 0.5,0.5] [--threads 1] [--rows FILE.jsonl] [--plot FILE.svg [--title TEXT]]
+     [--macs 0.7] [--level outgoing] [--score-images 2000] [--refit-images 10000]
+     [--method elimination --method weight-l1] [--passes 4] [--seed 0] [--scale 0.5,0.5] [--threads 1]
+     [--rows FILE.jsonl] [--plot FILE.svg [--title TEXT]]
 
 ``--weights`` is a .safetensors file with the weights of ``om.make_network(NETWORK, ...)``; ``--data`` a name or .npz
 file. Masks and refits see the first training images without labels; accuracy is on the whole test split.
-``--scale`` m,s makes pixels (x - m) / s. The share is of each score group. With ``--rows`` finished
+``--scale`` m,s makes pixels (x - m) / s. The share is of each score group. ``--macs`` is the
+budget of multiply-accumulates that are left, as a share. With ``--rows`` finished
 lines are kept in a file, from which the same command continues. ``--plot`` draws accuracy against
 parameters.
 """
@@ -49,7 +51,8 @@ def main() -> None:
     parser.add_argument("--network", required=True)
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--data", required=True)
-    parser.add_argument("--share", type=float, action="append", required=True)
+    parser.add_argument("--share", type=float, action="append", default=[])
+    parser.add_argument("--macs", type=float, action="append", default=[])
     parser.add_argument("--method", action="append", default=None)
     parser.add_argument("--level", choices=LEVELS, default="outgoing")
     parser.add_argument("--score-images", type=int, default=2000)
@@ -73,13 +76,16 @@ def main() -> None:
     whole = om.accuracy(module, *test)
     print(f"{asked.network}, {test.source}: test accuracy {whole:.4f}; points lost, after")
     names = LEVELS[: LEVELS.index(asked.level) + 1]
-    print("| masks | share | removal | " + " | ".join(names) + " | masks, CPU s | refit, CPU s | gap of output, nats |")
+    print("| masks | cut | removal | " + " | ".join(names) + " | masks, CPU s | refit, CPU s | gap of output, nats |")
     print("|---|---|---|" + "---|" * (len(names) + 3), flush=True)
     rows: list[dict[str, Any]] = []
+    cuts = [(share, False) for share in asked.share] + [(macs, True) for macs in asked.macs]
+    if not cuts:
+        parser.error("give --share or --macs")
     for method in asked.method or ["elimination"]:
-        for share in asked.share:
+        for cut in cuts:
             key = key_of(
-                network=asked.network, weights=asked.weights.name, data=test.source, method=method, share=share,
+                network=asked.network, weights=asked.weights.name, data=test.source, method=method, cut=cut,
                 level=asked.level, images=(asked.score_images, asked.refit_images), passes=asked.passes,
                 seed=asked.seed, scale=asked.scale,
             )  # fmt: skip
@@ -89,14 +95,14 @@ def main() -> None:
                 print(line(known), flush=True)
                 continue
             began = time.process_time()
-            scores = scored(network, first(train, asked.score_images), method, share, asked.seed)
-            keep = om.choose_units(scores, network, amount=share).keep
+            keep = masks(network, first(train, asked.score_images), method, cut, asked.seed)
             took = time.process_time() - began
             refit = om.Refit(level=asked.level, passes=asked.passes, seed=asked.seed)
             images = first(train, asked.refit_images).images
             lost, seconds, gap = levels(network, keep, images, refit, test, whole)
             left = parameters(pruned(network, keep)) / parameters(module)
-            row = {"method": method, "share": share, "parameters": left, "whole": whole, "lost": lost}
+            said = f"{cut[0]:.0%} of MACs left" if cut[1] else f"{cut[0]:.0%}"
+            row = {"method": method, "cut": said, "parameters": left, "whole": whole, "lost": lost}
             rows.append(row | {"masks": took, "refit": seconds, "gap": gap})
             print(line(rows[-1]), flush=True)
             store.put(key, rows[-1])
@@ -109,7 +115,7 @@ def line(row: dict[str, Any]) -> str:
     """A row as a line of the table."""
     cells = " | ".join(f"{value:.1f}" for value in row["lost"])
     seconds = f"{row['masks']:.0f} | {row['refit']:.0f}"
-    return f"| {row['method']} | {row['share']:.0%} | {cells} | {seconds} | {row['gap']} |"
+    return f"| {row['method']} | {row['cut']} | {cells} | {seconds} | {row['gap']} |"
 
 
 def draw(rows: list[dict[str, Any]], names: tuple[str, ...], title: str) -> Figure:
@@ -124,7 +130,7 @@ def draw(rows: list[dict[str, Any]], names: tuple[str, ...], title: str) -> Figu
             label = f"{method}, {said}"
             axes.plot(places, heights, dash, color=COLOURS[number], marker="o", markersize=3, label=label)
     axes.set_xlim(102, None)
-    axes.set_xlabel("parameters that stay, %")
+    axes.set_xlabel("parameters kept, %")
     axes.set_ylabel("test accuracy, %")
     axes.set_title(title, loc="left", fontsize=9)
     axes.legend(frameon=False, fontsize=8)
@@ -166,12 +172,21 @@ def first(data: om.Dataset, count: int) -> om.Dataset:
     return om.Dataset(data.images[:count], data.labels[:count], data.source, data.classes)
 
 
-def scored(network: om.Network, images: om.Dataset, method: str, share: float, seed: int) -> om.Scores:
-    """Scores by elimination, or by a baseline's rule."""
+def masks(network: om.Network, images: om.Dataset, method: str, cut: tuple[float, bool], seed: int) -> Masks:
+    """The masks of a cut, by elimination or by a baseline's rule.
+
+    The cut is a share of each group, or the share of multiply-accumulates that is left.
+    """
+    value, is_budget = cut
+    # A cut of both sides of a convolution counts twice, so each group loses about half of what the budget asks.
+    share = (1 - value) / 2 if is_budget else value
     if method == "elimination":
-        return om.score(network, images, method=om.Elimination(amount=share, seed=seed))
-    seen = images if method in WITH_IMAGES else None
-    return om.baseline_scores(network, method, seed, images=seen)  # type: ignore[arg-type]
+        scores = om.score(network, images, method=om.Elimination(amount=share, seed=seed))
+    else:
+        seen = images if method in WITH_IMAGES else None
+        scores = om.baseline_scores(network, method, seed, images=seen)  # type: ignore[arg-type]
+    amount = om.Budget(macs=value) if is_budget else share
+    return dict(om.choose_units(scores, network, amount=amount).keep)
 
 
 def accuracy(network: om.Network, keep: Masks, test: om.Dataset) -> float:

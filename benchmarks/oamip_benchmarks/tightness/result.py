@@ -75,9 +75,9 @@ class Tightness:
 
     @property
     def less(self) -> tuple[str, ...]:
-        """Heads that a narrow table goes without, the last of them first.
+        """Heads that a narrow table leaves out, the last of them first.
 
-        The network and the gate go first where all rows have the same, for the facts name them.
+        The network and the gate are left out first where all rows have the same, for the facts name them.
         """
         same = [key for key in ("gate", "network") if len({getattr(row, key) for row in self.rows}) == 1]
         return (*LESS, *same) if len(self.rows) > 1 else LESS

@@ -29,6 +29,8 @@ _TRIED = 3, 100
 """Units that are tried for a way back in, those that gain most, before swaps end: at least, and at most."""
 _WORK = 3e8
 """Entries of matrices that are updated for these tries; large layers try fewer."""
+_GROWN = 1e9
+"""Entries of matrices that are updated to take units in from one on; larger layers leave it out."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,16 @@ class Swept:
         self.error += value if self.inside[unit] else -value
         self.inside[unit] = not self.inside[unit]
 
+    @property
+    def work(self) -> int:
+        """Entries of matrices that a flip updates."""
+        return sum(part.matrix.numel() for part in self.parts)
+
+    def forget(self) -> None:
+        """Drop what is known of units that are out, which then cannot come back."""
+        for part in self.parts:
+            part.forget(self.inside)
+
     def copy(self) -> Swept:
         """The same, to be changed apart."""
         twin = Swept([], self.units, 1.0)
@@ -110,14 +122,25 @@ class _Part:
         self.matrix = -torch.cholesky_inverse(factor)
         # ||T||^2 - <B, W>
         self.error = max(0.0, self.scale * (fit.total - float((fit.target * self.right).sum())))
-        self.owners = np.unique(owners[owners >= 0])
-        found = [np.flatnonzero(owners == unit) for unit in self.owners]
+        self._place(owners)
+
+    def _place(self, owners: NDArray[np.int64]) -> None:
+        """Note where the columns of each unit are."""
+        self.by_column, self.owners = owners, np.unique(owners[owners >= 0])
+        found, device = [np.flatnonzero(owners == unit) for unit in self.owners], self.matrix.device
         places = zip(self.owners.tolist(), found, strict=True)
-        self.columns = {unit: torch.as_tensor(at, device=fit.inputs.device) for unit, at in places}
+        self.columns = {unit: torch.as_tensor(at, device=device) for unit, at in places}
         self.sizes: dict[int, tuple[NDArray[np.int64], Tensor]] = {}
         for size in {len(at) for at in found}:
             which = np.array([n for n, at in enumerate(found) if len(at) == size])
-            self.sizes[size] = (which, torch.as_tensor(np.stack([found[n] for n in which]), device=fit.inputs.device))
+            self.sizes[size] = (which, torch.as_tensor(np.stack([found[n] for n in which]), device=device))
+
+    def forget(self, inside: NDArray[np.bool_]) -> None:
+        """Drop the columns of units that are out, which then cannot come back."""
+        stays = np.flatnonzero((self.by_column < 0) | inside[self.by_column])
+        at = torch.as_tensor(stays, device=self.matrix.device)
+        self.matrix, self.right = self.matrix[at[:, None], at], self.right[at]
+        self._place(self.by_column[stays])
 
     def copy(self) -> _Part:
         twin = _Part(None, np.zeros(0, np.int64), 1.0)
@@ -129,7 +152,9 @@ class _Part:
         found = np.zeros(len(self.owners))
         for which, at in self.sizes.values():
             blocks, right = self.matrix[at[:, :, None], at[:, None, :]], self.right[at]
-            found[which] = (right * torch.linalg.solve(blocks, right)).sum((1, 2)).abs().cpu().numpy()
+            # The products of rows are as small as the blocks, however many outputs there are.
+            losses = torch.linalg.solve(blocks, right @ right.mT).diagonal(dim1=1, dim2=2).sum(1)
+            found[which] = losses.abs().cpu().numpy()
         return self.scale * found
 
     def flip(self, unit: int, enters: bool) -> float:
@@ -140,8 +165,8 @@ class _Part:
         side, right = self.matrix[:, at].clone(), self.right[at].clone()
         value = float((right * (pivot @ right)).sum().abs())
         scaled = side @ pivot
-        self.matrix -= scaled @ side.T
-        self.right -= scaled @ right
+        self.matrix.addmm_(scaled, side.T, alpha=-1)
+        self.right.addmm_(scaled, right, alpha=-1)
         sign = 1.0 if enters else -1.0
         self.matrix[:, at] = sign * scaled
         self.matrix[at] = sign * scaled.T
@@ -157,9 +182,12 @@ def eliminate(
 
     At ``kept`` units, pairs are swapped while the error falls, at most ``swaps`` times. Then the best
     units are taken in one by one, from one unit to ``kept``, and swapped as well. The better of both
-    masks is returned. The systems and the ridge are those of :class:`Swept`.
+    masks is returned. Large layers leave the second way out. The systems and the ridge are those of
+    :class:`Swept`.
     """
     swept = Swept(systems, units, ridge)
+    grows = bool(swaps) and 0 < kept < units and swept.work * kept <= _GROWN
+    held = units
     order, errors = [], np.zeros(units)
     errors[-1] = swept.error
     at_kept = swept.copy() if kept == units else None
@@ -172,10 +200,13 @@ def eliminate(
         errors[left - 1] = swept.error
         if left == kept:
             at_kept = swept.copy()
+        if not grows and left <= kept and left <= 0.8 * held:
+            swept.forget()
+            held = left
     order.append(int(swept.inside.argmax()))
     assert at_kept is not None
     done = _swaps(at_kept, swaps)
-    if swaps and 0 < kept < units:
+    if grows:
         # What is left in ``swept`` is one unit; from there the best ones come back one by one.
         added = _grown(swept, kept)
         more = _swaps(added, swaps)
@@ -205,7 +236,7 @@ def _swaps(swept: Swept, most: int) -> int:
 def _swap(swept: Swept) -> bool:
     """Make the first swap that lowers the error, of those tried; returns whether there was one."""
     before, least, most = swept.error, *_TRIED
-    tried = min(most, max(least, int(_WORK / max(sum(part.matrix.numel() for part in swept.parts), 1))))
+    tried = min(most, max(least, int(_WORK / max(swept.work, 1))))
     gains = np.where(swept.inside, -np.inf, swept.values())
     for into in np.argsort(-gains, kind="stable")[: min(tried, int((~swept.inside).sum()))]:
         swept.flip(int(into))

@@ -59,18 +59,17 @@ def performance_profile(solves: Solves) -> Figure:
 def cactus(solves: Solves) -> Figure:
     """For each variant the number of problems that it solves within a time each."""
     figure, axes = _axes(height=4.0 + 0.1 * len(solves.variants))
-    limit = QUICKEST
+    limit, quickest = QUICKEST, []
     for k, variant in enumerate(solves.variants):
         seconds, solved, limits = times_of(solves.of(variant))
         limit = max(limit, float(limits.max()))
         ordered = np.sort(np.maximum(seconds[solved], QUICKEST))
+        quickest += ordered[:1].tolist()
         number = np.arange(1, len(ordered) + 1)
         axes.plot(number, ordered, marker=".", linewidth=1.5, label=variant, **_style(k))
     axes.axhline(limit, color="black", linewidth=1, linestyle=":")
-    # An axis that is linear yet may begin below 0; the quickest time keeps it above.
-    least = min((float(line.get_ydata().min()) for line in axes.lines[:-1] if len(line.get_ydata())), default=QUICKEST)
     axes.set(xlabel="problems solved", ylabel="seconds for each", xlim=(0, len(solves.problems) + 1))
-    axes.set_ylim(least / 1.3, 1.6 * limit)
+    axes.set_ylim(min(quickest, default=QUICKEST) / 1.3, 1.6 * limit)
     log_ticks(axes, upright=True)
     axes.set_title("Cactus plot", loc="left")
     _legend(axes, solves.variants)

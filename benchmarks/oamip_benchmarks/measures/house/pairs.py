@@ -88,7 +88,7 @@ def make_files(folder: Path, images: int, epochs: int, seed: int) -> tuple[Path,
 
 
 def in_turn(old: Path, new: Path, task: str, files: tuple[Path, Path], repeats: int) -> list[tuple[Any, Any]]:
-    """The answers of both checkouts to a task, again and again; the one that begins alternates."""
+    """The answers of both checkouts to a task, in pairs; the first side alternates."""
     pairs = []
     for turn in range(repeats):
         told = {side: ask(side, task, *files) for side in ((old, new) if turn % 2 == 0 else (new, old))}

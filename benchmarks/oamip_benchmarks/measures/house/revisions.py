@@ -7,9 +7,10 @@ OTHER is a working copy of the other revision, which is the one that ratios are 
 revision has a process of its own, which builds an instance and solves it on request. The order
 changes from solve to solve.
 The results are the wall clock of the solve, and the CPU seconds of the process and its children. Of
-repeated solves the least counts. Printed are each instance's ratios, and over all: shifted
-geometric means with a shift of 1 s, and the
-ratio of the sums.
+repeated solves the least counts. Each instance's ratios are printed. Over all there are shifted
+geometric means with a shift of 1 s, and the ratio of the sums. Proved optima and bounds are compared
+up to twice the gap that both are asked for. With --out finished rows are kept in a file, from which
+the same command at the same commits continues.
 """
 
 from __future__ import annotations
@@ -143,13 +144,33 @@ def compared(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def ended_alike(row: dict[str, Any]) -> bool:
-    """Whether both ended with the same status and, where proved, the same optimum."""
+    """Whether both ended with the same status, and where proved the same values."""
     one, other = row["before"], row["after"]
     if one["status"] != other["status"]:
         return False
     if one["status"] != "optimal":
         return True
-    return bool(abs(one["objective"] - other["objective"]) <= 2 * SAME * max(1e-9, abs(one["objective"])))
+    return all(_near(one[part], other[part], one["objective"]) for part in ("objective", "bound"))
+
+
+def contradict(row: dict[str, Any]) -> bool:
+    """Whether a side's bound passes the other's objective by more than the gap."""
+    sides = (row["before"], row["after"])
+    known = [one for one in sides if one["objective"] is not None and one["bound"] is not None]
+    # The bound lies below the objective where the program is minimised, and above it otherwise.
+    sign = max((one["objective"] - one["bound"] for one in known), key=abs, default=0.0)
+    passed = [
+        (a["bound"] - b["objective"]) * (1 if sign >= 0 else -1) > SAME * max(1e-9, abs(b["objective"]))
+        for a, b in (sides, sides[::-1])
+        if a["bound"] is not None and b["objective"] is not None
+    ]
+    return any(passed)
+
+
+def _near(a: float | None, b: float | None, size: float) -> bool:
+    if a is None or b is None:
+        return a is b
+    return abs(a - b) <= 2 * SAME * max(1e-9, abs(size))
 
 
 def mean_ratio(rows: list[dict[str, Any]], measure: str) -> float:
@@ -194,11 +215,14 @@ def main() -> None:
         rows.append(row)
         ratios = " ".join(f"{row['after'][m] / max(row['before'][m], 1e-9):6.2f}" for m in MEASURES)
         ends = "" if ended_alike(row) else f"  {row['before']['status']} / {row['after']['status']}"
+        ends += "  a bound passes the other's objective" if contradict(row) else ""
         print(f"{row['instance']:55} {row['seed']} {row['before']['cpu']:7.2f} s {ratios}{ends}", flush=True)
     show(rows, "all")
     alike = [row for row in rows if ended_alike(row)]
     if 0 < len(alike) < len(rows):
         show(alike, "those that end alike")
+    wrong = sum(map(contradict, rows))
+    print(f"same status, optimum and bound: {len(alike)} of {len(rows)}; a bound passes an objective: {wrong}")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ The exit code is 1 where a network is read wrongly, or refused.
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import sys
 import tempfile
@@ -52,18 +53,22 @@ def main() -> int:
     parser.add_argument("--route", choices=ROUTES, action="append")
     parser.add_argument("--opset", type=int, action="append")
     options = parser.parse_args()
-    counts: dict[str, Counter[str]] = {}
+    print(f"{'form':<28} {'right':>6} {'wrong':>6} {'refused':>8} {'no export':>10}")
+    total: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:
         for route in options.route or ROUTES:
-            for form, name, read in cells(route, options.opset, Path(folder)):
-                outcome = _outcome(read, f"{form}: {name}")
-                counts.setdefault(form, Counter())[outcome] += 1
-    print(f"{'form':<28} {'right':>6} {'wrong':>6} {'refused':>8} {'no export':>10}")
-    for form, found in counts.items():
-        print(f"{form:<28} {found['right']:6} {found['wrong']:6} {found['refused']:8} {found['no export']:10}")
-    total: Counter[str] = sum(counts.values(), Counter())
-    print(f"{'in all':<28} {total['right']:6} {total['wrong']:6} {total['refused']:8} {total['no export']:10}")
+            wanted = cells(route, options.opset, Path(folder))
+            for form, found in itertools.groupby(wanted, key=lambda cell: cell[0]):
+                counts = Counter(_outcome(read, f"{form}: {name}") for _, name, read in found)
+                total += counts
+                _print(form, counts)
+    _print("in all", total)
     return 1 if total["wrong"] or total["refused"] else 0
+
+
+def _print(form: str, counts: Counter[str]) -> None:
+    right, wrong, refused, missing = (counts[outcome] for outcome in ("right", "wrong", "refused", "no export"))
+    print(f"{form:<28} {right:6} {wrong:6} {refused:8} {missing:10}", flush=True)
 
 
 def _outcome(read: Callable[[], float], what: str) -> str:

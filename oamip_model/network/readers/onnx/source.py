@@ -62,6 +62,13 @@ def read_onnx(path: Path, input_shape: Shape | None, output: str | None = None) 
         judges = judges_of(model, numbers, image.name, None if batch is not None else whole)
         return Source(graph, judges, fixed, notes)
     assert problem is not None
+    whole = tuple(size or 0 for size in _sizes(image))
+    if input_shape is None and min(whole, default=0) > 0 and whole[0] > 1:
+        try:
+            read_model(model, numbers, image.name, (whole, whole), None)
+        except InputError:
+            raise problem from None
+        raise InputError(f"{problem}; with input_shape {whole} the whole input is one image")
     raise problem
 
 

@@ -92,3 +92,17 @@ def hooked(module: nn.Module) -> Iterator[str]:
         hooks = [*part._forward_hooks.values(), *part._forward_pre_hooks.values()]
         if any(not isinstance(hook, known) for hook in hooks):
             yield name
+
+
+def in_double(module: nn.Module) -> nn.Module:
+    """The module in double precision.
+
+    It is changed in place, tensors among its attributes included. Weights that torch.nn.utils.prune
+    masks are such tensors, as are those of weight norm.
+    """
+    module.double()
+    for part in module.modules():
+        for name, value in vars(part).items():
+            if isinstance(value, torch.Tensor) and value.is_floating_point():
+                setattr(part, name, value.double())
+    return module

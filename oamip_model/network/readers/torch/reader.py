@@ -211,11 +211,13 @@ class _Reader:
         if is_in_place(node):
             raise refuse(name, kind, "changes a weight or buffer in place (a module exported in training mode does)")
         target: Any = node.target
+        args: Any = torch.fx.node.map_arg(node.args, self.constants.__getitem__)
+        kwargs: Any = torch.fx.node.map_arg(node.kwargs, self.constants.__getitem__)
         with torch.no_grad():
-            self.constants[node] = target(
-                *torch.fx.node.map_arg(node.args, self.constants.__getitem__),
-                **torch.fx.node.map_arg(node.kwargs, self.constants.__getitem__),
-            )
+            value = self.constants[node] = target(*args, **kwargs)
+            draws = torch.Tag.nondeterministic_seeded in getattr(target, "tags", ())
+            if draws and not torch.equal(value, target(*args, **kwargs)):  # as a dropout that is switched off is
+                raise refuse(name, kind, f"draws random numbers ({operator_of(node)})")
         owners = [self.owners[source] for source in node.all_input_nodes if self.owners.get(source)]
         self.owners[node] = owners[0] if owners else ""
 

@@ -16,7 +16,7 @@ from oamip_model.errors import InputError
 from oamip_model.network.maps import Array, Shape
 from oamip_model.network.readers.judge import Ending, Judge, Source, left_out
 from oamip_model.network.readers.torch.nodes import first_line, leaf_of, output_names
-from oamip_model.network.readers.torch.plain import deep_copy, hooked, unwrapped
+from oamip_model.network.readers.torch.plain import deep_copy, hooked, in_double, unwrapped
 from oamip_model.network.readers.torch.pt2_archive import load_program
 from oamip_model.network.readers.torch.quiet import quiet
 from oamip_model.network.readers.torch.reader import export_module, read_exported
@@ -126,13 +126,13 @@ def _forward_of(module: torch.nn.Module, input_shape: Shape, place: int) -> Call
 
 
 def _double(module: torch.nn.Module) -> torch.nn.Module:
-    """A copy of the module in double precision."""
-    twin = deep_copy(module).cpu().double()
+    """A copy of the module in double precision, on the processor."""
+    twin = deep_copy(module).cpu()
     for part in twin.modules():
         for name, value in vars(part).items():
-            if isinstance(value, torch.Tensor) and value.is_floating_point():
-                setattr(part, name, value.cpu().double())
-    return twin
+            if isinstance(value, torch.Tensor):
+                setattr(part, name, value.cpu())
+    return in_double(twin)
 
 
 def _forward(

@@ -17,8 +17,28 @@ from oamip_model.solving.registry import get_backend
 def least_violation(blocks: Sequence[Rows], lower: Array, upper: Array, solver: Solver) -> Array | None:
     """The duals of the least total violation of the rows, within the bounds.
 
-    That program always has a point. Where its optimum is above 0, its duals are a ray of the rows (Farkas), which many
-    a solver does not give where its presolve found out. None where the solver gives no duals.
+    That program always has a point. Where its optimum is above 0, its duals are a ray of the rows (Farkas). Solvers
+    give no such ray where their presolve has found a program infeasible.
+
+    Parameters
+    ----------
+    blocks : sequence of Rows
+        The rows.
+    lower, upper : array
+        The bounds of the columns.
+    solver : Solver
+        Who solves it, with what limit.
+
+    Returns
+    -------
+    array or None
+        A multiplier for each row, None where the solver gives no duals.
+
+    Examples
+    --------
+    >>> rows = Rows(sp.csr_array([[1.0]]), np.array([3.0]), np.array([np.inf]))
+    >>> least_violation([rows], np.zeros(1), np.ones(1), Solver("highs")).tolist()
+    [1.0]
     """
     matrix = sp.vstack([block.matrix for block in blocks], format="csr")
     rows, columns = matrix.shape
