@@ -254,7 +254,16 @@ def _add(systems: list[System], x: Tensor, e: Tensor, t: Tensor) -> None:
         system.x += xs.sum(0)
         system.e += es.sum(0)
         system.t += ts.sum(0)
-        system.xx += xs.T @ xs
+        system.xx += _gram(xs)
         system.xe += xs.T @ es
         system.ee += (es * es).sum(0)
         system.tt += (ts * ts).sum(0)
+
+
+def _gram(x: Tensor) -> Tensor:
+    """The products of all pairs of columns (p, p) of the rows (n, p)."""
+    if x.device.type != "cpu":
+        return x.T @ x
+    # BLAS computes half of a product that numpy sees to be symmetric; torch computes all of it.
+    rows = x.numpy()
+    return torch.from_numpy(rows.T @ rows)
