@@ -5,11 +5,12 @@ Each is compared with its source: a module in double precision, or onnxruntime.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import math
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +62,12 @@ def opsets_of(name: str) -> range:
     return range(max(SINGLE[name][0], FIRST), LAST + 1)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _silent() -> Iterator[None]:
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:

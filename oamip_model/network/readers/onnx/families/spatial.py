@@ -145,7 +145,8 @@ def _resize(graph: Graph, call: Call) -> Value:
     matrices = [np.eye(n) for n in full]
     for place, axis in enumerate(axes):
         scale = scales[place] if scales else sizes[place] / full[axis]  # type: ignore[index]
-        output = int(np.floor(full[axis] * scale)) if scales else int(sizes[place])  # type: ignore[index]
+        # In single precision, as onnxruntime: 6 times 7/6 is 7 then, and falls short of it in double precision.
+        output = int(np.float32(full[axis]) * np.float32(scale)) if scales else int(sizes[place])  # type: ignore[index]
         if axis < 2 and output != full[axis]:
             raise call.error("changes the number of images or channels")
         if output != full[axis]:
