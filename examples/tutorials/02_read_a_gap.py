@@ -43,7 +43,7 @@ print(f"relaxed {relaxed.objective:.4f} <= integer {scores.objective:.4f}")
 # %%
 # What a limit leaves
 # -------------------
-# A limit of a hundredth of a second stops the solver early. The status is then ``feasible`` or ``no solution``, the
+# A limit of ten seconds stops the solver early. The status is then ``feasible`` or ``no solution``, the
 # message says why, and the gap how far the incumbent may be from the optimum.
 
 larger = om.make_network("fc3")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.linalg.blas import dsyrk
 from torch import Tensor
 
 from oamip_model.clock import tick
@@ -222,6 +223,8 @@ def moments(
                 _add(systems, x, target - given, target)
                 if held is not None:
                     held.add(x, target, given, step)
+    for system in systems:
+        _mirror(system.xx)
     return systems
 
 
@@ -254,16 +257,26 @@ def _add(systems: list[System], x: Tensor, e: Tensor, t: Tensor) -> None:
         system.x += xs.sum(0)
         system.e += es.sum(0)
         system.t += ts.sum(0)
-        system.xx += _gram(xs)
+        _add_products(system.xx, xs)
         system.xe += xs.T @ es
         system.ee += (es * es).sum(0)
         system.tt += (ts * ts).sum(0)
 
 
-def _gram(x: Tensor) -> Tensor:
-    """The products of all pairs of columns (p, p) of the rows (n, p)."""
+def _add_products(total: Tensor, x: Tensor) -> None:
+    """Add the products of all pairs of columns of the rows (n, p) to the lower triangle of a sum (p, p)."""
     if x.device.type != "cpu":
-        return x.T @ x
-    # BLAS computes half of a product that numpy sees to be symmetric; torch computes all of it.
-    rows = x.numpy()
-    return torch.from_numpy(rows.T @ rows)
+        total.addmm_(x.T, x)
+        return
+    # BLAS computes a triangle alone, in place: half of the work, and no large array is made for each part.
+    if not x.numel():
+        return
+    rows, place = x.numpy(), total.numpy().T
+    done = dsyrk(1.0, rows.T, beta=1.0, c=place, overwrite_c=1)
+    if not np.shares_memory(done, place):
+        place[:] = done
+
+
+def _mirror(total: Tensor) -> None:
+    """Copy the lower triangle of a matrix to the upper one."""
+    total.copy_(torch.tril(total) + torch.tril(total, -1).T)

@@ -41,16 +41,17 @@ def test_one_instance_shows_nothing():
 
 
 def test_censored_pairs_are_counted_and_named():
-    before = [row("a", 10.0), row("b", None, "timeout"), row("c", None, "crash"), row("d", 1.0)]
-    after = [row("a", None, "memory"), row("b", 6.0), row("c", None, "timeout"), row("e", 1.0)]
+    before = [row("a", 10.0), row("b", None, "timeout"), row("c", None, "crash"), row("d", 1.0), row("f", 70.0)]
+    after = [row("a", None, "memory"), row("b", 6.0), row("c", None, "timeout"), row("e", 1.0), row("f", 1.0)]
     (found,) = compare_runs(before, after, draws=200)
     assert [(p[0]["instance"], censoring(p)) for p in found.censored] == [
         ("a", "after memory: the true ratio is higher"),
         ("b", "before timeout: the true ratio is lower"),
-        ("c", "before crash: and after, nothing is known"),
+        ("c", "before crash, after timeout: no ratio"),
+        ("f", "before late or wrong: the true ratio is lower"),
     ]
-    assert found.ratios[10.0].before == pytest.approx((20 * 70 * 70) ** (1 / 3) - 10)
-    assert found.ratios[10.0].after == pytest.approx((70 * 16 * 70) ** (1 / 3) - 10)
+    assert found.ratios[10.0].before == pytest.approx((20 * 70 * 70 * 70) ** (1 / 4) - 10)
+    assert found.ratios[10.0].after == pytest.approx((70 * 16 * 70 * 11) ** (1 / 4) - 10)
     assert found.unpaired == ("d, seed 0 (before only)", "e, seed 0 (after only)")
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from oamip_benchmarks.bench.reporting.rows import Row, Solves, has_run, is_solved, solve_seconds, times_of
+from oamip_benchmarks.bench.reporting.rows import ANSWERS, Row, Solves, has_run, is_solved, solve_seconds, times_of
 from oamip_benchmarks.bench.reporting.statistics import Ratio, counted, paired_ratio
 from oamip_model.errors import InputError
 
@@ -60,10 +60,12 @@ class Comparison:
 
 def censoring(pair: Pair) -> str:
     """Which of a pair is not solved, and what that makes of its ratio."""
-    before, after = map(is_solved, pair)
-    if before:
-        return f"after {pair[1]['status']}: the true ratio is higher"
-    return f"before {pair[0]['status']}: " + ("the true ratio is lower" if after else "and after, nothing is known")
+    solved = list(map(is_solved, pair))
+    # An answer that came after the limit, or that failed its check, solves nothing.
+    before, after = ("late or wrong" if row["status"] in ANSWERS else row["status"] for row in pair)
+    if solved[0]:
+        return f"after {after}: the true ratio is higher"
+    return f"before {before}: the true ratio is lower" if solved[1] else f"before {before}, after {after}: no ratio"
 
 
 def compare_runs(
