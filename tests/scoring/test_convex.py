@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oamip_backends.highs import Highs
 
-from oamip_model.errors import SolverError
 from oamip_model.formulation import cross_entropy
 from oamip_model.scoring.layer_options import PROJECTIONS, LevelMethod
 from oamip_model.scoring.layerwise import convex
@@ -130,8 +129,10 @@ def test_a_master_that_fails_from_its_basis_is_solved_from_scratch() -> None:
     assert (again.status, again.objective) == ("optimal", pytest.approx(plain.objective, rel=1e-3))
     never = Forgetful()
     never.at_most = 0
-    with pytest.raises(SolverError, match="the master program ended as error"):
-        minimise_convex(columns, price, 5.0, ConvexSolve(solver=never))
+    failed = minimise_convex(columns, price, 5.0, ConvexSolve(solver=never))
+    assert (failed.status, failed.bound, failed.certified) == ("feasible", -np.inf, False)
+    assert failed.message == "the master program ended as error"
+    assert failed.objective >= plain.bound
 
 
 @pytest.mark.thinned(4)

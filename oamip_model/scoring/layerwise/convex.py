@@ -15,7 +15,6 @@ from typing import TypeAlias
 import numpy as np
 import scipy.sparse as sp
 
-from oamip_model.errors import SolverError
 from oamip_model.network.maps import Array
 from oamip_model.runs.events import Event
 from oamip_model.scoring.layerwise.convex_result import ConvexResult, ConvexSolve
@@ -168,8 +167,12 @@ class _Level:
                     session.close()
                     session = open_session(self.backend, self.master(False), Options(seed=self.how.seed))
                     solution = session.solve()
+                if solution.interrupted:
+                    raise KeyboardInterrupt
                 if solution.status is not Status.OPTIMAL or solution.bound is None or solution.x is None:
-                    raise SolverError(f"{self.backend.name}: the master program ended as {solution.status.value}")
+                    # As with numbers too large for a solver. The best point so far is kept, without a proof.
+                    self.stopped = f"the master program ended as {solution.status.value}"
+                    return
                 self.prove(solution.bound, solution.certified)
                 if self.finished():
                     return
