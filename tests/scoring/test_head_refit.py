@@ -11,6 +11,7 @@ from pruning.conftest import NETWORKS, build
 import oamip_model as om
 from oamip_model.refit.elimination.layer_error import LayerError
 from oamip_model.refit.elimination.units import GroupReaders
+from oamip_model.refit.options import MASK_ROWS
 from oamip_model.refit.slim import slim_network
 from oamip_model.refit.stream import image_stream
 from oamip_model.refit.walk import Walk
@@ -23,7 +24,7 @@ def problem(kind: str, count: int = 200):
 
 
 def error_of_first_group(network, images) -> LayerError:
-    options, stream = om.Refit(), image_stream(network, images)
+    options, stream = om.Refit(rows=MASK_ROWS), image_stream(network, images)
     readers = GroupReaders(network, stream, options)
     whole = {group.name: np.ones(group.size, dtype=bool) for group in network.groups}
     walk = Walk(network, slim_network(network, whole), stream)
