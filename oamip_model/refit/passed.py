@@ -104,15 +104,15 @@ class _Search:
     def _errors(self, change: Change) -> _Errors:
         weights, constants = change
         xe, e = torch.zeros_like(weights), torch.zeros_like(constants)
-        error = 0.0
+        error, single = 0.0, weights.float()
         for x, target, given in self.rows.parts:
             tick("what a ReLU passes on")
-            inputs = x.double()
             missing, before = (target - given).double(), given.double()
-            now = before + inputs @ weights + constants
+            # Products are as precise as the rows; what is summed over parts is in double precision.
+            now = before + (x @ single).double() + constants
             wrong = torch.where(target > 0, missing - (now - before), -now.relu())
             error += float(wrong.square().sum())
-            xe += inputs.T @ wrong
+            xe += (x.T @ wrong.float()).double()
             e += wrong.sum(0)
         step = (torch.zeros_like(weights), e / self.count)
         price = 0.0

@@ -123,7 +123,7 @@ def test_an_end_before_the_last_layer_leaves_the_scores_so_far(stop, monkeypatch
         ({"amount": 1.5}, "amount"),
         (
             {"solver": "cbc"},
-            r"solver: got 'cbc', but strategy elimination \(the default\) has no use for it, only decoup",
+            r"solver: got 'cbc', but strategy elimination has no use for it, only decoup",
         ),
         ({"solver": "highs"}, "solver: got 'highs'"),
         ({"weight": 5.0}, "weight: got 5.0"),
