@@ -149,7 +149,7 @@ SCORE: list[tuple[list[str], str]] = [
     (["--strategy", "joint", "--margin", "2"], "--margin"),
     (["--relaxation", "partition-2"], "--relaxation"),
     (["--strategy", "decoupled", "--amount", "1.5"], "--amount"),
-    (["--strategy", "elimination"], "--amount: strategy elimination needs"),
+    (["--strategy", "elimination", "--exchanges", "5"], "--exchanges: got 5, but without an amount"),
     (["--strategy", "elimination", "--amount", "0.5", "--weight", "2"], "--weight"),
     (["--strategy", "elimination", "--amount", "0.5", "--store", "runs.jsonl"], "--store"),
     (["--strategy", "decoupled", "--gate", "published"], "--gate"),

@@ -22,7 +22,7 @@ IN_RANGE = {
     "total_time_limit": ANY_INTEGRAL, "input_shape": ANY_INTEGRAL,
     "bounds_limit": ANY_INTEGRAL, "heuristic_limit": ANY_INTEGRAL, "weights": ANY_INTEGRAL,
     "tunes": {"0"}, "radii": {"0", *ANY_INTEGRAL}, "seed_images": {"0"},
-    "macs": ANY_INTEGRAL, "parameters": ANY_INTEGRAL,
+    "macs": ANY_INTEGRAL, "milliseconds": ANY_INTEGRAL, "parameters": ANY_INTEGRAL,
 }  # fmt: skip
 PRUNED = {"amount": {"0"}}
 NOT_NUMBERS = (click.Choice, click.Path, click.types.StringParamType, click.types.BoolParamType)

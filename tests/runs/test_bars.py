@@ -47,7 +47,7 @@ def test_a_notebook_is_looked_at_and_a_shell_without_a_kernel_is_not(notebook, m
 
 def test_a_bar_below_a_cell_moves_and_is_gone_after_the_run(notebook, monkeypatch, capsys):
     monkeypatch.setattr(bars, "_PAUSE", 0.0)
-    scores = om.score(*problem())
+    scores = om.score(*problem(), method="forward")
     assert scores.status == "optimal"
     assert capsys.readouterr() == ("", "")
     assert len(notebook) > 2
@@ -95,7 +95,7 @@ def test_a_run_shows_a_bar_on_standard_error_where_somebody_looks(monkeypatch, c
     assert capsys.readouterr() == ("", "")
     monkeypatch.setattr(bars, "somebody_looks", lambda: True)
     monkeypatch.setenv("FORCE_COLOR", "1")
-    scores = om.score(*problem())
+    scores = om.score(*problem(), method="forward")
     shown = capsys.readouterr()
     assert "programs" in shown.err
     assert shown.out == ""
