@@ -28,6 +28,9 @@ _DRAWN = 50
 _HELD = 2**28
 """Numbers (in single precision: 1 GiB) of inputs that are held at most."""
 
+_ROUNDING = 1e-10
+"""Share of a column's mean square below which its variance is rounding: inputs are in single precision."""
+
 
 @dataclass
 class System:
@@ -71,10 +74,13 @@ class System:
     def centred(self) -> tuple[Tensor, Tensor, Tensor]:
         """The moments xx, xe and ee about the means.
 
-        So no constant is among the columns.
+        So no constant is among the columns. A column that varies by less than its rounding is one, and is zero here.
         """
         x, e = self.x / self.count, self.e / self.count
-        return self.xx - self.count * torch.outer(x, x), self.xe - torch.outer(x, self.e), self.ee - self.e * e
+        xx, xe = self.xx - self.count * torch.outer(x, x), self.xe - torch.outer(x, self.e)
+        constant = xx.diagonal() <= _ROUNDING * self.xx.diagonal()
+        xx[constant], xx[:, constant], xe[constant] = 0.0, 0.0, 0.0
+        return xx, xe, self.ee - self.e * e
 
     @property
     def variance(self) -> float:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from pruning.conftest import NETWORKS, build
 from refit_masks import masks
+from torch import nn
 
 import oamip_model as om
 from oamip_model.refit import walk as walk_module
@@ -188,3 +189,19 @@ def test_first_weights_never_change():
         for old, new in zip(before.terms, after.terms, strict=True):
             if hasattr(old.map, "weight"):
                 np.testing.assert_array_equal(new.map.weight[gone], old.map.weight[gone])
+
+
+@pytest.mark.parametrize("power", [-8, -6, -4, 8])
+@pytest.mark.parametrize("seed", range(4))
+def test_columns_that_vary_by_less_than_their_rounding_are_constants(power, seed):
+    torch.manual_seed(seed)
+    module = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2)).double().eval()
+    with torch.no_grad():
+        module[0].weight *= 10.0**power
+        module[0].bias.abs_()
+    network, images = om.read_network(module, (4,)), np.random.default_rng(seed).normal(size=(40, 4))
+    scores = om.score(network, images, method=om.Elimination(amount=0.5))
+    _, report = om.refit_network(network, om.choose_units(scores, network, amount=0.5).keep, images)
+    for fit in report.layers:
+        assert np.isfinite(fit.after)
+        assert fit.after <= fit.before * (1 + 1e-9) + 1e-12
