@@ -107,7 +107,7 @@ def main() -> None:
             print(line(rows[-1]), flush=True)
             store.put(key, rows[-1])
     if asked.plot is not None:
-        draw(rows, names, asked.title or f"{asked.network}, {test.source}").savefig(asked.plot)
+        draw(rows, names, asked.title or f"{asked.network}, {test.source}").savefig(asked.plot, dpi=150)
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB")
 
 
@@ -125,11 +125,11 @@ def draw(rows: list[dict[str, Any]], names: tuple[str, ...], title: str) -> Figu
     for number, method in enumerate(dict.fromkeys(row["method"] for row in rows)):
         mine = sorted((row for row in rows if row["method"] == method), key=lambda row: -row["parameters"])
         places = [100.0, *(100 * row["parameters"] for row in mine)]
-        for level, dash, said in ((-1, "-", names[-1]), (0, "--", "removal alone")):
+        for level, dash, said in ((-1, "-", f"refit {names[-1]}"), (0, "--", "removal alone")):
             heights = [100 * mine[0]["whole"], *(100 * row["whole"] - row["lost"][level] for row in mine)]
             label = f"{method}, {said}"
             axes.plot(places, heights, dash, color=COLOURS[number], marker="o", markersize=3, label=label)
-    axes.set_xlim(102, None)
+    axes.set_xlim(102, 100 * min(row["parameters"] for row in rows) - 2)
     axes.set_xlabel("parameters kept, %")
     axes.set_ylabel("test accuracy, %")
     axes.set_title(title, loc="left", fontsize=9)
