@@ -64,7 +64,7 @@ class Verbs(click.Group):
             return _broken(cmd_name, error)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the first sentence of each verb, whole and folded, where click cuts it to a line."""
+        """Write the first sentence of each verb, which click would cut to a line."""
         known = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
             formatter.write_dl([(name, verb.get_short_help_str(limit=400)) for name, verb in known if verb is not None])
