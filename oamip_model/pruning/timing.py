@@ -15,6 +15,7 @@ from torch import nn
 
 from oamip_model.clock import tick
 from oamip_model.network.maps import Shape
+from oamip_model.pruning.budgets.options import ENGINES
 from oamip_model.pruning.mask import clean_copy, example_images, make_permanent
 from oamip_model.pruning.save import save_module
 
@@ -22,7 +23,6 @@ BATCHES = (1, 64)
 """Images at a time: one, as in a device that waits for it, and many."""
 _ROUNDS, _SECONDS = 30, 1.0
 """Calls of each module at least three, at most so many, within about so many seconds a batch size."""
-ENGINES = ("torch", "onnxruntime")
 Milliseconds = dict[str, dict[int, float]]
 Sized = Mapping[str, tuple[nn.Module, Shape]]
 """Modules by name, each with the shape of one image."""

@@ -58,17 +58,19 @@ def fit_outgoing(walk: Walk, options: Refit, progress: Callable[[str], None] | N
     the trained network. After each pass the divergence on the images held out is computed. The
     weights after the best pass are taken, or those before the first (mathematics:refit-5).
     """
-    images, target = _gathered(walk)
+    images = _gathered(walk)
     generator = torch.Generator().manual_seed(options.seed)
     order = torch.randperm(len(images), generator=generator)
     count = max(1, min(len(images) - 1, round(options.held_out * len(images))))
     held, used = order[:count], order[count:]
     convolves = _convolves(walk.current)
     varied = options.varied and convolves
-    judged = (images[held.to(images.device)], target[held.to(images.device)])
-    if varied:
-        changed = _varied(judged[0], generator)
-        judged = (changed, _taught(walk, changed))
+    # Images that are changed have answers of their own, so those of all images are not asked for.
+    target = None if varied else _taught(walk, images)
+    shown = images[held.to(images.device)]
+    if target is None:
+        shown = _varied(shown, generator)
+    judged = (shown, _taught(walk, shown) if target is None else target[held.to(images.device)])
     layers = TorchLayers(walk.current, str(walk.cut.device))
     arrays = _free_arrays(walk)
     weights = layers.trainable(arrays)
@@ -91,13 +93,12 @@ def fit_outgoing(walk: Walk, options: Refit, progress: Callable[[str], None] | N
             for entry, size in zip(optimizer.param_groups, sizes, strict=True):
                 entry["lr"] = options.learning_rate * rate * size
             at = part.to(images.device)
-            seen, wanted = images[at], target[at]
-            seen = _laid_out(_varied(seen, generator) if varied else seen)
+            seen = _laid_out(_varied(images[at], generator) if varied else images[at])
             if hidden is not None:
                 loss = hidden.loss(seen, layers.run(seen, gates), options.hidden)
             else:
                 logits = layers.output(seen, gates).flatten(1)
-                loss = lost(logits, (_taught(walk, seen) if varied else wanted).to(logits.dtype))
+                loss = lost(logits, (_taught(walk, seen) if target is None else target[at]).to(logits.dtype))
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -174,11 +175,9 @@ def _varied(images: Tensor, generator: torch.Generator) -> Tensor:
     return _laid_out(share * images + (1 - share) * other)
 
 
-@torch.no_grad()
-def _gathered(walk: Walk) -> tuple[Tensor, Tensor]:
-    """The images, as many as may be held, and the trained network's softmax of each."""
+def _gathered(walk: Walk) -> Tensor:
+    """The images, as many as may be held."""
     images: list[Tensor] = []
-    target: list[Tensor] = []
     room = walks.HELD
     for pixels, _ in walk.stream:
         x = torch.as_tensor(pixels, dtype=walk.trained.dtype, device=walk.trained.device)
@@ -186,8 +185,7 @@ def _gathered(walk: Walk) -> tuple[Tensor, Tensor]:
         if room < 0 and images:
             break
         images.append(x)
-        target.append(answer(walk.trained.output(x, {}).flatten(1).double()))
-    return torch.cat(images), torch.cat(target)
+    return torch.cat(images)
 
 
 @torch.no_grad()
