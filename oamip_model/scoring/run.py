@@ -17,7 +17,6 @@ from oamip_model.formulation.losses import loss_named
 from oamip_model.network import Network, read_network
 from oamip_model.runs.bars import shown
 from oamip_model.runs.store import RunStore
-from oamip_model.scoring.joint.whole import Programs, whole_network_scores
 from oamip_model.scoring.layer_methods import Elimination, Layerwise
 from oamip_model.scoring.layerwise.heads import head_named, head_names
 from oamip_model.scoring.method import Method
@@ -156,6 +155,9 @@ def _score(
             given = Dataset(x, y, data.source, plain.classes)
             return layerwise_scores(plain, given, asked, how, where, kept, made, total)
         assert isinstance(asked, AllLayers)
+        # Pyomo takes longer to load than a small network takes to score, so it waits for a program that needs it.
+        from oamip_model.scoring.joint.whole import Programs, whole_network_scores
+
         return whole_network_scores(Programs(plain, x, y, data.indices, asked, how), data.source, where, kept, total)
 
 
