@@ -49,7 +49,7 @@ def compared(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     here = Path(__file__).parents[4]
     store = RunStore(arguments.out)
     codes = [code_of(arguments.other), code_of(here)]
-    asked = []
+    asked: list[tuple[int, str, dict[str, Any]]] = []
     for question in questions(arguments):
         key = key_of(codes=codes, repeats=arguments.repeats, **question)
         done = store.get(key)
@@ -92,7 +92,7 @@ def questions(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def in_pairs(sides: dict[str, Side], question: dict[str, Any], repeats: int, turned: bool) -> dict[str, Any]:
-    """The row of a question: the answers of both sides in turn, with the least times of each."""
+    """The answers of both sides to a question in turn, with the least times of each."""
     row: dict[str, Any] = {key: question[key] for key in ("instance", "seed", "solver")}
     for _ in range(repeats):
         turned = not turned
