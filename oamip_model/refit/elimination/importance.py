@@ -22,7 +22,8 @@ class Importance:
     apart : Tensor
         Shape (channels,). The cost of errors that do not depend on each other, at any two positions.
     alike : Tensor
-        Shape (channels,). The cost of an error that is the same at all positions of an image. Without positions both are equal.
+        Shape (channels,). The cost of an error that is the same at all positions of an image. It equals ``apart``
+        where there are no positions.
     """
 
     apart: Tensor
