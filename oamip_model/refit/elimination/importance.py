@@ -44,7 +44,7 @@ def output_importance(network: Network, stream: ImageStream, seed: int, device: 
     layers = TorchLayers(network, device)
     generator = torch.Generator().manual_seed(seed)
     total = [torch.zeros(2, layer.pre_shape[0], dtype=torch.float64, device=layers.device) for layer in network.layers]
-    size = layers.gradient_batch_size()
+    size, begun = layers.gradient_batch_size(), 0
     for batch, _ in stream:
         for part in torch.split(torch.as_tensor(batch, dtype=layers.dtype), size):
             tick("importance of outputs")
@@ -57,9 +57,12 @@ def output_importance(network: Network, stream: ImageStream, seed: int, device: 
             logits = outputs[len(network.layers) - 1].flatten(1)
             drawn = torch.multinomial(torch.softmax(logits.detach().cpu(), dim=1), 1, generator=generator)[:, 0]
             loss = torch.nn.functional.cross_entropy(logits, drawn.to(logits.device), reduction="sum")
+            shares = stream.shares(begun, part)
+            begun += len(part)
             slopes = torch.autograd.grad(loss, befores, allow_unused=True)
             for k, slope in enumerate(slopes):
                 if slope is not None:
                     at = slope.double().reshape(len(part), total[k].shape[1], -1)
-                    total[k] += torch.stack([at.square().sum((0, 2)), at.sum(2).square().sum(0)])
+                    squares = torch.stack([at.square().sum(2), at.sum(2).square()])
+                    total[k] += (squares if shares is None else squares * shares.to(squares)[:, None]).sum(1)
     return [Importance(*(value / (2 * stream.count))) for value in total]

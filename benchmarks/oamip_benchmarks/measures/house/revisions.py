@@ -49,7 +49,7 @@ def compared(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     here = Path(__file__).parents[4]
     store = RunStore(arguments.out)
     codes = [code_of(arguments.other), code_of(here)]
-    asked = []
+    asked: list[tuple[int, str, dict[str, Any]]] = []
     for question in questions(arguments):
         key = key_of(codes=codes, repeats=arguments.repeats, **question)
         done = store.get(key)
