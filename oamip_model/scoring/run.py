@@ -12,7 +12,9 @@ from numpy.typing import ArrayLike
 from oamip_model.clock import Deadline, within
 from oamip_model.data import Dataset, check_labels
 from oamip_model.data.given import AnyImages, as_dataset
+from oamip_model.data.weights import fingerprint
 from oamip_model.errors import InputError
+from oamip_model.formulation.build import image_shares
 from oamip_model.formulation.losses import loss_named
 from oamip_model.network import Network, read_network
 from oamip_model.runs.bars import shown
@@ -131,12 +133,14 @@ def _score(
 
         with within(total):
             given = images if labels is None else as_dataset(images, labels)
-            return elimination_scores(network, given, asked, where, total)
-    data = as_dataset(images, labels)
+            given = given.counted if isinstance(given, Dataset) else given
+            return _with_weights(elimination_scores(network, given, asked, where, total), given)
+    data = as_dataset(images, labels).counted
     with within(total):
         plain = as_network(network, data)
     x, y = plain.check_images(data.images), check_labels(data.labels, plain.classes)
     y = loss_named(_loss_of(asked, plain.classes)).check(plain.classes, y)
+    image_shares(data.weights, len(x), _loss_of(asked, plain.classes))
     get_backend(how.name)
     kept = RunStore(where.store)
     with within(total), kept.alone():
@@ -144,13 +148,24 @@ def _score(
             from oamip_model.scoring.layerwise.scores import layerwise_scores
 
             made = read_heads(plain, asked.heads or {})
-            given = Dataset(x, y, data.source, plain.classes)
-            return layerwise_scores(plain, given, asked, how, where, kept, made, total)
+            marked = Dataset(x, y, data.source, plain.classes, weights=data.weights)
+            return _with_weights(layerwise_scores(plain, marked, asked, how, where, kept, made, total), data)
         assert isinstance(asked, AllLayers)
         # Pyomo takes longer to load than a small network takes to score, so it waits for a program that needs it.
-        from oamip_model.scoring.joint.whole import Programs, whole_network_scores
+        from oamip_model.scoring.joint.program import Programs
+        from oamip_model.scoring.joint.whole import whole_network_scores
 
-        return whole_network_scores(Programs(plain, x, y, data.indices, asked, how), data.source, where, kept, total)
+        programs = Programs(plain, x, y, data.indices, asked, how, data.shares)
+        return _with_weights(whole_network_scores(programs, data.source, where, kept, total), data)
+
+
+def _with_weights(scores: Scores, images: AnyImages) -> Scores:
+    """The scores, whose options say which weights the images had where these count differently."""
+    shares = images.shares if isinstance(images, Dataset) else None
+    if shares is None:
+        return scores
+    known = {"fingerprint": fingerprint(shares), "least": float(shares.min()), "most": float(shares.max())}
+    return replace(scores, options=scores.options | {"weights": known})
 
 
 def _loss_of(asked: Method, classes: int) -> str:

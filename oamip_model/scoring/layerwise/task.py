@@ -48,6 +48,8 @@ class LayerTask:
         The options of the run.
     heads : mapping of str to Network
         Auxiliary heads that were trained before, by group name.
+    image_weights : array, optional
+        Weights (n,) of the images' losses, with mean 1, where they count differently.
     at : array, optional
         Scores (units,) of the group at which the head "pattern" is linearised, by default all 1.
     """
@@ -60,6 +62,7 @@ class LayerTask:
     plan: Plan
     heads: Mapping[str, Network] = field(default_factory=dict)
     at: Array | None = None
+    image_weights: Array | None = None
 
     @property
     def name(self) -> str:
@@ -118,7 +121,7 @@ class LayerTask:
     @property
     def loss(self) -> SummedLoss:
         """The plan's loss of logits."""
-        return summed_loss(self.plan.loss, self.plan.margin)
+        return summed_loss(self.plan.loss, self.plan.margin, self.image_weights)
 
     def settle(
         self, layers: TorchLayers, scores: Sequence[Array], outcome: Callable[[int], LayerOutcome]
@@ -164,7 +167,7 @@ def named_masks(network: Network, scores: Mapping[int, Array]) -> dict[str, NDAr
 class Measured(NamedTuple):
     """How a network does on images: share classified wrongly, and mean loss.
 
-    They are compared in this order.
+    Both are over the weighted images. They are compared in this order.
     """
 
     wrong: float
@@ -194,10 +197,10 @@ def measure(
             scores = slim.gates
     gates = tensors(layers, scores)
     marks = torch.as_tensor(labels, device=layers.device)
-    wrong, total = 0, 0.0
+    wrong, total = 0.0, 0.0
     for part, x in layers.batches(images, layers.batch_size()):
         with torch.no_grad():
             logits = layers.output(x, gates).reshape(len(x), -1).double()
-        wrong += loss.wrong(logits, marks[part])
-        total += loss(logits, marks[part])[0]
+        wrong += loss.wrong(logits, marks[part], part)
+        total += loss(logits, marks[part], part)[0]
     return Measured(wrong / len(images), total / len(images))
