@@ -227,15 +227,26 @@ def test_imports_are_light(module, absent):
     assert told.stdout == "[]\n"
 
 
-def test_solving_loads_no_torch():
-    # A program is built and solved from plain arrays: workers that solve need no torch.
+def test_solving_loads_no_torch_and_little_of_scipy():
+    # A program is built and solved from plain arrays: workers that solve need no torch, and no statistics.
     code = (
         "import sys, oamip_model.formulation.build, oamip_model.solving.solve, oamip_model.solving.replay, "
         "oamip_model.scoring.joint.whole; "
-        "print('torch' in sys.modules)"
+        "print({'torch', 'scipy.stats'} & set(sys.modules)); "
+        "import scipy, pyomo.common.dependencies as known; "
+        "print(known.scipy.stats.__name__, sys.modules['scipy'] is scipy, bool(known.scipy_available))"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout == "False\n"
+    assert told.stdout == "set()\nscipy.stats True True\n"
+
+
+def test_what_loads_pyomo_makes_it_quick_first():
+    for source in SOURCES:
+        top = [node for node in ast.parse(source.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
+        names = [node.module or "" if isinstance(node, ast.ImportFrom) else node.names[0].name for node in top]
+        loads = [name.split(".")[0] == "pyomo" for name in names]
+        if any(loads):
+            assert "oamip_model.formulation.quick_pyomo" in names[: loads.index(True)], source
 
 
 def test_scores_layer_by_layer_load_no_pyomo():

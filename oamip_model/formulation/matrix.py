@@ -5,6 +5,8 @@ They are made into row objects only when somebody asks for them.
 
 from __future__ import annotations
 
+import oamip_model.formulation.quick_pyomo  # noqa: F401  # isort: skip
+
 from collections.abc import Callable, Hashable
 from typing import Any
 from weakref import ref

@@ -5,6 +5,8 @@ It has sets, parameters, variables, constraints and an objective.
 
 from __future__ import annotations
 
+import oamip_model.formulation.quick_pyomo  # noqa: F401  # isort: skip
+
 from collections.abc import Mapping
 from typing import Any
 

@@ -5,6 +5,8 @@ It is weight * loss + sparsity.
 
 from __future__ import annotations
 
+import oamip_model.formulation.quick_pyomo  # noqa: F401  # isort: skip
+
 from typing import Any
 
 import numpy as np

@@ -5,6 +5,8 @@ Matrix constraints are taken as blocks, and other linear constraints row by row.
 
 from __future__ import annotations
 
+import oamip_model.formulation.quick_pyomo  # noqa: F401  # isort: skip
+
 from typing import Any
 
 import numpy as np

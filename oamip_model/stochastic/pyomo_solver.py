@@ -6,6 +6,8 @@ place of highs. Engines such as mpi-sppy solve models by such a name, and know n
 
 from __future__ import annotations
 
+import oamip_model.formulation.quick_pyomo  # noqa: F401  # isort: skip
+
 from typing import Any
 
 import numpy as np

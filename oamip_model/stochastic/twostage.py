@@ -5,6 +5,8 @@ See mathematics:scen-1. The scores are decided first; each image, or each few, i
 
 from __future__ import annotations
 
+import oamip_model.formulation.quick_pyomo  # noqa: F401  # isort: skip
+
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,8 +19,8 @@ from oamip_model.data import Dataset, check_labels
 from oamip_model.data.given import AnyImages, as_arrays, weights_of
 from oamip_model.errors import InputError, SolverMissingError
 from oamip_model.formulation import Formulation, build_instance, gate_scale
-from oamip_model.formulation.build import image_shares
 from oamip_model.formulation.losses import loss_named
+from oamip_model.formulation.losses.shares import image_shares
 from oamip_model.formulation.objective import sparsity
 from oamip_model.formulation.settings import validity_of
 from oamip_model.formulation.sparsities import sparsity_named

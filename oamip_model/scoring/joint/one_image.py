@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import oamip_model.formulation.quick_pyomo  # noqa: F401  # isort: skip
+
 from dataclasses import dataclass, replace
 
 import numpy as np

@@ -9,6 +9,8 @@ backends.
 
 from __future__ import annotations
 
+import oamip_model.formulation.quick_pyomo  # isort: skip
+
 from dataclasses import dataclass, replace
 from typing import Any
 
