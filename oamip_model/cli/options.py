@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 DATA = "fashion-mnist-2000"
+_BALANCED = "balanced"
 
 
 class Verb(GroupedHelp):
@@ -120,6 +121,50 @@ def data_options(split: str | None) -> Callable[[Function], Function]:
     return add
 
 
+def weight_options(function: Function) -> Function:
+    """Adds --class-weight and --sample-weight."""
+    function = click.option(
+        "--sample-weight", type=click.Path(path_type=Path), metavar="FILE",
+        help="Weight of each image of --data and --split in the loss: a text file, one number a line.",
+    )(function)  # fmt: skip
+    return click.option(
+        "--class-weight", metavar="balanced|FILE",
+        help="Weight of each class in the loss: the same in all for each class of the images that are used, or "
+        "a text file, one number a line.",
+    )(function)  # fmt: skip
+
+
+def with_sample_weights(source: Dataset, path: Path | None) -> Dataset:
+    """The data set with the weights of a file."""
+    if path is None:
+        return source
+    from oamip_model.data.weights import read_weights
+
+    weights = read_weights(path, "sample_weight")
+    if len(weights) != len(source):
+        raise InputError(f"sample_weight: {path} has {len(weights)} numbers, {source.source} has {len(source)} images")
+    return _named(source, "sample_weight", images=weights)
+
+
+def with_class_weights(source: Dataset, given: str | None) -> Dataset:
+    """The data set with weights of its classes, by the name of a rule or a file."""
+    if given is None:
+        return source
+    from oamip_model.data.weights import read_weights
+
+    if given != _BALANCED and not Path(given).exists():
+        raise InputError(f"class_weight: there is no file {given}; accepted are {_BALANCED} and a text file")
+    classes = given if given == _BALANCED else read_weights(given, "class_weight")
+    return _named(source, "class_weight", classes=classes)
+
+
+def _named(source: Dataset, option: str, **weights: Any) -> Dataset:
+    try:
+        return source.weighted(**weights)
+    except InputError as error:
+        raise InputError(f"{option}: {str(error).partition(': ')[2]}") from None
+
+
 def check_data(network: Network, source: Dataset) -> None:
     """Make sure that the images of --data are of the shape that the network takes."""
     try:
@@ -141,7 +186,7 @@ def check_log(path: str | None, *others: str | Path | None) -> None:
             raise InputError(f"--log-file: {path} is another file of this command as well")
 
 
-def check_out(path: Path, *inputs: str | Path, suffixes: tuple[str, ...], option: str = "--out") -> Path:
+def check_out(path: Path, *inputs: str | Path | None, suffixes: tuple[str, ...], option: str = "--out") -> Path:
     """The path of --out or another option, where a file can be created.
 
     That is made sure before any work.
@@ -153,7 +198,7 @@ def check_out(path: Path, *inputs: str | Path, suffixes: tuple[str, ...], option
         raise InputError(f"{option}: {path} is not a name ending in {' or '.join(suffixes)}")
     check_writable(path, option)
     for given in inputs:
-        if path.exists() and Path(given).exists() and path.samefile(given):
+        if given is not None and path.exists() and Path(given).exists() and path.samefile(given):
             raise InputError(f"{option}: {path} is also an input, and would be overwritten")
     click.get_current_context().with_resource(alone(path, option))
     return path

@@ -10,7 +10,17 @@ import click
 
 from oamip_model.cli.numbers import SHARE_OR_NONE, Count, Threshold, UnitsByLayer
 from oamip_model.cli.objects import given, object_options
-from oamip_model.cli.options import Verb, check_data, check_out, data_options, json_option, network_options
+from oamip_model.cli.options import (
+    Verb,
+    check_data,
+    check_out,
+    data_options,
+    json_option,
+    network_options,
+    weight_options,
+    with_class_weights,
+    with_sample_weights,
+)
 from oamip_model.cli.output import UNPROVED, note, percent, print_json, print_table, say
 from oamip_model.errors import InputError
 from oamip_model.pruning.budgets.options import LIMITS, WORDS, Budget
@@ -35,6 +45,7 @@ from oamip_model.scoring.strategies import ELIMINATION
 @click.option("--time", "timed", is_flag=True, help="Measure milliseconds before and after: torch, and onnxruntime "
               "where it is installed; 1 and 64 images at a time.")  # fmt: skip
 @click.option("--images", type=Count(), help="How many of them, as many of each class.  [default: all]")
+@weight_options
 @data_options(split="test")
 @click.option("--out", type=click.Path(path_type=Path), help="Save the network to this .onnx or .pt2 file.")
 @json_option
@@ -48,6 +59,8 @@ def prune(
     output: str | None,
     refit: str | None,
     images: int | str | None,
+    class_weight: str | None,
+    sample_weight: Path | None,
     timed: bool,
     out: Path | None,
     as_json: bool,
@@ -57,8 +70,11 @@ def prune(
     budget = _budget(rule)
     if images is not None and refit is None:
         raise InputError("images: only --refit has a use for them")
+    for name, value in (("class_weight", class_weight), ("sample_weight", sample_weight)):
+        if value is not None and refit is None:
+            raise InputError(f"{name}: only --refit has a use for it")
     if out is not None:
-        check_out(out, network, scores, data, suffixes=(".onnx", ".pt2"))
+        check_out(out, network, scores, data, class_weight, sample_weight, suffixes=(".onnx", ".pt2"))
 
     import oamip_model as om
 
@@ -67,8 +83,9 @@ def prune(
     test = om.load_dataset(data, split=split, download=download)
     check_data(plain, test)
     if refit is not None:
-        used = om.load_dataset(data, download=download)
-        rule["images"] = om.choose_images(used, n=images) if isinstance(images, int) else used
+        used = with_sample_weights(om.load_dataset(data, download=download), sample_weight)
+        chosen = om.choose_images(used, n=images) if isinstance(images, int) else used
+        rule["images"] = with_class_weights(chosen, class_weight)
         rule["refit"] = refit
     before = om.accuracy(plain, test.images, test.labels)
     asked = {name: rule.pop(name) for name in ("threshold", "amount", "scope")}

@@ -11,7 +11,18 @@ import click
 
 from oamip_model.cli.numbers import Count, Whole
 from oamip_model.cli.objects import given, object_options
-from oamip_model.cli.options import Verb, check_data, check_log, check_out, data_options, json_option, network_options
+from oamip_model.cli.options import (
+    Verb,
+    check_data,
+    check_log,
+    check_out,
+    data_options,
+    json_option,
+    network_options,
+    weight_options,
+    with_class_weights,
+    with_sample_weights,
+)
 from oamip_model.cli.output import (
     INTERRUPTED,
     UNPROVED,
@@ -72,6 +83,7 @@ class Bounds(click.ParamType[str]):
               f"layer, from any number of images ({', '.join(LAYERWISE)}); or of all layers one program "
               "(joint), or several whose scores are averaged (batches, per-class).  "
               f"[default: {DEFAULT_STRATEGY}; {PROGRAM_STRATEGY} with options that it has no use for]")  # fmt: skip
+@weight_options
 @object_options(*GROUPS, types={"bounds": Bounds(), "search": click.Choice(SEARCHES), "exchanges": Whole(0, 1000)})
 @click.option("--out", type=click.Path(path_type=Path), help="Save the scores to this .json file.")
 @click.option("--proof", type=click.Path(path_type=Path), help="Of --strategy joint --search tree: save a proof of the "
@@ -86,6 +98,8 @@ def score(
     output: str | None,
     n: int | str | None,
     correct_only: bool,
+    class_weight: str | None,
+    sample_weight: Path | None,
     strategy: str | None,
     out: Path | None,
     proof: Path | None,
@@ -105,7 +119,7 @@ def score(
     total = Deadline(told.get("total_time_limit"))
     store = told.get("store")
     if out is not None:
-        check_out(out, network, data, suffixes=(".json",))
+        check_out(out, network, data, class_weight, sample_weight, suffixes=(".json",))
     if proof is not None:
         check_out(proof, network, data, suffixes=(".json",), option="--proof")
     if store is not None:
@@ -120,6 +134,8 @@ def score(
     method.check_given(solver, run)
     if proof is not None and not (isinstance(method, Joint) and method.tree is not None):
         raise InputError("proof: only --strategy joint with --search tree has one")
+    if proof is not None and (class_weight or sample_weight):
+        raise InputError("proof: its checker counts all images alike; leave --class-weight and --sample-weight out")
 
     import oamip_model as om
     from oamip_model.data import check_labels
@@ -138,6 +154,7 @@ def score(
         source = om.load_dataset(data, split=split, download=download)
         check_data(plain, source)
         check_labels(source.labels, plain.classes, where=source.source)
+        source = with_sample_weights(source, sample_weight)
         if proof is not None and isinstance(method, Joint):
             from oamip_model.certify.proofs.rows import check_provable
 
@@ -149,6 +166,7 @@ def score(
             )
         elif correct_only:
             raise InputError("correct_only: goes with a number of images, not with all")
+        images = with_class_weights(images, class_weight)
         if several:
             one_program.close()
         left = None if total.seconds is None else seconds_left()

@@ -255,4 +255,5 @@ def _subset(data: Dataset, rows: Labels, text: str, wanted: list[int], classifie
         text += f", classes {', '.join(map(str, wanted))}"
     if classifier is not None:
         text += ", classified correctly only"
-    return Dataset(data.images[rows], data.labels[rows], text, data.classes, rows)
+    weights = None if data.weights is None else data.weights[rows]
+    return Dataset(data.images[rows], data.labels[rows], text, data.classes, rows, weights)

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, cast, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from oamip_model.data.weights import ByClass, by_class, check_weights, mean_one
 from oamip_model.errors import InputError
 
 Array: TypeAlias = NDArray[np.float64]
@@ -29,12 +30,15 @@ class Dataset:
         divided by 255.
     labels : array of int
         Labels (n,) from 0 to classes - 1; with one class any numbers, the targets of a network with one logit.
-    source : str
+    source : str, default "arrays given by the caller"
         What exactly was used, in words.
-    classes : int
-        Number of classes of the whole source, of which these images may show fewer; 1 for a regression.
+    classes : int, optional
+        Number of classes of the whole source, of which these images may show fewer; 1 for a regression. By
+        default one more than the largest label.
     indices : array of int, optional
         Position (n,) of each image in what it was taken from; by default 0 to n - 1.
+    weights : array, optional
+        Weights (n,) from 0. The loss of an image counts by its share of their sum (mathematics:weights-1).
 
     Raises
     ------
@@ -50,16 +54,21 @@ class Dataset:
     ((2, 2), [1, 0], [0, 1])
     >>> len(data), data[1:].labels.tolist(), data[[1, 0]].indices.tolist()
     (2, [0], [1, 0])
+    >>> om.Dataset([[0.0], [1.0], [2.0]], [0, 1, 1]).weighted("balanced").weights.tolist()
+    [1.5, 0.75, 0.75]
     """
 
     images: Array = field(repr=False)
     labels: Labels = field(repr=False)
-    source: str
-    classes: int
+    source: str = "arrays given by the caller"
+    classes: int = cast("int", None)
     indices: Labels = field(default=cast("Labels", None), repr=False)
+    weights: Array | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         images = check_pixels(self.images, self.source)
+        if self.classes is None:
+            object.__setattr__(self, "classes", classes_of(self.labels))
         labels = check_labels(self.labels, self.classes, where=self.source)
         if len(images) != len(labels):
             raise InputError(
@@ -68,6 +77,9 @@ class Dataset:
         indices = np.arange(len(images)) if self.indices is None else np.asarray(self.indices)
         if indices.shape != labels.shape:
             raise InputError(f"{self.source}: indices have shape {indices.shape}, accepted is ({len(images)},)")
+        if self.weights is not None:
+            weights = check_weights(self.weights, len(images), f"{self.source}: weights")
+            object.__setattr__(self, "weights", weights)
         object.__setattr__(self, "images", images)
         object.__setattr__(self, "labels", labels)
         object.__setattr__(self, "indices", indices.astype(np.int64))
@@ -90,9 +102,11 @@ class Dataset:
             return self.images[at], self.labels[at].item()
         where = self._places(at)
         source = f"{self.source}, {len(where)} of its {len(self)} images"
+        weights = None if self.weights is None else self.weights[where]
         return replace(
-            self, images=self.images[where], labels=self.labels[where], indices=self.indices[where], source=source
-        )
+            self, images=self.images[where], labels=self.labels[where], indices=self.indices[where], source=source,
+            weights=weights,
+        )  # fmt: skip
 
     def _places(self, at: Any) -> Labels:
         """The image numbers that a slice, a list of numbers or a mask names, in its order."""
@@ -114,6 +128,45 @@ class Dataset:
         if not len(where):
             raise InputError(f"{self.source}: the index names no image, at least one is needed")
         return where
+
+    def weighted(self, classes: ByClass | None = None, images: ArrayLike | None = None) -> Dataset:
+        """The same images with weights, times those that they have.
+
+        Parameters
+        ----------
+        classes : {"balanced"} or sequence of float, optional
+            One weight a class. "balanced" gives each class that occurs the same weight in all.
+        images : array, optional
+            One weight an image, (n,).
+
+        Returns
+        -------
+        Dataset
+            The data set with the products as its ``weights``.
+
+        Raises
+        ------
+        InputError
+            For weights that do not fit, are negative or not finite, or are all 0.
+        """
+        found = np.ones(len(self)) if self.weights is None else self.weights
+        if classes is not None:
+            # Labels 0 and 1 of a network with one logit are two classes.
+            two = self.classes == 1 and bool(np.isin(self.labels, (0, 1)).all())
+            found = found * by_class(self.labels, 2 if two else self.classes, classes)
+        if images is not None:
+            found = found * check_weights(images, len(self))
+        return replace(self, weights=found)
+
+    @property
+    def shares(self) -> Array | None:
+        """The weights with mean 1, None where all images count alike."""
+        return mean_one(self.weights)
+
+    @property
+    def counted(self) -> Dataset:
+        """The images whose weight is above 0."""
+        return self if self.weights is None or (self.weights > 0).all() else self[self.weights > 0]
 
     @property
     def count(self) -> int:

@@ -82,6 +82,16 @@ def as_arrays(images: AnyImages, labels: ArrayLike | None = None) -> tuple[Array
     return data.images, data.labels
 
 
+def weights_of(images: AnyImages, weights: ArrayLike | None = None) -> ArrayLike | None:
+    """The weights of images, in any of the accepted forms, times others.
+
+    Only a Dataset has some. None where there are none at all.
+    """
+    if not isinstance(images, Dataset) or images.weights is None:
+        return weights
+    return images.weights if weights is None else images.weighted(images=weights).weights
+
+
 def pixels_of(images: AnyImages) -> ArrayLike:
     """The images that a caller gave in any of the accepted forms, without labels.
 

@@ -11,11 +11,12 @@ from pyomo.common.gc_manager import PauseGC
 
 from oamip_model.bounds import Bounds, compute_bounds, interval_bounds
 from oamip_model.data import check_labels
-from oamip_model.data.given import AnyImages, as_dataset, is_array
+from oamip_model.data.given import AnyImages, as_dataset, is_array, weights_of
 from oamip_model.errors import InputError
 from oamip_model.formulation.arrange import arrange
 from oamip_model.formulation.gates import gate_named
 from oamip_model.formulation.losses import loss_named
+from oamip_model.formulation.losses.shares import image_shares
 from oamip_model.formulation.model import abstract_model
 from oamip_model.formulation.relaxations import groups_of
 from oamip_model.formulation.relaxations.partition import partition
@@ -39,17 +40,23 @@ def gate_scale(network: Network, images: ArrayLike, gate: str, epsilon: float = 
 
 
 def instance_data(
-    network: Network, images: ArrayLike, labels: ArrayLike, settings: Formulation, bounds: Bounds | str = "interval"
+    network: Network,
+    images: ArrayLike,
+    labels: ArrayLike,
+    settings: Formulation,
+    bounds: Bounds | str = "interval",
+    weights: ArrayLike | None = None,
 ) -> dict[None, dict[str, Any]]:
     """The data of one instance, as ``AbstractModel.create_instance`` takes it.
 
     images: (n, *input_shape); labels: (n,) integers; bounds: a method's name, or bounds computed before for the same
-    network, images and gate. Raises InputError for whatever does not fit.
+    network, images and gate; weights: (n,) from 0. Raises InputError for whatever does not fit.
     """
     x = network.check_images(images)
     y = loss_named(settings.loss).check(network.classes, check_labels(labels, network.classes))
     if len(y) != len(x):
         raise InputError(f"labels: got {len(y)} labels for {len(x)} images")
+    shares = image_shares(weights, len(x), settings.loss)
     network.check_scored(loss=False)
     epsilon = float(settings.epsilon or 0.0)
     validity = validity_of(settings.gate)
@@ -57,6 +64,8 @@ def instance_data(
         bounds = compute_bounds(network, x, bounds, validity=validity, epsilon=epsilon)
     elif isinstance(bounds, Bounds):
         bounds.check_fit(network, x, validity, epsilon)
+        if bounds.cutoff is not None and shares is not None:
+            raise InputError("bounds: computed with a cutoff, in which all images count alike; got images with weights")
         if bounds.cutoff is not None:
             bounds.cutoff.check_fit(y, settings.weight, settings.loss, settings.sparsity, settings.margin)
     else:
@@ -84,6 +93,7 @@ def instance_data(
         "LOGIT": {None: [(n, c) for n in images_ for c in classes]},
         "layout": {None: layout},
         "label_array": {None: y},
+        "image_weights": {None: np.ones(len(x)) if shares is None else shares},
         "trained_logits": {None: network.replay(x)},
         "size": sizes,
         "divisor": {group.name: group.divisor for group in network.groups},
@@ -116,6 +126,7 @@ def build_instance(
     formulation: Formulation | None = None,
     *,
     bounds: Bounds | str = "interval",
+    weights: ArrayLike | None = None,
 ) -> pyo.ConcreteModel:
     """An ordinary Pyomo model of the program for these images.
 
@@ -133,6 +144,8 @@ def build_instance(
         The choices that fix the program.
     bounds : str or Bounds, default "interval"
         Bounds of the pre-activations, or the method that computes them.
+    weights : array, optional
+        Weights (n,) of the images' losses, from 0. Only their ratios count. A Dataset brings its own.
 
     Returns
     -------
@@ -158,4 +171,5 @@ def build_instance(
     x, y = (cast("Any", images), labels) if is_array(images) and labels is not None else as_dataset(images, labels)
     # Many objects are made here, and all are kept, so that the garbage collector would scan them for nothing.
     with PauseGC():
-        return abstract_model(settings).create_instance(instance_data(network, x, y, settings, bounds))
+        data = instance_data(network, x, y, settings, bounds, weights_of(images, weights))
+        return abstract_model(settings).create_instance(data)

@@ -72,6 +72,7 @@ def abstract_model(formulation: Formulation | None = None) -> pyo.AbstractModel:
 
     m.layout = pyo.Param(within=pyo.Any, doc="rows, bounds and scales: oamip_model.formulation.Layout")
     m.label_array = pyo.Param(within=pyo.Any, doc="label of each image, (images,)")
+    m.image_weights = pyo.Param(within=pyo.Any, doc="weight of each image's loss, with mean 1, (images,)")
     m.trained_logits = pyo.Param(within=pyo.Any, doc="logits with every score 1, (images, classes)")
     m.size = pyo.Param(m.GROUP, within=pyo.PositiveIntegers, doc="units of each group")
     m.divisor = pyo.Param(m.GROUP, within=pyo.PositiveIntegers, doc="D_l of the published sparsity")

@@ -49,7 +49,7 @@ def first_tangents(model: Any) -> MatrixRows:
 
 
 def image_cuts(model: Any, images: NDArray[np.int64], multipliers: Array, bounds: Array) -> MatrixRows:
-    """Rows weight * t_n + P_n s >= b_n of some images n (mathematics:tree-3).
+    """Rows weight * w_n t_n + P_n s >= b_n of some images n (mathematics:tree-3).
 
     The b_n are lower bounds of the left side over the program of image n alone, so that the rows
     hold for any P. With P from the duals of the linear relaxation, the rows prove the bound of a
@@ -73,7 +73,7 @@ def image_cuts(model: Any, images: NDArray[np.int64], multipliers: Array, bounds
     """
     names = [(image, k) for k, image in enumerate(images.tolist())]
     rows = MatrixRows.of(names, lower=bounds).plus_matrix(model.s, sp.csr_array(multipliers))
-    return rows.plus(model.t, images, pyo.value(model.weight))
+    return rows.plus(model.t, images, pyo.value(model.weight) * model.image_weights.value[images])
 
 
 def no_image_cuts(model: Any) -> MatrixRows:
@@ -88,9 +88,12 @@ def sparsity(model: Any) -> Any:
 
 
 def loss(model: Any) -> Any:
-    """The mean of the images' losses as a linear expression."""
-    images = len(model.t)
-    return LinearExpression(linear_coefs=[1.0 / images] * images, linear_vars=list(model.t.values()))
+    """The weighted mean of the images' losses (mathematics:weights-1).
+
+    It is a linear expression.
+    """
+    shares = (model.image_weights.value / len(model.t)).tolist()
+    return LinearExpression(linear_coefs=shares, linear_vars=list(model.t.values()))
 
 
 def total(model: Any) -> Any:

@@ -24,7 +24,7 @@ from oamip_model.formulation.sparsities import sparsity_named
 from oamip_model.formulation.sparsities.base import Sparsity
 from oamip_model.network.maps import Array
 
-_NEEDED = ("s", "a", "h", "z", "q", "o", "layout", "label_array", "weight", "margin", "gate")
+_NEEDED = ("s", "a", "h", "z", "q", "o", "layout", "label_array", "image_weights", "weight", "margin", "gate")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +44,8 @@ class Program:
         Their objects.
     labels : array of int
         Labels of the images, (n,).
+    image_weights : array
+        Weights of the images' losses, (n,), with mean 1.
     losses : pyomo.environ.Var, optional
         The variable t, None where the loss is not in the objective.
     loss_tangents, hull_cuts, image_cuts : MatrixConstraint, optional
@@ -56,6 +58,7 @@ class Program:
     loss: Loss
     sparsity: Sparsity
     labels: NDArray[np.int64]
+    image_weights: Array
     losses: Any
     loss_tangents: MatrixConstraint | None
     hull_cuts: MatrixConstraint | None
@@ -74,7 +77,9 @@ class Program:
         extra = [getattr(instance, name, None) for name in ("t", "loss_tangents", "hull_cuts", "image_cuts")]
         return cls(
             instance, instance.layout.value, gate_named(instance.gate), loss_named(instance.loss_kind),
-            sparsity_named(instance.sparsity_kind), np.asarray(instance.label_array.value), *extra,
+            sparsity_named(instance.sparsity_kind), np.asarray(instance.label_array.value),
+            np.asarray(instance.image_weights.value),
+            *extra,
         )  # fmt: skip
 
     @property
@@ -86,6 +91,11 @@ class Program:
     def weight(self) -> float:
         """Weight of the loss."""
         return float(self.model.weight.value)
+
+    @property
+    def weights(self) -> Array:
+        """Weight of each image's loss, (n,), of which the objective has the mean."""
+        return self.weight * self.image_weights
 
     @property
     def cutoff(self) -> float:

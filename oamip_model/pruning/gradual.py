@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from torch import nn
 
 from oamip_model.data import check_pixels
-from oamip_model.data.given import AnyImages, as_arrays
+from oamip_model.data.given import AnyImages, as_arrays, weights_of
 from oamip_model.errors import InputError
 from oamip_model.network import read_network
 from oamip_model.pruning.asked import prune_with_report
@@ -111,7 +111,7 @@ def prune_while_training(
         raise InputError("early_stop: it does not go with pruning while training, after which losses start higher")
     if isinstance(every, bool) or not isinstance(every, int | np.integer) or not 1 <= every < recipe.epochs:
         raise InputError(f"every: got {every!r}, accepted are integers from 1 to below the {recipe.epochs} epochs")
-    pixels, marks = as_arrays(images, labels)
+    (pixels, marks), weights = as_arrays(images, labels), weights_of(images)
     network = read_network(module, check_pixels(pixels).shape[1:])
     # Mask one unit of every layer, to find out before the training whether masking works.
     trial = {group.name: np.arange(group.size) >= min(1, group.size - 1) for group in network.groups}
@@ -126,7 +126,7 @@ def prune_while_training(
     losses: list[float] = []
     full_losses: list[float] = []
     with ExitStack() as open_trainers:
-        main = open_trainers.enter_context(Trainer(clean_copy(module), pixels, marks, recipe))
+        main = open_trainers.enter_context(Trainer(clean_copy(module), pixels, marks, recipe, weights))
         smaller = main
         for epoch in range(1, recipe.epochs + 1):
             full_losses.append(main.epoch())
@@ -142,7 +142,7 @@ def prune_while_training(
             elif not choices or any((keep[name] != mask).any() for name, mask in choices[-1][1].items()):
                 masked = masked_copy(_snapshot(main), producers, keep, network.input_shape)
                 left = replace(recipe, epochs=recipe.epochs - epoch)
-                smaller = open_trainers.enter_context(Trainer(masked, pixels, marks, left))
+                smaller = open_trainers.enter_context(Trainer(masked, pixels, marks, left, weights))
             choices.append((epoch, keep))
     seconds = time.perf_counter() - started
 

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from torch import nn
 
 from oamip_model.data import check_pixels
-from oamip_model.data.given import AnyImages, as_arrays
+from oamip_model.data.given import AnyImages, as_arrays, weights_of
 from oamip_model.errors import InputError
 from oamip_model.network import read_network
 from oamip_model.network.readers.torch.plain import deep_copy, unwrapped
@@ -81,7 +81,7 @@ def fine_tune(
     options.setdefault("epochs", 1)
     pixels, marks = as_arrays(images, labels)
     copy = deep_copy(unwrapped(module)) if keep is None else pruned_to(module, keep, pixels, mode)
-    return copy, train(copy, pixels, marks, progress=progress, **options)
+    return copy, train(copy, pixels, marks, weights=weights_of(images), progress=progress, **options)
 
 
 def retrain(
@@ -145,7 +145,7 @@ def retrain(
     """
     pixels, marks = as_arrays(images, labels)
     pruned = pruned_to(initial, keep, pixels, mode)
-    return pruned, train(pruned, pixels, marks, progress=progress, **options)
+    return pruned, train(pruned, pixels, marks, weights=weights_of(images), progress=progress, **options)
 
 
 def pruned_to(

@@ -17,11 +17,15 @@ def answer(logits: Tensor) -> Tensor:
     return logits if logits.shape[1] == 1 else torch.softmax(logits, dim=1)
 
 
-def lost(logits: Tensor, target: Tensor) -> Tensor:
+def lost(logits: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
     """The mean over images of the cross-entropy to the target.
 
-    Of one logit it is half the squared difference.
+    Of one logit it is half the squared difference. Weights (n,) with mean 1 multiply the images' own.
     """
+    if weights is not None:
+        by_image = torch.nn.functional.cross_entropy(logits, target, reduction="none")
+        by_image = (logits - target).square()[:, 0] / 2 if logits.shape[1] == 1 else by_image
+        return (by_image * weights).mean()
     if logits.shape[1] == 1:
         return (logits - target).square().mean() / 2
     return torch.nn.functional.cross_entropy(logits, target)
@@ -32,15 +36,16 @@ def slope(logits: Tensor, target: Tensor) -> Tensor:
     return answer(logits) - target
 
 
-def divergence(logits: Tensor, target: Tensor) -> float:
+def divergence(logits: Tensor, target: Tensor, weights: Tensor | None = None) -> float:
     """How far logits are from an answer, summed over images.
 
-    It is in nats, or half the squared difference of one logit.
+    It is in nats, or half the squared difference of one logit. Weights (n,) multiply the images' own.
     """
     if logits.shape[1] == 1:
-        return float((logits - target).square().sum() / 2)
-    log = torch.log_softmax(logits, dim=1)
-    return float((target * (torch.log(target.clamp_min(1e-300)) - log)).sum())
+        each = (logits - target).square() / 2
+    else:
+        each = target * (torch.log(target.clamp_min(1e-300)) - torch.log_softmax(logits, dim=1))
+    return float(each.sum() if weights is None else (each.sum(1) * weights).sum())
 
 
 def class_of(logits: Tensor) -> Tensor:

@@ -54,7 +54,7 @@ def refit_layer(walk: Walk, design: Design, systems: Iterable[System], ridge: fl
         bias[system.outputs] += solved.constant.cpu().numpy()
         before, after, scale = before + solved.before, after + solved.after, scale + system.variance
         left, right = left + solved.residual**2, right + solved.size**2
-        rows = system.count
+        rows = round(system.count)
     put_weights(walk, design, design.weights(walk) + change, torch.as_tensor(bias))
     scale = scale if scale > 0 else 1.0
     return LayerFit(

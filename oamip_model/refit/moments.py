@@ -17,6 +17,7 @@ from torch import Tensor
 from oamip_model.clock import tick
 from oamip_model.network.maps import Ids, Shape, TrainedMap
 from oamip_model.network.types import Layer
+from oamip_model.refit.elimination.importance import Importance
 from oamip_model.refit.slim import Slim, frozen_terms
 from oamip_model.refit.walk import Inputs, Walk
 from oamip_model.torchnet.maps import torch_map
@@ -36,7 +37,7 @@ _ROUNDING = 1e-10
 class System:
     """Least squares of some outputs of a layer, as sums over all rows.
 
-    The rows are images and positions.
+    The rows are images and positions. Each counts by the weight of its image (mathematics:weights-2).
 
     Parameters
     ----------
@@ -46,21 +47,21 @@ class System:
         Columns (p,) of the :class:`Design`.
     weight : Tensor
         Trained weights (p, m) of the columns that are left.
-    count : int
-        Number of rows.
+    count : float
+        Number of rows, each by the weight of its image.
     x, e, t : Tensor
         Sums of the inputs (p,), of the errors (m,), and of the trained pre-activations (m,). An
         error is the trained network's pre-activation less that of the cut network.
     xx, xe, ee, tt : Tensor
         Sums of products, (p, p), (p, m), (m,) and (m,).
-    importance : Tensor, optional
+    importance : Importance, optional
         The cost of a squared error of each output, (m,).
     """
 
     outputs: Ids
     columns: Ids
     weight: Tensor
-    count: int
+    count: float
     x: Tensor
     e: Tensor
     t: Tensor
@@ -68,7 +69,7 @@ class System:
     xe: Tensor
     ee: Tensor
     tt: Tensor
-    importance: Tensor | None = None
+    importance: Importance | None = None
 
     @property
     def centred(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -115,9 +116,9 @@ class Design:
         self.systems = self._systems()
 
     @property
-    def readers(self) -> bool:
-        """Whether one of the terms reads units that are cut."""
-        return any(self.slim.reads_cut(self.k, number) for number in self.terms)
+    def refits(self) -> bool:
+        """Whether there is something to refit: weights, and inputs that the cut changed."""
+        return bool(self.terms) and self.k in self.slim.affected()
 
     @property
     def channels(self) -> NDArray[np.int64]:
@@ -186,14 +187,17 @@ class Rows:
     """Rows of a layer's least squares themselves, every n-th where not all fit.
 
     parts: inputs (r, p), trained pre-activations (r, m) and those of the cut network (r, m), in single precision.
+    weights: (r,) or None, of the rows of each part.
     """
 
     def __init__(self) -> None:
         self.parts: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.weights: list[Tensor | None] = []
 
-    def add(self, x: Tensor, target: Tensor, given: Tensor, every: int) -> None:
+    def add(self, x: Tensor, target: Tensor, given: Tensor, every: int, weights: Tensor | None = None) -> None:
         """Take every n-th of these rows."""
         self.parts.append((x[::every].float(), target[::every].float(), given[::every].float()))
+        self.weights.append(None if weights is None else weights[::every])
 
 
 def moments(
@@ -214,10 +218,13 @@ def moments(
     stays = torch.as_tensor(walk.slim.stays[design.k], device=walk.cut.device)
     every = design.conv and each == design.positions
     step = -(-count * each * int(design.starts[-1]) // _HELD)
+    begun = 0
     with torch.no_grad():
         for inputs in batches:
             trained = walk.trained.pre_activation(full, inputs.trained)[:, stays]
             cut = walk.cut.pre_activation(layer, inputs.cut)
+            shares = walk.stream.shares(begun, cut)
+            begun += len(cut)
             for part in _chunks(len(cut), each * int(design.starts[-1]), design.conv and not every):
                 tick(f"moments of layer {full.name}")
                 at = None
@@ -226,9 +233,10 @@ def moments(
                     at = (torch.arange(each) if every else drawn).to(cut.device)
                 x = design.read([value[part] for value in inputs.cut], at).flatten(0, 1)
                 target, given = (design.at_positions(value[part], at).flatten(0, 1) for value in (trained, cut))
-                _add(systems, x, target - given, target)
+                weights = None if shares is None else shares[part].repeat_interleave(len(x) // len(shares[part]))
+                _add(systems, x, target - given, target, weights)
                 if held is not None:
-                    held.add(x, target, given, step)
+                    held.add(x, target, given, step, weights)
     for system in systems:
         _mirror(system.xx)
     return systems
@@ -254,19 +262,23 @@ def _empty(design: Design, walk: Walk, outputs: Ids, columns: Ids) -> System:
     )
 
 
-def _add(systems: list[System], x: Tensor, e: Tensor, t: Tensor) -> None:
+def _add(systems: list[System], x: Tensor, e: Tensor, t: Tensor, weights: Tensor | None) -> None:
+    count = float(len(x)) if weights is None else float(weights.sum())
+    by_row = None if weights is None else weights[:, None]
     for system in systems:
         xs, es, ts = x, e, t
         if len(systems) > 1:
             xs, es, ts = x[:, system.columns], e[:, system.outputs], t[:, system.outputs]
-        system.count += len(xs)
-        system.x += xs.sum(0)
-        system.e += es.sum(0)
-        system.t += ts.sum(0)
-        _add_products(system.xx, xs)
-        system.xe += xs.T @ es
-        system.ee += (es * es).sum(0)
-        system.tt += (ts * ts).sum(0)
+        # Sums of products take one factor with the weights, the squares of inputs both with their roots.
+        xw, ew, tw = (xs, es, ts) if by_row is None else (xs * by_row, es * by_row, ts * by_row)
+        system.count += count
+        system.x += xw.sum(0)
+        system.e += ew.sum(0)
+        system.t += tw.sum(0)
+        _add_products(system.xx, xs if by_row is None else xs * by_row.sqrt())
+        system.xe += xs.T @ ew
+        system.ee += (es * ew).sum(0)
+        system.tt += (ts * tw).sum(0)
 
 
 def _add_products(total: Tensor, x: Tensor) -> None:

@@ -70,13 +70,15 @@ def fit_outgoing(walk: Walk, options: Refit, progress: Callable[[str], None] | N
     shown = images[held.to(images.device)]
     if target is None:
         shown = _varied(shown, generator)
+    shares = walk.stream.shares(0, images)
     judged = (shown, _taught(walk, shown) if target is None else target[held.to(images.device)])
+    counted = None if shares is None else shares[held.to(images.device)]
     layers = TorchLayers(walk.current, str(walk.cut.device))
     arrays = _free_arrays(walk)
     weights = layers.trainable(arrays)
     hidden = _Hidden(walk, judged[0][:_BATCH]) if convolves and options.hidden else None
     gates = {g: torch.as_tensor(m, dtype=layers.dtype, device=layers.device) for g, m in walk.slim.gates.items()}
-    best = before = _divergence(layers, gates, *judged)
+    best = before = _divergence(layers, gates, *judged, counted)
     kept, made = 0, 0
     state = [w.detach().clone() for w in weights]
     # Folded norms give layers weights of very different sizes: a step is a share of them.
@@ -94,15 +96,17 @@ def fit_outgoing(walk: Walk, options: Refit, progress: Callable[[str], None] | N
                 entry["lr"] = options.learning_rate * rate * size
             at = part.to(images.device)
             seen = _laid_out(_varied(images[at], generator) if varied else images[at])
+            by_image = None if shares is None else shares[at].to(seen.dtype)
             if hidden is not None:
-                loss = hidden.loss(seen, layers.run(seen, gates), options.hidden)
+                loss = hidden.loss(seen, layers.run(seen, gates), options.hidden, by_image)
             else:
                 logits = layers.output(seen, gates).flatten(1)
-                loss = lost(logits, (_taught(walk, seen) if target is None else target[at]).to(logits.dtype))
+                wanted = _taught(walk, seen) if target is None else target[at]
+                loss = lost(logits, wanted.to(logits.dtype), by_image)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-        now = _divergence(layers, gates, *judged)
+        now = _divergence(layers, gates, *judged, counted)
         if progress is not None:
             progress(f"pass {made}: divergence {now:.4g} on images held out, best {best:.4g}")
         if now < best:
@@ -133,12 +137,23 @@ class _Hidden:
     def _outputs(self, images: Tensor) -> list[Tensor]:
         return self.trained.run(images, {})
 
-    def loss(self, images: Tensor, outputs: list[Tensor], price: float) -> Tensor:
-        """The cross-entropy, and ``price`` times the mean squared distance as a share of each layer's variance."""
+    def loss(self, images: Tensor, outputs: list[Tensor], price: float, weights: Tensor | None) -> Tensor:
+        """The cross-entropy, and ``price`` times the mean squared distance as a share of each layer's variance.
+
+        weights: (n,) of the images, where they count differently.
+        """
         made = self._outputs(images)
-        parts = [(outputs[k] - made[k][:, self.stays[k]]).square().mean() / scale for k, scale in self.scales.items()]
-        whole = lost(outputs[-1].flatten(1), answer(made[-1].flatten(1).double()).to(outputs[-1].dtype))
+        parts = [
+            _mean((outputs[k] - made[k][:, self.stays[k]]).square(), weights) / scale
+            for k, scale in self.scales.items()
+        ]
+        whole = lost(outputs[-1].flatten(1), answer(made[-1].flatten(1).double()).to(outputs[-1].dtype), weights)
         return whole + price * torch.stack(parts).mean() if parts else whole
+
+
+def _mean(values: Tensor, weights: Tensor | None) -> Tensor:
+    """The mean of values (n, ...), each image times its weight (n,) where there are any."""
+    return values.mean() if weights is None else (values.flatten(1).mean(1) * weights).mean()
 
 
 @torch.no_grad()
@@ -189,10 +204,14 @@ def _gathered(walk: Walk) -> Tensor:
 
 
 @torch.no_grad()
-def _divergence(layers: TorchLayers, gates: dict[int, Tensor], images: Tensor, target: Tensor) -> float:
+def _divergence(
+    layers: TorchLayers, gates: dict[int, Tensor], images: Tensor, target: Tensor, weights: Tensor | None
+) -> float:
     total = 0.0
-    for x, wanted in zip(torch.split(images, 500), torch.split(target, 500), strict=True):
-        total += divergence(layers.output(x, gates).flatten(1).double(), wanted)
+    for start in range(0, len(images), 500):
+        at = slice(start, start + 500)
+        shares = None if weights is None else weights[at]
+        total += divergence(layers.output(images[at], gates).flatten(1).double(), target[at], shares)
     return total / len(images)
 
 

@@ -62,27 +62,29 @@ def fit_output(walk: Walk, options: Refit) -> OutputFit:
     """Give the walk's last layer the weights that fit the trained softmax best.
 
     They minimise the mean divergence from it plus ridge / 2 * ||V||^2, where V is the change of weights
-    and constants. Of one logit the divergence is half the squared difference. Inputs are centred and
-    divided by their root mean square. The objective is strongly convex with constant ridge. So it is
-    within ||gradient||^2 / (2 * ridge) of its minimum
-    (mathematics:refit-3..4).
+    and constants. Of one logit the divergence is half the squared difference. Means are over the
+    weighted images (mathematics:weights-2). Inputs are centred and divided by their root mean square.
+    The objective is strongly convex with constant ridge. So it is within ||gradient||^2 / (2 * ridge)
+    of its minimum (mathematics:refit-3..4).
     """
     last = len(walk.current.layers) - 1
     design = Design(walk.slim, last)
     features, base, target = _gathered(walk, design, last)
-    mean = features.mean(0)
+    shares = walk.stream.shares(0, base)
+    by_row = torch.ones(len(base), 1, dtype=base.dtype, device=base.device) if shares is None else shares[:, None]
+    mean = (features * by_row).mean(0)
     z = features - mean
-    size = float(z.square().mean().sqrt()) or 1.0
+    size = float((z.square() * by_row).mean().sqrt()) or 1.0
     z = torch.cat([z / size, torch.ones(len(z), 1, dtype=z.dtype, device=z.device)], dim=1)
     shape = (z.shape[1], base.shape[1])
     # With white inputs the search takes fewer steps. The objective and its proof do not change.
-    second = z.T @ z / len(z) + options.ridge * torch.eye(shape[0], dtype=z.dtype, device=z.device)
+    second = z.T @ (z * by_row) / len(z) + options.ridge * torch.eye(shape[0], dtype=z.dtype, device=z.device)
     white = torch.linalg.inv(torch.linalg.cholesky(second)).T
 
     def objective(change: Tensor) -> tuple[float, Tensor]:
         logits = base + z @ change
-        value = divergence(logits, target) / len(z) + float(options.ridge / 2 * change.square().sum())
-        return value, z.T @ slope(logits, target) / len(z) + options.ridge * change
+        value = divergence(logits, target, shares) / len(z) + float(options.ridge / 2 * change.square().sum())
+        return value, z.T @ (slope(logits, target) * by_row) / len(z) + options.ridge * change
 
     def flat(point: Array) -> tuple[float, Array]:
         value, steepest = objective(white @ torch.as_tensor(point.reshape(shape), dtype=z.dtype, device=z.device))

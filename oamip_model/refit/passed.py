@@ -1,4 +1,4 @@
-"""The layers that read cut units, refitted from first to last.
+"""The layers that a cut changes, refitted from first to last.
 
 Behind a ReLU, errors that it does not pass on do not count.
 """
@@ -19,14 +19,14 @@ from oamip_model.refit.walk import Walk
 
 
 def fit_layers(walk: Walk, options: Refit, progress: Callable[[LayerFit], None] | None = None) -> tuple[LayerFit, ...]:
-    """Refit, in the walk's network, each layer that reads cut units.
+    """Refit, in the walk's network, each layer whose inputs the cut changes.
 
     Returns how well each fits.
     """
     found = []
     for k in range(len(walk.current.layers)):
         design = Design(walk.slim, k)
-        if not design.readers:
+        if not design.refits:
             continue
         found.append(fit_layer(walk, design, options))
         if progress is not None:
@@ -54,7 +54,7 @@ def fit_layer(walk: Walk, design: Design, options: Refit) -> LayerFit:
     search = _Search(rows, systems, options.ridge)
     change, before, after = search.run((design.weights(walk) - start[0], plain - start[1]), options.relu_passes)
     put_weights(walk, design, start[0] + change[0], start[1] + change[1])
-    return replace(fit, rows=search.count, before=before / search.scale, after=after / search.scale)
+    return replace(fit, rows=search.held, before=before / search.scale, after=after / search.scale)
 
 
 Change = tuple[Tensor, Tensor]
@@ -75,7 +75,9 @@ class _Search:
 
     def __init__(self, rows: Rows, systems: list[System], ridge: float) -> None:
         self.rows, self.systems = rows, systems
-        self.count = sum(len(x) for x, _, _ in rows.parts)
+        self.held = sum(len(x) for x, _, _ in rows.parts)
+        parts = zip(rows.parts, rows.weights, strict=True)
+        self.count = sum(len(x) if weights is None else float(weights.sum()) for (x, _, _), weights in parts)
         share = self.count / systems[0].count
         self.scale = share * sum(system.variance for system in systems) or 1.0
         # Rows that are left out still count in the moments, since the bound need hold on average only.
@@ -105,15 +107,16 @@ class _Search:
         weights, constants = change
         xe, e = torch.zeros_like(weights), torch.zeros_like(constants)
         error, single = 0.0, weights.float()
-        for x, target, given in self.rows.parts:
+        for (x, target, given), by_row in zip(self.rows.parts, self.rows.weights, strict=True):
             tick("what a ReLU passes on")
             missing, before = (target - given).double(), given.double()
             # Products are as precise as the rows; what is summed over parts is in double precision.
             now = before + (x @ single).double() + constants
             wrong = torch.where(target > 0, missing - (now - before), -now.relu())
-            error += float(wrong.square().sum())
-            xe += (x.T @ wrong.float()).double()
-            e += wrong.sum(0)
+            counted = wrong if by_row is None else wrong * by_row[:, None]
+            error += float((wrong * counted).sum())
+            xe += (x.T @ counted.float()).double()
+            e += counted.sum(0)
         step = (torch.zeros_like(weights), e / self.count)
         price = 0.0
         for system, (factored, each) in zip(self.systems, self.factors, strict=True):

@@ -61,6 +61,8 @@ class RefitReport:
         The fit of the last layer, None where the level was not reached.
     outgoing : OutgoingFit, optional
         The training of the outgoing weights, None where the level was not reached.
+    weights : str, optional
+        Fingerprint of the images' weights, None where all count alike.
 
     Examples
     --------
@@ -82,6 +84,7 @@ class RefitReport:
     layers: tuple[LayerFit, ...]
     output: OutputFit | None = None
     outgoing: OutgoingFit | None = None
+    weights: str | None = None
 
     @property
     def residual(self) -> float:
@@ -117,7 +120,8 @@ class RefitReport:
             unproved = (
                 f"the outgoing weights (those after pass {self.outgoing.kept} of {self.outgoing.passes}), or {unproved}"
             )
-        text = f"refit from {self.images} images ({self.source}), {measure}: {', '.join(parts)}"
+        counted = "images" if self.weights is None else "weighted images"
+        text = f"refit from {self.images} {counted} ({self.source}), {measure}: {', '.join(parts)}"
         return f"{text}; proved: {proved}; not proved: {unproved}"
 
     def record(self) -> dict[str, Any]:

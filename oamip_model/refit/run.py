@@ -10,6 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from oamip_model.data.given import AnyImages
+from oamip_model.data.weights import fingerprint
 from oamip_model.errors import InputError
 from oamip_model.network.types import Network
 from oamip_model.refit.answer import answer, class_of, divergence
@@ -31,11 +32,11 @@ def refit_network(
     refit: AnyRefit = "least-squares",
     progress: Callable[[str], None] | None = None,
 ) -> tuple[Network, RefitReport]:
-    """The network with the weights that read cut units refitted, and a report.
+    """The network with the layers behind cut units refitted, and a report.
 
-    No labels are used. The network has its first shape. Units that are cut have their old incoming
-    weights, and are left out by the same masks, as :meth:`Network.replay` and :func:`oamip_model.prune`
-    do.
+    No labels are used. Weights of a Dataset count in the fit (mathematics:weights-2). The network has
+    its first shape. Units that are cut have their old incoming weights, and are left out by the same
+    masks, as :meth:`Network.replay` and :func:`oamip_model.prune` do.
 
     Parameters
     ----------
@@ -102,8 +103,9 @@ def refit_network(
         outgoing = fit_outgoing(walk, options, progress)
         finished("outgoing", began)
     report = RefitReport(
-        options.level, stream.count, stream.source, judge.accuracy, tuple(stages), layers, output, outgoing
-    )
+        options.level, stream.count, stream.source, judge.accuracy, tuple(stages), layers, output, outgoing,
+        None if stream.weights is None else fingerprint(stream.weights),
+    )  # fmt: skip
     return slim.widen(walk.current), report
 
 
@@ -142,11 +144,12 @@ class _Judge:
         layers = TorchLayers(network, self.device)
         masks = {g: torch.as_tensor(m, dtype=layers.dtype, device=layers.device) for g, m in gates.items()}
         loss, same, right, labelled, count = 0.0, 0, 0, True, 0
+        # The divergence is what is fitted, with weights of images. Agreement and accuracy count the images.
         for images, labels in self.stream:
             x = torch.as_tensor(images, dtype=layers.dtype, device=layers.device)
             trained = self.trained.output(x, {}).reshape(len(x), -1).double()
             logits = layers.output(x, masks).reshape(len(x), -1).double()
-            loss += divergence(logits, answer(trained))
+            loss += divergence(logits, answer(trained), self.stream.shares(count, logits))
             chosen = class_of(logits)
             same += int((class_of(trained) == chosen).sum())
             count += len(x)

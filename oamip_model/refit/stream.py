@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from oamip_model.data import Dataset, check_labels, check_pixels
 from oamip_model.data.given import AnyImages, is_array, read_batch, rereadable
@@ -38,6 +40,8 @@ class ImageStream:
         Their source, in words.
     batch_size : int
         Images of a batch of arrays. A loader has its own.
+    weights : array, optional
+        Weights (n,) of the images in the order of a reading, with mean 1, where they count differently.
     """
 
     network: Network
@@ -45,6 +49,7 @@ class ImageStream:
     count: int
     source: str
     batch_size: int
+    weights: Array | None = None
 
     def __iter__(self) -> Iterator[Batch]:
         if isinstance(self.given, tuple):
@@ -56,12 +61,24 @@ class ImageStream:
         for item in self.given:
             yield _checked(self.network, item)
 
+    def shares(self, start: int, like: Tensor) -> Tensor | None:
+        """The weights of the images from ``start`` on, None where all count alike.
 
-def image_stream(network: Network, images: AnyImages, batch_size: int = 500) -> ImageStream:
+        There are as many as the first size of ``like``, on its device.
+        """
+        if self.weights is None:
+            return None
+        return torch.as_tensor(self.weights[start : start + len(like)], dtype=torch.float64, device=like.device)
+
+
+def image_stream(
+    network: Network, images: AnyImages, batch_size: int = 500, weights: Array | None = None
+) -> ImageStream:
     """The images of an array, a Dataset, or a torch loader as a stream.
 
     An array has the shape (n, ...); a loader is a torch Dataset or DataLoader.
 
+    A Dataset may have weights, and its images of weight 0 are left out. ``weights`` are those of an array's images.
     A loader gives tensors of images, or tuples that begin with one; a second entry of whole numbers is the labels.
 
     Raises InputError where there are no images, they do not fit the network, or they could be read only once.
@@ -76,13 +93,14 @@ def image_stream(network: Network, images: AnyImages, batch_size: int = 500) -> 
     [2, 2, 1]
     """
     if isinstance(images, Dataset):
-        network.check_images(images.images[:1])
-        marks = check_labels(images.labels, network.classes, where=images.source)
-        return ImageStream(network, (images.images, marks), images.count, images.source, batch_size)
+        data = images.counted
+        network.check_images(data.images[:1])
+        marks = check_labels(data.labels, network.classes, where=data.source)
+        return ImageStream(network, (data.images, marks), data.count, data.source, batch_size, data.shares)
     if is_array(images):
         pixels = check_pixels(cast("ArrayLike", images))
         network.check_images(pixels[:1])
-        return ImageStream(network, (pixels, None), len(pixels), "images given as arrays", batch_size)
+        return ImageStream(network, (pixels, None), len(pixels), "images given as arrays", batch_size, weights)
     loader = rereadable(images)
     count = sum(len(_checked(network, item)[0]) for item in loader)
     if count == 0:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -16,8 +17,6 @@ from oamip_model.scoring.strategies import AVERAGED, ELIMINATION, LAYERWISE
 
 STATUSES = ("optimal", "feasible", "no solution", "unbounded", "infeasible", "error")
 """How a program can have ended, the best first."""
-
-
 _MUCH_WORSE = 0.10
 """A trained head that is less accurate than the network by more than this is warned of."""
 
@@ -149,6 +148,7 @@ class Verdict:
     network_accuracy: float | None
     exchanged: int
     out_of_time: bool
+    options: dict[str, Any]
 
     @property
     def averaged(self) -> bool:
@@ -272,9 +272,10 @@ class Verdict:
             Status, gap, relaxed or integer, averaged or not, images, and replay.
         """
         stopped = ", interrupted" if self.interrupted else ""
+        counted = "images" if "weights" not in self.options else "weighted images"
         stopped += ", stopped by the total time limit" if self.out_of_time else ""
         if self.planned == 0:
-            seen = f"{self.images} images ({self.source})" if self.images else "no images"
+            seen = f"{self.images} {counted} ({self.source})" if self.images else "no images"
             rule = f"{self.strategy}, for a refit" if self.strategy == ELIMINATION else self.strategy
             return f"no program was solved: scores by the rule {rule}{stopped}, {seen}: nothing is proved"
         gap = "gap unknown" if self.gap is None else f"gap {self.gap:.2g} ({self.proof})"
@@ -295,4 +296,4 @@ class Verdict:
         if self.layerwise and self.status == "optimal":
             proved = "each layer's program proved optimal within its gap, the network's not"
             proved += ", nor the exchanges" if self.exchanged else ""
-        return f"{self.status}{stopped}, {gap}, {kind}, {self.images} images ({self.source}), {check}: {proved}"
+        return f"{self.status}{stopped}, {gap}, {kind}, {self.images} {counted} ({self.source}), {check}: {proved}"

@@ -12,18 +12,18 @@ from numpy.typing import ArrayLike
 from oamip_model.clock import Deadline, within
 from oamip_model.data import Dataset, check_labels
 from oamip_model.data.given import AnyImages, as_dataset
+from oamip_model.data.weights import fingerprint
 from oamip_model.errors import InputError
 from oamip_model.formulation.losses import loss_named
+from oamip_model.formulation.losses.shares import image_shares
 from oamip_model.network import Network, read_network
 from oamip_model.runs.bars import shown
 from oamip_model.runs.store import RunStore
-from oamip_model.scoring.joint.whole import Programs, whole_network_scores
 from oamip_model.scoring.layer_methods import Elimination, Layerwise
 from oamip_model.scoring.layerwise.heads import head_named, head_names
 from oamip_model.scoring.method import Method
-from oamip_model.scoring.methods import AllLayers, as_method
+from oamip_model.scoring.methods import AllLayers, as_method, by_default
 from oamip_model.scoring.result import Scores
-from oamip_model.scoring.strategies import DEFAULT_STRATEGY, PROGRAM_STRATEGY
 from oamip_model.solving.options import Run, Solver, as_solver
 from oamip_model.solving.protocol import Backend
 from oamip_model.solving.registry import get_backend
@@ -108,21 +108,14 @@ def score(
     if isinstance(labels, Method):
         raise InputError(f"labels: got {labels!r}, a method is given as method=")
     given, where = None if solver is None else as_solver(solver), Run() if run is None else run
-    asked = _default(given, where) if method is None else as_method(method)
+    if method is None:
+        asked = by_default(as_method, lambda usual: usual.check_given(given, where))
+    else:
+        asked = as_method(method)
     asked.check_given(given, where)
     how = as_solver("highs") if given is None else given
     with shown(where.tell, where.progress is None, "programs") as tell:
         return _score(network, images, labels, asked, how, where if tell is None else replace(where, progress=tell))
-
-
-def _default(solver: Solver | None, run: Run) -> Method:
-    """The method where none is given, one with programs where the usual one has no use for a solver or a run."""
-    usual = as_method(DEFAULT_STRATEGY)
-    try:
-        usual.check_given(solver, run)
-    except InputError:
-        return as_method(PROGRAM_STRATEGY)
-    return usual
 
 
 def _score(
@@ -140,12 +133,14 @@ def _score(
 
         with within(total):
             given = images if labels is None else as_dataset(images, labels)
-            return elimination_scores(network, given, asked, where, total)
-    data = as_dataset(images, labels)
+            given = given.counted if isinstance(given, Dataset) else given
+            return _with_weights(elimination_scores(network, given, asked, where, total), given)
+    data = as_dataset(images, labels).counted
     with within(total):
         plain = as_network(network, data)
     x, y = plain.check_images(data.images), check_labels(data.labels, plain.classes)
     y = loss_named(_loss_of(asked, plain.classes)).check(plain.classes, y)
+    image_shares(data.weights, len(x), _loss_of(asked, plain.classes))
     get_backend(how.name)
     kept = RunStore(where.store)
     with within(total), kept.alone():
@@ -153,10 +148,24 @@ def _score(
             from oamip_model.scoring.layerwise.scores import layerwise_scores
 
             made = read_heads(plain, asked.heads or {})
-            given = Dataset(x, y, data.source, plain.classes)
-            return layerwise_scores(plain, given, asked, how, where, kept, made, total)
+            marked = Dataset(x, y, data.source, plain.classes, weights=data.weights)
+            return _with_weights(layerwise_scores(plain, marked, asked, how, where, kept, made, total), data)
         assert isinstance(asked, AllLayers)
-        return whole_network_scores(Programs(plain, x, y, data.indices, asked, how), data.source, where, kept, total)
+        # Pyomo takes longer to load than a small network takes to score, so it waits for a program that needs it.
+        from oamip_model.scoring.joint.program import Programs
+        from oamip_model.scoring.joint.whole import whole_network_scores
+
+        programs = Programs(plain, x, y, data.indices, asked, how, data.shares)
+        return _with_weights(whole_network_scores(programs, data.source, where, kept, total), data)
+
+
+def _with_weights(scores: Scores, images: AnyImages) -> Scores:
+    """The scores, whose options say which weights the images had where these count differently."""
+    shares = images.shares if isinstance(images, Dataset) else None
+    if shares is None:
+        return scores
+    known = {"fingerprint": fingerprint(shares), "least": float(shares.min()), "most": float(shares.max())}
+    return replace(scores, options=scores.options | {"weights": known})
 
 
 def _loss_of(asked: Method, classes: int) -> str:

@@ -192,15 +192,16 @@ class Rounds(SolveState):
             solution = self._one(session, relaxed)
             if solution is None or solution.x is None:
                 return
-            missing, weight = self.missing(solution.x), self.program.weight
+            short = self.missing(solution.x)
+            missing = short * self.program.weights
             value = self.arrays.objective(self.lifted(solution.x))
-            open_gap = weight * float(missing.mean()) / max(abs(value), 1e-10)
+            open_gap = float(missing.mean()) / max(abs(value), 1e-10)
             self.report(relaxed, value if relaxed else self.objective)
             done = open_gap <= self.tolerance / 2 if relaxed and self.arrays.is_mip else self.gap() <= self.tolerance
             hull_cuts = 0 if self.stopped else self._cut_hull(session, solution.x, relaxed)
             if (done and not hull_cuts) or self.stopped:
                 return
-            needed = missing * weight > _SETTLED * self.tolerance * max(abs(value), 1e-10)
+            needed = missing > _SETTLED * self.tolerance * max(abs(value), 1e-10)
             still = self.bound <= before or np.isclose(self.bound, before, rtol=1e-12, atol=1e-12)
             stalled = stalled + 1 if still else 0
             # A tangent at the logits of whole scores is exact there, so the same scores come back only where the solver
@@ -216,7 +217,7 @@ class Rounds(SolveState):
                 return
             if needed.any():
                 self._cut(session, solution.x[self.o], np.flatnonzero(needed))
-                self.latest = Tangents(*self.tangents[-1][:2], float(missing.max()))
+                self.latest = Tangents(*self.tangents[-1][:2], float(short[needed].max()))
             if not relaxed and self.arrays.is_mip:
                 self._polish(session)
 
@@ -255,7 +256,7 @@ class Rounds(SolveState):
             low, high = (np.concatenate(side) for side in sides)
             whole = append_rows(whole, sp.csr_array(sp.vstack(matrices, format="csr")), low, high)
         held = states_held(whole, self.best)
-        t, weight = self.compiled.columns(self.program.losses), self.program.weight
+        t, weights = self.compiled.columns(self.program.losses), self.program.weights
         inner = open_session(self.backend, held, self.options, proofs=False)
         slow, before = 0, -np.inf
         try:
@@ -276,7 +277,7 @@ class Rounds(SolveState):
                 before = value
                 if slow >= _SLOWS:
                     return
-                missing = weight * (self.program.losses_at(solution.x[self.o]) - solution.x[t])
+                missing = weights * (self.program.losses_at(solution.x[self.o]) - solution.x[t])
                 needed = missing > _SETTLED * self.tolerance * max(abs(self.objective or 0.0), 1e-10)
                 if not needed.any():
                     return

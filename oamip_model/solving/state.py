@@ -245,7 +245,8 @@ class SolveState(Incumbent):
             logits = self.best_logits.reshape(-1, len(self.instance.CLASS))
             sparsity = self.objective
             if self.program.losses is not None:
-                loss = float(self.best[self.compiled.columns(self.program.losses)].mean())
+                losses = self.best[self.compiled.columns(self.program.losses)]
+                loss = float((self.program.image_weights * losses).mean())
                 sparsity = self.objective - self.program.weight * loss
         message = self.stopped or (self.last.message if self.last is not None else "") or self.doubt
         if not message and status is Status.FEASIBLE:

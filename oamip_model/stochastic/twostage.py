@@ -13,11 +13,12 @@ import numpy as np
 import pyomo.environ as pyo
 from numpy.typing import ArrayLike, NDArray
 
-from oamip_model.data import check_labels
-from oamip_model.data.given import AnyImages, as_arrays
+from oamip_model.data import Dataset, check_labels
+from oamip_model.data.given import AnyImages, as_arrays, weights_of
 from oamip_model.errors import InputError, SolverMissingError
 from oamip_model.formulation import Formulation, build_instance, gate_scale
 from oamip_model.formulation.losses import loss_named
+from oamip_model.formulation.losses.shares import image_shares
 from oamip_model.formulation.objective import sparsity
 from oamip_model.formulation.settings import validity_of
 from oamip_model.formulation.sparsities import sparsity_named
@@ -47,6 +48,8 @@ class Scenarios:
         The images, (n, *input_shape).
     labels : array of int
         Their labels, (n,).
+    weights : array, optional
+        Weights of the images' losses, (n,), with mean 1, where they count differently.
     formulation : Formulation
         The program.
     bounds : Tightening
@@ -58,6 +61,7 @@ class Scenarios:
     network: Network
     images: Array
     labels: NDArray[np.int64]
+    weights: Array | None
     formulation: Formulation
     bounds: Tightening
     rows: Mapping[str, NDArray[np.int64]] = field(repr=False)
@@ -68,7 +72,7 @@ class Scenarios:
         return list(self.rows)
 
     def probability(self, name: str) -> float:
-        """The share of all images that a scenario has.
+        """The share of all images, by their weights, that a scenario has.
 
         Parameters
         ----------
@@ -85,7 +89,8 @@ class Scenarios:
         InputError
             For a name that is no scenario's.
         """
-        return len(self._rows(name)) / len(self.labels)
+        shares = np.ones(len(self.labels)) if self.weights is None else self.weights
+        return float(shares[self._rows(name)].sum() / len(self.labels))
 
     def model(self, name: str) -> pyo.ConcreteModel:
         """The Pyomo model of one scenario, by this package alone.
@@ -109,7 +114,8 @@ class Scenarios:
         x, y = self.images[rows], self.labels[rows]
         epsilon = float(form.epsilon or 0.0)
         bounds = compute_bounds(self.network, x, self.bounds, validity=validity_of(form.gate), epsilon=epsilon)
-        return build_instance(self.network, x, y, form, bounds=bounds)
+        weights = None if self.weights is None else self.weights[rows]
+        return build_instance(self.network, x, y, form, bounds=bounds, weights=weights)
 
     def creator(self, name: str, **_: Any) -> pyo.ConcreteModel:
         """The model of one scenario as mpi-sppy takes it: its ``scenario_creator``.
@@ -192,7 +198,8 @@ class Scenarios:
         price = sparsity_named(form.sparsity).value(self.network, flat)
         if not loss.weighted:
             return price if float(losses.max()) <= 0.0 else np.inf
-        return float(form.weight * losses.mean() + price)
+        counted = losses if self.weights is None else self.weights * losses
+        return float(form.weight * counted.mean() + price)
 
     @property
     def extension(self) -> type[ForwardPass]:
@@ -230,7 +237,7 @@ def scenarios(
     """The joint program of many images as scenarios for mpi-sppy.
 
     The scores are the first stage. One scenario holds one image, or ``size`` of them, and is as likely as
-    its share of the images, so that the expected cost is the joint program's objective. It also makes
+    its share of the images and their weights, so that the expected cost is the joint program's objective. It also makes
     ``SolverFactory("oamip:highs")`` known to Pyomo, which adds the tangents of a loss while it solves.
 
     Parameters
@@ -267,11 +274,13 @@ def scenarios(
     >>> found.names, found.probability("image1"), len(found.model("image1").s)
     (['image0', 'image1'], 0.5, 3)
     """
+    images = images.counted if isinstance(images, Dataset) else images
     x, y = as_arrays(images, labels)
     pixels = network.check_images(x)
     marks = check_labels(y, network.classes)
     network.check_scored()
     form = Formulation() if formulation is None else formulation
+    shares = image_shares(weights_of(images), len(pixels), form.loss)
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:
         raise InputError(f"size: got {size!r}, accepted is a number of images from 1")
     count = len(pixels)
@@ -283,4 +292,5 @@ def scenarios(
     # Registers the solver.
     import oamip_model.stochastic.pyomo_solver  # noqa: F401
 
-    return Scenarios(network, pixels, marks, form.settled(), as_tightening(bounds), dict(zip(names, rows, strict=True)))
+    parts = dict(zip(names, rows, strict=True))
+    return Scenarios(network, pixels, marks, shares, form.settled(), as_tightening(bounds), parts)

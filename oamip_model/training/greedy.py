@@ -18,7 +18,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from oamip_model.data.given import AnyImages, as_arrays
+from oamip_model.data.given import AnyImages, as_arrays, weights_of
 from oamip_model.errors import InputError, OamipError
 from oamip_model.training.evaluate import accuracy, evaluating
 from oamip_model.training.loop import Progress
@@ -178,7 +178,7 @@ def train_greedy(
     if recipe.loss != "cross-entropy":
         raise InputError(f"loss: got {recipe.loss!r}, the classifiers of a greedy training take cross-entropy")
     names, parts = _parts(module)
-    trainer = _Greedy(module, parts, *as_arrays(images, labels), recipe)
+    trainer = _Greedy(module, parts, *as_arrays(images, labels), recipe, weights_of(images))
     started = time.perf_counter()
     before = {name: value.detach().clone() for name, value in module.state_dict().items()}
     losses: list[float] = []
@@ -214,10 +214,16 @@ class _Greedy(Trainer):
     """A training of network and classifiers in which each part has a loss of its own."""
 
     def __init__(
-        self, network: nn.Module, parts: list[nn.Sequential], images: ArrayLike, labels: ArrayLike, recipe: Recipe
+        self,
+        network: nn.Module,
+        parts: list[nn.Sequential],
+        images: ArrayLike,
+        labels: ArrayLike,
+        recipe: Recipe,
+        weights: ArrayLike | None = None,
     ) -> None:
         self.parts, chain = parts, _Chain(network)
-        super().__init__(chain, images, labels, recipe)
+        super().__init__(chain, images, labels, recipe, weights)
         like = self.parameters[0]
         x = torch.as_tensor(self.images[:1], dtype=like.dtype, device=like.device)
         with evaluating(network), torch.no_grad():

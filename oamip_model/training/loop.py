@@ -12,7 +12,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import nn
 
-from oamip_model.data.given import AnyImages, as_arrays
+from oamip_model.data.given import AnyImages, as_arrays, weights_of
 from oamip_model.errors import OamipError
 from oamip_model.training.device import torch_device as torch_device
 from oamip_model.training.evaluate import accuracy
@@ -106,7 +106,7 @@ def train(
     """
     recipe = Recipe(**options)
     pixels, marks = as_arrays(images, labels)
-    trainer = Trainer(module, pixels, marks, recipe, weights)
+    trainer = Trainer(module, pixels, marks, recipe, weights_of(images, weights))
     started = time.perf_counter()
     before = _state(module)
     losses: list[float] = []

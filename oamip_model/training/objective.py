@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
+from oamip_model.data.weights import by_class as class_weights
+from oamip_model.data.weights import check_weights, mean_one
 from oamip_model.errors import InputError
 from oamip_model.training.recipe import ClassWeights, TrainingLoss
 
@@ -48,9 +50,9 @@ def check_loss(name: TrainingLoss, classes: int, labels: NDArray[np.int64]) -> N
 def image_weights(
     labels: NDArray[np.int64], classes: int, loss: TrainingLoss, by_class: ClassWeights, by_image: ArrayLike | None
 ) -> NDArray[np.float64] | None:
-    """The weight of each image, (n,), with mean 1; None where all are 1.
+    """The weight of each image, (n,), with mean 1 (mathematics:weights-1).
 
-    "balanced" gives each class the same weight in all. A network with one logit and the loss logistic has two classes.
+    It is None where all count alike. A network with one logit and the loss logistic has two classes.
 
     Raises InputError for weights that do not fit, are negative or not finite, or are all 0.
 
@@ -59,27 +61,7 @@ def image_weights(
     >>> image_weights(np.array([0, 0, 0, 1]), 2, "cross-entropy", "balanced", None).round(3).tolist()
     [0.667, 0.667, 0.667, 2.0]
     """
-    if by_class is None and by_image is None:
-        return None
-    found = np.ones(len(labels))
+    found = np.ones(len(labels)) if by_image is None else check_weights(by_image, len(labels))
     if by_class is not None:
-        count = 2 if loss == "logistic" else classes
-        if loss == "squared":
-            raise InputError("class_weights: a regression has no classes; give each image its weight")
-        places = labels.astype(np.int64)
-        if by_class == "balanced":
-            sizes = np.bincount(places, minlength=count)
-            each = np.divide(1.0, sizes, out=np.zeros(count), where=sizes > 0)
-        elif len(by_class) != count:
-            raise InputError(f"class_weights: got {len(by_class)} for {count} classes, one a class is needed")
-        else:
-            each = np.array(by_class, dtype=np.float64)
-        found = found * each[places]
-    if by_image is not None:
-        given = np.asarray(by_image, dtype=np.float64)
-        if given.shape != labels.shape:
-            raise InputError(f"weights: got shape {given.shape}, accepted is ({len(labels)},), one an image")
-        found = found * given
-    if not (np.isfinite(found).all() and (found >= 0).all() and found.sum() > 0):
-        raise InputError("weights: accepted are finite numbers from 0, at least one above")
-    return np.asarray(found * (len(found) / found.sum()))
+        found = found * class_weights(labels, 1 if loss == "squared" else max(classes, 2), by_class)
+    return mean_one(check_weights(found, len(labels)))

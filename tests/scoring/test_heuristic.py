@@ -12,7 +12,7 @@ from oamip_model.formulation import Formulation, cross_entropy, hinge, published
 from oamip_model.scoring.asked import as_objects
 from oamip_model.scoring.joint.gated import PENALTY, GatedObjective
 from oamip_model.scoring.joint.heuristic import find_scores
-from oamip_model.scoring.joint.program import solve_program
+from oamip_model.scoring.joint.program import Programs, solve_program
 from oamip_model.scoring.methods import Joint
 from oamip_model.solving import gated_logits
 from oamip_model.solving.compile import Compiled
@@ -93,14 +93,14 @@ def test_without_time_it_gives_back_the_trained_network_or_better(problem_of):
 def test_a_result_keeps_the_heuristics_incumbent_where_the_solver_has_no_time(problem_of):
     p = problem_of("dense", 0)
     method, limited = Joint(Formulation(sparsity="mean"), heuristic=True), Solver(time_limit=1e-3)
-    outcome = solve_program(p.network, p.images, p.labels, (0, 1), method, limited)
+    outcome = solve_program(Programs(p.network, p.images, p.labels, np.arange(2), method, limited))
     result = outcome.result
     # Single flips of the incumbent are tried where the search ends, and may find better scores.
     assert result.objective <= result.heuristic + 1e-9
     assert result.status == "feasible"
     assert result.replay is not None
     assert result.replay.passed
-    whole = solve_program(p.network, p.images, p.labels, (0, 1), method, Solver()).result
+    whole = solve_program(Programs(p.network, p.images, p.labels, np.arange(2), method, Solver())).result
     assert whole.heuristic is not None
     assert whole.bound <= whole.objective <= whole.heuristic + 1e-9
 

@@ -105,7 +105,7 @@ def test_early_stopping_weighs_the_held_out_images_too():
         (2, {"class_weights": (1.0, -1.0)}, "class_weights: got"),
         (2, {"class_weights": "even"}, "class_weights: got 'even'"),
         (2, {"weights": [1.0, 2.0]}, "weights: got shape"),
-        (2, {"weights": [0.0] * 60}, "weights: accepted are finite numbers from 0, at least one above"),
+        (2, {"weights": [0.0] * 60}, "weights: all are 0, accepted are finite numbers from 0, at least one above"),
         (1, {"loss": "squared", "class_weights": "balanced"}, "a regression has no classes"),
     ],
 )

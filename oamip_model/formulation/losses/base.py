@@ -106,12 +106,12 @@ class Loss(ABC):
         slopes = torch.as_tensor(self.slopes(o, y, margin)).to(logits)
         return float(self.values(o, y, margin).sum()), slopes
 
-    def torch_wrong(self, logits: Tensor, labels: Tensor) -> int:
-        """How many images have another largest logit than that of their label.
+    def torch_wrong(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Which images have another largest logit than that of their label, (n,).
 
         Logits have the shape (n, classes) and labels (n,).
         """
-        return int((logits.argmax(dim=1) != labels).sum())
+        return logits.argmax(dim=1) != labels
 
     def best(self, low: Array, high: Array, labels: Labels) -> Array | None:
         """The logits in [low, high] at which the loss is least, None if unknown.

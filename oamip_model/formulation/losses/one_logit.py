@@ -86,9 +86,9 @@ class Logistic(OneLogit):
         slope = torch.sigmoid(logits) - labels.to(logits)[:, None]
         return float(self.torch_values(logits, labels, margin).sum()), slope
 
-    def torch_wrong(self, logits: Tensor, labels: Tensor) -> int:
-        """How many images are on the wrong side of 0."""
-        return int(((logits[:, 0] > 0) != (labels > 0)).sum())
+    def torch_wrong(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Which images are on the wrong side of 0."""
+        return (logits[:, 0] > 0) != (labels > 0)
 
     def best(self, low: Array, high: Array, labels: Labels) -> Array | None:
         """The upper end for label 1, the lower one for label 0."""
@@ -127,9 +127,9 @@ class Squared(OneLogit):
         error = logits - labels.to(logits)[:, None]
         return float(error.square().sum()), 2.0 * error
 
-    def torch_wrong(self, logits: Tensor, labels: Tensor) -> int:
-        """0: a regression has no wrong class, and its loss decides."""
-        return 0
+    def torch_wrong(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """None: a regression has no wrong class, and its loss decides."""
+        return labels != labels
 
     def best(self, low: Array, high: Array, labels: Labels) -> Array | None:
         """The label, moved into the range."""

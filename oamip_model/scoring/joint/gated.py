@@ -33,7 +33,7 @@ class GatedObjective(TorchLayers):
 
     With ``product`` scores multiply activations whatever the gate is. This changes nothing at
     scores of 0 and 1, and has gradients where a gate that subtracts has none. ``sparsity`` gives
-    the sparsity term (k,).
+    the sparsity term (k,), and ``weights`` are those of the images' losses (n,), with mean 1.
     """
 
     def __init__(
@@ -45,11 +45,13 @@ class GatedObjective(TorchLayers):
         *,
         product: bool = False,
         dtype: torch.dtype = torch.float32,
+        weights: Array | None = None,
     ) -> None:
         super().__init__(network, dtype=dtype)
         self.settings, self.count = settings, len(images)
         self.images = torch.as_tensor(images, dtype=dtype)
         self.labels = torch.as_tensor(labels)
+        self.weights = torch.as_tensor(np.ones(self.count) if weights is None else weights, dtype=dtype)
         self.sizes = [group.size for group in network.groups]
         self.scale: list[Tensor] | None = None
         self.how = gate_named(PRODUCT if product else settings.gate)
@@ -96,9 +98,9 @@ class GatedObjective(TorchLayers):
         return self.output(images, parts).reshape(len(scores), self.count, -1)
 
     def loss(self, logits: Tensor) -> Tensor:
-        """Mean loss of each score vector, (k,), unweighted."""
+        """Mean loss of each score vector over the weighted images, (k,)."""
         labels = self.labels.expand(len(logits), -1)
-        return self.judged.torch_values(logits, labels, self.settings.margin).mean(dim=1)
+        return (self.judged.torch_values(logits, labels, self.settings.margin) * self.weights).mean(dim=1)
 
     def set_prices(self, prices: Tensor) -> None:
         """Another linear sparsity from now on: prices (units,) @ scores."""

@@ -72,6 +72,7 @@ def find_scores(
     seed: int = 0,
     time_limit: float | None = None,
     progress: Listener | None = None,
+    weights: Array | None = None,
 ) -> HeuristicResult:
     """Good scores for the program of these settings, in a sound gate.
 
@@ -97,6 +98,8 @@ def find_scores(
         Seconds after which the best so far is returned, as it is at Ctrl-C.
     progress : callable, optional
         Called with an event after each improvement.
+    weights : array, optional
+        Weights of the images' losses, (n,), with mean 1.
 
     Returns
     -------
@@ -128,13 +131,13 @@ def find_scores(
         # Most of the best scores are 0 or 1. Moves between these find points that gradient steps do not.
         half = None if time_limit is None else time_limit / 2
         binary = replace(settings, scores="binary")
-        first = Search(network, images, labels, binary, seed, half)
+        first = Search(network, images, labels, binary, seed, half, weights)
         value, scores = first.run(progress)
         if first.interrupted:
             return HeuristicResult(network.by_group(scores), value, time.monotonic() - began, True)
         near = [scores]
         time_limit = None if time_limit is None else max(time_limit - (time.monotonic() - began), 0.0)
-    search = Search(network, images, labels, settings, seed, time_limit)
+    search = Search(network, images, labels, settings, seed, time_limit, weights)
     value, scores = search.run(progress, near)
     return HeuristicResult(network.by_group(scores), value, time.monotonic() - began, search.interrupted)
 
@@ -153,15 +156,16 @@ class Search:
         settings: Formulation,
         seed: int,
         time_limit: float | None,
+        weights: Array | None = None,
     ) -> None:
         self.began = time.monotonic()
         self.deadline = np.inf if time_limit is None else self.began + time_limit
         self.binary = settings.scores == "binary"
-        self.product = GatedObjective(network, images, labels, settings, product=True)
+        self.product = GatedObjective(network, images, labels, settings, product=True, weights=weights)
         # At scores of 0 and 1 every gate is the network without some units.
         both = self.binary or settings.gate == PRODUCT
-        self.gate = self.product if both else GatedObjective(network, images, labels, settings)
-        self.exact = GatedObjective(network, images, labels, settings, dtype=torch.float64)
+        self.gate = self.product if both else GatedObjective(network, images, labels, settings, weights=weights)
+        self.exact = GatedObjective(network, images, labels, settings, dtype=torch.float64, weights=weights)
         self.units = sum(self.gate.sizes)
         self.random = torch.Generator().manual_seed(seed)
         self.starts = min(_STARTS, self.gate.most())

@@ -24,7 +24,7 @@ class OneImage:
 
     It is an :class:`oamip_model.solving.treesearch.image_cuts.ImageProgram`.
 
-    images: (n, *input_shape); labels: (n,); bounds: of all the images.
+    images: (n, *input_shape); labels: (n,); bounds: of all the images; weights: (n,) of the losses, with mean 1.
     """
 
     network: Network
@@ -33,6 +33,7 @@ class OneImage:
     settings: Formulation
     bounds: Bounds
     solver: Solver
+    weights: Array | None = None
 
     def __call__(self, alone: Alone, time_limit: float | None) -> tuple[float, Array]:
         """A lower bound of an image's program, and the best scores known (units,).
@@ -41,7 +42,7 @@ class OneImage:
         Ctrl-C.
         """
         x, y = self.images[alone.image : alone.image + 1], self.labels[alone.image : alone.image + 1]
-        settings = replace(self.settings, sparsity="mean")
+        settings = replace(self._weighed(alone.image), sparsity="mean")
         part = build_instance(self.network, x, y, settings, bounds=self.bounds.of_image(alone.image, x[0]))
         # Gaps are relative, and the objective may be near 0. A constant moves it between half the scale and the scale.
         scale = max(2.0 * (alone.value - alone.least), 10.0 * alone.gap)
@@ -67,7 +68,12 @@ class OneImage:
         # Imported here, so that programs without a search in torch do not load torch.
         from oamip_model.scoring.joint.multipliers import ImageMinima, ascend
 
-        parts = [(self.images[k : k + 1], self.labels[k : k + 1]) for k in range(len(self.images))]
+        parts = [(self.images[k : k + 1], self.labels[k : k + 1], self._weighed(k)) for k in range(len(self.images))]
         seed = self.solver.seed or 0
-        minima = [ImageMinima(self.network, x, y, self.settings, start, seed, time_limit) for x, y in parts]
+        minima = [ImageMinima(self.network, x, y, form, start, seed, time_limit) for x, y, form in parts]
         return ascend(minima, multipliers, get_backend(self.solver.name), time_limit)
+
+    def _weighed(self, image: int) -> Formulation:
+        """The formulation with the weight of one image's loss."""
+        weight = 1.0 if self.weights is None else float(self.weights[image])
+        return replace(self.settings, weight=weight * self.settings.weight)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from oamip_model.clock import Deadline, TimeIsUp, seconds_left, tick, unhurried, within
 from oamip_model.formulation import Formulation, build_instance, gate_scale
 from oamip_model.formulation.losses import loss_named
+from oamip_model.formulation.losses.shares import image_shares
 from oamip_model.formulation.settings import validity_of
 from oamip_model.network.maps import Array
 from oamip_model.network.types import Network
@@ -56,28 +57,42 @@ class ProgramOutcome:
     interrupted: bool = False
 
 
-def solve_program(
-    network: Network,
-    images: Array,
-    labels: NDArray[np.int64],
-    indices: tuple[int, ...],
-    method: AllLayers,
-    solver: Solver,
-    progress: Listener | None = None,
-    start: Mapping[str, Array] | None = None,
-) -> ProgramOutcome:
-    """Outcome of the method's program for images (n, *input_shape).
+@dataclass(frozen=True, eq=False)
+class Programs:
+    """What the programs of one run share: images and labels.
 
-    Their positions in their source are ``indices``.
+    Images x are (n, *input_shape), with labels y (n,), of which each program has some rows.
+
+    indices: (n,) positions of the images in their source; weights: (n,) of their losses, where they count differently.
+    """
+
+    network: Network
+    x: Array
+    y: NDArray[np.int64]
+    indices: NDArray[np.int64]
+    method: AllLayers
+    solver: Solver
+    weights: Array | None = None
+
+    def of(self, rows: NDArray[np.int64]) -> Programs:
+        """The program of some images."""
+        weights = None if self.weights is None else self.weights[rows]
+        return replace(self, x=self.x[rows], y=self.y[rows], indices=self.indices[rows], weights=weights)
+
+
+def solve_program(
+    asked: Programs, progress: Listener | None = None, start: Mapping[str, Array] | None = None
+) -> ProgramOutcome:
+    """Outcome of the method's program for all these images.
 
     start: scores {group: (units,)} to begin from, as in :func:`oamip_model.solving.solve_instance`, where no heuristic
     makes them.
     """
-    with within(Deadline(solver.time_limit)):
+    with within(Deadline(asked.solver.time_limit)):
         try:
-            return _solve(network, images, labels, indices, method, solver, progress, start)
+            return _solve(asked, progress, start)
         except TimeIsUp as up:
-            return _unbuilt(indices, solver, str(up))
+            return _unbuilt(tuple(asked.indices.tolist()), asked.solver, str(up))
 
 
 def _unbuilt(indices: tuple[int, ...], solver: Solver, message: str) -> ProgramOutcome:
@@ -88,37 +103,30 @@ def _unbuilt(indices: tuple[int, ...], solver: Solver, message: str) -> ProgramO
     return ProgramOutcome(result, None, solver.label, get_backend(solver.name).version())
 
 
-def _solve(
-    network: Network,
-    images: Array,
-    labels: NDArray[np.int64],
-    indices: tuple[int, ...],
-    method: AllLayers,
-    solver: Solver,
-    progress: Listener | None,
-    start: Mapping[str, Array] | None,
-) -> ProgramOutcome:
+def _solve(asked: Programs, progress: Listener | None, start: Mapping[str, Array] | None) -> ProgramOutcome:
     """The outcome of :func:`solve_program`, which raises TimeIsUp where there is no program in time."""
+    network, images, labels, method, solver = asked.network, asked.x, asked.y, asked.method, asked.solver
+    shares = image_shares(asked.weights, len(images), method.formulation.loss)
     began, settings, bounds, tree = time.monotonic(), method.formulation, method.bounds, method.tree
     if isinstance(bounds, str | Tightening):
-        epsilon, left, asked = float(settings.epsilon or 0.0), seconds_left(), as_tightening(bounds)
-        if asked.time_limit is None and left is not None:
-            asked = replace(asked, time_limit=_BOUNDS_SHARE * left)
-        bounds = compute_bounds(network, images, asked, validity=validity_of(settings.gate), epsilon=epsilon)
+        epsilon, left, how = float(settings.epsilon or 0.0), seconds_left(), as_tightening(bounds)
+        if how.time_limit is None and left is not None:
+            how = replace(how, time_limit=_BOUNDS_SHARE * left)
+        bounds = compute_bounds(network, images, how, validity=validity_of(settings.gate), epsilon=epsilon)
     bounded = time.monotonic()
-    instance = build_instance(network, images, labels, settings, bounds=bounds)
+    instance = build_instance(network, images, labels, settings, bounds=bounds, weights=shares)
     tick("building")
     built = time.monotonic()
     found = None
     binaries = len(instance.STATE) + len(instance.CHOICE)
     worth = settings.has_heuristic and binaries >= WORTH_A_HEURISTIC["solver" if tree is None else "tree"]
     if method.heuristic or (method.heuristic is None and worth):
-        found = _heuristic(network, images, labels, settings, solver, progress)
+        found = _heuristic(asked, shares, progress)
         start = found.scores if np.isfinite(found.objective) else None
     searched = time.monotonic()
     single = None
     if tree is not None and tree.image_cuts and len(images) > 1 and bounds.cutoff is None:
-        single = OneImage(network, images, labels, settings, bounds, solver)
+        single = OneImage(network, images, labels, settings, bounds, solver, shares)
     left = seconds_left()
     stopped = found is not None and found.interrupted
     if start is None and (left is not None or stopped):
@@ -136,7 +144,7 @@ def _solve(
             interrupted=stopped,
         )
         solved = time.monotonic()
-        replayed, check = replay_check(network, images, labels, settings, solution)
+        replayed, check = replay_check(network, images, labels, settings, solution, shares)
     seconds = {
         "bounds": bounded - began,
         "build": built - bounded,
@@ -146,7 +154,8 @@ def _solve(
     }
     seconds["replay"] = time.monotonic() - solved
     result = ProgramResult(
-        indices, solution.status.value, solution.objective, solution.bound, solution.gap, solution.loss,
+        tuple(asked.indices.tolist()),
+        solution.status.value, solution.objective, solution.bound, solution.gap, solution.loss,
         solution.sparsity, replayed, check, solution.nodes, solution.rounds, solution.cuts, seconds, solution.message,
         heuristic=found.objective if found is not None and np.isfinite(found.objective) else None,
         certified=solution.certified,
@@ -154,30 +163,33 @@ def _solve(
     return ProgramOutcome(result, solution.scores, solution.solver, solution.version, solution.interrupted)
 
 
-def _heuristic(
-    network: Network,
-    images: Array,
-    labels: NDArray[np.int64],
-    settings: Formulation,
-    solver: Solver,
-    progress: Listener | None,
-) -> HeuristicResult:
+def _heuristic(asked: Programs, shares: Array | None, progress: Listener | None) -> HeuristicResult:
     """What the primal heuristic finds, in a share of the time that is left."""
     from oamip_model.scoring.joint.heuristic import find_scores
 
     left = seconds_left()
     limit = None if left is None else _HEURISTIC_SHARE * left
-    return find_scores(network, images, labels, settings, seed=solver.seed or 0, time_limit=limit, progress=progress)
+    seed = asked.solver.seed or 0
+    return find_scores(
+        asked.network, asked.x, asked.y, asked.method.formulation, seed=seed, time_limit=limit, progress=progress,
+        weights=shares,
+    )  # fmt: skip
 
 
 def replay_check(
-    network: Network, images: Array, labels: NDArray[np.int64], settings: Formulation, solution: InstanceSolution
+    network: Network,
+    images: Array,
+    labels: NDArray[np.int64],
+    settings: Formulation,
+    solution: InstanceSolution,
+    shares: Array | None = None,
 ) -> tuple[float | None, ReplayCheck | None]:
     """How far a program is from the network with its solution's scores.
 
     Returns the network's loss too. Logits and loss are compared.
 
-    The loss is that of the settings; where it is rows alone, it is by how much the worst image misses the margin.
+    The loss is that of the settings, with the weights ``shares`` (n,) of mean 1. Where it is rows
+    alone, it is by how much the worst image misses the margin.
     """
     if solution.scores is None or solution.logits is None:
         return None, None
@@ -186,7 +198,8 @@ def replay_check(
     logits = gated_logits(network, images, solution.scores, settings.gate, scale)
     loss = loss_named(settings.loss)
     losses = loss.values(logits, labels, settings.margin)
-    replayed = float(losses.mean() if loss.weighted else losses.max())
+    counted = losses if shares is None else shares * losses
+    replayed = float(counted.mean() if loss.weighted else losses.max())
     difference = float(np.abs(logits - solution.logits).max())
     tolerance = REPLAY_TOLERANCE * max(1.0, float(np.abs(logits).max()))
     passed = None if settings.is_relaxation else difference <= tolerance

@@ -5,9 +5,9 @@ There is one for all images, or several whose scores are averaged.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -21,35 +21,17 @@ from oamip_model.errors import InputError, SolverError
 from oamip_model.formulation import Formulation
 from oamip_model.formulation.losses import loss_named
 from oamip_model.network import Network
-from oamip_model.network.maps import Array
 from oamip_model.records import checked
 from oamip_model.runs.events import in_lines
 from oamip_model.runs.store import RunStore, key_of
-from oamip_model.scoring.joint.program import ProgramOutcome, solve_program
+from oamip_model.scoring.joint.program import ProgramOutcome, Programs, solve_program
 from oamip_model.scoring.methods import AllLayers, Batches, PerClass
 from oamip_model.scoring.program_result import total_seconds
 from oamip_model.scoring.reading import read_program, read_values
 from oamip_model.scoring.result import Scores
-from oamip_model.solving.options import Run, Solver
+from oamip_model.solving.options import Run
 from oamip_model.solving.protocol import Status
 from oamip_model.solving.registry import get_backend
-
-
-@dataclass(frozen=True, eq=False)
-class Programs:
-    """What the programs of one run share: images and labels.
-
-    Images x are (n, *input_shape), with labels y (n,), of which each program has some rows.
-
-    indices: (n,) positions of the images in their source.
-    """
-
-    network: Network
-    x: Array
-    y: NDArray[np.int64]
-    indices: NDArray[np.int64]
-    method: AllLayers
-    solver: Solver
 
 
 def whole_network_scores(
@@ -104,23 +86,24 @@ def whole_network_scores(
     # Pruning a module by these scores reads the module again, and needs its shape.
     facts = asked | {"run": to_record(run), "input_shape": list(plain.input_shape)}
     # In the order of the images, whichever was finished first, so that their mean is always the same.
-    ordered = [outcomes[name] for name in names if name in outcomes]
-    return collect(plain, ordered, len(groups), method, facts, source, out_of_time)
+    done = [name for name in names if name in outcomes]
+    shares = None if programs.weights is None else [float(programs.weights[rows_of[name]].mean()) for name in done]
+    return collect(programs, [outcomes[name] for name in done], len(groups), facts, source, out_of_time, shares)
 
 
 def _solve(programs: Programs, rows: NDArray[np.int64], tell: Callable[[str], None] | None) -> ProgramOutcome:
     """One program, in this process or in a worker."""
     if tell is not None:
         tell("building")
-    p = programs
-    indices = tuple(int(k) for k in p.indices[rows])
-    return solve_program(p.network, p.x[rows], p.y[rows], indices, p.method, p.solver, in_lines(tell))
+    return solve_program(programs.of(rows), in_lines(tell))
 
 
 def _key(programs: Programs, rows: NDArray[np.int64], asked: dict[str, Any]) -> str:
     """The key of one program in the store. The file of the solver's log is no part of it."""
     images = fingerprint_images(programs.x[rows])
     rest = asked | {"solver": {name: value for name, value in asked["solver"].items() if name != "log_file"}}
+    if programs.weights is not None:
+        rest |= {"weights": programs.weights[rows].tolist()}
     return key_of(network=programs.network.fingerprint, images=images, labels=programs.y[rows].tolist(), **rest)
 
 
@@ -135,26 +118,33 @@ def split(method: AllLayers, labels: NDArray[np.int64]) -> list[NDArray[np.int64
 
 
 def collect(
-    network: Network,
+    programs: Programs,
     outcomes: list[ProgramOutcome],
     planned: int,
-    method: AllLayers,
     facts: dict[str, Any],
     source: str,
     out_of_time: bool = False,
+    shares: Sequence[float] | None = None,
 ) -> Scores:
     """The scores of a run: the program's own, or the mean over programs.
+
+    With weights of images a program counts by the mean weight of its own, ``shares``.
 
     Raises SolverError where none has scores, or KeyboardInterrupt where that is because of an interruption.
     """
     stopped = [outcome for outcome in outcomes if outcome.interrupted]
     interrupted = (len(outcomes) < planned and not out_of_time) or bool(stopped)
+    network, method = programs.network, programs.method
     found = [outcome.scores for outcome in outcomes if outcome.scores is not None]
+    counts = [1.0] * len(outcomes) if shares is None else shares
+    counts = [count for count, outcome in zip(counts, outcomes, strict=True) if outcome.scores is not None]
     if not found:
         if interrupted:
             raise KeyboardInterrupt(no_scores((stopped or outcomes)[0], method.formulation))
         raise SolverError(no_scores(outcomes[0], method.formulation))
-    by_layer = {group.name: np.mean([s[group.name] for s in found], axis=0) for group in network.groups}
+    by_layer = {
+        group.name: np.average([s[group.name] for s in found], axis=0, weights=counts) for group in network.groups
+    }
     seconds = total_seconds(outcome.result for outcome in outcomes)
     return Scores(
         by_layer=by_layer,

@@ -178,7 +178,7 @@ class _Search:
             part = slice(start, start + size)
             logits = self.layers.output(self.images[part], gates)
             rows = logits.detach().reshape(len(logits), -1).double()
-            slope = self.loss(rows, self.labels[part])[1]
+            slope = self.loss(rows, self.labels[part], part)[1]
             logits.backward(slope.reshape(logits.shape).to(logits.dtype))  # type: ignore[no-untyped-call]
         return {g: gate.grad if gate.grad is not None else torch.zeros_like(gate) for g, gate in gates.items()}
 

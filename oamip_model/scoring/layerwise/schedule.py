@@ -12,10 +12,11 @@ from functools import partial
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from oamip_model.bounds import fingerprint_images
 from oamip_model.clock import Deadline, TimeIsUp
+from oamip_model.data import Dataset
+from oamip_model.data.weights import fingerprint, mean_one
 from oamip_model.network.maps import Array
 from oamip_model.network.types import Network
 from oamip_model.runs.store import RunStore, key_of
@@ -41,9 +42,7 @@ Item: TypeAlias = tuple[int, dict[int, Array], Array | None]
 class DecoupledRun:
     """The subproblems of one run, solved in turn or at once.
 
-    They are solved at once where each layer is on its own.
-
-    Finished ones are taken from the store.
+    They are solved at once where each layer is on its own. Finished ones are taken from the store.
 
     spent: seconds by stage, of all subproblems (also of those whose cut was not taken), and of what is between them.
     """
@@ -51,8 +50,7 @@ class DecoupledRun:
     def __init__(
         self,
         network: Network,
-        images: Array,
-        labels: NDArray[np.int64],
+        data: Dataset,
         plan: Plan,
         run: Run,
         store: RunStore,
@@ -60,7 +58,8 @@ class DecoupledRun:
         total: Deadline | None = None,
     ) -> None:
         self.heads, self.total_time, self.out_of_time = dict(heads or {}), total or Deadline(), False
-        self.network, self.images, self.labels, self.plan = network, images, labels, plan
+        self.network, self.images, self.labels, self.plan = network, data.images, data.labels, plan
+        self.weights = data.shares
         self.workers, self.store, self.progress = run.workers, store, run.tell
         self.layers = TorchLayers(network, plan.device)
         self.outcomes: dict[int, LayerOutcome] = {}
@@ -72,10 +71,12 @@ class DecoupledRun:
         self.steps = groups[::-1] if plan.order == "backward" else groups
         self.total = len(groups) * (1 + (plan.sweeps if plan.order != "decoupled" else 0))
         self.base_key = {
-            "network": network.fingerprint, "images": fingerprint_images(images), "labels": labels.tolist(),
+            "network": network.fingerprint, "images": fingerprint_images(data.images), "labels": data.labels.tolist(),
             "heads": {name: head.fingerprint for name, head in self.heads.items()},
             "version": get_backend(plan.solver).version(),
         }  # fmt: skip
+        if self.weights is not None:
+            self.base_key["weights"] = fingerprint(self.weights)
 
     def run(self) -> bool:
         """Solve every subproblem, and return whether Ctrl-C stopped it.
@@ -104,7 +105,7 @@ class DecoupledRun:
     def cut_all(self) -> Plan:
         """Score all layers on their own along one path of weights, and cut them.
 
-        The weight is kept whose cut of all layers together does best on the images. Returns the plan of that weight.
+        Returns the plan of the weight whose cut of all layers together does best on the images.
         """
         found: dict[int, LayerOutcome] = {}
         try:
@@ -124,10 +125,7 @@ class DecoupledRun:
         return replace(self.plan, amount=None, weight=self.plan.weights[best])
 
     def cut_of(self, scores: dict[int, Array]) -> dict[int, Array]:
-        """Masks of all layers by the rank of these scores over all of them.
-
-        They are made where the amount is of all units.
-        """
+        """Masks by the rank of these scores, where the amount is of all units."""
         groups = self.network.groups
         named = {groups[g].name: s for g, s in scores.items()}
         keep = choose_units(named, self.network, amount=self.plan.amount, scope="global").keep
@@ -174,9 +172,10 @@ class DecoupledRun:
 
         # One logit has no other one to be ahead of. The loss of the programs takes the hinge's place.
         several = self.network.classes > 1
-        loss = summed_loss("hinge" if several else self.plan.loss, self.plan.margin)
         # Evenly spread over all images, since these may be sorted by class.
         at = np.arange(count) * len(self.images) // count
+        shares = None if self.weights is None else mean_one(self.weights[at])
+        loss = summed_loss("hinge" if several else self.plan.loss, self.plan.margin, shares)
         try:
             with self.spent.of("exchanges"):
                 found = exchange_units(
@@ -210,7 +209,7 @@ class DecoupledRun:
         """How the network does on the images with these scores."""
         key = tuple((g, scores[g].tobytes()) for g in sorted(scores))
         if key not in self.measured:
-            loss = summed_loss(self.plan.loss, self.plan.margin)
+            loss = summed_loss(self.plan.loss, self.plan.margin, self.weights)
             with self.spent.of("comparisons"):
                 self.measured[key] = measure(self.layers, self.images, self.labels, scores, loss)
         return self.measured[key]
@@ -258,7 +257,9 @@ class DecoupledRun:
                 self.finished(name, into[group])
         if left:
             self.check_time()
-        shared = LayerTask(self.network, self.images, self.labels, groups[0], {}, plan, self.heads)
+        shared = LayerTask(
+            self.network, self.images, self.labels, groups[0], {}, plan, self.heads, image_weights=self.weights
+        )
         with closing(self.workers.run(_solve, shared, left, self.tell)) as solved:
             for name, outcome in solved:
                 states = {one.result.status for one in outcome.path or (outcome,)}

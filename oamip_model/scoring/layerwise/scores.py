@@ -15,8 +15,10 @@ from oamip_model.formulation.gates import PRODUCT
 from oamip_model.network.types import Network
 from oamip_model.runs.store import RunStore
 from oamip_model.scoring.layer_methods import Layerwise
+from oamip_model.scoring.layerwise.losses import summed_loss
 from oamip_model.scoring.layerwise.plan import Plan
 from oamip_model.scoring.layerwise.schedule import DecoupledRun
+from oamip_model.scoring.layerwise.task import measure
 from oamip_model.scoring.result import Scores
 from oamip_model.solving.options import Run, Solver
 from oamip_model.solving.workers.engines import ENGINES
@@ -43,7 +45,7 @@ def layerwise_scores(
     """
     began = time.monotonic()
     plan = Plan.of(method, solver, run.device)
-    layers = DecoupledRun(network, data.images, data.labels, plan, run, store, heads, total)
+    layers = DecoupledRun(network, data, plan, run, store, heads, total)
     interrupted = layers.run()
     if not layers.outcomes and layers.out_of_time:
         raise SolverError(f"{plan.solver}: no scores, the total time limit was over before a layer had any")
@@ -58,7 +60,7 @@ def layerwise_scores(
     full = None
     if any(outcome.result.trained is not None for outcome in found):
         with unhurried():
-            full = 1.0 - layers.measure({}).wrong
+            full = 1.0 - measure(layers.layers, data.images, data.labels, {}, summed_loss(plan.loss, plan.margin)).wrong
     if run.jobs in (None, 1) and run.engine == ENGINES[0]:  # several at a time spend more seconds than pass
         layers.spent.rest("other", time.monotonic() - began)
     options = {

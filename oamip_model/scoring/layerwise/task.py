@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -47,6 +48,8 @@ class LayerTask:
         The options of the run.
     heads : mapping of str to Network
         Auxiliary heads that were trained before, by group name.
+    image_weights : array, optional
+        Weights (n,) of the images' losses, with mean 1, where they count differently.
     at : array, optional
         Scores (units,) of the group at which the head "pattern" is linearised, by default all 1.
     """
@@ -59,6 +62,7 @@ class LayerTask:
     plan: Plan
     heads: Mapping[str, Network] = field(default_factory=dict)
     at: Array | None = None
+    image_weights: Array | None = None
 
     @property
     def name(self) -> str:
@@ -89,14 +93,19 @@ class LayerTask:
         """
         return sparsity_named(self.plan.sparsity).layer_price(self.network, self.group)
 
+    @cached_property
+    def _norms(self) -> Array:
+        """The weight norms of the group's units, (units,), at most 1. Each cut ranks ties by them."""
+        norm = unit_norms(self.network)[self.name]
+        return np.asarray(norm / (norm.max() or 1.0))
+
     def cut(self, scores: Array) -> Array:
         """Which units are kept, 1 or 0.
 
         It is by the plan's amount of each layer, or by its threshold. One unit is always kept.
         """
         entry = self.network.groups[self.group]
-        norm = unit_norms(self.network)[entry.name]
-        order = removal_order(scores, norm / (norm.max() or 1.0))
+        order = removal_order(scores, self._norms)
         if self.plan.amount is None:
             go = order[scores[order] < self.plan.threshold]
         else:
@@ -112,7 +121,7 @@ class LayerTask:
     @property
     def loss(self) -> SummedLoss:
         """The plan's loss of logits."""
-        return summed_loss(self.plan.loss, self.plan.margin)
+        return summed_loss(self.plan.loss, self.plan.margin, self.image_weights)
 
     def settle(
         self, layers: TorchLayers, scores: Sequence[Array], outcome: Callable[[int], LayerOutcome]
@@ -158,7 +167,7 @@ def named_masks(network: Network, scores: Mapping[int, Array]) -> dict[str, NDAr
 class Measured(NamedTuple):
     """How a network does on images: share classified wrongly, and mean loss.
 
-    They are compared in this order.
+    Both are over the weighted images. They are compared in this order.
     """
 
     wrong: float
@@ -188,10 +197,10 @@ def measure(
             scores = slim.gates
     gates = tensors(layers, scores)
     marks = torch.as_tensor(labels, device=layers.device)
-    wrong, total = 0, 0.0
+    wrong, total = 0.0, 0.0
     for part, x in layers.batches(images, layers.batch_size()):
         with torch.no_grad():
             logits = layers.output(x, gates).reshape(len(x), -1).double()
-        wrong += loss.wrong(logits, marks[part])
-        total += loss(logits, marks[part])[0]
+        wrong += loss.wrong(logits, marks[part], part)
+        total += loss(logits, marks[part], part)[0]
     return Measured(wrong / len(images), total / len(images))

@@ -118,7 +118,7 @@ class ImageCuts:
     def __init__(self, solve: SolveState, relaxation: Relaxation, program: ImageProgram, options: TreeSearch) -> None:
         self.options = options
         self.solve, self.relaxation, self.program = solve, relaxation, program
-        self.images, self.weight = solve.program.images, solve.program.weight
+        self.images, self.weights = solve.program.images, solve.program.weights
         binaries = int(solve.arrays.integral.sum())
         self.due = self.images > 1 and binaries >= options.image_cuts_from and solve.program.image_cuts is not None
 
@@ -166,8 +166,8 @@ class ImageCuts:
         """
         solve, losses = self.solve, self.solve.compiled.columns(self.solve.program.losses)
         start = point[solve.s]
-        best = self.weight * point[losses] + multipliers @ start
-        now = self.weight * x[losses] + multipliers @ x[solve.s]
+        best = self.weights * point[losses] + multipliers @ start
+        now = self.weights * x[losses] + multipliers @ x[solve.s]
         gap = max(_GAP * abs(solve.objective or 0.0), ABSOLUTE_GAP)
         bounds, scores = np.full(self.images, -np.inf), np.tile(start, (self.images, 1))
         # The easiest come first, so that the others get the time that these do not use.

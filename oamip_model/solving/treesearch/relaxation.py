@@ -170,7 +170,7 @@ class Relaxation:
         if program.loss_tangents is None:
             return np.zeros(program.images)
         short = program.losses_at(x[self.solve.o]) - x[self.compiled.columns(program.losses)]
-        return short * program.weight / program.images
+        return short * program.weights / program.images
 
     def add_tangents(self, x: Array, least: float, inner: Array | None) -> int:
         """Add tangents of the losses that their tangents underestimate too much.
@@ -202,7 +202,8 @@ class Relaxation:
         rows = solve.program.tangents_at(np.concatenate(points), at)
         matrix = self.compiled.rows(rows)
         self.add(home, rows.names, matrix, rows.lower, rows.upper)
-        self.tangents = Tangents(matrix, rows.lower, float(missing.max()) * solve.program.images / solve.program.weight)
+        largest = float((missing[images] / solve.program.weights[images]).max()) * solve.program.images
+        self.tangents = Tangents(matrix, rows.lower, largest)
         return len(at)
 
     def _logits(self, x: Array) -> Array:

@@ -59,6 +59,7 @@ def train_auxiliary_head(
     *,
     epochs: int | None = None,
     seed: int = 0,
+    weights: Array | None = None,
 ) -> AuxiliaryHead:
     """A small classifier of a score group's last layer, trained by Adam.
 
@@ -66,6 +67,7 @@ def train_auxiliary_head(
     The first pooling of the classifier of a convolution is computed once. So the memory for an
     image is a sixteenth of its representation. ``keep`` has the masks of the groups that were cut
     before, by index. By default there are 5 epochs, or as many as 1,000 steps take.
+    ``weights`` (n,) are those of the images.
     """
     k = layers.network.groups[group].layers[-1]
     shape = layers.network.layers[k].shape
@@ -78,7 +80,8 @@ def train_auxiliary_head(
     seen = np.concatenate(parts)
     rounds = max(_EPOCHS, -(-_STEPS // -(-len(seen) // _BATCH))) if epochs is None else epochs
     result = train(
-        rest, seen, labels, epochs=rounds, batch_size=_BATCH, optimizer="adam", seed=seed, device=str(layers.device),
+        rest, seen, labels, weights=weights,
+        epochs=rounds, batch_size=_BATCH, optimizer="adam", seed=seed, device=str(layers.device),
         progress=lambda epoch, _: tick(f"training a head, epoch {epoch} of {rounds}"),
     )  # fmt: skip
     return AuxiliaryHead(read_network(module, shape), result.accuracy, rounds, seed, int(np.prod(shape)))

@@ -26,7 +26,7 @@ from oamip_model.torchnet.layers import TorchLayers
 
 
 class Oracle(ABC):
-    """The mean loss of logits that are affine in the scores.
+    """The mean loss of logits that are affine in the scores, over the weighted images.
 
     Calling it gives the loss and its gradient.
 
@@ -55,13 +55,13 @@ class Oracle(ABC):
         """A tensor of the precision and on the device of the columns."""
 
     def __call__(self, scores: Array) -> tuple[float, Array]:
-        """Mean loss over the images, and its gradient by the scores (units,)."""
+        """Mean loss over the weighted images, and its gradient by the scores (units,)."""
         s = torch.as_tensor(scores, dtype=self.kind.dtype, device=self.kind.device)
         whole, total = 0.0, np.zeros(len(scores))
         count = len(self.labels)
         for start in range(0, count, self.chunk):
             part = slice(start, min(start + self.chunk, count))
-            loss, slope = self.loss(self.logits(s, part).double(), self.labels[part])
+            loss, slope = self.loss(self.logits(s, part).double(), self.labels[part], part)
             whole += loss
             total += self.gradient(slope.to(s.dtype), part).double().cpu().numpy()
         return whole / count, total / count

@@ -52,6 +52,8 @@ class LinearClassifier(ColumnHead):
     ) -> tuple[Oracle, TrainedHead | None]:
         features = Representation(layers, task.images, task.group, others)
         known = features.tensor()
-        head = train_linear_head(known, task.labels, task.network.classes, seed=task.plan.seed)
+        head = train_linear_head(
+            known, task.labels, task.network.classes, seed=task.plan.seed, weights=task.image_weights
+        )
         trained = TrainedHead(head.accuracy, head.epochs, task.plan.seed, features.units * features.positions)
         return shared_columns(features, head.weight, head.bias, task.labels, known), trained

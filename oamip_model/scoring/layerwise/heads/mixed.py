@@ -9,18 +9,18 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from oamip_model.clock import Deadline, TimeIsUp, within
+from oamip_model.data.weights import mean_one
 from oamip_model.errors import SolverError
 from oamip_model.formulation import Formulation
 from oamip_model.formulation.gates import gate_for
 from oamip_model.network.maps import Array
 from oamip_model.runs.events import in_lines
-from oamip_model.scoring.joint.program import ProgramOutcome, solve_program
 from oamip_model.scoring.layerwise.heads.auxiliary import AuxiliaryHead
 from oamip_model.scoring.layerwise.heads.base import Head
 from oamip_model.scoring.layerwise.heads.columns import is_affine_after
@@ -33,6 +33,9 @@ from oamip_model.scoring.program_result import ReplayCheck, TrainedHead
 from oamip_model.solving.options import Solver
 from oamip_model.solving.protocol import Status
 from oamip_model.torchnet.layers import TorchLayers
+
+if TYPE_CHECKING:
+    from oamip_model.scoring.joint.program import ProgramOutcome
 
 
 class MixedHead(Head):
@@ -79,7 +82,8 @@ def solve_mixed_layer(task: LayerTask, kind: MixedHead, progress: Callable[[str]
         head = kind.train(task, layers)
     headed = time.monotonic() - began
     rows = even_rows(task.labels, task.plan.program_images, task.plan.seed)
-    part = replace(task, images=task.images[rows], labels=task.labels[rows])
+    shares = None if task.image_weights is None else mean_one(task.image_weights[rows])
+    part = replace(task, images=task.images[rows], labels=task.labels[rows], image_weights=shares)
     tail = kind.tail(part, head)
     weights = task.weights
     found = [_program(part, tail, weight, head is not None, rows, progress) for weight in weights]
@@ -129,6 +133,9 @@ def _program(
     progress: Callable[[str], None] | None,
 ) -> ProgramOutcome:
     """The program of one weight, from the solution of its convex approximation: every ReLU state held."""
+    # Layer by layer methods know all heads by name, and only these need Pyomo, which is slow to load.
+    from oamip_model.scoring.joint.program import Programs, solve_program
+
     plan = task.plan
     pattern = replace(plan, head="pattern", weight=weight, amount=None, path=(), scope="layer")
     near = replace(task, plan=pattern)
@@ -143,8 +150,8 @@ def _program(
     method = Joint(program, bounds=plan.bounds, heuristic=False)
     solver = Solver(plan.solver, tolerance=plan.tolerance, time_limit=plan.time_limit, seed=plan.seed)
     told = in_lines(progress, f"weight {weight:g}")
-    positions = tuple(rows.tolist())
-    outcome = solve_program(tail.network, tail.inputs, task.labels, positions, method, solver, told, start)
+    asked = Programs(tail.network, tail.inputs, task.labels, rows, method, solver, task.image_weights)
+    outcome = solve_program(asked, told, start)
     if outcome.interrupted:
         raise KeyboardInterrupt
     if outcome.scores is None and outcome.result.status == Status.NO_SOLUTION:

@@ -38,7 +38,9 @@ class Auxiliary(MixedHead):
         given = task.heads.get(task.name)
         if given is not None:
             return given_head(given, layers, task.images, task.labels, task.group, others, seed)
-        return train_auxiliary_head(layers, task.images, task.labels, task.group, others, seed=seed)
+        return train_auxiliary_head(
+            layers, task.images, task.labels, task.group, others, seed=seed, weights=task.image_weights
+        )
 
     def tail(self, part: LayerTask, trained: AuxiliaryHead | None) -> Tail:
         assert trained is not None

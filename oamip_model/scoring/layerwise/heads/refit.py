@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from oamip_model.clock import Deadline, finishing, seconds_left, within
+from oamip_model.data.weights import fingerprint
 from oamip_model.errors import InputError
 from oamip_model.network.maps import Array
 from oamip_model.network.types import Network
@@ -112,7 +113,7 @@ class AfterRefit(Head):
     def _systems(self, task: LayerTask) -> tuple[list[Any], float]:
         """The least squares of all layers that read the group, those before it refitted, and the ridge."""
         network, options = task.network, Refit(rows=MASK_ROWS, seed=task.plan.seed, device=task.plan.device)
-        stream, known = image_stream(network, task.images), self._before
+        stream, known = image_stream(network, task.images, weights=task.image_weights), self._before
         if known is None or not known.serves(task):
             readers = GroupReaders(network, stream, options)
             known = _Before(network, weakref.ref(task.images), _asked(task), readers, network, {}, 0)
@@ -158,7 +159,7 @@ def _program(
 
 
 def _asked(task: LayerTask) -> tuple[Any, ...]:
-    return task.plan.seed, task.plan.device
+    return task.plan.seed, task.plan.device, None if task.image_weights is None else fingerprint(task.image_weights)
 
 
 def _incumbent(taken: Eliminated, price: Array, weight: float, tangents: Tangents) -> Array:

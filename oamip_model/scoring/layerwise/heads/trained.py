@@ -45,14 +45,20 @@ class LinearHead:
 
 
 def train_linear_head(
-    features: Tensor, labels: NDArray[np.int64], classes: int, *, epochs: int | None = None, seed: int = 0
+    features: Tensor,
+    labels: NDArray[np.int64],
+    classes: int,
+    *,
+    epochs: int | None = None,
+    seed: int = 0,
+    weights: NDArray[np.float64] | None = None,
 ) -> LinearHead:
     """A linear head, trained by Adam on cross-entropy.
 
     Features have the shape (n, units, positions) and labels (n,). By default there are 5 epochs, or
     as many as 1,000 steps take, so that few images are seen more often than many. During training
     the features are divided by their root mean square, so that one step size suits all layers. The
-    returned head has the scale in its weights.
+    returned head has the scale in its weights. ``weights`` (n,) are of the images, with mean 1.
     """
     flat = features.flatten(1)
     count, device = len(flat), flat.device
@@ -64,11 +70,16 @@ def train_linear_head(
     bias = torch.zeros(classes, dtype=flat.dtype, device=device, requires_grad=True)
     optimiser = torch.optim.Adam([weight, bias], lr=_RATE)
     targets = torch.as_tensor(labels, device=device)
+    shares = None if weights is None else torch.as_tensor(weights, dtype=flat.dtype, device=device)
     for epoch in range(rounds):
         tick(f"training a head, epoch {epoch + 1} of {rounds}")
         for rows in torch.split(torch.randperm(count, generator=draw).to(device), _BATCH):
             optimiser.zero_grad()
-            loss = F.cross_entropy(F.linear(flat[rows] * scale, weight, bias), targets[rows])
+            logits = F.linear(flat[rows] * scale, weight, bias)
+            if shares is None:
+                loss = F.cross_entropy(logits, targets[rows])
+            else:
+                loss = (F.cross_entropy(logits, targets[rows], reduction="none") * shares[rows]).mean()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
     final = weight.detach() * scale
