@@ -238,6 +238,19 @@ def test_solving_loads_no_torch():
     assert told.stdout == "False\n"
 
 
+def test_scores_layer_by_layer_load_no_pyomo():
+    # It takes longer to load than a small network takes to score, and only programs of all layers are built in it.
+    code = (
+        "import sys, oamip_model as om, oamip_model.scoring.layerwise.scores; "
+        "import oamip_model.scoring.layerwise.eliminated; "
+        "from oamip_model.scoring.layerwise.heads import mixed_heads; om.score, mixed_heads(); "
+        "from oamip_model.solving.registry import get_backend; get_backend('highs').version(); "
+        "print('pyomo' in sys.modules)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == "False\n"
+
+
 def test_public_names_are_there():
     for name in dir(oamip_model):
         assert getattr(oamip_model, name) is not None

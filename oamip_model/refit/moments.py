@@ -17,6 +17,7 @@ from torch import Tensor
 from oamip_model.clock import tick
 from oamip_model.network.maps import Ids, Shape, TrainedMap
 from oamip_model.network.types import Layer
+from oamip_model.refit.elimination.importance import Importance
 from oamip_model.refit.slim import Slim, frozen_terms
 from oamip_model.refit.walk import Inputs, Walk
 from oamip_model.torchnet.maps import torch_map
@@ -53,7 +54,7 @@ class System:
         error is the trained network's pre-activation less that of the cut network.
     xx, xe, ee, tt : Tensor
         Sums of products, (p, p), (p, m), (m,) and (m,).
-    importance : Tensor, optional
+    importance : Importance, optional
         The cost of a squared error of each output, (m,).
     """
 
@@ -68,7 +69,7 @@ class System:
     xe: Tensor
     ee: Tensor
     tt: Tensor
-    importance: Tensor | None = None
+    importance: Importance | None = None
 
     @property
     def centred(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -115,9 +116,9 @@ class Design:
         self.systems = self._systems()
 
     @property
-    def readers(self) -> bool:
-        """Whether one of the terms reads units that are cut."""
-        return any(self.slim.reads_cut(self.k, number) for number in self.terms)
+    def refits(self) -> bool:
+        """Whether there is something to refit: weights, and inputs that the cut changed."""
+        return bool(self.terms) and self.k in self.slim.affected()
 
     @property
     def channels(self) -> NDArray[np.int64]:

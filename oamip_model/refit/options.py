@@ -23,8 +23,8 @@ class Refit:
     Parameters
     ----------
     level : {"least-squares", "output", "outgoing"}, default "least-squares"
-        "least-squares" fits, from the first layer to the last, each layer that reads cut units to its
-        pre-activations in the trained network. "output" then fits the last layer to the trained
+        "least-squares" fits, from the first layer to the last, each layer whose inputs the cut changes to
+        its pre-activations in the trained network. "output" then fits the last layer to the trained
         network's softmax. "outgoing" then trains the weights of all layers but the first to it.
         Where no dense layer behind a ReLU gives the logits, it does so after "least-squares".
     ridge : float, default 1e-4

@@ -1,4 +1,4 @@
-"""The layers that read cut units, refitted from first to last.
+"""The layers that a cut changes, refitted from first to last.
 
 Behind a ReLU, errors that it does not pass on do not count.
 """
@@ -19,14 +19,14 @@ from oamip_model.refit.walk import Walk
 
 
 def fit_layers(walk: Walk, options: Refit, progress: Callable[[LayerFit], None] | None = None) -> tuple[LayerFit, ...]:
-    """Refit, in the walk's network, each layer that reads cut units.
+    """Refit, in the walk's network, each layer whose inputs the cut changes.
 
     Returns how well each fits.
     """
     found = []
     for k in range(len(walk.current.layers)):
         design = Design(walk.slim, k)
-        if not design.readers:
+        if not design.refits:
             continue
         found.append(fit_layer(walk, design, options))
         if progress is not None:

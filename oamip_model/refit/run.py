@@ -32,7 +32,7 @@ def refit_network(
     refit: AnyRefit = "least-squares",
     progress: Callable[[str], None] | None = None,
 ) -> tuple[Network, RefitReport]:
-    """The network with the weights that read cut units refitted, and a report.
+    """The network with the layers behind cut units refitted, and a report.
 
     No labels are used. Weights of a Dataset count in the fit (mathematics:weights-2). The network has
     its first shape. Units that are cut have their old incoming weights, and are left out by the same

@@ -88,6 +88,14 @@ class Slim:
         trained = self.full.layers[layer].terms[term].map.trained
         return trained is not None and len(self.columns[layer, term]) < trained.inputs
 
+    def affected(self) -> set[int]:
+        """The layers that read cut units, or what such layers make."""
+        found: set[int] = set()
+        for k, layer in enumerate(self.full.layers):
+            if any(term.source in found or self.reads_cut(k, n) for n, term in enumerate(layer.terms)):
+                found.add(k)
+        return found
+
 
 def slim_network(network: Network, keep: Mapping[str, NDArray[np.bool_]]) -> Slim:
     """The network without the units that are not kept.

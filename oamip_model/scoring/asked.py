@@ -13,8 +13,7 @@ from oamip_model.errors import InputError
 from oamip_model.formulation.settings import Formulation, check_choice
 from oamip_model.scoring.layer_options import Exchanges, LevelMethod
 from oamip_model.scoring.method import Method
-from oamip_model.scoring.methods import METHODS, AllLayers
-from oamip_model.scoring.strategies import DEFAULT_STRATEGY, PROGRAM_STRATEGY
+from oamip_model.scoring.methods import METHODS, AllLayers, by_default
 from oamip_model.solving.options import Run, Solver, TreeSearch
 from oamip_model.tightening.methods import Tightening
 
@@ -49,12 +48,10 @@ def as_objects(strategy: str | None = None, **given: Any) -> Asked:
     oamip_model.errors.InputError: batch_size: got 5, but strategy joint has no use for it, only batches
     """
     if strategy is None:
-        try:
-            found = as_objects(DEFAULT_STRATEGY, **given)
-            found["method"].check_given(found["solver"], found["run"])
-            return found
-        except InputError:
-            strategy = PROGRAM_STRATEGY
+        return by_default(
+            lambda name: as_objects(name, **given),
+            lambda found: found["method"].check_given(found["solver"], found["run"]),
+        )
     check_choice("strategy", strategy, tuple(METHODS))
     cls: type[Any] = METHODS[strategy]
     form = issubclass(cls, AllLayers)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
 from oamip_model.checks import Flag, check_needs, option, options
 from oamip_model.errors import InputError
 from oamip_model.formulation.gates import gate_named
 from oamip_model.formulation.settings import Formulation
 from oamip_model.kinds import Made, Switch, Whole
-from oamip_model.scoring.strategies import AVERAGED
+from oamip_model.scoring.strategies import AVERAGED, DEFAULT_STRATEGY, PROGRAM_STRATEGY
 from oamip_model.solving.options import SEARCH, TreeSearch, as_search
 from oamip_model.tightening.methods import BOUND_METHODS, Tightening
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 from oamip_model.scoring.layer_methods import Backward, Decoupled, Elimination, Forward
 from oamip_model.scoring.method import Method
+
+T = TypeVar("T")
 
 
 def _formulation(given: Any) -> Any:
@@ -155,3 +157,34 @@ def as_method(given: str | Method) -> Method:
     if isinstance(given, str) and given in METHODS:
         return METHODS[given]()
     raise InputError(f"method: got {given!r}, accepted are {', '.join(METHODS)} and the objects of their options")
+
+
+def by_default(make: Callable[[str], T], check: Callable[[T], None]) -> T:
+    """What is made where no method is named: the default's, or that of a method with programs.
+
+    Parameters
+    ----------
+    make : callable
+        Makes it of a strategy's name, and raises InputError where the strategy has no use for an option.
+    check : callable
+        Raises InputError where the default has no use for what was made with it.
+
+    Returns
+    -------
+    object
+        What ``make`` gave.
+
+    Examples
+    --------
+    >>> from oamip_model.solving.options import Run, Solver
+    >>> by_default(as_method, lambda method: method.check_given(None, Run())).called
+    'elimination'
+    >>> by_default(as_method, lambda method: method.check_given(Solver("cbc"), Run())).called
+    'forward'
+    """
+    try:
+        usual = make(DEFAULT_STRATEGY)
+        check(usual)
+    except InputError:
+        return make(PROGRAM_STRATEGY)
+    return usual

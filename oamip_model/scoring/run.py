@@ -19,14 +19,11 @@ from oamip_model.formulation.losses import loss_named
 from oamip_model.network import Network, read_network
 from oamip_model.runs.bars import shown
 from oamip_model.runs.store import RunStore
-from oamip_model.scoring.joint.program import Programs
-from oamip_model.scoring.joint.whole import whole_network_scores
 from oamip_model.scoring.layer_methods import Elimination, Layerwise
 from oamip_model.scoring.layerwise.heads import head_named, head_names
 from oamip_model.scoring.method import Method
-from oamip_model.scoring.methods import AllLayers, as_method
+from oamip_model.scoring.methods import AllLayers, as_method, by_default
 from oamip_model.scoring.result import Scores
-from oamip_model.scoring.strategies import DEFAULT_STRATEGY, PROGRAM_STRATEGY
 from oamip_model.solving.options import Run, Solver, as_solver
 from oamip_model.solving.protocol import Backend
 from oamip_model.solving.registry import get_backend
@@ -111,21 +108,14 @@ def score(
     if isinstance(labels, Method):
         raise InputError(f"labels: got {labels!r}, a method is given as method=")
     given, where = None if solver is None else as_solver(solver), Run() if run is None else run
-    asked = _default(given, where) if method is None else as_method(method)
+    if method is None:
+        asked = by_default(as_method, lambda usual: usual.check_given(given, where))
+    else:
+        asked = as_method(method)
     asked.check_given(given, where)
     how = as_solver("highs") if given is None else given
     with shown(where.tell, where.progress is None, "programs") as tell:
         return _score(network, images, labels, asked, how, where if tell is None else replace(where, progress=tell))
-
-
-def _default(solver: Solver | None, run: Run) -> Method:
-    """The method where none is given, one with programs where the usual one has no use for a solver or a run."""
-    usual = as_method(DEFAULT_STRATEGY)
-    try:
-        usual.check_given(solver, run)
-    except InputError:
-        return as_method(PROGRAM_STRATEGY)
-    return usual
 
 
 def _score(
@@ -161,6 +151,10 @@ def _score(
             marked = Dataset(x, y, data.source, plain.classes, weights=data.weights)
             return _with_weights(layerwise_scores(plain, marked, asked, how, where, kept, made, total), data)
         assert isinstance(asked, AllLayers)
+        # Pyomo takes longer to load than a small network takes to score, so it waits for a program that needs it.
+        from oamip_model.scoring.joint.program import Programs
+        from oamip_model.scoring.joint.whole import whole_network_scores
+
         programs = Programs(plain, x, y, data.indices, asked, how, data.shares)
         return _with_weights(whole_network_scores(programs, data.source, where, kept, total), data)
 

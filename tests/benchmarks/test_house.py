@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from oamip_benchmarks.measures.house.counts import Checkout, asking, circles, naming, parameter_counts, rows, table
-from oamip_benchmarks.measures.house.revisions import contradict, ended_alike
+from oamip_benchmarks.measures.house.revisions import contradict, ended_alike, in_pairs
+from oamip_benchmarks.measures.house.sides import Side, code_of, in_turns, offer
 
 
 @pytest.fixture
@@ -85,3 +86,65 @@ def test_two_revisions_end_alike_where_optima_and_bounds_agree(other, alike, wro
         for side, told in row.items()
     }
     assert (ended_alike(turned), contradict(turned)) == (alike, wrong)
+
+
+class Counted:
+    """A side that notes when it is asked, and needs fewer seconds each time."""
+
+    def __init__(self, name, order):
+        self.name, self.order = name, order
+
+    def ask(self, asked):
+        self.order.append(self.name)
+        return {"wall": 9.0 / len(self.order), "cpu": 1.0, "solver": 1.0, "status": "optimal"}
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_sides_of_a_pair_take_turns_and_the_least_time_counts(turned):
+    order = []
+    sides = {name: Counted(name, order) for name in ("before", "after")}
+    row = in_pairs(sides, {"instance": "x", "solver": "highs", "limit": 1.0, "seed": 0}, 2, turned)
+    first, second = ("after", "before") if turned else ("before", "after")
+    assert order == [first, second, second, first]
+    assert (row[first]["wall"], row[second]["wall"]) == (9.0 / 4, 9.0 / 3)
+
+
+def test_a_plain_folder_is_a_side_without_git_or_an_installation(tmp_path):
+    tree = tmp_path / "tree"
+    (tree / "oamip_model").mkdir(parents=True)
+    (tree / "oamip_model" / "__init__.py").write_text("which = 'the one of the tree'\n")
+    (tree / "setup.cfg").write_text("[options.entry_points]\nmy.group =\n    one = oamip_model:which\n")
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import json, sys\nfrom importlib.metadata import entry_points\n"
+        "for line in sys.stdin:\n"
+        "    if 'end' in line: sys.exit(3)\n"
+        "    print(json.dumps([one.load() for one in entry_points(group='my.group')]), flush=True)\n"
+    )
+    side = Side(tree, script, tmp_path / "scratch")
+    assert side.ask({"a": 1}) == ["the one of the tree"]
+    with pytest.raises(RuntimeError, match="ended with 3, asked for"):
+        side.ask({"end": True})
+    side.close()
+
+
+def test_the_code_of_a_folder_changes_with_any_file_of_it(checkout):
+    one, same, other = (
+        checkout(name, {"a.py": text, "b.py": ""}).folder for name, text in (("1", "x"), ("2", "x"), ("3", "y"))
+    )
+    assert code_of(one) == code_of(same) != code_of(other)
+
+
+def test_a_folder_without_entry_points_offers_none(tmp_path):
+    assert (offer(tmp_path, tmp_path / "into") / "oamip_model-0.dist-info" / "entry_points.txt").read_text() == ""
+
+
+def test_results_come_as_they_are_made_and_an_error_ends_the_run():
+    def work(item):
+        if item == 2:
+            raise RuntimeError("two")
+        return {"item": item}
+
+    assert sorted(made["item"] for made in in_turns(work, [0, 1, 3], 2)) == [0, 1, 3]
+    with pytest.raises(RuntimeError, match="two"):
+        list(in_turns(work, [2, 3, 4], 1))

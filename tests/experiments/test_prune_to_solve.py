@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from oamip_benchmarks.bench.boxes.model import front
+from oamip_benchmarks.experiments.boxes import work
 from oamip_benchmarks.experiments.boxes.tools import TOOLS, arrays_of, chain
 from oamip_benchmarks.experiments.boxes.work import box_around, box_scores, gather
 from oamip_benchmarks.experiments.catalogue import STUDIES
@@ -85,6 +86,24 @@ def test_optima_are_largest_logits_and_distances_hold(conducted, small, data):
             assert abs(row["largest"] - largest) <= row["distance"] + 1e-3
     assert all(row["units"] == 0.5 for method in ("weight-l1", "box") for row in by_method[method])
     assert all(row["distance"] == 0.0 for row in by_method["compress"])
+
+
+def test_a_refit_for_all_boxes_is_made_once(conducted, small, data, monkeypatch):
+    folder, _ = conducted
+    assert len(list((folder / "smaller").glob("*.pt"))) == 1, "of weight-l1; masks for a box are not kept"
+    made = work.om.prune
+
+    def without_refit(*args, **more):
+        assert "refit" not in more, "the weights are in the folder"
+        return made(*args, **more)
+
+    (cell, *_) = [c for c in STUDIES["prune-to-solve"].plan(small) if c.tags["method"] == "weight-l1"]
+    stored, options = stored_cells(folder)[cell.key]["result"], cell.options | {"radius": RADIUS / 2}
+    monkeypatch.setattr(work.om, "prune", without_refit)
+    monkeypatch.setattr(work, "_kept", {})
+    again = work.in_box(Workshop(folder), options)
+    assert (again["accuracy"], again["units"]) == (stored["accuracy"], stored["units"])
+    assert again["largest"] <= stored["largest"] + 1e-6
 
 
 def test_a_program_without_an_incumbent_leaves_the_means_of_the_others():

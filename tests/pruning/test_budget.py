@@ -167,9 +167,9 @@ def test_the_errors_of_elimination_decide_where_there_are_some():
     plan = choose_units(scores, network, amount=om.Budget(parameters=0.5)).plan
     assert set(plan.measured) == {name for name, errors in scores.options["errors"].items() if errors is not None}
     assert plan.measured
-    wanted = sum(scores.options["errors"][name][kept - 1] for name, kept in plan.kept.items())
+    wanted = sum(scores.options["costs"][name][kept - 1] for name, kept in plan.kept.items())
     assert plan.cost == pytest.approx(wanted)
-    scores.options["errors"][network.groups[0].name] = [1.0]
+    scores.options["costs"][network.groups[0].name] = [1.0]
     with pytest.raises(om.InputError, match=r"^scores: the errors of layer .* are not \d+ finite numbers$"):
         choose_units(scores, network, amount=om.Budget(parameters=0.5))
 

@@ -55,7 +55,7 @@ def test_the_first_group_is_judged_by_the_layer_that_reads_it():
     keep = {name: e.keep for name, e in found.items()}
     refitted, _ = om.refit_network(network, keep, images, om.Refit(relu_passes=0))
     cut = {name: mask.astype(float) for name, mask in keep.items()}
-    weight = output_importance(network, image_stream(network, images), seed=0)[1].numpy()
+    weight = output_importance(network, image_stream(network, images), seed=0)[1].apart.numpy()
     wanted = network.layers[1].pre_activation([network.activations(images)[0]])
     given = refitted.layers[1].pre_activation([refitted.activations(images, cut)[0]])
     error = float((((wanted - given) ** 2).mean(0) * weight).sum())

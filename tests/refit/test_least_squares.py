@@ -98,7 +98,7 @@ def test_it_is_numpys_least_squares(kind, layer):
     ridge = 1e-3
     for k in range(layer):
         design = Design(slim, k)
-        if design.readers:
+        if design.refits:
             refit_layer(walk, design, moments(design, walk, walk.inputs(k), len(images), rows=20, seed=0), ridge)
     before = walk.current
     design = Design(slim, layer)
@@ -205,3 +205,16 @@ def test_columns_that_vary_by_less_than_their_rounding_are_constants(power, seed
     for fit in report.layers:
         assert np.isfinite(fit.after)
         assert fit.after <= fit.before * (1 + 1e-9) + 1e-12
+
+
+def test_layers_behind_the_readers_of_cut_units_are_refitted_and_those_before_are_not():
+    network = om.read_network(*build("mlp"))
+    images = np.random.default_rng(0).normal(size=(300, 6))
+    first = {"0": np.arange(8) % 2 == 0, "2": np.ones(5, dtype=bool)}
+    refitted, report = om.refit_network(network, first, images)
+    assert [layer.layer for layer in report.layers] == [layer.name for layer in network.layers[1:]]
+    assert report.layers[1].after < report.layers[1].before
+    second = {"0": np.ones(8, dtype=bool), "2": np.arange(5) < 3}
+    refitted, report = om.refit_network(network, second, images)
+    assert [layer.layer for layer in report.layers] == [network.layers[2].name]
+    np.testing.assert_array_equal(refitted.layers[1].bias, network.layers[1].bias)

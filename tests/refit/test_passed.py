@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from pruning.conftest import build
 from refit_masks import masks
 from scipy.optimize import minimize
+from scipy.special import log_softmax
 
 import oamip_model as om
 from oamip_model.refit import moments as moments_module
@@ -76,4 +79,24 @@ def test_importance_is_half_the_mean_squared_gradient():
     logits = torch.as_tensor(network.activations(images)[-1])
     share = torch.softmax(logits, dim=1)
     # Over the classes that may be drawn, the gradient at the logits has the variance p (1 - p).
-    np.testing.assert_allclose(found[-1].numpy(), (share * (1 - share)).mean(0).numpy() / 2, rtol=0.1)
+    for cost in (found[-1].apart, found[-1].alike):
+        np.testing.assert_allclose(cost.numpy(), (share * (1 - share)).mean(0).numpy() / 2, rtol=0.1)
+
+
+def test_an_error_that_is_the_same_at_all_positions_costs_what_a_changed_bias_costs():
+    network = om.read_network(*build("conv"))
+    images = np.random.default_rng(0).normal(size=(3000, *network.input_shape))
+    found = output_importance(network, image_stream(network, images), seed=0)
+    k = next(k for k, layer in enumerate(network.layers) if len(layer.pre_shape) == 3)
+    size, logits = 1e-2, network.activations(images)[-1]
+    costs = []
+    for channel in range(network.layers[k].pre_shape[0]):
+        bias = network.layers[k].bias.copy()
+        bias[channel] += size
+        layers = list(network.layers)
+        layers[k] = replace(layers[k], bias=bias)
+        other = replace(network, layers=tuple(layers)).activations(images)[-1]
+        shares, changed = (log_softmax(z.reshape(len(z), -1), axis=1) for z in (logits, other))
+        costs.append(float((np.exp(shares) * (shares - changed)).sum(1).mean()) / size**2)
+    np.testing.assert_allclose(found[k].alike.numpy(), costs, rtol=0.15)
+    assert (found[k].apart < found[k].alike).any()

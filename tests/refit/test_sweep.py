@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from oamip_model.refit.elimination import sweep
+from oamip_model.refit.elimination.importance import Importance
 from oamip_model.refit.elimination.sweep import Swept, eliminate
 from oamip_model.refit.moments import System
 
@@ -100,3 +101,20 @@ def test_one_pass_gives_the_error_of_every_number_of_units(monkeypatch, size, ex
         inside[found.order[: 8 - left]] = False
         assert found.errors[left - 1] == pytest.approx(error(given, inside), rel=1e-6, abs=1e-9)
     assert set(np.flatnonzero(found.keep)) == set(found.order[4:])
+
+
+def test_errors_have_both_weights_for_every_number_of_units():
+    given = system(0, 6, size=2, extra=1)
+    apart, alike = torch.tensor([1.0, 2.0, 0.5, 3.0]).double(), torch.tensor([4.0, 0.0, 1.0, 2.0]).double()
+    given[0].importance = Importance(apart, alike)
+    found = eliminate([given], 6, 3, RIDGE, 0)
+    given[0].importance = Importance(alike, alike)
+    inside = np.ones(6, dtype=bool)
+    for left in range(6, 0, -1):
+        swept = Swept([given], 6, RIDGE)
+        for unit in np.flatnonzero(~inside):
+            swept.flip(int(unit))
+        assert found.alike[left - 1] == pytest.approx(swept.error, rel=1e-6, abs=1e-9)
+        inside[found.order[6 - left]] = False
+    given[0].importance = Importance(apart, apart)
+    np.testing.assert_allclose(eliminate([given], 6, 3, RIDGE, 0).alike, found.errors, rtol=1e-6, atol=1e-9)

@@ -1,6 +1,6 @@
-"""Trained networks and scores that several cells share, in the run's folder.
+"""Trained networks, scores and refitted networks in a run's folder.
 
-Each is made once.
+Several cells share them, and each is made once.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from oamip_model.scoring import Scores
 
 
-KINDS = "networks", "scores"
+KINDS = "networks", "scores", "smaller"
 """The folders of what cells share."""
 
 
@@ -112,27 +112,50 @@ class Workshop:
         """The setting's network, trained here or before."""
         module, initial = self.initial(setting), self.initial(setting)
         train, _ = self.data(setting)
-        with self._making("networks", key_of(**setting), ".pt") as path:
+        found = self._once("networks", setting, module, lambda: self.train(module, train, setting))
+        return Trained(module, om.read_network(module, train.images.shape[1:]), initial, found)
+
+    def refitted(self, options: Plain, module: nn.Module, refit: Callable[[], nn.Module]) -> tuple[nn.Module, float]:
+        """A smaller network after a refit, made here or before, and its seconds.
+
+        Parameters
+        ----------
+        options : dict
+            All that the refitted network depends on.
+        module : torch.nn.Module
+            The network as it was cut, which gets the weights.
+        refit : callable
+            Gives the refitted network, whose weights have the same names and shapes.
+        """
+        seconds = self._once("smaller", options, module, lambda: module.load_state_dict(refit().state_dict()))
+        return module, seconds
+
+    def _once(self, kind: str, options: Plain, module: nn.Module, fill_in: Callable[[], object]) -> float:
+        """Fill a module with weights that are made once; the seconds that they took."""
+        with self._making(kind, key_of(**options), ".pt") as path:
             found = self._stored(path, module)
             if found is None:
                 started = time.perf_counter()
-                self.train(module, train, setting)
+                fill_in()
                 found = time.perf_counter() - started
                 buffer = io.BytesIO()  # torch's own writer aborts the process where a disk is full
-                torch.save({"state": module.state_dict(), "seconds": found, "setting": setting}, buffer)
+                torch.save({"state": module.state_dict(), "seconds": found, "setting": options}, buffer)
                 with replacing(path) as temporary:
                     temporary.write_bytes(buffer.getbuffer())
-        return Trained(module, om.read_network(module, train.images.shape[1:]), initial, found)
+        return found
 
     def _stored(self, path: Path, module: nn.Module) -> float | None:
-        """Fill a module with the weights in a file; the seconds of their training, None where it is to be made anew."""
+        """Fill a module with the weights in a file.
+
+        Returns the seconds that they took, None where they are to be made anew.
+        """
         if not path.exists():
             return None
         try:
             state, seconds = read_network(path)
             fill(module, state, f"run: {path}")
         except InputError as error:
-            self.tell(f"{error}; it is trained again")
+            self.tell(f"{error}; it is made again")
             return None
         return seconds
 

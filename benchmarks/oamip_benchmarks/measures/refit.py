@@ -5,7 +5,7 @@ Masks are by elimination and by simple rules.
 Run: python -m oamip_benchmarks.measures.refit --network resnet20 --weights FILE --data FILE --share 0.3 [--share 0.5]
      [--macs 0.7] [--level outgoing] [--score-images 2000] [--refit-images 10000]
      [--method elimination --method weight-l1] [--passes 4] [--seed 0] [--scale 0.5,0.5] [--threads 1]
-     [--rows FILE.jsonl] [--plot FILE.svg [--title TEXT]]
+     [--device cuda] [--rows FILE.jsonl] [--plot FILE.svg [--title TEXT]]
 
 ``--weights`` is a .safetensors file with the weights of ``om.make_network(NETWORK, ...)``; ``--data`` a name or .npz
 file. Masks and refits see the first training images without labels; accuracy is on the whole test split.
@@ -61,6 +61,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scale", default="0,1")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--rows", type=Path, default=None)
     parser.add_argument("--plot", type=Path, default=None)
     parser.add_argument("--title", default="")
@@ -87,7 +88,7 @@ def main() -> None:
             key = key_of(
                 network=asked.network, weights=asked.weights.name, data=test.source, method=method, cut=cut,
                 level=asked.level, images=(asked.score_images, asked.refit_images), passes=asked.passes,
-                seed=asked.seed, scale=asked.scale,
+                seed=asked.seed, scale=asked.scale, device=asked.device,
             )  # fmt: skip
             known = store.get(key)
             if known is not None:
@@ -95,9 +96,9 @@ def main() -> None:
                 print(line(known), flush=True)
                 continue
             began = time.process_time()
-            keep = masks(network, first(train, asked.score_images), method, cut, asked.seed)
+            keep = masks(network, first(train, asked.score_images), method, cut, asked.seed, asked.device)
             took = time.process_time() - began
-            refit = om.Refit(level=asked.level, passes=asked.passes, seed=asked.seed)
+            refit = om.Refit(level=asked.level, passes=asked.passes, seed=asked.seed, device=asked.device)
             images = first(train, asked.refit_images).images
             lost, seconds, gap = levels(network, keep, images, refit, test, whole)
             left = parameters(pruned(network, keep)) / parameters(module)
@@ -146,7 +147,7 @@ def levels(
     network: om.Network, keep: Masks, images: Images, refit: om.Refit, test: om.Dataset, whole: float
 ) -> tuple[list[float], float, str]:
     """Points lost after the cut and after each level, seconds, and the output's gap."""
-    walk = Walk(network, slim_network(network, keep), image_stream(network, images))
+    walk = Walk(network, slim_network(network, keep), image_stream(network, images), refit.device)
     lost, seconds, gap = [100 * (whole - accuracy(network, keep, test))], 0.0, ""
     for level in LEVELS[: LEVELS.index(refit.level) + 1]:
         began = time.process_time()
@@ -172,7 +173,9 @@ def first(data: om.Dataset, count: int) -> om.Dataset:
     return om.Dataset(data.images[:count], data.labels[:count], data.source, data.classes)
 
 
-def masks(network: om.Network, images: om.Dataset, method: str, cut: tuple[float, bool], seed: int) -> Masks:
+def masks(
+    network: om.Network, images: om.Dataset, method: str, cut: tuple[float, bool], seed: int, device: str
+) -> Masks:
     """The masks of a cut, by elimination or by a baseline's rule.
 
     The cut is a share of each group, or the share of multiply-accumulates that is left.
@@ -181,7 +184,7 @@ def masks(network: om.Network, images: om.Dataset, method: str, cut: tuple[float
     # A cut of both sides of a convolution counts twice, so each group loses about half of what the budget asks.
     share = (1 - value) / 2 if is_budget else value
     if method == "elimination":
-        scores = om.score(network, images, method=om.Elimination(amount=share, seed=seed))
+        scores = om.score(network, images, method=om.Elimination(amount=share, seed=seed), run=om.Run(device=device))
     else:
         seen = images if method in WITH_IMAGES else None
         scores = om.baseline_scores(network, method, seed, images=seen)  # type: ignore[arg-type]

@@ -207,7 +207,8 @@ def _errors(scores: AnyScores, network: Network) -> dict[str, Array]:
     """The errors of elimination with 1, 2, ... units, of the groups that have some (mathematics:budget-3)."""
     if not isinstance(scores, Scores) or scores.strategy != "elimination":
         return {}
-    known = scores.options.get("errors")
+    # Files of earlier versions have errors of one weight only.
+    known = scores.options.get("costs", scores.options.get("errors"))
     if not isinstance(known, Mapping):
         raise InputError("scores: those of elimination have no errors in their options")
     names = [group.name for group in network.groups]

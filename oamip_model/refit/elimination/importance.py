@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -11,16 +13,37 @@ from oamip_model.refit.stream import ImageStream
 from oamip_model.torchnet.layers import TorchLayers
 
 
-def output_importance(network: Network, stream: ImageStream, seed: int, device: str = "cpu") -> list[Tensor]:
-    """The cost of a squared error of each output in nats, (channels,) by layer.
+@dataclass(frozen=True)
+class Importance:
+    """What a squared error of each output of a layer costs, in nats.
 
-    It is half the mean squared gradient of the cross-entropy, summed over positions. Errors that do
-    not depend on each other change the softmax by so much, to second order (mathematics:elim-4).
+    Parameters
+    ----------
+    apart : Tensor
+        Shape (channels,). The cost of errors that do not depend on each other, at any two positions.
+    alike : Tensor
+        Shape (channels,). The cost of an error that is the same at all positions of an image. It equals ``apart``
+        where there are no positions.
+    """
+
+    apart: Tensor
+    alike: Tensor
+
+    def of(self, channels: Tensor) -> Importance:
+        """The costs of some channels."""
+        return Importance(self.apart[channels], self.alike[channels])
+
+
+def output_importance(network: Network, stream: ImageStream, seed: int, device: str = "cpu") -> list[Importance]:
+    """The cost of a squared error of each layer's outputs.
+
+    It is half the mean squared gradient of the cross-entropy. For errors that are alike, the gradient is first
+    summed over positions. To second order the softmax changes by so much (mathematics:elim-4).
     The classes are drawn from the network's own softmax, one for each image, so no labels are used.
     """
     layers = TorchLayers(network, device)
     generator = torch.Generator().manual_seed(seed)
-    total = [torch.zeros(layer.pre_shape[0], dtype=torch.float64, device=layers.device) for layer in network.layers]
+    total = [torch.zeros(2, layer.pre_shape[0], dtype=torch.float64, device=layers.device) for layer in network.layers]
     size, begun = layers.gradient_batch_size(), 0
     for batch, _ in stream:
         for part in torch.split(torch.as_tensor(batch, dtype=layers.dtype), size):
@@ -39,6 +62,7 @@ def output_importance(network: Network, stream: ImageStream, seed: int, device: 
             slopes = torch.autograd.grad(loss, befores, allow_unused=True)
             for k, slope in enumerate(slopes):
                 if slope is not None:
-                    squares = slope.double().square().reshape(len(part), len(total[k]), -1).sum(2)
-                    total[k] += (squares if shares is None else squares * shares.to(squares)[:, None]).sum(0)
-    return [value / (2 * stream.count) for value in total]
+                    at = slope.double().reshape(len(part), total[k].shape[1], -1)
+                    squares = torch.stack([at.square().sum(2), at.sum(2).square()])
+                    total[k] += (squares if shares is None else squares * shares.to(squares)[:, None]).sum(1)
+    return [Importance(*(value / (2 * stream.count))) for value in total]

@@ -33,16 +33,21 @@ class Regression:
     """The fit of a layer's outputs by some columns, with a price on squared weights.
 
     The moments of the columns about their means are ``inputs`` (p, p), those with the targets ``target`` (p, m). The
-    targets' own sum of squares is ``total``. A squared weight costs ``price``. Times ``scale`` a squared error
+    targets' own sums of squares (m,) are ``totals``. A squared weight costs ``price``. Times ``scale`` a squared error
     becomes an error. The :data:`Owners` have one entry a column. Targets carry the root of their importance.
     """
 
     inputs: Tensor
     target: Tensor
-    total: float
+    totals: Tensor
     price: float
     scale: float
     owners: Owners
+
+    @property
+    def total(self) -> float:
+        """The sum of squares of all targets."""
+        return float(self.totals.sum())
 
     @property
     def matrix(self) -> Tensor:
@@ -65,11 +70,11 @@ def regression(system: System, owners: Owners, ridge: float) -> Regression:
     scale = 1.0 / system.variance
     if system.importance is not None:
         scale = 1.0 / system.count
-        root = system.importance.sqrt()
+        root = system.importance.apart.sqrt()
         target, trained, xe, weight, ee = target * root, trained * root, xe * root, weight * root, ee * root * root
     # The targets, without terms that stay, are what is missing plus the inputs times the weights.
-    total = float(ee.sum() + 2 * (weight * xe).sum() + (weight * trained).sum())
-    return Regression(xx, target, total, price, scale, owners)
+    totals = ee + 2 * (weight * xe).sum(0) + (weight * trained).sum(0)
+    return Regression(xx, target, totals, price, scale, owners)
 
 
 class LayerError:
@@ -102,14 +107,14 @@ def sharpened(part: Regression) -> Regression:
     Columns that are always kept are fitted first. The weights of each unit are then scaled by what it costs to lose
     them when all others are in. So one price holds for all squared weights.
     """
-    matrix, target, total = part.matrix, part.target, part.total
+    matrix, target, totals = part.matrix, part.target, part.totals
     stays, goes = (
         torch.as_tensor(np.flatnonzero(rows), device=matrix.device) for rows in (part.owners < 0, part.owners >= 0)
     )
     if len(stays):
         factor = torch.linalg.cholesky(matrix[stays][:, stays])
         fitted = torch.cholesky_solve(matrix[stays][:, goes], factor)
-        total -= float((target[stays] * torch.cholesky_solve(target[stays], factor)).sum())
+        totals = totals - (target[stays] * torch.cholesky_solve(target[stays], factor)).sum(0)
         target = target[goes] - fitted.T @ target[stays]
         matrix = matrix[goes][:, goes] - matrix[stays][:, goes].T @ fitted
     owners = part.owners[part.owners >= 0]
@@ -123,7 +128,7 @@ def sharpened(part: Regression) -> Regression:
     matrix = (matrix + matrix.T) / 2
     price = _least_eigenvalue(matrix)
     matrix.diagonal().sub_(price)
-    return Regression(matrix, white @ target, total, price, part.scale, owners)
+    return Regression(matrix, white @ target, totals, price, part.scale, owners)
 
 
 def _least_eigenvalue(matrix: Tensor) -> float:

@@ -47,6 +47,8 @@ class Eliminated:
         Mean squared errors (units,) of the refitted readers with 1, 2, ... units, before swaps,
         ridge included. Each output is weighed by its importance. Without importance it is a share
         of the targets' variance. They are added up over readers.
+    alike : array
+        The same, weighed by what errors cost that are alike at all positions of an image, (units,).
     error : float
         The error of ``keep``, swaps included.
     swaps : int
@@ -56,6 +58,7 @@ class Eliminated:
     keep: NDArray[np.bool_]
     order: NDArray[np.int64]
     errors: Array
+    alike: Array
     error: float
     swaps: int
 
@@ -77,6 +80,7 @@ class Swept:
         self.units, self.inside = units, np.ones(units, dtype=bool)
         self.parts = [_Part(system, owners, ridge) for system, owners in systems if system.variance > 0]
         self.error = sum(part.error for part in self.parts)
+        self.alike = sum(part.alike for part in self.parts)
 
     def values(self) -> Array:
         """What each unit costs to lose, or gains by coming back, (units,).
@@ -90,8 +94,11 @@ class Swept:
 
     def flip(self, unit: int) -> None:
         """Take a unit out, or back in."""
-        value = sum(part.flip(unit, not self.inside[unit]) for part in self.parts)
-        self.error += value if self.inside[unit] else -value
+        sign = 1.0 if self.inside[unit] else -1.0
+        for part in self.parts:
+            value, alike = part.flip(unit, not self.inside[unit])
+            self.error += sign * value
+            self.alike += sign * alike
         self.inside[unit] = not self.inside[unit]
 
     @property
@@ -107,7 +114,7 @@ class Swept:
     def copy(self) -> Swept:
         """The same, to be changed apart."""
         twin = Swept([], self.units, 1.0)
-        twin.inside, twin.error = self.inside.copy(), self.error
+        twin.inside, twin.error, twin.alike = self.inside.copy(), self.error, self.alike
         twin.parts = [part.copy() for part in self.parts]
         return twin
 
@@ -120,8 +127,9 @@ class _Part:
         factor = torch.linalg.cholesky(fit.matrix)
         self.scale, self.right = fit.scale, torch.cholesky_solve(fit.target, factor)
         self.matrix = -torch.cholesky_inverse(factor)
+        self.alike_by = _alike_by(system)
         # ||T||^2 - <B, W>
-        self.error = max(0.0, self.scale * (fit.total - float((fit.target * self.right).sum())))
+        self.error, self.alike = self._weighed((fit.totals - (fit.target * self.right).sum(0)).clamp(min=0.0))
         self._place(owners)
 
     def _place(self, owners: NDArray[np.int64]) -> None:
@@ -157,13 +165,18 @@ class _Part:
             found[which] = losses.abs().cpu().numpy()
         return self.scale * found
 
-    def flip(self, unit: int, enters: bool) -> float:
+    def _weighed(self, values: Tensor) -> tuple[float, float]:
+        """Squared errors of each output, added up with both weights: of errors apart, and alike."""
+        apart = self.scale * float(values.sum())
+        return apart, apart if self.alike_by is None else self.scale * float((values * self.alike_by).sum())
+
+    def flip(self, unit: int, enters: bool) -> tuple[float, float]:
         if unit not in self.columns:
-            return 0.0
+            return 0.0, 0.0
         at = self.columns[unit]
         pivot = torch.linalg.inv(self.matrix[at][:, at])
         side, right = self.matrix[:, at].clone(), self.right[at].clone()
-        value = float((right * (pivot @ right)).sum().abs())
+        value = (right * (pivot @ right)).sum(0).abs()
         scaled = side @ pivot
         self.matrix.addmm_(scaled, side.T, alpha=-1)
         self.right.addmm_(scaled, right, alpha=-1)
@@ -172,7 +185,14 @@ class _Part:
         self.matrix[at] = sign * scaled.T
         self.matrix[at[:, None], at] = -pivot
         self.right[at] = sign * (pivot @ right)
-        return self.scale * value
+        return self._weighed(value)
+
+
+def _alike_by(system: System) -> Tensor | None:
+    """The cost of errors that are alike, as a multiple of that of errors apart, of each output."""
+    if system.importance is None or torch.equal(system.importance.alike, system.importance.apart):
+        return None
+    return torch.where(system.importance.apart > 0, system.importance.alike / system.importance.apart, 0.0)
 
 
 def eliminate(
@@ -188,8 +208,8 @@ def eliminate(
     swept = Swept(systems, units, ridge)
     grows = bool(swaps) and 0 < kept < units and swept.work * kept <= _GROWN
     held = units
-    order, errors = [], np.zeros(units)
-    errors[-1] = swept.error
+    order, errors, alike = [], np.zeros(units), np.zeros(units)
+    errors[-1], alike[-1] = swept.error, swept.alike
     at_kept = swept.copy() if kept == units else None
     while swept.inside.sum() > 1:
         tick(f"taking out the units of a layer, {int(swept.inside.sum())} left")
@@ -197,7 +217,7 @@ def eliminate(
         order.append(int(values.argmin()))
         swept.flip(order[-1])
         left = int(swept.inside.sum())
-        errors[left - 1] = swept.error
+        errors[left - 1], alike[left - 1] = swept.error, swept.alike
         if left == kept:
             at_kept = swept.copy()
         if not grows and left <= kept and left <= 0.8 * held:
@@ -212,7 +232,9 @@ def eliminate(
         more = _swaps(added, swaps)
         if added.error < at_kept.error - _GAIN:
             at_kept, done = added, more
-    return Eliminated(at_kept.inside, np.array(order), np.maximum(errors, 0.0), max(at_kept.error, 0.0), done)
+    return Eliminated(
+        at_kept.inside, np.array(order), np.maximum(errors, 0.0), np.maximum(alike, 0.0), max(at_kept.error, 0.0), done
+    )
 
 
 def _grown(swept: Swept, kept: int) -> Swept:

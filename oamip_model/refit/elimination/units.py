@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from oamip_model.clock import TimeIsUp
@@ -81,9 +82,9 @@ def _walk(
 
 
 def refit_reader(walk: Walk, k: int, options: Refit) -> None:
-    """Give layer k of the walk its least squares, where it reads units that are cut."""
+    """Give layer k of the walk its least squares, where the cut changes what it reads."""
     design = Design(walk.slim, k)
-    if design.readers:
+    if design.refits:
         rows = moments(design, walk, walk.inputs(k), walk.stream.count, rows=options.rows, seed=options.seed)
         refit_layer(walk, design, rows, options.ridge)
 
@@ -92,7 +93,8 @@ def _by_norms(norms: NDArray[np.float64], stay: int) -> Eliminated:
     order = np.argsort(norms, kind="stable")
     keep = np.zeros(len(norms), dtype=bool)
     keep[order[len(order) - stay :]] = True
-    return Eliminated(keep, order, np.full(len(norms), np.nan), float("nan"), 0)
+    unknown = np.full(len(norms), np.nan)
+    return Eliminated(keep, order, unknown, unknown, float("nan"), 0)
 
 
 class GroupReaders:
@@ -129,8 +131,10 @@ class GroupReaders:
         summed = moments(design, walk, batches, walk.stream.count, rows=options.rows, seed=options.seed)
         important = self.important[r]
         for system in summed:
-            if bool(important.any()):  # where the answer does not depend on the layer, outputs count by their variance
-                system.importance = important[walk.slim.stays[r]][system.outputs]
+            # Where the answer does not depend on the layer, outputs count by their variance.
+            if bool(important.apart.any()):
+                made = torch.as_tensor(walk.slim.stays[r][system.outputs], device=important.apart.device)
+                system.importance = important.of(made)
         unit = np.full(int(design.starts[-1]), -1, dtype=np.int64)
         for number in design.terms:
             at = np.flatnonzero(design.channels[:, 0] == number)

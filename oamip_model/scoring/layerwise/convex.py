@@ -178,8 +178,11 @@ class _Level:
                     return
                 point = self.nearest()
                 self.evaluate(np.clip(solution.x[:-1], 0.0, 1.0) if point is None else point)
-                row = np.append(-self.cuts.gradient[-1], 1.0)[None]
-                session.add_rows(sp.csr_array(row), np.array([self.cuts.level[-1]]), np.array([np.inf]))
+                row = np.append(-self.cuts.gradient[-1], 1.0)
+                at = np.flatnonzero(row)
+                # Made of its parts: scipy takes ten times as long to find the entries of one dense row.
+                tangent = sp.csr_array((row[at], at, [0, len(at)]), shape=(1, len(row)))
+                session.add_rows(tangent, np.array([self.cuts.level[-1]]), np.array([np.inf]))
         finally:
             session.close()
 

@@ -13,6 +13,7 @@ from oamip_model.checks import to_record
 from oamip_model.clock import Deadline
 from oamip_model.data.given import AnyImages, image_shape
 from oamip_model.network import Network, read_network
+from oamip_model.network.maps import Array
 from oamip_model.refit.elimination.sweep import Eliminated
 from oamip_model.refit.elimination.units import eliminate_units
 from oamip_model.refit.options import MASK_ROWS, Refit
@@ -42,8 +43,9 @@ def elimination_scores(
 
     ``options["errors"]`` holds, by layer, the squared error of the refitted layers that read it with
     1, 2, ... units, before swaps. It is weighed by the effect on the answer, in nats.
-    ``options["error"]`` has that of the kept units. Both are None for a layer that no refit follows,
-    whose units rank by weight norms.
+    ``options["error"]`` has that of the kept units. ``options["costs"]`` is for budgets: it has the same as
+    "errors", weighed by the effect of errors that are alike at all positions. All are None for a
+    layer that no refit follows, whose units rank by weight norms.
 
     Where a deadline or Ctrl-C comes first, the layers that were not reached have scores of 1.
     ``total`` is the deadline of the run. Raises InputError where images do not fit, and TimeIsUp or
@@ -63,7 +65,8 @@ def elimination_scores(
     options: dict[str, Any] = {
         "method": to_record(method), "run": to_record(run), "ridge": asked.ridge, "rows": asked.rows,
         "input_shape": list(network.input_shape),
-        "errors": {name: None if np.isnan(e.errors).any() else e.errors.tolist() for name, e in found.items()},
+        "errors": {name: _known(e.errors) for name, e in found.items()},
+        "costs": {name: _known(e.alike) for name, e in found.items()},
         "error": {name: None if np.isnan(e.error) else e.error for name, e in found.items()},
         "swapped": {name: e.swaps for name, e in found.items()},
     }  # fmt: skip
@@ -77,6 +80,10 @@ def elimination_scores(
         seconds={"elimination": time.perf_counter() - began}, images=stream.count,
         interrupted=stopped and not late, out_of_time=late,
     )  # fmt: skip
+
+
+def _known(errors: Array) -> list[float] | None:
+    return None if np.isnan(errors).any() else errors.tolist()
 
 
 def _ranked(found: Eliminated, cut: bool) -> np.ndarray[Any, np.dtype[np.float64]]:

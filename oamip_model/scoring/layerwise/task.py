@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -92,14 +93,19 @@ class LayerTask:
         """
         return sparsity_named(self.plan.sparsity).layer_price(self.network, self.group)
 
+    @cached_property
+    def _norms(self) -> Array:
+        """The weight norms of the group's units, (units,), at most 1. Each cut ranks ties by them."""
+        norm = unit_norms(self.network)[self.name]
+        return np.asarray(norm / (norm.max() or 1.0))
+
     def cut(self, scores: Array) -> Array:
         """Which units are kept, 1 or 0.
 
         It is by the plan's amount of each layer, or by its threshold. One unit is always kept.
         """
         entry = self.network.groups[self.group]
-        norm = unit_norms(self.network)[entry.name]
-        order = removal_order(scores, norm / (norm.max() or 1.0))
+        order = removal_order(scores, self._norms)
         if self.plan.amount is None:
             go = order[scores[order] < self.plan.threshold]
         else:

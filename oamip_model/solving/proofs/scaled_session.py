@@ -18,8 +18,6 @@ from oamip_model.solving.proofs.opinions import needs_opinion, settled
 from oamip_model.solving.proofs.scaling import Scale
 from oamip_model.solving.protocol import Array, Arrays, Session, Solution, Status, append_rows
 
-_BLOCKS = 8
-"""Blocks of added rows that are kept apart. A safe bound takes time for each."""
 Others: TypeAlias = Callable[[Arrays, float | None, float], Iterable[Solution]]
 """Gives other solutions of a linear program, from the program, the time limit, and the seconds of it that have passed.
 Each is computed when it is asked for."""
@@ -123,9 +121,10 @@ class ScaledSession:
         self.inner.add_rows(matrix, low, high)
         self._blocks.append(Rows(rows, lower, upper))
         self._sizes.append(sizes)
-        if len(self._blocks) > _BLOCKS:
-            self._blocks = [self._blocks[0], Rows.joined(self._blocks[1:])]
-            self._sizes = [self._sizes[0], np.concatenate(self._sizes[1:])]
+        # A safe bound takes time for each block. Each is less than half of the one before, so they are few.
+        while len(self._blocks) > 2 and 2 * len(self._blocks[-1].low) >= len(self._blocks[-2].low):
+            self._blocks[-2:] = [Rows.joined(self._blocks[-2:])]
+            self._sizes[-2:] = [np.concatenate(self._sizes[-2:])]
 
     def set_cost(self, cost: Array) -> None:
         """Replace the costs.

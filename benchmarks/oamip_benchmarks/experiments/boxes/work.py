@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -64,19 +64,21 @@ _kept: dict[str, Plain] = {}
 
 def _made(shop: Workshop, options: Plain, trained: Trained, train: Dataset, test: Dataset, box: Box) -> Plain:
     """The smaller network, its accuracy and share of units removed, and the seconds that it took."""
-    names = ["setting", "rule", "choice", "level", "refit_images"]
-    names += ["box", "radius", "distance_limit"] if _method(options) in (BOX, COMPRESS) else []
-    key = key_of(folder=str(shop.folder), **{name: options[name] for name in names})
+    key = key_of(folder=str(shop.folder), **{name: options[name] for name in _names(options)})
     if key not in _kept:
-        started = time.perf_counter()
-        module, network = _smaller(shop, options, trained, train, box)
-        seconds = time.perf_counter() - started
+        module, network, seconds = _smaller(shop, options, trained, train, box)
         _kept.clear()
         _kept[key] = {
             "network": network, "accuracy": om.accuracy(module, *test), "seconds": seconds,
             "units": 1 - _units(network) / _units(trained.network),
         }  # fmt: skip
     return _kept[key]
+
+
+def _names(options: Plain) -> tuple[str, ...]:
+    """The options that a smaller network depends on."""
+    of_box = ("box", "radius", "distance_limit") if _method(options) in (BOX, COMPRESS) else ()
+    return ("setting", "rule", "choice", "level", "refit_images", *of_box)
 
 
 def box_around(test: Dataset, number: int, radius: float) -> Box:
@@ -139,27 +141,39 @@ def _units(network: om.Network) -> int:
 
 def _smaller(
     shop: Workshop, options: Plain, trained: Trained, train: Dataset, box: Box
-) -> tuple[nn.Module, om.Network]:
-    """The network of the programs, as a module and as it is read again."""
+) -> tuple[nn.Module, om.Network, float]:
+    """The network of the programs, as a module and as it is read again, and the seconds that it took."""
     method, level, shape = _method(options), options["level"], train.images.shape[1:]
+    started = time.perf_counter()
     if method is None:
-        return trained.module, trained.network
+        return trained.module, trained.network, 0.0
     if method == COMPRESS:
         limit = om.Solver(time_limit=options["distance_limit"])
         found = om.compress(trained.network, _domain(box), checker=None, solver=limit)
-        return om.to_module(found.network), found.network
+        return om.to_module(found.network), found.network, time.perf_counter() - started
     seed, choice = options["setting"]["seed"], options["choice"]
-    if method == BOX:
-        scores: om.Scores | dict[str, Array] = box_scores(trained.network, box, level != "removal")
-        images = _domain(box).sample(_SAMPLES, seed=seed).reshape(-1, *shape)
-    else:
-        scores, _ = shop.scores(options["setting"], options["rule"])
-        count = options["refit_images"]
-        images = (train if count is None else om.choose_images(train, n=count, seed=seed)).images
     refit = None if level == "removal" else om.Refit(level=level, seed=seed)
-    more: Plain = {} if refit is None else {"refit": refit, "images": images}
-    module = om.prune(trained.module, scores, network=trained.network, **choice, **more)
-    return module, om.read_network(module, shape)
+    if method == BOX:
+        scores: om.Scores | dict[str, Array] = box_scores(trained.network, box, refit is not None)
+    else:
+        scores, spent = shop.scores(options["setting"], options["rule"])
+
+    def cut(**more: Any) -> nn.Module:
+        return om.prune(trained.module, scores, network=trained.network, **choice, **more)
+
+    if method == BOX:
+        images = _domain(box).sample(_SAMPLES, seed=seed).reshape(-1, *shape)
+        module = cut() if refit is None else cut(refit=refit, images=images)
+        return module, om.read_network(module, shape), time.perf_counter() - started
+    started, module = time.perf_counter(), cut()
+    seconds = spent + time.perf_counter() - started
+    if refit is not None:
+        count = options["refit_images"]
+        seen = train if count is None else om.choose_images(train, n=count, seed=seed)
+        made = {name: options[name] for name in _names(options)}
+        module, spent = shop.refitted(made, module, lambda: cut(refit=refit, images=seen.images))
+        seconds += spent
+    return module, om.read_network(module, shape), seconds
 
 
 def _domain(box: Box) -> om.Box:

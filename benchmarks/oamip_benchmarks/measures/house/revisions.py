@@ -1,146 +1,107 @@
 """Two revisions of the package on the same instances, solved in turn.
 
 Run: python -m oamip_benchmarks.measures.house.revisions OTHER [--solver cbc] [--size small] [--instance NAME ...]
-     [--seeds 1] [--repeats 2] [--time-limit 30] [--out rows.jsonl]
+     [--seeds 1] [--repeats 2] [--time-limit 30] [--jobs 1] [--out rows.jsonl]
 
-OTHER is a working copy of the other revision, which is the one that ratios are divided by. Each
-revision has a process of its own, which builds an instance and solves it on request. The order
-changes from solve to solve.
+OTHER is a source tree of the other revision, which is the one that ratios are divided by. A plain
+folder will do, without git and not installed. Each revision has a process of its own, which builds
+an instance and solves it on request. The order changes from solve to solve. With --jobs N there are
+N such pairs of processes. The two sides of a pair never solve at the same time.
 The results are the wall clock of the solve, and the CPU seconds of the process and its children. Of
 repeated solves the least counts. Each instance's ratios are printed. Over all there are shifted
 geometric means with a shift of 1 s, and the ratio of the sums. Proved optima and bounds are compared
 up to twice the gap that both are asked for. With --out finished rows are kept in a file, from which
-the same command at the same commits continues.
+the same command with the same code continues.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import resource
-import subprocess
-import sys
-import time
+import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
+
+from oamip_benchmarks.bench.recipes import choose_recipes
+from oamip_benchmarks.measures.house.sides import Side, code_of, in_turns
+from oamip_model.errors import OamipError
+from oamip_model.records import parse_json
+from oamip_model.runs.store import RunStore, key_of
 
 SHIFT = 1.0
 """Seconds that are added in the geometric means, so that short solves do not decide them."""
 SAME = 1e-4
 """Relative difference of two optima up to which they are the same: the tolerance that both are asked for."""
 MEASURES = ("wall", "cpu", "solver")
-
-
-def work() -> None:
-    """Answer each line of JSON on standard input, which asks for a solve, by another."""
-    import oamip_model as om
-    from oamip_benchmarks.bench import recipes
-
-    # Some revisions have it among the recipes.
-    build: Any = getattr(recipes, "build_program", None)
-    if build is None:
-        from oamip_benchmarks.bench.programs import build_program as build
-    for line in sys.stdin:
-        asked = json.loads(line)
-        instance = build(recipes.find_recipe(asked["instance"]), "interval", "big-m").instance
-        limits = {"time_limit": asked["limit"], "seed": asked["seed"], "tolerance": 1e-4, "threads": 1}
-        began, before = time.perf_counter(), _cpu()
-        if hasattr(om, "Solver"):
-            found = om.solve_instance(instance, om.Solver(asked["solver"], **limits))
-        else:  # revisions from before the options were objects
-            solve: Any = om.solve_instance
-            found = solve(instance, asked["solver"], **limits)
-        told = {
-            "wall": time.perf_counter() - began, "cpu": _cpu() - before, "solver": found.solver_seconds,
-            "status": found.status.value, "objective": found.objective, "bound": found.bound, "rounds": found.rounds,
-            "nodes": found.nodes, "message": found.message,
-        }  # fmt: skip
-        print(json.dumps(told), flush=True)
-
-
-def _cpu() -> float:
-    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(one.ru_utime + one.ru_stime for one in used)
-
-
-class Revision:
-    """A working copy, and the process that solves with it."""
-
-    def __init__(self, folder: Path) -> None:
-        path = os.pathsep.join(str(folder / part) for part in (".", "backends", "benchmarks"))
-        self._process = subprocess.Popen(
-            [sys.executable, __file__, "--work", str(folder)], env={**os.environ, "PYTHONPATH": path}, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=folder,
-        )  # fmt: skip
-
-    def solve(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """What the revision makes of it."""
-        to, answers = self._process.stdin, self._process.stdout
-        assert to is not None
-        assert answers is not None
-        to.write(json.dumps(asked) + "\n")
-        to.flush()
-        line = answers.readline()
-        if not line:
-            raise SystemExit(f"revisions: the process ended with {self._process.wait()} on {asked}")
-        told: dict[str, Any] = json.loads(line)
-        return told
-
-    def close(self) -> None:
-        """End the process."""
-        self._process.communicate()
+_SCRIPT = Path(__file__).with_name("solves.py")
 
 
 def names_in(checkout: Path) -> set[str]:
     """The names of the instances in a revision's library."""
-    from oamip_model.records import parse_json
-
     path = checkout / "benchmarks" / "oamip_benchmarks" / "bench" / "library" / "instances.json"
     return {instance["name"] for instance in parse_json(path.read_bytes(), str(path))["instances"]}
 
 
 def compared(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """A row for each instance and seed: the answers of both revisions."""
-    from oamip_benchmarks.bench.recipes import choose_recipes
-    from oamip_model.runs.environment import revision_of
-    from oamip_model.runs.store import RunStore, key_of
-
     here = Path(__file__).parents[4]
     store = RunStore(arguments.out)
-    codes = [revision_of(arguments.other), revision_of(here)]
-    sides = {"before": Revision(arguments.other), "after": Revision(here)}
-    turn = False
+    codes = [code_of(arguments.other), code_of(here)]
+    asked: list[tuple[int, str, dict[str, Any]]] = []
+    for question in questions(arguments):
+        key = key_of(codes=codes, repeats=arguments.repeats, **question)
+        done = store.get(key)
+        if done is None:
+            asked.append((len(asked), key, question))
+        else:
+            yield done
+    jobs = min(arguments.jobs, len(asked))
+    with store.alone(), tempfile.TemporaryDirectory() as scratch, ExitStack() as opened:
+        free: SimpleQueue[dict[str, Side]] = SimpleQueue()
+        for job in range(jobs):
+            pair = {"before": arguments.other, "after": here}
+            sides = {name: Side(root, _SCRIPT, Path(scratch) / f"{name}-{job}") for name, root in pair.items()}
+            for side in sides.values():
+                opened.callback(side.close)
+            free.put(sides)
+
+        def work(item: tuple[int, str, dict[str, Any]]) -> dict[str, Any]:
+            number, key, question = item
+            sides = free.get()
+            try:
+                return {"key": key, "row": in_pairs(sides, question, arguments.repeats, bool(number % 2))}
+            finally:
+                free.put(sides)
+
+        for made in in_turns(work, asked, jobs) if jobs else ():
+            store.put(made["key"], made["row"])
+            yield made["row"]
+
+
+def questions(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """What is asked of both revisions, for each instance that they have and each seed."""
     known = names_in(arguments.other)
     for recipe in choose_recipes(arguments.size, arguments.instance):
         if recipe.name not in known:
             print(f"{recipe.name:55} left out: {arguments.other} does not have it", flush=True)
             continue
-        for seed in range(arguments.seeds):
-            asked = {
-                "instance": recipe.name,
-                "solver": arguments.solver,
-                "seed": seed,
-                "limit": arguments.time_limit,
-            }
-            key = key_of(codes=codes, repeats=arguments.repeats, **asked)
-            done = store.get(key)
-            if done is not None:
-                yield done
-                continue
-            row: dict[str, Any] = {"instance": recipe.name, "seed": seed, "solver": arguments.solver}
-            for _ in range(arguments.repeats):
-                turn = not turn
-                for side in sorted(sides, reverse=turn):
-                    found = sides[side].solve(asked)
-                    if side in row:
-                        found |= {measure: min(found[measure], row[side][measure]) for measure in MEASURES}
-                    row[side] = found
-            store.put(key, row)
-            yield row
-    for revision in sides.values():
-        revision.close()
+        common = {"instance": recipe.name, "solver": arguments.solver, "limit": arguments.time_limit}
+        yield from (common | {"seed": seed} for seed in range(arguments.seeds))
+
+
+def in_pairs(sides: dict[str, Side], question: dict[str, Any], repeats: int, turned: bool) -> dict[str, Any]:
+    """The row of a question: the answers of both sides in turn, with the least times of each."""
+    row: dict[str, Any] = {key: question[key] for key in ("instance", "seed", "solver")}
+    for _ in range(repeats):
+        turned = not turned
+        for side in sorted(sides, reverse=turned):
+            found = sides[side].ask(question)
+            if side in row:
+                found |= {measure: min(found[measure], row[side][measure]) for measure in MEASURES}
+            row[side] = found
+    return row
 
 
 def ended_alike(row: dict[str, Any]) -> bool:
@@ -192,6 +153,14 @@ def show(rows: list[dict[str, Any]], title: str) -> None:
     )
 
 
+def line_of(row: dict[str, Any]) -> str:
+    """A row in words: seconds before, ratios, and how the two differ."""
+    ratios = " ".join(f"{row['after'][m] / max(row['before'][m], 1e-9):6.2f}" for m in MEASURES)
+    ends = "" if ended_alike(row) else f"  {row['before']['status']} / {row['after']['status']}"
+    ends += "  a bound passes the other's objective" if contradict(row) else ""
+    return f"{row['instance']:55} {row['seed']} {row['before']['cpu']:7.2f} s {ratios}{ends}"
+
+
 def main() -> None:
     """Solve all instances by both revisions and print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -202,21 +171,18 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--time-limit", type=float, default=30.0)
+    parser.add_argument("--jobs", type=int, default=1, help="pairs of processes at a time, each on one core")
     parser.add_argument("--out", type=Path, default=None, help="store of finished rows, which are not solved again")
-    parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.work:
-        work()
-        return
     arguments.size = arguments.size or (["small"] if arguments.instance is None else [])
     arguments.instance = arguments.instance or []
     rows = []
-    for row in compared(arguments):
-        rows.append(row)
-        ratios = " ".join(f"{row['after'][m] / max(row['before'][m], 1e-9):6.2f}" for m in MEASURES)
-        ends = "" if ended_alike(row) else f"  {row['before']['status']} / {row['after']['status']}"
-        ends += "  a bound passes the other's objective" if contradict(row) else ""
-        print(f"{row['instance']:55} {row['seed']} {row['before']['cpu']:7.2f} s {ratios}{ends}", flush=True)
+    try:
+        for row in compared(arguments):
+            rows.append(row)
+            print(line_of(row), flush=True)
+    except (OamipError, RuntimeError) as error:
+        raise SystemExit(f"revisions: {error}") from None
     show(rows, "all")
     alike = [row for row in rows if ended_alike(row)]
     if 0 < len(alike) < len(rows):

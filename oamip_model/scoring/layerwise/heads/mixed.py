@@ -9,7 +9,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,6 @@ from oamip_model.formulation import Formulation
 from oamip_model.formulation.gates import gate_for
 from oamip_model.network.maps import Array
 from oamip_model.runs.events import in_lines
-from oamip_model.scoring.joint.program import ProgramOutcome, Programs, solve_program
 from oamip_model.scoring.layerwise.heads.auxiliary import AuxiliaryHead
 from oamip_model.scoring.layerwise.heads.base import Head
 from oamip_model.scoring.layerwise.heads.columns import is_affine_after
@@ -34,6 +33,9 @@ from oamip_model.scoring.program_result import ReplayCheck, TrainedHead
 from oamip_model.solving.options import Solver
 from oamip_model.solving.protocol import Status
 from oamip_model.torchnet.layers import TorchLayers
+
+if TYPE_CHECKING:
+    from oamip_model.scoring.joint.program import ProgramOutcome
 
 
 class MixedHead(Head):
@@ -131,6 +133,9 @@ def _program(
     progress: Callable[[str], None] | None,
 ) -> ProgramOutcome:
     """The program of one weight, from the solution of its convex approximation: every ReLU state held."""
+    # Layer by layer methods know all heads by name, and only these need Pyomo, which is slow to load.
+    from oamip_model.scoring.joint.program import Programs, solve_program
+
     plan = task.plan
     pattern = replace(plan, head="pattern", weight=weight, amount=None, path=(), scope="layer")
     near = replace(task, plan=pattern)
