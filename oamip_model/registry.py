@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import sys
@@ -118,13 +119,17 @@ class Registry(Generic[T]):
         """The object, or an object of the class, which is one of this kind and has the name that is wanted."""
         module, _, entry = self.base.partition(":")
         base: type[T] = getattr(import_module(module), entry)
+        kind = thing if isinstance(thing, type) else type(thing)
+        if not issubclass(kind, base):
+            shown = f"got an object of type {kind.__name__}" if wanted is None else f"{wanted} is no such object"
+            raise InputError(f"{self.option}: {shown}, accepted are subclasses of {base.__module__}.{base.__name__}")
+        why = fault(kind, base)
+        if why:
+            raise InputError(f"{self.option}: {why}")
         try:
-            made = thing() if isinstance(thing, type) else thing
+            made: T = thing() if isinstance(thing, type) else thing
         except Exception as error:  # a class of another package may raise anything
             raise InputError(f"{self.option}: {thing.__name__} cannot be made ({_told(error)})") from error
-        shown = f"got an object of type {type(made).__name__}" if wanted is None else f"{wanted} is no such object"
-        if not isinstance(made, base):
-            raise InputError(f"{self.option}: {shown}, accepted are subclasses of {base.__module__}.{base.__name__}")
         name = getattr(made, "name", None)
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise InputError(
@@ -133,6 +138,62 @@ class Registry(Generic[T]):
         if wanted is not None and name != wanted:
             raise InputError(f"{self.option}: what a package offers as {wanted} has the name {name}")
         return made
+
+
+def fault(cls: type, base: type) -> str:
+    """What a class lacks of the methods of its base class, "" where it has all.
+
+    Parameters
+    ----------
+    cls : type
+        A class, often of another package.
+    base : type
+        Its base class, or a protocol that it follows.
+
+    Returns
+    -------
+    str
+        The methods that are missing, or the first that cannot be called as that of the base class.
+
+    Examples
+    --------
+    >>> from abc import ABC, abstractmethod
+    >>> class Shape(ABC):
+    ...     @abstractmethod
+    ...     def scaled(self, factor, centre=0.0): ...
+    >>> fault(type("Circle", (Shape,), {"__module__": "shapes"}), Shape)
+    'Circle of shapes lacks scaled(factor, centre=0.0)'
+    >>> fault(type("Square", (Shape,), {"__module__": "shapes", "scaled": lambda self, factor: self}), Shape)
+    'Square.scaled of shapes takes (factor), accepted is scaled(factor, centre=0.0)'
+    """
+    place = f" of {cls.__module__}"
+    missing = sorted(getattr(cls, "__abstractmethods__", ()))
+    if missing:
+        return f"{cls.__qualname__}{place} lacks {', '.join(name + _arguments(cls, name) for name in missing)}"
+    for name, wanted in vars(base).items():
+        own = inspect.getattr_static(cls, name, None)
+        if name.startswith("_") or own is wanted or not (inspect.isfunction(own) and inspect.isfunction(wanted)):
+            continue
+        given = inspect.signature(wanted).parameters.values()
+        named = {one.name: None for one in given if one.kind is one.KEYWORD_ONLY}
+        try:
+            inspect.signature(own).bind(*(None for one in given if one.kind is one.POSITIONAL_OR_KEYWORD), **named)
+        except TypeError:
+            return (
+                f"{cls.__qualname__}.{name}{place} takes {_arguments(cls, name)}, "
+                f"accepted is {name}{_arguments(base, name)}"
+            )
+    return ""
+
+
+def _arguments(cls: type, name: str) -> str:
+    """The parameters of a method after the object itself, without their types."""
+    method = inspect.getattr_static(cls, name)
+    if not inspect.isfunction(method):
+        return ""
+    signature = inspect.signature(method)
+    bare = [one.replace(annotation=one.empty) for one in signature.parameters.values()][1:]
+    return str(signature.replace(parameters=bare, return_annotation=signature.empty))
 
 
 def installed(group: str) -> tuple[EntryPoint, ...]:

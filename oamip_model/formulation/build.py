@@ -12,11 +12,11 @@ from pyomo.common.gc_manager import PauseGC
 from oamip_model.bounds import Bounds, compute_bounds, interval_bounds
 from oamip_model.data import check_labels
 from oamip_model.data.given import AnyImages, as_dataset, is_array, weights_of
-from oamip_model.data.weights import check_weights, mean_one
 from oamip_model.errors import InputError
 from oamip_model.formulation.arrange import arrange
 from oamip_model.formulation.gates import gate_named
 from oamip_model.formulation.losses import loss_named
+from oamip_model.formulation.losses.shares import image_shares
 from oamip_model.formulation.model import abstract_model
 from oamip_model.formulation.relaxations import groups_of
 from oamip_model.formulation.relaxations.partition import partition
@@ -104,17 +104,6 @@ def instance_data(
         data["PART"] = {None: layout.parts.names}
         data["KEPT"] = {None: [layout.parts.names[k] for k in layout.parts.kept.tolist()]}
     return {None: data | sparsity_named(settings.sparsity).data(network, layout.unit)}
-
-
-def image_shares(weights: ArrayLike | None, count: int, loss: str) -> Array | None:
-    """The weights of images with mean 1, None where all count alike.
-
-    Raises InputError where they do not fit, or the loss is no term of the objective.
-    """
-    shares = None if weights is None else mean_one(check_weights(weights, count))
-    if shares is not None and not loss_named(loss).weighted:
-        raise InputError(f"weights: the loss {loss} holds every image by rows, and has no use for weights of images")
-    return shares
 
 
 def sparsity_weights(network: Network, sparsity: str) -> Array:

@@ -160,7 +160,7 @@ def as_method(given: str | Method) -> Method:
 
 
 def by_default(make: Callable[[str], T], check: Callable[[T], None]) -> T:
-    """What is made where no method is named: the default's, or that of a method with programs.
+    """What is made where no method is named: of the default, or of programs.
 
     Parameters
     ----------

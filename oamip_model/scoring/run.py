@@ -14,8 +14,8 @@ from oamip_model.data import Dataset, check_labels
 from oamip_model.data.given import AnyImages, as_dataset
 from oamip_model.data.weights import fingerprint
 from oamip_model.errors import InputError
-from oamip_model.formulation.build import image_shares
 from oamip_model.formulation.losses import loss_named
+from oamip_model.formulation.losses.shares import image_shares
 from oamip_model.network import Network, read_network
 from oamip_model.runs.bars import shown
 from oamip_model.runs.store import RunStore

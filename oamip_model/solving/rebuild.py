@@ -14,6 +14,7 @@ from oamip_model.solving.protocol import (
     Backend,
     Options,
     Solution,
+    SolverError,
     append_rows,
     check_bounds,
     check_options,
@@ -42,7 +43,12 @@ class RebuildSession:
         arrays = replace(self._arrays, integral=np.zeros_like(self._arrays.integral)) if relaxed else self._arrays
         options = self._options if time_limit is None else replace(self._options, time_limit=time_limit)
         check_options(self._backend, options, start)
-        return self._backend.solve(arrays, options, start)
+        found: object = self._backend.solve(arrays, options, start)
+        if not isinstance(found, Solution):
+            raise SolverError(
+                f"{self._backend.name}: its solve gave an object of type {type(found).__name__}, accepted is a Solution"
+            )
+        return found
 
     def add_rows(self, rows: sp.csr_array, lower: Array, upper: Array) -> None:
         """Add rows to the program. See :meth:`Session.add_rows`."""

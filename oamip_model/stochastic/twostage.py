@@ -17,8 +17,8 @@ from oamip_model.data import Dataset, check_labels
 from oamip_model.data.given import AnyImages, as_arrays, weights_of
 from oamip_model.errors import InputError, SolverMissingError
 from oamip_model.formulation import Formulation, build_instance, gate_scale
-from oamip_model.formulation.build import image_shares
 from oamip_model.formulation.losses import loss_named
+from oamip_model.formulation.losses.shares import image_shares
 from oamip_model.formulation.objective import sparsity
 from oamip_model.formulation.settings import validity_of
 from oamip_model.formulation.sparsities import sparsity_named

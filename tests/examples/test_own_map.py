@@ -14,6 +14,7 @@ from torch import nn
 import oamip_model as om
 from oamip_model.formulation import cross_entropy
 from oamip_model.network.counting.choices import count_choices
+from oamip_model.network.maps import LinearMap
 from oamip_model.network.readers.onnx.operators import register_onnx_operator
 from oamip_model.network.readers.torch.operators import register_torch_operator
 from oamip_model.torchnet.layers import TorchLayers
@@ -186,3 +187,14 @@ def test_worker_processes_know_it_and_a_head(tmp_path):
     folder = Path(__file__).parents[2] / "examples"
     told = subprocess.run([sys.executable, program, folder], capture_output=True, text=True, check=True)
     assert told.stdout == "True\n"
+
+
+def test_a_map_without_its_matrix_is_refused_with_what_is_missing(own):
+    whole = own.RunningSum
+
+    class Half(LinearMap):
+        name = "half"
+        apply, output_shape = whole.apply, whole.output_shape
+
+    with pytest.raises(om.InputError, match=r"^map: .*Half of .* lacks magnitude\(\), matrix\(shape\)$"):
+        Half()

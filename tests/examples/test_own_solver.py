@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from oamip_model.errors import InputError
+from oamip_model.errors import InputError, SolverError
 from oamip_model.solving.protocol import Arrays, Options, Solution, Status
-from oamip_model.solving.registry import get_backend, list_solvers, names, open_session, register_backend
+from oamip_model.solving.registry import get_backend, list_solvers, names, open_session, register_backend, solve_once
 from oamip_model.solving.workers import parallel
 from oamip_model.solving.workers.extensions import adopt, extensions
 
@@ -93,11 +93,34 @@ def test_a_class_that_is_no_backend_or_has_anothers_name_is_refused_in_one_line(
     class Half:
         name = "half"
 
+    class Short(own):
+        name = "short"
+
+        def solve(self, arrays, options):
+            return None
+
     for make, told in (
         (Highs, "there is one named highs already"), (Nameless, "accepted is a name such as my-solver"),
         (Half, "lacks capabilities, licence, check, version, solve"), (lambda: None, "is None"),
+        (Short, r"Short\.solve of .* takes \(arrays, options\), accepted is solve\(arrays, options, start=None\)"),
     ):  # fmt: skip
         with pytest.raises(InputError, match=rf"^solver: .*{told}") as caught:
             register_backend(make)
         assert "\n" not in str(caught.value)
     assert set(names._registered) == {"scipy"}
+
+
+def test_a_solve_that_gives_no_solution_is_named(example):
+    own = example("own_solver").OwnSolver
+
+    class Mute(own):
+        name = "mute"
+
+        def solve(self, arrays, options, start=None):
+            return None
+
+    arrays = Arrays(
+        sp.csr_array((0, 1)), np.ones(1), np.zeros(1), np.ones(1), np.zeros(0), np.zeros(0), np.zeros(1) > 0
+    )
+    with pytest.raises(SolverError, match=r"^mute: its solve gave an object of type NoneType, accepted is a Solution$"):
+        solve_once(Mute(), arrays, Options())

@@ -82,7 +82,7 @@ def test_a_registered_gate_is_known_by_its_name_until_another_wants_it():
     ("thing", "why"),
     [
         (3, "got an object of type int, accepted are subclasses of oamip_model.formulation.gates.base.Gate"),
-        (Linear, "Linear cannot be made .*"),
+        (Linear, "got an object of type Linear, accepted are subclasses of .*Gate"),
         (Nameless, "the name of Nameless is 'Not A Name', accepted is a name such as my-own"),
         (Broken, r"Broken cannot be made \(RuntimeError: no way\)"),
         (type("Switch", (Switch,), {}), "there is one named switch already, give yours another name"),
@@ -95,9 +95,24 @@ def test_what_is_no_gate_is_refused_in_one_line(thing, why):
 
 
 def test_a_loss_without_slopes_is_refused_when_it_is_registered():
-    half = type("Half", (Loss,), {"name": "half", "values": lambda self, o, y, m: o[:, 0]})
-    with pytest.raises(om.InputError, match=r"^loss: Half cannot be made \(TypeError: .*slopes.*\)$"):
-        register_loss(half)
+    class Half(Loss):
+        name = "half"
+
+        def values(self, logits, labels, margin):
+            return logits[:, 0]
+
+    with pytest.raises(om.InputError, match=r"^loss: .*Half of .* lacks slopes\(logits, labels, margin\)$"):
+        register_loss(Half)
+
+
+def test_a_method_with_other_arguments_is_refused_when_it_is_registered():
+    odd = {"name": "odd", "values": lambda self, o, y: o[:, 0], "slopes": lambda self, o, y, m: o}
+    why = r"^loss: Odd\.values of .* takes \(o, y\), accepted is values\(logits, labels, margin\)$"
+    with pytest.raises(om.InputError, match=why):
+        register_loss(type("Odd", (Loss,), odd))
+    # More arguments are fine where they have defaults.
+    odd["values"] = lambda self, o, y, m, more=1: o[:, 0]
+    assert register_loss(type("Odd", (Loss,), odd)).name == "odd"
 
 
 def test_a_gate_that_a_package_offers_is_found_by_its_name(offered, monkeypatch, problem_of):

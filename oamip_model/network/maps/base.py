@@ -12,13 +12,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 import scipy.sparse as sp
 
+from oamip_model.errors import InputError
 from oamip_model.network.maps import units
 from oamip_model.network.maps.units import Array, Cells, Flags, Ids, Shape, Shifted, by_channel, merged, parted
+from oamip_model.registry import fault
 
 __all__ = ["Array", "Cut", "Ids", "LinearMap", "Padding", "Shape", "TrainedMap"]
 
@@ -50,6 +52,12 @@ class LinearMap(ABC):
     name: ClassVar[str]
     """Under which its forward pass in torch is registered."""
 
+    def __new__(cls, *_: object, **__: object) -> Self:
+        """A new map. Raises InputError for a class that lacks a method."""
+        if cls.__abstractmethods__:
+            raise InputError(f"map: {fault(cls, LinearMap)}")
+        return super().__new__(cls)
+
     @abstractmethod
     def output_shape(self, shape: Shape) -> Shape:
         """Shape of one image's output, for one image's input ``shape``."""
@@ -70,10 +78,7 @@ class LinearMap(ABC):
         """
 
     def misfit(self, shape: Shape) -> str | None:
-        """Why tensors of this shape cannot be read, or None where they can.
-
-        It follows the layer's name in messages, such as "reads (n, 3) here".
-        """
+        """Why tensors of this shape cannot be read ("reads (n, 3) here"), or None."""
         return None
 
     def transposed(self, shape: Shape) -> Callable[[Array], Array]:
@@ -151,10 +156,7 @@ class LinearMap(ABC):
 
     @property
     def moves(self) -> tuple[Ids, int] | None:
-        """The place of each number of the output in a flat input, and the input's size.
-
-        None where the map does more than to take numbers from other places.
-        """
+        """The place of each output in a flat input, and its size; None if it does more."""
         return None
 
     @property

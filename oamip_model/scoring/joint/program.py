@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from oamip_model.clock import Deadline, TimeIsUp, seconds_left, tick, unhurried, within
 from oamip_model.formulation import Formulation, build_instance, gate_scale
-from oamip_model.formulation.build import image_shares
 from oamip_model.formulation.losses import loss_named
+from oamip_model.formulation.losses.shares import image_shares
 from oamip_model.formulation.settings import validity_of
 from oamip_model.network.maps import Array
 from oamip_model.network.types import Network

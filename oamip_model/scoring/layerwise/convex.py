@@ -171,7 +171,10 @@ class _Level:
                     raise KeyboardInterrupt
                 if solution.status is not Status.OPTIMAL or solution.bound is None or solution.x is None:
                     # As with numbers too large for a solver. The best point so far is kept, without a proof.
-                    self.stopped = f"the master program ended as {solution.status.value}"
+                    silent = solution.status is Status.OPTIMAL
+                    self.stopped = f"the master program ended as {solution.status.value}" + (
+                        f", and {self.backend.name} gave neither a bound nor duals" if silent else ""
+                    )
                     return
                 self.prove(solution.bound, solution.certified)
                 if self.finished():

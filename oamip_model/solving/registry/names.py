@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from typing import Any, TypeAlias, TypeGuard
 
-from oamip_model.registry import offered
+from oamip_model.registry import fault, offered
 from oamip_model.solving.protocol import Backend, Capability, InputError, SolverMissingError
 
 GROUP = "oamip_model.backends"
@@ -190,6 +190,9 @@ def _require_backend(candidate: object, what: str) -> None:
     if missing or isinstance(candidate, type):
         lack = f"lacks {', '.join(missing)}" if missing else "is a class, not an object"
         raise InputError(f"{what} is not a backend, it {lack}: see docs/how-to/backends.md")
+    why = fault(type(candidate), Backend)
+    if why:
+        raise InputError(f"{what} is not a backend, {why}: see docs/how-to/backends.md")
 
 
 def _describe(name: str, entry: _Entry) -> SolverInfo:

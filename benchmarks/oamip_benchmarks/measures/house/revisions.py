@@ -92,7 +92,7 @@ def questions(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def in_pairs(sides: dict[str, Side], question: dict[str, Any], repeats: int, turned: bool) -> dict[str, Any]:
-    """The row of a question: the answers of both sides in turn, with the least times of each."""
+    """The answers of both sides to a question in turn, with the least times of each."""
     row: dict[str, Any] = {key: question[key] for key in ("instance", "seed", "solver")}
     for _ in range(repeats):
         turned = not turned

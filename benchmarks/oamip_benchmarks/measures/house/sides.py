@@ -23,7 +23,7 @@ _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM
 
 
 def code_of(folder: Path) -> str:
-    """A hash of all code and instances of a source tree, whether git knows them or not.
+    """A hash of all code and instances of a source tree, in git or not.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class Side:
         )  # fmt: skip
 
     def ask(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """The answer to a question. Raises RuntimeError where the process ends without one."""
+        """The answer. Raises RuntimeError where the process ends without one."""
         to, answers = self._process.stdin, self._process.stdout
         assert to is not None
         assert answers is not None

@@ -1,4 +1,4 @@
-"""Solves instances that are asked for, with the code of a source tree that may be an old one.
+"""Solves instances with the code of a source tree, which may be an old one.
 
 It is a script for :mod:`oamip_benchmarks.measures.house.revisions`, which starts it with the path of
 that tree. So it imports nothing that only this revision has.
