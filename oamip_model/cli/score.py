@@ -216,7 +216,7 @@ def _prove(
     found = check_proof(made, plain, images.images)
     made.save(path)
     line = f"certified, proof checked: the bound {found.bound:.6g} follows from {found.leaves} leaves, saved to {path}"
-    note(line) if as_json else click.echo(line)
+    note(line) if as_json else say(line)
 
 
 def print_scores(result: Scores) -> None:

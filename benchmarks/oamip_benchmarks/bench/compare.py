@@ -13,6 +13,8 @@ from oamip_model.errors import InputError
 
 SHIFTS = (10.0, 1.0)
 """Shifts of the geometric means, in seconds."""
+FEWEST = 6
+"""Instances below which nothing is shown: by chance five have their ratios on one side in 1 of 16 comparisons."""
 Pair = tuple[Row, Row]
 
 
@@ -51,8 +53,8 @@ class Comparison:
     def verdict(self, shift: float = SHIFTS[1]) -> str:
         """What the interval allows to say."""
         ratio = self.ratios[shift]
-        if self.instances < 2:
-            return "one instance only: nothing is shown"
+        if self.instances < FEWEST:
+            return f"fewer than {FEWEST} instances: nothing is shown"
         if ratio.high < 1:
             return "quicker"
         return "slower" if ratio.low > 1 else "no difference shown"
