@@ -7,14 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from oamip_benchmarks.bench.reporting.ranking import FEWEST
 from oamip_benchmarks.bench.reporting.rows import ANSWERS, Row, Solves, has_run, is_solved, solve_seconds, times_of
 from oamip_benchmarks.bench.reporting.statistics import Ratio, counted, paired_ratio
 from oamip_model.errors import InputError
 
 SHIFTS = (10.0, 1.0)
 """Shifts of the geometric means, in seconds."""
-FEWEST = 6
-"""Instances below which nothing is shown: by chance five have their ratios on one side in 1 of 16 comparisons."""
 Pair = tuple[Row, Row]
 
 
