@@ -137,7 +137,7 @@ class _Hidden:
     def _outputs(self, images: Tensor) -> list[Tensor]:
         return self.trained.run(images, {})
 
-    def loss(self, images: Tensor, outputs: list[Tensor], price: float, weights: Tensor | None) -> Tensor:
+    def loss(self, images: Tensor, outputs: list[Tensor], price: float, weights: Tensor | None = None) -> Tensor:
         """The cross-entropy, and ``price`` times the mean squared distance as a share of each layer's variance.
 
         weights: (n,) of the images, where they count differently.

@@ -48,6 +48,7 @@ def test_no_winner_is_named_within_noise():
     names = [str(k) for k in range(30)]
     assert not rank_times(same, names, 1.0).settled
     assert rank_times(same * [1, 2, 2, 2], names, 1.0).settled
+    assert not rank_times((same * [1, 9, 9, 9])[:5], names[:5], 1.0).settled
     # One instance, however many seeds, shows nothing.
     assert not rank_times(same * [1, 2, 2, 2], ["a"] * 30, 1.0).settled
 

@@ -49,7 +49,7 @@ def test_each_run_is_compared_with_the_one_before(solves, tmp_path):
     second = watching.watch([], tmp_path)
     assert second.previous == first.folder != second.folder
     (found,) = second.comparisons
-    assert found.verdict() == "quicker"
+    assert found.ratios[1.0].high < 1
     assert found.ratios[1.0].ratio == pytest.approx(((5 * 9) ** 0.5 - 1) / ((9 * 17) ** 0.5 - 1))
 
 
@@ -87,4 +87,4 @@ def test_command_prints_the_ratio(solves, tmp_path):
     assert again.return_value == 0
     assert f"against {tmp_path}" in again.stdout
     assert "highs / interval / big-m" in again.stdout
-    assert "quicker" in again.stdout
+    assert "nothing is shown" in again.stdout

@@ -110,7 +110,7 @@ def test_the_price_of_hidden_layers_is_their_distance_as_a_share_of_their_varian
     x = torch.as_tensor(images, dtype=torch.float32)
     hidden = outgoing._Hidden(walk, x)
     outputs = walk.cut.run(x, {})
-    found = float(hidden.loss(x, outputs, 2.0) - hidden.loss(x, outputs, 0.0))
+    found = float(hidden.loss(x, outputs, 2.0, None) - hidden.loss(x, outputs, 0.0, None))
     trained = network.activations(images)
     cut = network.activations(images, {name: np.asarray(mask, dtype=float) for name, mask in keep.items()})
     shares = []

@@ -12,11 +12,15 @@ import oamip_model as om
 from oamip_model.errors import InputError
 from oamip_model.formulation.losses import loss_named
 from oamip_model.refit.elimination import units
+from oamip_model.refit.elimination.importance import Importance
 from oamip_model.scoring.layer_options import Exchanges
 from oamip_model.scoring.layerwise.exchange import exchange_units
 from oamip_model.scoring.layerwise.losses import summed_loss
 from oamip_model.scoring.layerwise.task import measure
 from oamip_model.torchnet.layers import TorchLayers
+
+NONE = Importance(torch.zeros(1), torch.zeros(1))
+"""The importance of a layer on which the answer does not depend."""
 
 EXACT = om.Solver(tolerance=1e-7)
 
@@ -105,7 +109,7 @@ def test_programs_that_are_averaged_count_by_the_mean_weight_of_their_images(met
 )
 def test_layer_programs_with_weights_are_those_of_repeated_images(head, kind, problem_of, monkeypatch):
     # The classes of its importance are drawn image by image. Without it outputs count by their variance.
-    monkeypatch.setattr(units, "output_importance", lambda network, *_: [torch.zeros(1)] * len(network.layers))
+    monkeypatch.setattr(units, "output_importance", lambda network, *_: [NONE] * len(network.layers))
     network, x, y = several(problem_of, kind, 8)
     often = np.array([3, 1, 0, 2] * 2)
     method = om.Decoupled(head=head, **({"program_images": 100} if head == "rest" else {}))

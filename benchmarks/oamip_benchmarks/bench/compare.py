@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from oamip_benchmarks.bench.reporting.ranking import FEWEST
 from oamip_benchmarks.bench.reporting.rows import ANSWERS, Row, Solves, has_run, is_solved, solve_seconds, times_of
 from oamip_benchmarks.bench.reporting.statistics import Ratio, counted, paired_ratio
 from oamip_model.errors import InputError
@@ -51,8 +52,8 @@ class Comparison:
     def verdict(self, shift: float = SHIFTS[1]) -> str:
         """What the interval allows to say."""
         ratio = self.ratios[shift]
-        if self.instances < 2:
-            return "one instance only: nothing is shown"
+        if self.instances < FEWEST:
+            return f"fewer than {FEWEST} instances: nothing is shown"
         if ratio.high < 1:
             return "quicker"
         return "slower" if ratio.low > 1 else "no difference shown"

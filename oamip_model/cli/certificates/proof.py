@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from oamip_model.cli.options import Verb, data_options, json_option, network_options
-from oamip_model.cli.output import print_json
+from oamip_model.cli.output import print_json, say
 
 
 @click.command(cls=Verb, name="check-proof")
@@ -44,7 +44,7 @@ def check_proof(
         print_json({"proof": str(proof), "checked": True, "bound": found.bound, "objective": found.objective,
                     "leaves": found.leaves})  # fmt: skip
     else:
-        click.echo(
+        say(
             f"certified, proof checked: {len(known.scores)} scores of {len(known.images)} images, objective at most "
             f"{found.objective:.9g}, bound {found.bound:.9g}, {found.leaves} leaves"
         )

@@ -1,4 +1,4 @@
-"""How much each image counts in a loss (mathematics:weights-1)."""
+"""The weights of images in a loss."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 // Rankings of the rows that a reader has chosen in the table of solves; ranking.py does the same for the whole run.
 {
   const VARIANT = 0, INSTANCE = 1, SEED = 2, SECONDS = 3, SOLVED = 4, LIMIT = 5, INTEGRAL = 6, RAN = 7;
-  const DRAWS = 2000, LEVEL = 0.95, LEAST = 1e-3;
+  const DRAWS = 2000, LEVEL = 0.95, LEAST = 1e-3, FEWEST = 6;
   const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "currentColor", "#777777"];
 
   // A small generator with a fixed seed, so that the same choice always gives the same intervals (mulberry32).
@@ -55,15 +55,17 @@
     return [values[0].map((_, k) => mean(values.map((line) => line[k]))), drawn];
   };
 
-  const ranking = (scores, ratio, drawn, virtual) => {
+  const instancesOf = (problems) => new Set(problems.map((problem) => problem.instance)).size;
+
+  const ranking = (scores, ratio, drawn, virtual, instances) => {
     const best = scores.indexOf(Math.min(...scores)), tail = (1 - LEVEL) / 2 / Math.max(scores.length - 1, 1);
     const entries = scores.map((score, k) => {
       const ratios = drawn.map((line) => ratio(line[k], line[best])).sort((a, b) => a - b);
       const low = quantile(ratios, tail), high = quantile(ratios, 1 - tail);
-      const apart = ratios[0] < ratios[ratios.length - 1] && low > 1;
+      const apart = instances >= FEWEST && ratios[0] < ratios[ratios.length - 1] && low > 1;
       return { score, low, high, together: k === best || !apart };
     });
-    return { best, entries, virtual };
+    return { best, entries, virtual, instances };
   };
 
   const rankTimes = (rows, shift) => {
@@ -73,7 +75,7 @@
     const logs = times.map((line) => line.map((value) => Math.log(value + shift)));
     const [centre, drawn] = means(logs, problems.map((p) => p.instance));
     const virtual = Math.exp(mean(logs.map((line) => Math.min(...line)))) - shift;
-    const found = ranking(centre, (a, b) => Math.exp(a - b), drawn, virtual);
+    const found = ranking(centre, (a, b) => Math.exp(a - b), drawn, virtual, instancesOf(problems));
     found.entries.forEach((entry, k) => Object.assign(entry, {
       variant: variants[k], solved: problems.filter((p) => p.rows[k][SOLVED]).length,
       ratio: Math.exp(entry.score - centre[found.best]), score: Math.exp(entry.score) - shift,
@@ -90,7 +92,7 @@
     const values = problems.map((p) => p.rows.map((row) => row[INTEGRAL]));
     const [centre, drawn] = means(values, problems.map((p) => p.instance));
     const ratio = (a, b) => (a + LEAST) / (b + LEAST);
-    const found = ranking(centre, ratio, drawn, mean(values.map((line) => Math.min(...line))));
+    const found = ranking(centre, ratio, drawn, mean(values.map((line) => Math.min(...line))), instancesOf(problems));
     found.entries.forEach((entry, k) =>
       Object.assign(entry, { variant: variants[k], ratio: ratio(entry.score, centre[found.best]) }));
     return { ...found, problems: problems.length, without };
@@ -101,6 +103,7 @@
     const others = found.entries.filter((entry, k) => entry.together && k !== found.best).map((e) => name(e.variant));
     const best = name(found.entries[found.best].variant);
     if (found.entries.length === 1) return "One variant: nothing to compare.";
+    if (found.instances < FEWEST) return `Fewer than ${FEWEST} instances: no winner is shown.`;
     if (!others.length) return `${best} has the least ${what}; the intervals of all others lie above 1.`;
     return `No winner is shown: ${best} has the least ${what}, but is not told apart from ${others.join(", ")}.`;
   };

@@ -18,6 +18,8 @@ from oamip_benchmarks.bench.trace import primal_integral
 
 DRAWS = 2000
 LEVEL = 0.95
+FEWEST = 6
+"""Instances below which nothing is shown: by chance five have their ratios on one side in 1 of 16 comparisons."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Ranking:
     ratios, low, high : array
         Ratios (variants,) over the least, with the ends of simultaneous bootstrap intervals.
     together : array of bool
-        Whether each is the least, or its interval reaches down to 1.
+        Whether each is the least, or its interval reaches down to 1. All are where there are few instances.
     virtual : float
         The score of the best variant of each problem.
     """
@@ -61,7 +63,7 @@ def rank_times(seconds: Array, group: Sequence[str], shift: float, *, seed: int 
 
     Examples
     --------
-    >>> found = rank_times(np.array([[1.0, 3.0], [1.0, 3.0], [2.0, 5.0]]), ["a", "b", "c"], shift=1.0)
+    >>> found = rank_times(np.array([[1.0, 3.0], [1.0, 3.0], [2.0, 5.0]] * 2), list("abcdef"), shift=1.0)
     >>> found.ratios.round(3).tolist(), found.settled
     ([1.0, 2.0], True)
     """
@@ -69,7 +71,8 @@ def rank_times(seconds: Array, group: Sequence[str], shift: float, *, seed: int 
     means, drawn = _means(logs, group, seed)
     best = int(np.argmin(means))
     virtual = math.exp(float(logs.min(axis=1).mean())) - shift
-    return _ranking(best, np.exp(means) - shift, np.exp(means - means[best]), np.exp(drawn - drawn[:, [best]]), virtual)
+    ratios, others = np.exp(means - means[best]), np.exp(drawn - drawn[:, [best]])
+    return _ranking(best, np.exp(means) - shift, ratios, others, virtual, len(set(group)))
 
 
 def rank_integrals(integrals: Array, group: Sequence[str], *, seed: int = 0) -> Ranking:
@@ -86,7 +89,7 @@ def rank_integrals(integrals: Array, group: Sequence[str], *, seed: int = 0) -> 
     best = int(np.argmin(means))
     least = 1e-3
     ratios, others = (means + least) / (means[best] + least), (drawn + least) / (drawn[:, [best]] + least)
-    return _ranking(best, means, ratios, others, float(integrals.min(axis=1).mean()))
+    return _ranking(best, means, ratios, others, float(integrals.min(axis=1).mean()), len(set(group)))
 
 
 def _means(values: Array, group: Sequence[str], seed: int) -> tuple[Array, Array]:
@@ -99,11 +102,11 @@ def _means(values: Array, group: Sequence[str], seed: int) -> tuple[Array, Array
     return values.mean(axis=0), sums[taken].sum(axis=1) / sizes[taken].sum(axis=1)[:, None]
 
 
-def _ranking(best: int, scores: Array, ratios: Array, drawn: Array, virtual: float) -> Ranking:
+def _ranking(best: int, scores: Array, ratios: Array, drawn: Array, virtual: float, instances: int) -> Ranking:
     """The ranking from the ratios of the draws, whose intervals hold for all other variants at once (Bonferroni)."""
     tail = (1 - LEVEL) / 2 / max(len(scores) - 1, 1)
     low, high = np.quantile(drawn, [tail, 1 - tail], axis=0)
-    several = np.ptp(drawn, axis=0) > 0
+    several = (np.ptp(drawn, axis=0) > 0) & (instances >= FEWEST)
     together = ~(several & (low > 1))
     together[best] = True
     return Ranking(best, scores, ratios, low, high, together, virtual)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from oamip_benchmarks.bench.verbs.common import size_option
+from oamip_benchmarks.bench.verbs.common import size_option, tag_option
 from oamip_model.cli.numbers import SECONDS
 from oamip_model.cli.options import Interrupted, Verb, json_option
 from oamip_model.cli.output import UNPROVED, note, print_json, print_table, say
@@ -25,6 +25,7 @@ _instance_option = click.option(
 
 @click.command(cls=Verb)
 @size_option
+@tag_option
 @_instance_option
 @click.option("--format", "formats", type=click.Choice(["mps", "lp"]), multiple=True, default=("mps", "lp"),
               show_default=True, help="Repeat for several.")  # fmt: skip
@@ -34,7 +35,12 @@ _instance_option = click.option(
               show_default=True, help="Folder of the files, made if it is not there.")  # fmt: skip
 @json_option
 def export(
-    sizes: tuple[str, ...], instances: tuple[str, ...], formats: tuple[str, ...], time_limit: float, out: Path,
+    sizes: tuple[str, ...],
+    tags: tuple[str, ...],
+    instances: tuple[str, ...],
+    formats: tuple[str, ...],
+    time_limit: float,
+    out: Path,
     as_json: bool,
 ) -> int:  # fmt: skip
     """Write instances as .mps.gz and .lp.gz files, for any solver, with an index of what they are.
@@ -47,7 +53,7 @@ def export(
     from oamip_benchmarks.bench.files.export import export as export_files
     from oamip_benchmarks.bench.recipes import choose_recipes
 
-    chosen = choose_recipes(sizes, instances)
+    chosen = choose_recipes(sizes, instances, tags)
     try:
         with moving_bar("instances") as move:
             entries = export_files(chosen, out, formats, time_limit=time_limit, progress=move)
@@ -66,11 +72,14 @@ def export(
 
 @click.command("export-vnnlib", cls=Verb)
 @size_option
+@tag_option
 @_instance_option
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("bench-vnnlib"),
               show_default=True, help="Folder of the files, made if it is not there.")  # fmt: skip
 @json_option
-def export_vnnlib(sizes: tuple[str, ...], instances: tuple[str, ...], out: Path, as_json: bool) -> int:
+def export_vnnlib(
+    sizes: tuple[str, ...], tags: tuple[str, ...], instances: tuple[str, ...], out: Path, as_json: bool
+) -> int:
     """Write box instances for verifiers: networks as ONNX, questions as VNN-LIB, and the answers in an index.
 
     Each instance is two questions: does a logit reach just less than its largest value in the box (sat), and just more
@@ -79,7 +88,7 @@ def export_vnnlib(sizes: tuple[str, ...], instances: tuple[str, ...], out: Path,
     from oamip_benchmarks.bench.boxes.vnnlib import export_vnnlib as export_files
     from oamip_benchmarks.bench.recipes import choose_recipes
 
-    chosen = choose_recipes(sizes, instances, () if instances else ("box",))
+    chosen = choose_recipes(sizes, instances, tags if instances else ("box", *tags))
     entries = export_files(chosen, out)
     if as_json:
         print_json({"out": str(out), "instances": entries})

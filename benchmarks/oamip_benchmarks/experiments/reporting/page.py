@@ -114,6 +114,7 @@ def _sizes(page: Page, cells: Sequence[Done]) -> None:
         if network is not None and (chosen := sized(found, network)):
             text = (
                 f"{network}: test accuracy against what is left, with 95 % intervals of the mean where there are seeds."
+                " Points of one size stand side by side."
             )
             page.figures((accuracy_by_size(chosen), text))
 

@@ -14,6 +14,8 @@ from oamip_model.page import COLOURS, log_ticks, plain
 
 SIZES = {"parameters_left": "parameters", "macs_left": "multiply-accumulates"}
 _MARKS = "osD^vPX*"
+_APART = 1.015
+"""Factor between the points of two methods of one size, which would lie on each other."""
 Found = tuple[Mapping[str, Any], Mapping[str, Any]]
 """Tags and result of a cell."""
 
@@ -33,7 +35,8 @@ def sized(cells: Sequence[Found], network: str) -> list[Found]:
 def accuracy_by_size(cells: Sequence[Found]) -> Figure:
     """Test accuracy against each size, a point for each combination of tags.
 
-    A point is the mean of its seeds with its interval. Colours are methods, shapes the other tags.
+    A point is the mean of its seeds with its interval. Colours are methods, shapes the other tags. Points of one size
+    stand side by side.
     """
     known = [name for name in SIZES if all(name in result for _, result in cells)]
     figure = Figure(figsize=(5.0 * len(known), 4.2), layout="constrained")
@@ -43,6 +46,7 @@ def accuracy_by_size(cells: Sequence[Found]) -> Figure:
         named = tuple((name, value) for name, value in tags.items() if name not in ("seed", "network"))
         groups.setdefault(named, []).append(result)
     methods = list(dict.fromkeys(dict(named).get("method") for named in groups))
+    beside = [method for method in methods if method != REFERENCE]
     rest = {named: tuple(pair for pair in named if pair[0] != "method") for named in groups}
     shapes = list(dict.fromkeys(rest.values()))
     for axes, size in zip(panels, known, strict=True):
@@ -52,8 +56,10 @@ def accuracy_by_size(cells: Sequence[Found]) -> Figure:
             colour = "#555555" if method == REFERENCE else COLOURS[methods.index(method) % len(COLOURS)]
             middle, half = statistics.fmean(accuracies), half_width(accuracies) or 0.0
             first = rest[named] == next(rest[n] for n in groups if dict(n).get("method") == method)
+            place = beside.index(method) - (len(beside) - 1) / 2 if method in beside else 0.0
+            aside = _APART**place
             axes.errorbar(
-                statistics.fmean(result[size] for result in results), middle,
+                statistics.fmean(result[size] for result in results) * aside, middle,
                 yerr=[[min(half, middle)], [min(half, 100 - middle)]], color=colour, capsize=2, linewidth=1,
                 markersize=5, alpha=0.85, marker=_MARKS[shapes.index(rest[named]) % len(_MARKS)], linestyle="none",
                 label=str(method) if first else None,
