@@ -246,7 +246,8 @@ def test_what_loads_pyomo_makes_it_quick_first():
         names = [node.module or "" if isinstance(node, ast.ImportFrom) else node.names[0].name for node in top]
         loads = [name.split(".")[0] == "pyomo" for name in names]
         if any(loads):
-            assert "oamip_model.formulation.quick_pyomo" in names[: loads.index(True)], source
+            before = names[: loads.index(True)]
+            assert "oamip_model.formulation.quick_pyomo" in before, f"{source} has to import quick_pyomo before Pyomo"
 
 
 def test_scores_layer_by_layer_load_no_pyomo():
