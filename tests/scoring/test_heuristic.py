@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -113,6 +115,20 @@ def test_size_decides_unless_told(problem_of):
     scores = om.score(p.network, p.images, p.labels, method=om.Joint(heuristic=True))
     assert scores.heuristic is not None
     assert scores.seconds["heuristic"] > 0
+
+
+@pytest.mark.parametrize(("sizes", "found"), [([3, 5, 5, 5, 5, 3], True), ([3, 8, 15, 3], False)])
+def test_a_tree_over_a_deep_network_starts_from_the_heuristic(sizes, found):
+    torch.manual_seed(0)
+    parts = [part for a, b in itertools.pairwise(sizes) for part in (torch.nn.Linear(a, b), torch.nn.ReLU())]
+    module = torch.nn.Sequential(*parts[:-1]).eval()
+    for weight in module.parameters():  # so that many ReLUs are open
+        weight.data *= 3 if weight.ndim == 2 else 0.1
+    network = om.read_network(module)
+    x = np.random.default_rng(0).normal(size=(3, 3))
+    method = om.Joint(Formulation(sparsity="mean"), search="tree", bounds="crown")
+    (program,) = om.score(network, x, [0, 1, 2], method=method, solver=Solver(time_limit=1)).programs
+    assert (program.heuristic is not None) is found
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,11 @@ REPLAY_TOLERANCE = 1e-4
 """Largest difference of a logit between program and network, relative to the largest logit (at least 1)."""
 
 WORTH_A_HEURISTIC = {"solver": 30, "tree": 100}
-"""Binaries of ReLUs and pooling, by search, below which the search is done before the heuristic is."""
+"""Binaries of ReLUs and pooling, by search, below which the search is done before the heuristic is.
+
+A tree over a deep network is not: from so many layers with states on, it counts as the solver's search does.
+"""
+_DEEP = 3
 _HEURISTIC_SHARE, _BOUNDS_SHARE = 0.2, 0.25
 """Of the time that is left, that the heuristic may take, and each method of bounds."""
 
@@ -119,7 +123,8 @@ def _solve(asked: Programs, progress: Listener | None, start: Mapping[str, Array
     built = time.monotonic()
     found = None
     binaries = len(instance.STATE) + len(instance.CHOICE)
-    worth = settings.has_heuristic and binaries >= WORTH_A_HEURISTIC["solver" if tree is None else "tree"]
+    deep = len({layer for _, layer, *_ in instance.STATE}) >= _DEEP
+    worth = settings.has_heuristic and binaries >= WORTH_A_HEURISTIC["solver" if tree is None or deep else "tree"]
     if method.heuristic or (method.heuristic is None and worth):
         found = _heuristic(asked, shares, progress)
         start = found.scores if np.isfinite(found.objective) else None
