@@ -61,7 +61,7 @@ $(VENV)/.for-bench: $(VENV)/.torch setup.cfg pyproject.toml
 	touch $@
 
 $(VENV)/.for-test: $(VENV)/.torch setup.cfg pyproject.toml
-	$(INSTALL) -e ".[dev,cbc,gurobi,scip,plot,dask,parquet]"
+	$(INSTALL) -e ".[dev,cbc,gurobi,scip,plot,dask,parquet,frame]"
 	touch $@
 
 $(VENV)/.for-docs: $(VENV)/.torch setup.cfg pyproject.toml

@@ -156,7 +156,7 @@ def score(
         check_labels(source.labels, plain.classes, where=source.source)
         source = with_sample_weights(source, sample_weight)
         if proof is not None and isinstance(method, Joint):
-            from oamip_model.certify.proof_rows import check_provable
+            from oamip_model.certify.proofs.rows import check_provable
 
             check_provable(plain, method.formulation)
         images = source
@@ -204,7 +204,7 @@ def _prove(
     plain: Network, images: Dataset, result: Scores, method: Any, solver: Solver, path: Path, as_json: bool
 ) -> None:
     """Write the proof of a result's bound, and check it in rational arithmetic."""
-    from oamip_model.certify.prove import prove
+    from oamip_model.certify.proofs.prove import prove
     from oamip_model.proofcheck import check_proof
 
     assert result.objective is not None

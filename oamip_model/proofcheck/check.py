@@ -73,9 +73,10 @@ class _Checker(ExactRows):
         """The bounds must hold for all scores, and the largest ones be those that M is defined as."""
         low: list[list[Fraction]] = []
         high: list[list[Fraction]] = []
+        self.exact.append([])
         for k, layer in enumerate(self.network.layers):
             ends: list[tuple[Fraction, Fraction]] = []
-            for i in range(layer.size):
+            for i in range(self.sizes[k]):
                 least = most = self.bias[k][i]
                 for source, j, w in self.weights[k][i]:
                     a, b = (self.pixels[n][j],) * 2 if source == IMAGE else (low[source][j], high[source][j])
@@ -86,10 +87,18 @@ class _Checker(ExactRows):
                 scale = _SCALE * (1 + abs(least) + abs(most))
                 if self.unit(k, i) is not None and self.high[n][k][i] > max(most, NONE) + scale:
                     raise CheckError(f"proof: image {n}, layer {layer.name}, place {i}: the score's scale is another")
+            self.exact[n].append(ends)
+            if layer.activation == "max":
+                ends = [self._largest(k, i, ends) for i in range(layer.size)]
             relu = layer.activation == "relu"
             scored = layer.group is not None
             low.append([NONE if scored else max(a, NONE) if relu else a for a, _ in ends])
             high.append([max(b, NONE) if relu else b for _, b in ends])
+
+    def _largest(self, k: int, i: int, ends: list[tuple[Fraction, Fraction]]) -> tuple[Fraction, Fraction]:
+        """The ends of a window's largest entry."""
+        entries = self.entries(k, i)
+        return max(ends[j][0] for j in entries), max(ends[j][1] for j in entries)
 
     def objective(self) -> Fraction:
         """An upper bound of the objective of the incumbent, by a forward pass."""
@@ -99,7 +108,7 @@ class _Checker(ExactRows):
             outputs: list[list[Fraction]] = []
             for k, layer in enumerate(self.network.layers):
                 values = []
-                for i in range(layer.size):
+                for i in range(self.sizes[k]):
                     a = self.bias[k][i]
                     for source, j, w in self.weights[k][i]:
                         a += w * (self.pixels[n][j] if source == IMAGE else outputs[source][j])
@@ -111,7 +120,8 @@ class _Checker(ExactRows):
                         else:
                             a = max(a - (1 - s) * max(self.high[n][k][i], NONE), NONE)
                     values.append(a)
-                outputs.append(values)
+                windows = [max(values[j] for j in self.entries(k, i)) for i in range(len(self.windows[k]))]
+                outputs.append(windows or values)
             logits = outputs[-1]
             over = [o - logits[label] for o in logits]
             if self.program.loss == "hinge":
@@ -153,6 +163,9 @@ class _Checker(ExactRows):
             if self.program.scores != "binary" or node.place >= self.first[-1]:
                 raise CheckError("proof: it splits by a score that is none, or is not binary")
             return ("s", 0, 0, node.place)
+        if node.kind == "choice":
+            self.window_entry(node.image, node.layer, node.place)
+            return ("q", node.image, node.layer, node.place)
         self.check_place(node.image, node.layer, node.place)
         if self.network.layers[node.layer].activation != "relu":
             raise CheckError("proof: it splits by the state of a layer without a ReLU")

@@ -16,7 +16,7 @@ from oamip_model.files import replacing
 from oamip_model.records import Within, checked, read_json
 
 Place = Annotated[int, Within(0)]
-Family = Literal["pre", "above", "below", "state", "score", "hinge"]
+Family = Literal["pre", "above", "below", "state", "score", "entry", "chosen", "choice", "largest", "hinge"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,9 @@ class Program:
 class Multiplier:
     """The multiplier of one row.
 
-    It is the row of a family for an image, a layer and a place in it; of "hinge" the place is the other class.
+    It is the row of a family for an image, a layer and a place in it. Of "hinge" the place is the other class. Of
+    "entry", "chosen" and "largest" it is that of an entry of a window. It is the window times the entries of one, plus
+    the entry's number in it.
     """
 
     family: Family
@@ -71,10 +73,11 @@ class Node:
 
     Parameters
     ----------
-    kind : {"leaf", "score", "state"}
-        "score" is split by a score, and "state" by the state of a ReLU.
+    kind : {"leaf", "score", "state", "choice"}
+        "score" is split by a score, and "state" by the state of a ReLU. "choice" is split by whether an entry of a
+        window is taken as its largest.
     image, layer, place : int
-        The ReLU, or the unit as ``place``.
+        The ReLU or the entry, or the unit as ``place``.
     low, high : int
         The nodes where the split column is 0 and 1. Both come later in the list.
     rows : tuple of Multiplier
@@ -83,7 +86,7 @@ class Node:
         The tangents that a leaf uses.
     """
 
-    kind: Literal["leaf", "score", "state"]
+    kind: Literal["leaf", "score", "state", "choice"]
     image: Place = 0
     layer: Place = 0
     place: Place = 0

@@ -7,6 +7,7 @@ See mathematics:proof-1.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import TypeAlias
@@ -33,10 +34,12 @@ class ExactRows:
         self.pixels = [[Fraction(p) for p in image.reshape(-1).tolist()] for image in images]
         self.first = np.cumsum([0, *(group.size for group in network.groups)]).tolist()
         self.last = len(network.layers) - 1
-        if any(layer.activation == "max" for layer in network.layers):
-            raise InputError("proof: the network has max pooling, which proofs do not cover")
         if network.layers[self.last].activation != "none":
-            raise InputError("proof: the network's logits pass a ReLU, which proofs do not cover")
+            raise InputError("proof: the network's logits pass an activation, which proofs do not cover")
+        self.sizes = [math.prod(layer.pre_shape) for layer in network.layers]
+        self.windows = [
+            [] if layer.pool is None else layer.pool.windows(layer.pre_shape).tolist() for layer in network.layers
+        ]
         if len(proof.scores) != self.first[-1] or len(proof.labels) != len(images):
             raise CheckError("proof: it has other numbers of scores or labels than the network and its images")
         if any(label >= network.classes for label in proof.labels):
@@ -45,6 +48,7 @@ class ExactRows:
             raise CheckError("proof: a score of its incumbent is not binary")
         if self.program.multiplies and self.program.scores != "binary":
             raise CheckError(f"proof: the gate {self.program.gate} has binary scores")
+        self.exact: list[list[list[tuple[Fraction, Fraction]]]] = []
         # Cheap checks come first.
         self.low = [self._given(proof.lower, n) for n in range(len(images))]
         self.high = [self._given(proof.upper, n) for n in range(len(images))]
@@ -54,13 +58,13 @@ class ExactRows:
 
     def _bias(self, k: int) -> list[Fraction]:
         layer = self.network.layers[k]
-        return [Fraction(b) for b in np.repeat(layer.bias, layer.size // len(layer.bias)).tolist()]
+        return [Fraction(b) for b in np.repeat(layer.bias, self.sizes[k] // len(layer.bias)).tolist()]
 
     def _weights(self, k: int) -> list[list[tuple[int, int, Fraction]]]:
         """By place, the weights of a layer with their sources and the places there."""
         layer = self.network.layers[k]
         matrices = [term.map.matrix(term.input_shape).tocsr() for term in layer.terms]
-        return [self._row_weights(layer.terms, matrices, i) for i in range(layer.size)]
+        return [self._row_weights(layer.terms, matrices, i) for i in range(self.sizes[k])]
 
     @staticmethod
     def _row_weights(terms: tuple[Term, ...], matrices: list[sp.csr_array], i: int) -> list[tuple[int, int, Fraction]]:
@@ -72,8 +76,7 @@ class ExactRows:
         return found
 
     def _given(self, side: tuple[tuple[tuple[float, ...], ...], ...], n: int) -> list[list[Fraction]]:
-        sizes = [layer.size for layer in self.network.layers]
-        if n >= len(side) or [len(layer) for layer in side[n]] != sizes:
+        if n >= len(side) or [len(layer) for layer in side[n]] != self.sizes:
             raise CheckError("proof: it does not have bounds of every pre-activation")
         return [[Fraction(value) for value in layer] for layer in side[n]]
 
@@ -92,7 +95,7 @@ class ExactRows:
 
     def check_place(self, n: int, k: int, i: int) -> None:
         """Raise CheckError where there is no such activation."""
-        if n >= len(self.pixels) or k > self.last or i >= self.network.layers[k].size:
+        if n >= len(self.pixels) or k > self.last or i >= self.sizes[k]:
             raise CheckError(f"proof: there is no image {n}, layer {k}, place {i}")
 
     def ends(self, column: Column, fixed: dict[Column, int]) -> tuple[Fraction, Fraction | None]:
@@ -100,21 +103,30 @@ class ExactRows:
         kind, n, k, i = column
         if column in fixed:
             return Fraction(fixed[column]), Fraction(fixed[column])
-        if kind in ("s", "z"):
+        if kind in ("s", "z", "q"):
             return NONE, Fraction(1)
         if kind == "t":
             return NONE, None
         if kind == "a":
             return self.low[n][k][i], self.high[n][k][i]
+        if self.windows[k]:
+            entries = self.entries(k, i)
+            return max(self.low[n][k][j] for j in entries), max(self.high[n][k][j] for j in entries)
         return NONE, max(self.high[n][k][i], NONE)
+
+    def entries(self, k: int, i: int) -> list[int]:
+        """The places of the entries of a window, without those in its padding."""
+        return [j for j in self.windows[k][i] if j >= 0]
 
     def passed(self, n: int, k: int, i: int) -> Column:
         """The column of what a layer passes on."""
-        return ("h" if self.network.layers[k].activation == "relu" else "a", n, k, i)
+        return ("a" if self.network.layers[k].activation == "none" else "h", n, k, i)
 
     def row(self, m: Multiplier) -> Row:
         """A row of the program, by its name."""
         n, k, i = m.image, m.layer, m.place
+        if m.family in ("entry", "chosen", "choice", "largest"):
+            return self._window_row(m.family, n, k, i)
         self.check_place(n, k, i)
         if m.family == "hinge":
             label = self.proof.labels[n]
@@ -135,6 +147,60 @@ class ExactRows:
         if self.network.layers[k].activation != "relu":
             raise CheckError("proof: there is no such row of a layer without a ReLU")
         return self._relu_row(m.family, n, k, i)
+
+    def window_entry(self, n: int, k: int, i: int) -> tuple[int, int]:
+        """The window of an entry, and its place before the maximum.
+
+        Raises CheckError where there is no such entry.
+        """
+        if n >= len(self.pixels) or k > self.last or i >= sum(map(len, self.windows[k])):
+            raise CheckError(f"proof: there is no image {n}, layer {k}, entry {i} of a window")
+        window, number = divmod(i, len(self.windows[k][0]))
+        j = int(self.windows[k][window][number])
+        if j < 0:
+            raise CheckError(f"proof: entry {i} of layer {k} is in the padding")
+        return window, j
+
+    def _window_row(self, family: str, n: int, k: int, i: int) -> Row:
+        one = Fraction(1)
+        if family == "choice":
+            if n >= len(self.pixels) or k > self.last or i >= len(self.windows[k]):
+                raise CheckError(f"proof: there is no image {n}, layer {k}, window {i}")
+            width = len(self.windows[k][i])
+            places = [i * width + number for number, j in enumerate(self.windows[k][i]) if j >= 0]
+            return {("q", n, k, place): one for place in places}, one, one
+        window, j = self.window_entry(n, k, i)
+        entries: dict[Column, Fraction] = {("h", n, k, window): one, ("a", n, k, j): -one}
+        if family == "entry":
+            return entries, NONE, None
+        if family == "largest":
+            if not all(self._is_above(n, k, j, other) for other in self.entries(k, window) if other != j):
+                raise CheckError(f"proof: entry {i} of image {n}, layer {k} is not the largest of its window")
+            return entries, None, NONE
+        # h <= a_j + (the largest upper bound of the others - L_j) (1 - q_j)
+        slack = max([NONE, *(self.high[n][k][m] - self.low[n][k][j] for m in self.entries(k, window) if m != j)])
+        return {**entries, ("q", n, k, i): slack}, None, slack
+
+    def _is_above(self, n: int, k: int, j: int, other: int) -> bool:
+        """Whether an entry of a window is at least another one for all scores.
+
+        The ReLUs that they come from say so.
+        """
+        (source, place, weight), (also, second, factor) = self.weights[k][j][0], self.weights[k][other][0]
+        plain = len(self.weights[k][j]) == len(self.weights[k][other]) == 1 and weight == factor == 1
+        if not plain or source != also or source == IMAGE or self.network.layers[source].activation != "relu":
+            return False
+        least, most = self.exact[n][source][place]
+        reach = self.exact[n][source][second][1]
+        if reach <= 0:
+            return self.bias[k][j] >= self.bias[k][other]
+        if self.unit(source, place) != self.unit(source, second) or self.bias[k][j] < self.bias[k][other]:
+            return False
+        if self.program.multiplies or self.unit(source, place) is None:
+            return reach <= least
+        # Of max(0, a - (1 - s) M) the larger one at s = 1 that begins no later is larger for all s.
+        scale, other_scale = (max(self.high[n][source][p], NONE) for p in (place, second))
+        return least == most and reach <= least and reach * scale <= least * other_scale
 
     def _relu_row(self, family: str, n: int, k: int, i: int) -> Row:
         low, high, unit = min(self.low[n][k][i], NONE), max(self.high[n][k][i], NONE), self.unit(k, i)

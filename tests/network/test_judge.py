@@ -75,12 +75,6 @@ def test_a_constant_added_along_an_axis_before_opset_7(judged: str, tmp_path: Pa
         (helper.make_node("Dropout", ["h"], ["y"]), 6, "is active"),
         (helper.make_node("BatchNormalization", ["h", "b", "b", "b", "one"], ["y"]), 6, "is in training mode"),
         (helper.make_node("BatchNormalization", ["h", "b", "b", "b", "one"], ["y"], spatial=0), 7, "spatial=0"),
-        (
-            helper.make_node("Add", ["h", "two"], ["y"]),
-            13,
-            r"constant of shape \(2, 3\) with \(n, 3\): its first axis",
-        ),
-        (helper.make_node("Gemm", ["x", "w", "two"], ["y"]), 13, r"a constant of shape \(2, 3\) with \(n, 3\)"),
     ],
 )
 def test_what_is_not_one_function_of_one_image_is_refused(
@@ -92,6 +86,20 @@ def test_what_is_not_one_function_of_one_image_is_refused(
     with pytest.raises(om.InputError, match=message) as error:
         om.read_network(path)
     one_line(error)
+
+
+@pytest.mark.parametrize(
+    "node", [helper.make_node("Add", ["h", "two"], ["y"]), helper.make_node("Gemm", ["x", "w", "two"], ["y"])]
+)
+def test_a_constant_for_each_of_the_first_axis_makes_the_whole_input_one_image(
+    node: onnx.NodeProto, tmp_path: Path
+) -> None:
+    weights = {"w": W, "two": np.array([[1, 2, 3], [-4, 5, 6]], np.float32)}
+    network = om.read_network(model(tmp_path / "net.onnx", [MATMUL, node], 13, (2, 4), **weights))
+    assert network.input_shape == (2, 4)
+    assert "its first axis, of 2, is mixed" in network.notes[0]
+    x = np.random.default_rng(0).normal(size=(3, 2, 4))
+    np.testing.assert_allclose(network.replay(x), (x @ W + weights["two"]).reshape(3, 6), rtol=1e-5)
 
 
 class Shifts(nn.Module):

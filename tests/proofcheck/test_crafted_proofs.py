@@ -10,7 +10,7 @@ import pytest
 from conftest import make_problem
 
 import oamip_model as om
-from oamip_model.certify.prove import prove
+from oamip_model.certify.proofs.prove import prove
 from oamip_model.proofcheck import check_proof
 from oamip_model.proofcheck.exact import exp_bounds, log_above
 from oamip_model.proofcheck.record import Node

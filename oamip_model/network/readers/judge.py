@@ -144,5 +144,5 @@ def _problem(source: str, judge: Judge, difference: float) -> InputError | Check
         return InputError("network: its logits are NaN or infinite on random images with pixels from -1 to 1")
     return CheckError(
         f"network: what was read from {source} differs from it by {difference:.2g} (relative, as {judge.name} runs it) "
-        f"on random images, more than {TOLERANCE:g}: please report this network"
+        f"on random images, more than {TOLERANCE:g}, so it is refused"
     )

@@ -5,7 +5,8 @@ These are 5 inputs, six times 50 units, and 5 outputs.
 Run: python -m oamip_benchmarks.measures.layers.six_layers --time-limit 60
 
 It is trained on made-up costs of five manoeuvres, which depend on distance, angles and speeds as those of ACAS Xu do.
-Each program has the same three inputs, of three classes.
+Each program has the same three inputs, of three classes. ``--width`` gives the layers other numbers of units, and
+``--random`` leaves the weights random, scaled so that activations keep their size.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ from oamip_model.errors import OamipError
 
 TURNS = (0.0, 15.0, -15.0, 30.0, -30.0)
 """Degrees by which each manoeuvre turns."""
-PROGRAMS: dict[str, tuple[om.Formulation, str]] = {
-    "relaxed, interval": (om.Formulation(relaxed=True), "interval"),
-    "relaxed, crown": (om.Formulation(relaxed=True), "crown"),
-    "as the command is called": (om.Formulation(), "interval"),
-    "binary": (om.Formulation(scores="binary"), "crown"),
-    "binary, hinge": (om.Formulation(scores="binary", loss="hinge", margin=0.01, sparsity="mean"), "crown"),
+PROGRAMS: dict[str, tuple[om.Formulation, str, str]] = {
+    "relaxed, interval": (om.Formulation(relaxed=True), "interval", "solver"),
+    "relaxed, crown": (om.Formulation(relaxed=True), "crown", "solver"),
+    "as the command is called": (om.Formulation(), "interval", "solver"),
+    "tree": (om.Formulation(), "crown", "tree"),
+    "binary": (om.Formulation(scores="binary"), "crown", "solver"),
+    "binary, switch, tree": (om.Formulation(scores="binary", gate="switch"), "crown", "tree"),
+    "binary, hinge": (om.Formulation(scores="binary", loss="hinge", margin=0.01, sparsity="mean"), "crown", "solver"),
 }
 
 
@@ -52,11 +55,23 @@ def costs(x: Tensor) -> Tensor:
     return (made - made.mean()) / made.std()
 
 
-def trained(seed: int = 0) -> nn.Module:
+def untrained(seed: int = 0, width: int = 50) -> nn.Sequential:
+    """The network with random weights, by which activations keep their size."""
+    torch.manual_seed(seed)
+    parts: list[nn.Module] = []
+    for inputs, outputs in zip([5] + [width] * 6, [width] * 6 + [5], strict=True):
+        layer = nn.Linear(inputs, outputs)
+        nn.init.normal_(layer.weight, 0.0, math.sqrt(2 / inputs))
+        nn.init.normal_(layer.bias, 0.0, 0.1)
+        parts += [layer, nn.ReLU()]
+    return nn.Sequential(*parts[:-1]).eval()
+
+
+def trained(seed: int = 0, width: int = 50) -> nn.Module:
     """The network, after 60 rounds over 20,000 random inputs."""
     torch.manual_seed(seed)
     parts: list[nn.Module] = []
-    for inputs, outputs in zip([5] + [50] * 6, [50] * 6 + [5], strict=True):
+    for inputs, outputs in zip([5] + [width] * 6, [width] * 6 + [5], strict=True):
         parts += [nn.Linear(inputs, outputs), nn.ReLU()]
     module = nn.Sequential(*parts[:-1])
     x = torch.rand(20_000, 5) - 0.5
@@ -78,16 +93,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Joint programs of a network like those of ACAS Xu.")
     parser.add_argument("--time-limit", type=float, default=60.0)
     parser.add_argument("--program", choices=PROGRAMS, action="append")
+    parser.add_argument("--width", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--random", action="store_true", help="random weights instead of trained ones")
     options = parser.parse_args()
-    network = om.read_network(trained())
+    made = untrained if options.random else trained
+    network = om.read_network(made(options.seed, options.width))
     x = np.random.default_rng(7).uniform(-0.5, 0.5, (2000, 5))
     labels = network.replay(x).argmax(axis=1)
     first = [int(np.flatnonzero(labels == label)[0]) for label in np.unique(labels)[:3]]
+    first = (first + [row for row in range(3) if row not in first])[:3]
     print("program                    status       objective      bound    CPU s")
     for name in options.program or PROGRAMS:
-        formulation, bounds = PROGRAMS[name]
+        formulation, bounds, search = PROGRAMS[name]
         began = time.process_time()
-        method = om.Joint(formulation, bounds=bounds)
+        method = om.Joint(formulation, bounds=bounds, search=search)
         try:
             solved = om.score(network, x[first], labels[first], method, solver=om.Solver(time_limit=options.time_limit))
         except OamipError as error:

@@ -53,6 +53,17 @@ class Constant:
         return np.array(self.held.T, dtype=np.float64, order="C")
 
 
+class MixedError(InputError):
+    """Numbers are moved from image to image, which later moves may undo.
+
+    ``places`` are those of a tensor's numbers, counted from 1 over all images, for each output.
+    """
+
+    def __init__(self, error: InputError, value: Value, places: list[NDArray[Any]]) -> None:
+        super().__init__(str(error))
+        self.value, self.places = value, places
+
+
 @dataclass(frozen=True)
 class Call:
     """One node: its layer's name, operator, attributes, and inputs.

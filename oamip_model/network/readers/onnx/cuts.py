@@ -1,6 +1,6 @@
 """ONNX models in order, down to the one output that is read.
 
-Operators are sorted, what the output does not depend on is taken out, and probabilities and labels become logits.
+Operators are sorted, and what the output does not depend on is taken out.
 """
 
 from __future__ import annotations
@@ -9,14 +9,10 @@ from collections.abc import Sequence
 
 import onnx
 
-from oamip_model.errors import InputError
-from oamip_model.network.readers.judge import left_out
-
 _WHOLE = {
     onnx.TensorProto.INT8, onnx.TensorProto.INT16, onnx.TensorProto.INT32, onnx.TensorProto.INT64,
     onnx.TensorProto.UINT8, onnx.TensorProto.UINT16, onnx.TensorProto.UINT32, onnx.TensorProto.UINT64,
 }  # fmt: skip
-_ENDINGS = ("Softmax", "LogSoftmax", "Sigmoid", "ArgMax")
 
 
 def in_order(model: onnx.ModelProto) -> None:
@@ -24,7 +20,8 @@ def in_order(model: onnx.ModelProto) -> None:
 
     Operators of a circle remain unsorted, and the checker refuses them.
     """
-    given = {entry.name for entry in (*model.graph.input, *model.graph.initializer, *model.graph.sparse_initializer)}
+    given = {entry.name for entry in (*model.graph.input, *model.graph.initializer)}
+    given |= {entry.values.name for entry in model.graph.sparse_initializer}
     made = {name for node in model.graph.node for name in node.output}
     ready, waiting, order = set(given) | {""}, list(model.graph.node), []
     while waiting:
@@ -53,40 +50,6 @@ def _read(node: onnx.NodeProto) -> list[str]:
         for graph in (attribute.g, *attribute.graphs):
             names += [name for inner in graph.node for name in _read(inner)]
     return names
-
-
-def choose_output(model: onnx.ModelProto, where: str, output: str | None) -> None:
-    """Keep one output of a model: the only one, or the one of this name."""
-    names = [entry.name for entry in model.graph.output]
-    if output is None and len(names) != 1:
-        shown = ", ".join(names[:10])
-        raise InputError(f"{where} gives {len(names)} outputs ({shown}); accepted is one, named by output")
-    if output is not None and output not in names:
-        raise InputError(f"output: got {output!r}, but the outputs of {where.removeprefix('network: ')} are {names}")
-    kept = next(entry for entry in model.graph.output if output in (None, entry.name))
-    chosen = onnx.ValueInfoProto.FromString(kept.SerializeToString())
-    del model.graph.output[:]
-    model.graph.output.append(chosen)
-
-
-def leave_out_ending(model: onnx.ModelProto) -> tuple[str, ...]:
-    """Take a softmax or the like off the end of a model, and say so.
-
-    These are the softmax, its logarithm, the sigmoid, and the choice of a class.
-    """
-    makers = {name: node for node in model.graph.node for name in node.output}
-    output, notes = model.graph.output[0], []
-    at = output.name
-    while at in makers and makers[at].op_type in (*_ENDINGS, "Identity") and makers[at].domain in ("", "ai.onnx"):
-        node = makers[at]
-        if node.op_type != "Identity":
-            notes.append(left_out(node.op_type))
-        at = node.input[0]
-    if notes:
-        given = output.type.tensor_type.elem_type
-        kind = onnx.TensorProto.FLOAT if given == onnx.TensorProto.INT64 else given
-        model.graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info(at, kind, None))
-    return tuple(notes[::-1])
 
 
 def drop_unneeded(model: onnx.ModelProto) -> None:

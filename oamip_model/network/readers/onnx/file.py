@@ -77,9 +77,15 @@ def check_model(model: onnx.ModelProto) -> None:
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             # Of no numbers, which are checked when they are read.
             tensor.CopyFrom(onnx.TensorProto(name=tensor.name, data_type=tensor.data_type, dims=[0]))
-    for output in bare.graph.output:
-        # Their shapes are worked out, and some exporters leave them out.
-        output.type.tensor_type.shape.SetInParent()
+    if bare.ir_version == 3:
+        # Tools that simplify files leave weights out of the inputs, which is allowed from version 4 on.
+        bare.ir_version = 4
+    for entry in (*bare.graph.input, *bare.graph.output):
+        # Shapes and types of outputs are worked out, and some exporters leave them out; those of inputs are asked for.
+        kind = entry.type.tensor_type
+        if entry.type.WhichOneof("value") in (None, "tensor_type"):
+            kind.shape.SetInParent()
+            kind.elem_type = kind.elem_type or onnx.TensorProto.FLOAT
     onnx.checker.check_model(bare)
 
 

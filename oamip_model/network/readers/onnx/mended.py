@@ -51,6 +51,29 @@ class Add(OpRun):  # type: ignore[misc]
         return (a + b.reshape(b.shape + (1,) * behind),)
 
 
+class DequantizeLinear(OpRun):  # type: ignore[misc]
+    """Numbers from whole ones, a scale and a zero.
+
+    The reference implementation lacks it in old opsets.
+    """
+
+    op_domain = ""
+
+    def _run(self, x: Any, scale: Any, zero: Any = None, **attributes: Any) -> tuple[Any]:
+        axis, block = attributes.get("axis"), attributes.get("block_size") or 0
+        axis = (1 if axis is None else axis) if scale.size > 1 else 0
+        parts = [scale] if zero is None else [scale, zero]
+        if scale.size == 1:
+            parts = [part.reshape(()) for part in parts]
+        elif block:
+            parts = [np.repeat(part, block, axis).take(range(x.shape[axis]), axis) for part in parts]
+        else:
+            shape = [-1 if k == axis % x.ndim else 1 for k in range(x.ndim)]
+            parts = [part.reshape(shape) for part in parts]
+        whole = x.astype(np.float64) - (0.0 if zero is None else parts[1].astype(np.float64))
+        return ((whole * parts[0].astype(np.float64)).astype(scale.dtype),)
+
+
 class _Pool(OpRun):  # type: ignore[misc]
     """Pooling window by window, as the definition of the operators says it."""
 
@@ -126,4 +149,4 @@ class AveragePool(_Pool):
         return values.sum(axis=tuple(range(2, values.ndim))) / count
 
 
-MENDED = (Add, BatchNormalization, Dropout, MaxPool, AveragePool)
+MENDED = (Add, BatchNormalization, DequantizeLinear, Dropout, MaxPool, AveragePool)

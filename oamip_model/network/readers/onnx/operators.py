@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+from onnx import helper
 
 from oamip_model.network.emit.linear import largest_along, reduced
 from oamip_model.network.emit.pointwise import (
@@ -174,6 +175,16 @@ def _hard_sigmoid(graph: Graph, call: Call) -> Value:
     return clipped(graph, call.name, scaled(graph, call.name, call.tensor(0), alpha, beta), 0.0, 1.0)
 
 
+def _scaler(graph: Graph, call: Call) -> Value:
+    offset, scale = (
+        np.asarray(call.attributes.get(name, default)) for name, default in (("offset", 0.0), ("scale", 1.0))
+    )
+    x, offset = replace(call, inputs=(call.tensor(0), Constant(offset))).broadcast(graph, Constant(offset))
+    shifted = scaled(graph, call.name, x, shift=-offset)
+    x, scale = replace(call, inputs=(shifted, Constant(scale))).broadcast(graph, Constant(scale))
+    return scaled(graph, call.name, x, scale)
+
+
 def _is_old_training(call: Call) -> bool:
     """Whether a batch norm or dropout trains by what opsets before 7 say: they do unless ``is_test`` is set."""
     return call.opset < 7 and not call.attributes.get("is_test", 0)
@@ -188,7 +199,12 @@ def _dropout(graph: Graph, call: Call) -> Value:
 
 
 def _cast(graph: Graph, call: Call) -> Value:
-    if call.attributes["to"] not in (1, 10, 11, 16):
+    if call.operator == "CastLike":
+        like = call.inputs[1]
+        kind = 1 if isinstance(like, int) else helper.np_dtype_to_tensor_dtype(call.constant(1).array.dtype)
+    else:
+        kind = call.attributes["to"]
+    if kind not in (1, 10, 11, 16):
         raise call.error("turns activations into something else than floating-point numbers")
     return call.tensor(0)
 
@@ -210,7 +226,10 @@ _OPERATORS: dict[str, Emit[Call]] = {
     **dict.fromkeys(("LeakyRelu", "PRelu"), _leaky),
     "HardSigmoid": _hard_sigmoid,
     "Dropout": _dropout,
-    "Cast": _cast,
+    **dict.fromkeys(("Cast", "CastLike"), _cast),
     "Identity": lambda graph, call: call.tensor(0),
+    "Scaler": _scaler,
 }
+OF_OTHER_DOMAINS = {("ai.onnx.ml", "Scaler")}
+"""Operators that are read of other domains than ONNX's own."""
 OPERATORS: Operators[Call] = Operators("ONNX operator", "oamip_model.onnx_operators", _OPERATORS)

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from oamip_model.errors import InputError
 from oamip_model.network.graph import MOST, Graph, Value, refuse, room_for
 from oamip_model.network.maps import Array, Shape
-from oamip_model.network.readers.onnx.call import Call, Constant
+from oamip_model.network.readers.onnx.call import Call, Constant, MixedError
+from oamip_model.network.readers.onnx.families.places import MOVES, moved_back
 from oamip_model.network.readers.onnx.numbers import Numbers
-from oamip_model.network.readers.onnx.operators import emit
+from oamip_model.network.readers.onnx.operators import OF_OTHER_DOMAINS, emit
 from oamip_model.network.readers.onnx.runs import run_node
 from oamip_model.network.types import IMAGE
 
@@ -46,6 +47,8 @@ class _Reader:
         self.graph = Graph(input_shape)
         taken = IMAGE if batch is not None else self.graph.reshape(image, IMAGE, whole)
         self.values: dict[str, Value | Constant] = {image: taken}
+        self.mixed: dict[str, tuple[MixedError, NDArray[Any]]] = {}
+        """Tensors in which numbers of several images stand beside each other, as places of another tensor's numbers."""
         for entry in model.graph.initializer:
             self.values[entry.name] = Constant(numbers.of(entry), entry.name)
         self.graph.single = all(entry.data_type != onnx.TensorProto.DOUBLE for entry in model.graph.initializer)
@@ -58,6 +61,8 @@ class _Reader:
         for node in self.model.graph.node:
             self._visit(node)
         output = self.values.get(result)
+        if result in self.mixed:
+            raise self.mixed[result][0]
         if not isinstance(output, int):
             raise InputError("network: its output does not depend on its input")
         self.graph.output = output
@@ -65,7 +70,7 @@ class _Reader:
 
     def _visit(self, node: onnx.NodeProto) -> None:
         name = layer_name(node)
-        if node.domain not in ("", "ai.onnx"):
+        if node.domain not in ("", "ai.onnx") and (node.domain, node.op_type) not in OF_OTHER_DOMAINS:
             raise refuse(name, f"{node.domain}.{node.op_type}")
         attributes = {entry.name: _attribute(entry) for entry in node.attribute}
         missing = [source for source in node.input if source and source not in self.values]
@@ -80,6 +85,8 @@ class _Reader:
             self.values[node.output[0]] = Constant(np.array(math.prod(self._full(inputs[0])), dtype=np.int64))
         elif node.op_type == "Constant" and isinstance(attributes.get("value"), onnx.TensorProto):
             self.values[node.output[0]] = Constant(self.numbers.of(attributes["value"]))
+        elif node.op_type == "CastLike" and isinstance(inputs[0], Constant) and isinstance(inputs[1], int):
+            self.values[node.output[0]] = inputs[0]
         elif all(source is None or isinstance(source, Constant) for source in inputs):
             self._evaluate(node, name, [source for source in inputs if isinstance(source, Constant)])
         else:
@@ -90,7 +97,21 @@ class _Reader:
                 lambda numbers: self._run(node, name, {source: numbers for source in node.input
                                                        if source and isinstance(self.values[source], int)}),
             )  # fmt: skip
-            self.values.update(zip(node.output, emit(self.graph, call), strict=False))
+            mixed = next((self.mixed[source] for source in node.input if source in self.mixed), None)
+            try:
+                if mixed is None:
+                    found = emit(self.graph, call)
+                elif node.op_type in MOVES:
+                    found = moved_back(self.graph, call, mixed[1])
+                else:
+                    raise mixed[0]
+            except MixedError as error:
+                if mixed is not None and error is mixed[0]:
+                    raise
+                first = error if mixed is None else mixed[0]
+                found = [first.value] * len(error.places)
+                self.mixed.update(zip(node.output, ((first, places) for places in error.places), strict=False))
+            self.values.update(zip(node.output, found, strict=False))
 
     def _evaluate(self, node: onnx.NodeProto, name: str, sources: list[Constant]) -> None:
         """Work out a tensor that depends on weights and shapes alone."""

@@ -12,13 +12,8 @@ import onnx
 from oamip_model.errors import InputError
 from oamip_model.network.maps import Shape
 from oamip_model.network.readers.judge import Source
-from oamip_model.network.readers.onnx.cuts import (
-    choose_output,
-    drop_unneeded,
-    in_order,
-    leave_out_ending,
-    let_numbers_in,
-)
+from oamip_model.network.readers.onnx.cuts import drop_unneeded, in_order, let_numbers_in
+from oamip_model.network.readers.onnx.endings import choose_output, leave_out_ending
 from oamip_model.network.readers.onnx.file import check_model, load_model
 from oamip_model.network.readers.onnx.numbers import Numbers
 from oamip_model.network.readers.onnx.reader import read_model
@@ -45,8 +40,8 @@ def read_onnx(path: Path, input_shape: Shape | None, output: str | None = None) 
         raise InputError(
             f"network: {path} cannot be read as an ONNX model ({type(error).__name__}: {reason})"
         ) from error
-    choose_output(model, f"network: {path}", output)
-    notes = leave_out_ending(model)
+    notes = choose_output(model, f"network: {path}", output)
+    notes = (*notes, *leave_out_ending(model))
     drop_unneeded(model)
     notes = (*let_numbers_in(model), *notes)
     image, numbers = _image(model, path), Numbers(path)
@@ -58,17 +53,12 @@ def read_onnx(path: Path, input_shape: Shape | None, output: str | None = None) 
             # Without the frames of the reading, which hold all that it worked out.
             problem = problem or InputError(str(error))
             continue
-        fixed = _sizes(image)[0] if batch is not None else 1
+        fixed = next(iter(_sizes(image)), None) if batch is not None else 1
+        if batch is None and whole[0] > 1 and problem is not None:
+            notes = (f"its first axis, of {whole[0]}, is mixed: the whole input of shape {whole} is one image", *notes)
         judges = judges_of(model, numbers, image.name, None if batch is not None else whole)
         return Source(graph, judges, fixed, notes)
     assert problem is not None
-    whole = tuple(size or 0 for size in _sizes(image))
-    if input_shape is None and min(whole, default=0) > 0 and whole[0] > 1:
-        try:
-            read_model(model, numbers, image.name, (whole, whole), None)
-        except InputError:
-            raise problem from None
-        raise InputError(f"{problem}; with input_shape {whole} the whole input is one image")
     raise problem
 
 
@@ -97,7 +87,11 @@ def _readings(image: onnx.ValueInfoProto, path: Path, given: Shape | None) -> li
     The batch is None where the input is one image.
     """
     sizes = _sizes(image)
-    if not image.type.tensor_type.HasField("shape") or not sizes:
+    if not image.type.tensor_type.HasField("shape"):
+        if given is None:
+            raise InputError(f"network: {path} states no shape of its input; pass input_shape, the shape of one image")
+        sizes = [None] * (1 + len(given))
+    if not sizes:
         raise InputError(f"network: {path} takes inputs of {len(sizes)} axes; accepted are batches of images (n, ...)")
     if len(sizes) == 1 or (given is not None and len(given) == len(sizes) and sizes[0] is not None):
         shape = _matched(sizes, path, given)
@@ -110,8 +104,8 @@ def _readings(image: onnx.ValueInfoProto, path: Path, given: Shape | None) -> li
     if batch is None:
         # What leaves its batch open may still be made for a batch of one.
         readings.append((shape, (1, *shape), None))
-    elif set(shape) == {1}:
-        # A column of numbers is rather one image.
+    else:
+        # Where operators mix what is along a first axis of a fixed length, that is no batch.
         readings.append(((batch, *shape), (batch, *shape), None))
     return readings
 

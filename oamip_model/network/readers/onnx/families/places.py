@@ -14,7 +14,7 @@ from oamip_model.network.emit.moves import padded, rearrange
 from oamip_model.network.emit.pointwise import chosen, scaled, sided, spread
 from oamip_model.network.graph import MOST, Graph, Value
 from oamip_model.network.maps import Array, Shape
-from oamip_model.network.readers.onnx.call import Call, Constant
+from oamip_model.network.readers.onnx.call import Call, Constant, MixedError
 
 
 def _moved(graph: Graph, call: Call) -> list[Value]:
@@ -46,7 +46,10 @@ def _scattered(graph: Graph, call: Call) -> Value:
 
 
 def _taken(graph: Graph, call: Call, found: list[NDArray[Any]]) -> list[Value]:
-    """Moves to where the places of a tensor's numbers, counted from 1 over all images, are found."""
+    """Moves to where the places of a tensor's numbers are found.
+
+    They are counted from 1 over all images. Raises MixedError where they take numbers of other images.
+    """
     x, values = call.tensor(0), []
     size = math.prod(graph.shape(x))
     for array in found:
@@ -55,7 +58,7 @@ def _taken(graph: Graph, call: Call, found: list[NDArray[Any]]) -> list[Value]:
             apart = places.ndim and len(places) == call.batch and places.size > 0
             ahead = np.arange(call.batch).reshape((-1,) + (1,) * (places.ndim - 1)) * size if apart else 0
             if not apart or not ((places < 0) | (places - ahead == places[:1])).all() or places[0].max() >= size:
-                raise call.error("takes numbers of other images, which mixes its images")
+                raise MixedError(call.error("takes numbers of other images, which mixes its images"), x, found)
             places = places[0]
         value = rearrange(graph, call.name, x, places.reshape(places.shape or (1,)))
         values.append(graph.reshape(call.name, value, places.shape))
@@ -167,6 +170,19 @@ def _pad(graph: Graph, call: Call) -> Value | list[Value]:
     return padded(graph, call.name, call.operator, call.tensor(0), pads, number)
 
 
+def moved_back(graph: Graph, call: Call, mixed: NDArray[Any]) -> list[Value]:
+    """What a node makes of numbers that were moved from image to image.
+
+    Their places are ``mixed``, and the call's input is the tensor before. Raises MixedError where images remain mixed.
+    """
+    if sum(isinstance(given, int) for given in call.inputs) > 1:
+        raise call.error("takes numbers of other images, which mixes its images")
+    return _taken(graph, call, call.run(mixed))
+
+
+MOVES = {"Transpose", "Slice", "Gather", "GatherElements", "GatherND", "Split", "DepthToSpace", "SpaceToDepth",
+         "Flatten", "Reshape", "Squeeze", "Unsqueeze"}  # fmt: skip
+"""Operators that may undo what mixes images."""
 PLACES: dict[str, Callable[[Graph, Call], Value | list[Value]]] = {
     **dict.fromkeys(
         ("Transpose", "Slice", "Gather", "GatherElements", "GatherND", "Split", "Expand", "Tile", "DepthToSpace",

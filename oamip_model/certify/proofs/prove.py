@@ -11,10 +11,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from oamip_model.certify.proof_rows import ProofProgram, check_provable
+from oamip_model.certify.proofs.rows import ProofProgram, check_provable
+from oamip_model.certify.proofs.tangents import LossTangents
 from oamip_model.clock import Deadline
 from oamip_model.errors import CheckError
 from oamip_model.formulation.gates import PRODUCT
@@ -97,8 +97,10 @@ class _Writer(ProofProgram):
         self, network: Network, images: Array, labels: NDArray[np.int64], form: Formulation, solver: Solver
     ) -> None:
         super().__init__(network, images, labels, form)
-        self.tangents: list[tuple[int, Array]] = []
-        self.added: list[Rows] = []
+        last, width = len(network.layers) - 1, len(self.columns)
+        self.losses = np.array([self.columns["t", n, 0, 0] for n in range(len(images))])
+        logits = [[self.columns["a", n, last, c] for c in range(network.classes)] for n in range(len(images))]
+        self.tangents = LossTangents(self.losses, np.array(logits), self.labels, width)
         self.nodes: list[Node] = []
         self.deadline = Deadline(solver.time_limit)
         self.solver = solver
@@ -127,7 +129,7 @@ class _Writer(ProofProgram):
     def _grow(self) -> None:
         """The tree below the root, depth first; a node is a leaf where its bound suffices."""
         binary = self.form.scores == "binary"
-        self.whole = [c for c in self.columns if c[0] == "z" or (binary and c[0] == "s")]
+        self.whole = [c for c in self.columns if c[0] in ("z", "q") or (binary and c[0] == "s")]
         waiting: list[tuple[int, dict[Column, float]]] = [(0, {})]
         self.nodes.append(Node("leaf"))
         while waiting:
@@ -141,7 +143,7 @@ class _Writer(ProofProgram):
             children = len(self.nodes), len(self.nodes) + 1
             self.nodes += [Node("leaf"), Node("leaf")]
             kind, n, k, i = found
-            place = ("score", 0, 0, i) if kind == "s" else ("state", n, k, i)
+            place = ("score", 0, 0, i) if kind == "s" else ("choice" if kind == "q" else "state", n, k, i)
             self.nodes[number] = Node(*place, *children)  # type: ignore[arg-type]
             waiting += [(child, {**fixed, found: float(value)}) for value, child in enumerate(children)]
 
@@ -165,9 +167,8 @@ class _Writer(ProofProgram):
                 break
             if answer.certified and answer.bound is not None and answer.bound >= wanted:
                 return self._node(answer.row_duals)
-            x = answer.x
-            column = self._fractional(x, fixed)
-            if self.form.loss == "hinge" or not self._cut(x):
+            column = self._fractional(answer.x, fixed)
+            if self.form.loss == "hinge" or not self._cut(answer.x, -np.inf if column is None else wanted):
                 break
         if column is None:
             free = [c for c in self.whole if c not in fixed]
@@ -183,8 +184,8 @@ class _Writer(ProofProgram):
         if answer.status not in (Status.OPTIMAL, Status.INFEASIBLE):
             self.session.close()
             self.session = self._opened()
-            for block in self.added:
-                self.session.add_rows(block.matrix, block.low, block.high)
+            if len(self.tangents.images):
+                self.session.add_rows(self.tangents.rows.matrix, self.tangents.rows.low, self.tangents.rows.high)
             self.session.set_bounds(lower, upper)
             answer = self.session.solve(relaxed=True)
         if answer.interrupted:
@@ -203,16 +204,21 @@ class _Writer(ProofProgram):
             off = abs(value - round(value))
             if column in fixed or off < 1e-9:
                 continue
-            if column[0] == "z":
-                # A fractional state needs no branching where the ReLU's output is right.
+            if column[0] != "s":
+                # A fractional state needs no branching where the output is right.
                 off = 1e-4 * off + self._off(x, column)
             if off > most:
                 best, most = column, off
         return best
 
     def _off(self, x: Array, column: Column) -> float:
-        """By how much a ReLU's output differs from what it should be, relative to the largest."""
-        _, n, k, i = column
+        """By how much the output of a ReLU or a window differs from what it should be, relative to the largest."""
+        kind, n, k, i = column
+        if kind == "q":
+            i //= self.windows[k].shape[1]
+            entries = [float(x[self.columns["a", n, k, int(j)]]) for j in self.windows[k][i] if j >= 0]
+            low, high = self.output_ends(n, k, i)
+            return abs(float(x[self.columns["h", n, k, i]]) - max(entries)) / max(high - low, 1e-12)
         high = max(float(self.high[k][n, i]), 1e-12)
         a, h = (float(x[self.columns[kind, n, k, i]]) for kind in ("a", "h"))
         unit = self.unit(k, i)
@@ -220,34 +226,15 @@ class _Writer(ProofProgram):
         right = s * max(a, 0.0) if self.form.gate == PRODUCT else max(a - (1.0 - s) * high, 0.0)
         return abs(h - right) / high
 
-    def _cut(self, x: Array) -> bool:
-        """Add tangents of the losses that are short of at x; returns whether there were any."""
-        added = False
-        last = len(self.network.layers) - 1
-        for n, label in enumerate(self.labels):
-            places = [self.columns["a", n, last, c] for c in range(self.network.classes)]
-            o = x[places]
-            p = np.exp(o - o.max())
-            loss = float(np.log(p.sum()) + o.max() - o[label])
-            p /= p.sum()
-            t = self.columns["t", n, 0, 0]
-            if loss <= x[t] + 1e-9 * max(1.0, abs(loss)):
-                continue
-            # The last probability is what is missing to 1, which must not be negative.
-            p[:-1] *= 1.0 - 1e-15
-            q = np.append(p[:-1], max(1.0 - p[:-1].sum(), 0.0))
-            entropy = -float((q[q > 0] * np.log(q[q > 0])).sum()) - 1e-11
-            values = -q
-            values[label] += 1.0
-            row = sp.csr_array(
-                (np.append(1.0, values), ([0] * (len(q) + 1), [t, *places])), shape=(1, len(self.columns))
-            )
-            low, high = np.array([entropy]), np.array([np.inf])
-            self.session.add_rows(row, low, high)
-            self.added.append(Rows(row, low, high))
-            self.tangents.append((n, q))
-            added = True
-        return added
+    def _cut(self, x: Array, wanted: float) -> bool:
+        """Add tangents at x where they could raise the node's bound to what is wanted; returns whether any were."""
+        self.tangents.age(x, self.session)
+        short = self.tangents.short(x)
+        # With its true losses x has an objective that no tangents exceed.
+        if not short.any() or float(self.arrays.cost @ x + self.arrays.cost[self.losses] @ short) < wanted:
+            return False
+        self.tangents.add(x, np.flatnonzero(short), self.session)
+        return True
 
     def _node(self, duals: Array) -> Node:
         """A leaf with these multipliers; those with the wrong sign for their row, by rounding, are left out."""
@@ -257,7 +244,7 @@ class _Writer(ProofProgram):
         for (family, n, k, i), low, high, y in zip(self.rows.names, self.rows.low, self.rows.high, duals, strict=False):
             if y != 0 and np.isfinite(low if y > 0 else high):
                 rows.append(Multiplier(family, n, k, i, float(y)))
-        for (n, q), y in zip(self.tangents, duals[count:], strict=True):
+        for n, q, y in zip(self.tangents.images.tolist(), self.tangents.slopes, duals[count:], strict=True):
             if y > 0:
                 tangents.append(Tangent(n, tuple(q[:-1].tolist()), float(y)))
         return Node("leaf", rows=tuple(rows), tangents=tuple(tangents))
@@ -268,7 +255,7 @@ class _Writer(ProofProgram):
         images = np.full(len(duals), -1)
         for r, (family, n, _, _) in enumerate(self.rows.names):
             images[r] = n if family == "hinge" else -1
-        images[count:] = [n for n, _ in self.tangents]
+        images[count:] = self.tangents.images
         duals[(images >= 0) & (duals < 0)] = 0.0
         cost = self.form.weight / len(self.images)
         for n in range(len(self.images)):
@@ -280,7 +267,7 @@ class _Writer(ProofProgram):
 
     def _empty(self, answer: Solution, lower: Array, upper: Array) -> Node | None:
         """A leaf that holds no point: multiples of a ray prove any bound; None where none is found that does."""
-        blocks = [Rows(self.arrays.matrix, self.arrays.row_lower, self.arrays.row_upper), *self.added]
+        blocks = [Rows(self.arrays.matrix, self.arrays.row_lower, self.arrays.row_upper), self.tangents.rows]
         options = replace(self.solver, time_limit=self.deadline.left())
         for given in (True, False):
             found = answer.ray if given else least_violation(blocks, lower, upper, options)

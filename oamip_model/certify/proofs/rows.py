@@ -5,6 +5,7 @@ See mathematics:proof-1. :mod:`oamip_model.proofcheck` makes the same rows on it
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,8 +23,11 @@ from oamip_model.proofcheck.rows import Column
 from oamip_model.solving.protocol import Arrays
 
 GATES, LOSSES, SPARSITIES = (LOWEST, PRODUCT), ("cross-entropy", "hinge"), ("mean", "parameters")
+_NAMES = {"relu": "ReLU", "max": "max pooling"}
 _OUTWARD = 1e-11
 """Share by which bounds are moved outward, so that they hold in exact arithmetic."""
+_MARGIN = 1e-3
+"""Least distance of an entry that is called the largest of its window from the others, relative to 1 + its size."""
 
 
 def check_provable(network: Network, form: Formulation) -> None:
@@ -35,8 +39,8 @@ def check_provable(network: Network, form: Formulation) -> None:
             raise InputError(f"{name}: got {value!r}, proofs cover {', '.join(accepted)}")
     if form.relaxed:
         raise InputError("relaxed: got True, proofs cover integer ReLU states")
-    if any(layer.activation == "max" for layer in network.layers) or network.layers[-1].activation != "none":
-        raise InputError("network: proofs cover no max pooling, and no ReLU behind the logits")
+    if network.layers[-1].activation != "none":
+        raise InputError(f"network: proofs cover no {_NAMES[network.layers[-1].activation]} behind the logits")
 
 
 @dataclass
@@ -67,6 +71,7 @@ class ProofProgram:
     def __init__(self, network: Network, images: Array, labels: NDArray[np.int64], form: Formulation) -> None:
         self.network, self.images, self.labels, self.form = network, images, np.asarray(labels).tolist(), form
         bounds = interval_bounds(network, images)
+        self.least, self.most = bounds.lower, bounds.upper
         self.low: list[Array] = []
         self.high: list[Array] = []
         for low, high in zip(bounds.lower, bounds.upper, strict=True):
@@ -74,6 +79,9 @@ class ProofProgram:
             self.low.append(low - size)
             self.high.append(high + size)
         self.first = np.cumsum([0, *(group.size for group in network.groups)])
+        self.windows = {
+            k: layer.pool.windows(layer.pre_shape) for k, layer in enumerate(network.layers) if layer.pool is not None
+        }
         self.columns: dict[Column, int] = {}
         self.rows = NamedRows()
         self.prices = self._prices()
@@ -101,9 +109,10 @@ class ProofProgram:
             pixels = image.reshape(-1)
             self._at(("t", n, 0, 0))
             for k, layer in enumerate(self.network.layers):
-                bias = np.repeat(layer.bias, layer.size // len(layer.bias))
+                count = math.prod(layer.pre_shape)
+                bias = np.repeat(layer.bias, count // len(layer.bias))
                 matrices = [sp.csr_array(term.map.matrix(term.input_shape)) for term in layer.terms]
-                for i in range(layer.size):
+                for i in range(count):
                     entries: dict[Column, float] = {("a", n, k, i): 1.0}
                     constant = float(bias[i])
                     for term, matrix in zip(layer.terms, matrices, strict=True):
@@ -111,18 +120,15 @@ class ProofProgram:
                         if term.source == IMAGE:
                             constant += float(matrix.data[part] @ pixels[matrix.indices[part]])
                             continue
-                        kind = "h" if self.network.layers[term.source].activation == "relu" else "a"
+                        kind = "a" if self.network.layers[term.source].activation == "none" else "h"
                         for j, w in zip(matrix.indices[part].tolist(), matrix.data[part].tolist(), strict=True):
                             column = (kind, n, term.source, j)
                             entries[column] = entries.get(column, 0.0) - w
                     self.rows.add("pre", (n, k, i), entries, (constant, constant))
                     if layer.activation == "relu":
-                        unit = (
-                            None
-                            if layer.units is None or layer.group is None
-                            else int(self.first[layer.group] + layer.units[i])
-                        )
-                        self._relu(n, k, i, unit)
+                        self._relu(n, k, i, self.unit(k, i))
+                for i in range(layer.size if layer.activation == "max" else 0):
+                    self._window(n, k, i)
             if self.form.loss == "hinge":
                 last, label = len(self.network.layers) - 1, self.labels[n]
                 for c in range(self.network.classes):
@@ -154,6 +160,50 @@ class ProofProgram:
         else:
             self.rows.add("below", at, {h: 1.0, a: -1.0, s: -high, z: high - low}, (-inf, -low))
 
+    def _window(self, n: int, k: int, i: int) -> None:
+        """The rows of a window's largest entry."""
+        h, inf, width = ("h", n, k, i), np.inf, self.windows[k].shape[1]
+        entries = [(w, int(j)) for w, j in enumerate(self.windows[k][i]) if j >= 0]
+        if (found := self._largest(n, k, entries)) is not None:
+            row, at = {h: 1.0, ("a", n, k, found[1]): -1.0}, (n, k, i * width + found[0])
+            self.rows.add("entry", at, row, (0.0, inf))
+            self.rows.add("largest", at, row, (-inf, 0.0))
+            return
+        choices: dict[Column, float] = {}
+        for w, j in entries:
+            a, q, at = ("a", n, k, j), ("q", n, k, i * width + w), (n, k, i * width + w)
+            slack = max([0.0, *(float(self.high[k][n, m]) - float(self.low[k][n, j]) for _, m in entries if m != j)])
+            self.rows.add("entry", at, {h: 1.0, a: -1.0}, (0.0, inf))
+            self.rows.add("chosen", at, {h: 1.0, a: -1.0, q: slack}, (-inf, slack))
+            choices[q] = 1.0
+        self.rows.add("choice", (n, k, i), choices, (1.0, 1.0))
+
+    def _largest(self, n: int, k: int, entries: list[tuple[int, int]]) -> tuple[int, int] | None:
+        """The entry that is the largest of its window for all scores, with a margin; None where none is known to be."""
+        (term,) = self.network.layers[k].terms
+        if term.source == IMAGE or self.network.layers[term.source].activation != "relu":
+            return None
+        # A window's layer is an identity, so its places are those of the ReLUs before it.
+        low, high = self.least[term.source][n], self.most[term.source][n]
+        best = max(entries, key=lambda entry: float(low[entry[1]]))
+        m = best[1]
+        margin = _MARGIN * (1.0 + abs(float(low[m])))
+        exact = self.form.gate == PRODUCT or self.unit(term.source, m) is None
+        for _, j in entries:
+            off = bool(high[j] <= -margin)
+            same = self.unit(term.source, j) == self.unit(term.source, m)
+            below = bool(high[j] <= low[m] - margin) and (exact or bool(low[m] == high[m]))
+            if not (j == m or off or (same and below)):
+                return None
+        return best
+
+    def output_ends(self, n: int, k: int, i: int) -> tuple[float, float]:
+        """Bounds of what a ReLU or a window passes on."""
+        if k in self.windows:
+            entries = [j for j in self.windows[k][i].tolist() if j >= 0]
+            return float(self.low[k][n, entries].max()), float(self.high[k][n, entries].max())
+        return 0.0, max(float(self.high[k][n, i]), 0.0)
+
     def _arrays(self) -> Arrays:
         places = [(r, self.columns[c], v) for r, row in enumerate(self.rows.entries) for c, v in row.items()]
         row, column, value = (np.array(side) for side in zip(*places, strict=True))
@@ -163,7 +213,7 @@ class ProofProgram:
             if kind == "a":
                 lower[at], upper[at] = self.low[k][n, i], self.high[k][n, i]
             elif kind == "h":
-                upper[at] = max(self.high[k][n, i], 0.0)
+                lower[at], upper[at] = self.output_ends(n, k, i)
             else:
                 upper[at] = np.inf if kind == "t" else 1.0
             if kind == "t":
