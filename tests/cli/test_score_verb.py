@@ -196,7 +196,7 @@ def test_a_killed_run_goes_on(call: Any, files: Any, tmp_path: Path, monkeypatch
 
     solved = []
     real = whole.solve_program
-    monkeypatch.setattr(whole, "solve_program", lambda *a: solved.append(a[3]) or real(*a))
+    monkeypatch.setattr(whole, "solve_program", lambda *a: solved.append(a[0].indices) or real(*a))
     assert call(*stopped.args).code == 0
     assert len(solved) == 24 - finished
     assert not runs.exists()

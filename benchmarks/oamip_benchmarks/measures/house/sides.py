@@ -16,6 +16,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, TypeVar
 
+from oamip_model.records import parse_json
+
 T = TypeVar("T")
 PARTS = (".", "backends", "benchmarks")
 """The folders of a source tree that hold packages."""
@@ -107,7 +109,7 @@ class Side:
         if not line:
             code = self._process.wait()
             raise RuntimeError(f"the process of {self.folder} ended with {code}, asked for {asked}")
-        told: dict[str, Any] = json.loads(line)
+        told: dict[str, Any] = parse_json(line.encode(), f"the process of {self.folder}")
         return told
 
     def close(self) -> None:
