@@ -217,7 +217,7 @@ class Rounds(SolveState):
                 return
             if needed.any():
                 self._cut(session, solution.x[self.o], np.flatnonzero(needed))
-                self.latest = Tangents(*self.tangents[-1][:2], float(short[needed].max()))
+                self.latest = Tangents(*self.tangents[-1][:2], float(short[needed].max()), solution.x)
             if not relaxed and self.arrays.is_mip:
                 self._polish(session)
 

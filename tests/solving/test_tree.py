@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 import oamip_model as om
 from oamip_model.errors import InputError
@@ -16,8 +17,10 @@ from oamip_model.solving.proofs.claims import LISTED
 from oamip_model.solving.protocol import Options
 from oamip_model.solving.registry import get_backend
 from oamip_model.solving.state import SolveState
+from oamip_model.solving.treesearch.added import Tangents
 from oamip_model.solving.treesearch.branching import PseudoCosts
 from oamip_model.solving.treesearch.relaxation import Relaxation
+from oamip_model.solving.treesearch.tree import Tree
 
 WEIGHT = 5.0
 CASES = [
@@ -220,3 +223,32 @@ def test_auto_is_the_tree_where_a_loss_enters_by_tangents_and_the_solver_elsewhe
         # A round is a solve of the solver's own tree; the tree of this package has none.
         assert (found.rounds == 1) == by_solver
         assert all(event.kind not in ("round", "relaxation") for event in told)
+
+
+def test_tangents_that_a_node_adds_last_do_not_keep_its_sides_from_being_tried(problem_of, monkeypatch):
+    # A node may end with an optimum that its newest tangents cut off. The solver has not seen them by then.
+    told, added = [], []
+    real = Tree._solve_node
+
+    def solve_node(self, fixed, root):
+        x, bound = real(self, fixed, root)
+        if x is not None:
+            told.append(self.lp.tangents.ignored(x))
+            added.append(self.lp.tangents.before is x)
+        return x, bound
+
+    monkeypatch.setattr(Tree, "_solve_node", solve_node)
+    monkeypatch.setattr(claims, "LISTED", 0)
+    for seed in range(4):
+        instance = problem_of("dense", seed).build(loss="cross-entropy", sparsity="mean", weight=WEIGHT)
+        assert om.solve_instance(instance, om.Solver(tolerance=1e-5), search="tree").status == "optimal"
+    assert any(added)
+    assert not any(told)
+
+
+def test_tangents_are_ignored_where_another_optimum_violates_them_as_before():
+    before = np.zeros(2)
+    tangents = Tangents(sp.csr_array([[1.0, 0.0]]), np.ones(1), 1.0, before)
+    assert tangents.ignored(np.array([0.2, 0.0]))
+    assert not tangents.ignored(np.array([0.9, 0.0]))
+    assert not tangents.ignored(before)

@@ -131,11 +131,14 @@ class Tangents:
         Bounds (rows,).
     violation : float
         The largest violation of one of them by the optimum before they were added.
+    before : array
+        That optimum (columns,).
     """
 
     matrix: sp.csr_array
     lower: Array
     violation: float
+    before: Array
 
     def ignored(self, x: Array) -> bool:
         """Whether the solver ignores these rows.
@@ -147,15 +150,17 @@ class Tangents:
         Parameters
         ----------
         x : array
-            An optimum (columns,) of the program with these rows.
+            The last optimum (columns,). The one before these rows says nothing about them.
 
         Returns
         -------
         bool
-            True where x violates one of them by half of the former violation.
+            True where another optimum violates one of them by half of the former violation.
         """
-        return len(self.lower) > 0 and bool((self.lower - self.matrix @ x).max() > _IGNORED * self.violation)
+        if x is self.before or not len(self.lower):
+            return False
+        return bool((self.lower - self.matrix @ x).max() > _IGNORED * self.violation)
 
 
-NO_TANGENTS = Tangents(sp.csr_array((0, 0)), np.zeros(0), np.inf)
+NO_TANGENTS = Tangents(sp.csr_array((0, 0)), np.zeros(0), np.inf, np.zeros(0))
 """What stands for the last tangents where there are none."""

@@ -203,7 +203,7 @@ class Relaxation:
         matrix = self.compiled.rows(rows)
         self.add(home, rows.names, matrix, rows.lower, rows.upper)
         largest = float((missing[images] / solve.program.weights[images]).max()) * solve.program.images
-        self.tangents = Tangents(matrix, rows.lower, largest)
+        self.tangents = Tangents(matrix, rows.lower, largest, x)
         return len(at)
 
     def _logits(self, x: Array) -> Array:
