@@ -118,7 +118,7 @@ class Design:
     @property
     def refits(self) -> bool:
         """Whether there is something to refit: weights, and inputs that the cut changed."""
-        return bool(self.terms) and self.k in self.slim.affected()
+        return bool(self.terms) and self.k in self.slim.affected
 
     @property
     def channels(self) -> NDArray[np.int64]:

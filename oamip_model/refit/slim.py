@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,8 +89,12 @@ class Slim:
         trained = self.full.layers[layer].terms[term].map.trained
         return trained is not None and len(self.columns[layer, term]) < trained.inputs
 
+    @cached_property
     def affected(self) -> set[int]:
-        """The layers that read cut units, or what such layers make."""
+        """The layers that read cut units, or what such layers make.
+
+        Each layer of a walk asks for them.
+        """
         found: set[int] = set()
         for k, layer in enumerate(self.full.layers):
             if any(term.source in found or self.reads_cut(k, n) for n, term in enumerate(layer.terms)):
