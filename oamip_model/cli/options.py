@@ -186,13 +186,12 @@ def check_log(path: str | None, *others: str | Path | None) -> None:
             raise InputError(f"--log-file: {path} is another file of this command as well")
 
 
-def check_out(path: Path, *inputs: str | Path | None, suffixes: tuple[str, ...], option: str = "--out") -> Path:
-    """The path of --out or another option, where a file can be created.
+def check_place(path: Path, *inputs: str | Path | None, suffixes: tuple[str, ...], option: str) -> Path:
+    """The path of an option, where a file can be created.
 
     That is made sure before any work.
 
-    Until the verb ends no other process may write there. Raises InputError for another suffix than ``suffixes``, a path
-    that cannot be written, one of ``inputs``, or one that another process is about to write.
+    Raises InputError for another suffix than ``suffixes``, a path that cannot be written, and one of ``inputs``.
     """
     if path.suffix not in suffixes:
         raise InputError(f"{option}: {path} is not a name ending in {' or '.join(suffixes)}")
@@ -200,5 +199,15 @@ def check_out(path: Path, *inputs: str | Path | None, suffixes: tuple[str, ...],
     for given in inputs:
         if given is not None and path.exists() and Path(given).exists() and path.samefile(given):
             raise InputError(f"{option}: {path} is also an input, and would be overwritten")
+    return path
+
+
+def check_out(path: Path, *inputs: str | Path | None, suffixes: tuple[str, ...], option: str = "--out") -> Path:
+    """The path of --out or another option, as :func:`check_place` gives it.
+
+    Until the verb ends no other process may write there. Raises InputError, too, for one that another process is about
+    to write.
+    """
+    check_place(path, *inputs, suffixes=suffixes, option=option)
     click.get_current_context().with_resource(alone(path, option))
     return path

@@ -14,6 +14,7 @@ from oamip_model.cli.options import (
     Verb,
     check_data,
     check_out,
+    check_place,
     data_options,
     json_option,
     network_options,
@@ -21,10 +22,10 @@ from oamip_model.cli.options import (
     with_class_weights,
     with_sample_weights,
 )
-from oamip_model.cli.output import UNPROVED, note, percent, print_json, print_table, say
+from oamip_model.cli.output import INTERRUPTED, UNPROVED, note, percent, print_json, print_table, say
 from oamip_model.errors import InputError
 from oamip_model.pruning.budgets.options import LIMITS, WORDS, Budget
-from oamip_model.refit.options import LEVELS
+from oamip_model.refit.options import LEVELS, Refit
 from oamip_model.scoring.strategies import ELIMINATION
 
 
@@ -42,6 +43,7 @@ from oamip_model.scoring.strategies import ELIMINATION
               "images of a source without splits, without labels.")  # fmt: skip
 @object_options(("Budget, in the place of --threshold and --amount", (Budget,)),
                 types={"least": UnitsByLayer(), "most": UnitsByLayer()})  # fmt: skip
+@object_options(("Refit (om.Refit), with --refit", (Refit,)), without=("level",))
 @click.option("--time", "timed", is_flag=True, help="Measure milliseconds before and after: torch, and onnxruntime "
               "where it is installed; 1 and 64 images at a time.")  # fmt: skip
 @click.option("--images", type=Count(), help="How many of them, as many of each class.  [default: all]")
@@ -66,7 +68,14 @@ def prune(
     as_json: bool,
     **rule: Any,
 ) -> int:
-    """Remove the units of low score from the network NET, an .onnx, .pt2 or .nnet file, and compare accuracies."""
+    """Remove the units of low score from the network NET, an .onnx, .pt2 or .nnet file, and compare accuracies.
+
+    --refit outgoing may take long. Ctrl-C ends it with its best pass so far. With --out or --checkpoint the same
+    command continues where it was interrupted or killed. What it has is kept in OUT.refit.safetensors until the network
+    is saved, or in the file of --checkpoint.
+    """
+    own = rule["checkpoint"] is None
+    fitted, kept = _refit(rule, refit, out)
     budget = _budget(rule)
     if images is not None and refit is None:
         raise InputError("images: only --refit has a use for them")
@@ -75,6 +84,9 @@ def prune(
             raise InputError(f"{name}: only --refit has a use for it")
     if out is not None:
         check_out(out, network, scores, data, class_weight, sample_weight, suffixes=(".onnx", ".pt2"))
+    if kept is not None:
+        given_files = (network, scores, data, class_weight, sample_weight, out)
+        check_place(kept, *given_files, suffixes=(".safetensors",), option="--checkpoint")
 
     import oamip_model as om
 
@@ -86,16 +98,27 @@ def prune(
         used = with_sample_weights(om.load_dataset(data, download=download), sample_weight)
         chosen = om.choose_images(used, n=images) if isinstance(images, int) else used
         rule["images"] = with_class_weights(chosen, class_weight)
-        rule["refit"] = refit
+        rule["refit"] = fitted
     before = om.accuracy(plain, test.images, test.labels)
     asked = {name: rule.pop(name) for name in ("threshold", "amount", "scope")}
     choice = om.choose_units(known, plain, **(asked if budget is None else asked | {"amount": budget}))
-    module, report = om.prune_with_report(network, choice, network=plain, **rule)
+    try:
+        module, report = om.prune_with_report(network, choice, network=plain, **rule)
+    except KeyboardInterrupt:
+        if kept is None or not kept.exists():
+            raise
+        raise KeyboardInterrupt(f"interrupted, nothing was saved; the same command continues from {kept}") from None
+    interrupted = report.refit is not None and report.refit.interrupted
     after = om.accuracy(module, test.images, test.labels)
     if out is not None:
         om.save_module(module, out, plain.input_shape)
+        if own and kept is not None and not interrupted:
+            kept.unlink(missing_ok=True)
     took = _milliseconds(plain, module) if timed else None
     code = 0 if report.plan is None or report.plan.optimal else UNPROVED
+    if interrupted:
+        code = INTERRUPTED
+        note("oamip: interrupted" + (f"; the same command continues from {kept}" if kept is not None else ""))
     assert report.size_before is not None
     assert report.size_after is not None
 
@@ -134,6 +157,24 @@ def prune(
     if out is not None:
         click.echo(f"saved to {out}")
     return code
+
+
+def _refit(rule: dict[str, Any], level: str | None, out: Path | None) -> tuple[Refit | None, Path | None]:
+    """The refit of the options, which are taken out of ``rule``, and the file from which it continues."""
+    fields = given({one.name: rule.pop(one.name) for one in dataclasses.fields(Refit) if one.name != "level"})
+    if level is None:
+        for name, value in fields.items():
+            raise InputError(f"{name}: got {value!r}, but only --refit has a use for it")
+        return None, None
+    if level == LEVELS[-1] and out is not None:
+        fields = {"checkpoint": str(_beside(out))} | fields
+    made = Refit(level=level, **fields)
+    return made, None if made.checkpoint is None else Path(made.checkpoint)
+
+
+def _beside(out: Path) -> Path:
+    """The file from which a refit continues where none is given."""
+    return out.with_name(out.name + ".refit.safetensors")
 
 
 def _budget(rule: dict[str, Any]) -> Budget | None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from oamip_model.refit.least_squares import LayerFit
-    from oamip_model.refit.outgoing import OutgoingFit
     from oamip_model.refit.output import OutputFit
 
 
@@ -37,6 +36,38 @@ class Stage:
     agreement: float
     accuracy: float | None
     seconds: float
+
+
+@dataclass(frozen=True)
+class OutgoingFit:
+    """The result of a training of the outgoing weights.
+
+    Parameters
+    ----------
+    images, held_out : int
+        Images for training, and images that decide which pass is taken.
+    passes : int
+        Passes that were made.
+    planned : int
+        Passes that were to be made; an interruption ends them before.
+    kept : int
+        The number of the best pass, 0 where none helped.
+    before, after : float
+        Mean divergence from the trained network's softmax on the images held out, in nats.
+    """
+
+    images: int
+    held_out: int
+    passes: int
+    planned: int
+    kept: int
+    before: float
+    after: float
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether passes are missing."""
+        return self.passes < self.planned
 
 
 @dataclass(frozen=True)
@@ -87,6 +118,11 @@ class RefitReport:
     weights: str | None = None
 
     @property
+    def interrupted(self) -> bool:
+        """Whether the last level was ended by Ctrl-C, and passes of it are missing."""
+        return self.outgoing is not None and self.outgoing.interrupted
+
+    @property
     def residual(self) -> float:
         """Largest relative residual of the layers' normal equations."""
         return max((layer.residual for layer in self.layers), default=0.0)
@@ -117,9 +153,9 @@ class RefitReport:
             proved += f", the output layer is within {self.output.gap:.1g} nats of its optimum"
         if self.outgoing is not None:
             proved = f"before the last level {proved}"
-            unproved = (
-                f"the outgoing weights (those after pass {self.outgoing.kept} of {self.outgoing.passes}), or {unproved}"
-            )
+            until = f", interrupted before {self.outgoing.planned}" if self.outgoing.interrupted else ""
+            taken = f"those after pass {self.outgoing.kept} of {self.outgoing.passes}{until}"
+            unproved = f"the outgoing weights ({taken}), or {unproved}"
         counted = "images" if self.weights is None else "weighted images"
         text = f"refit from {self.images} {counted} ({self.source}), {measure}: {', '.join(parts)}"
         return f"{text}; proved: {proved}; not proved: {unproved}"
@@ -134,7 +170,9 @@ class RefitReport:
         """
         from dataclasses import asdict
 
-        return asdict(self) | {"residual": self.residual, "summary": self.summary()}
+        return asdict(self) | {
+            "interrupted": self.interrupted, "residual": self.residual, "summary": self.summary()
+        }  # fmt: skip
 
 
 def _percent(accuracy: float | None, agreement: float) -> str:

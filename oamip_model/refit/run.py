@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from itertools import count
 
 import numpy as np
 import torch
@@ -12,16 +14,22 @@ from numpy.typing import ArrayLike, NDArray
 from oamip_model.data.given import AnyImages
 from oamip_model.data.weights import fingerprint
 from oamip_model.errors import InputError
+from oamip_model.files import alone, check_writable
 from oamip_model.network.types import Network
 from oamip_model.refit.answer import answer, class_of, divergence
-from oamip_model.refit.options import AnyRefit, as_refit
-from oamip_model.refit.outgoing import fit_outgoing
+from oamip_model.refit.least_squares import LayerFit
+from oamip_model.refit.moments import Design
+from oamip_model.refit.options import AnyRefit, Refit, as_refit
+from oamip_model.refit.outgoing.checkpoint import Checkpoint, refit_key
+from oamip_model.refit.outgoing.fit import fit_outgoing
+from oamip_model.refit.outgoing.shown import convolves
 from oamip_model.refit.output import check_output, fit_output, fits_output
 from oamip_model.refit.passed import fit_layers
 from oamip_model.refit.report import RefitReport, Stage
-from oamip_model.refit.slim import slim_network
+from oamip_model.refit.slim import Slim, slim_network
 from oamip_model.refit.stream import ImageStream, image_stream
 from oamip_model.refit.walk import Walk
+from oamip_model.runs.bars import Progress, shown
 from oamip_model.torchnet.layers import TorchLayers
 
 
@@ -34,9 +42,10 @@ def refit_network(
 ) -> tuple[Network, RefitReport]:
     """The network with the layers behind cut units refitted, and a report.
 
-    No labels are used. Weights of a Dataset count in the fit (mathematics:weights-2). The network has
-    its first shape. Units that are cut have their old incoming weights, and are left out by the same
-    masks, as :meth:`Network.replay` and :func:`oamip_model.prune` do.
+    No labels are used. Weights of a Dataset count in the fit (mathematics:weights-2). Ctrl-C ends the
+    level "outgoing" with its best pass so far. With a checkpoint the same refit continues where it was
+    killed. The network has its first shape. Units that are cut have their old incoming weights, and are
+    left out by the same masks, as :meth:`Network.replay` and :func:`oamip_model.prune` do.
 
     Parameters
     ----------
@@ -49,7 +58,7 @@ def refit_network(
     refit : str or Refit, default "least-squares"
         A level, or an object with all options.
     progress : callable, optional
-        Called with a line of text.
+        Called with a line of text. Without one there is a bar in a terminal or a notebook.
 
     Returns
     -------
@@ -75,38 +84,77 @@ def refit_network(
     """
     options = as_refit(refit)
     stream = image_stream(network, images)
-    slim = slim_network(network, _masks(network, keep))
+    masks = _masks(network, keep)
+    slim = slim_network(network, masks)
     if options.level == "output":
         check_output(slim)
     if options.reaches("outgoing") and stream.count < 2:
         raise InputError(f"images: got {stream.count}, the level outgoing needs at least 2, of which one is held out")
-    walk = Walk(network, slim, stream, options.device)
-    judge = _Judge(network, stream, options.device)
-    stages = [judge.stage("removal", slim.gates, slim.network, 0.0)]
+    path = None if options.checkpoint is None else check_writable(options.checkpoint, "checkpoint")
+    with nullcontext() if path is None else alone(path, "checkpoint"), shown(None, progress is None, "steps") as bar:
+        tell = progress if bar is None else _counted(bar, _steps(slim, options))
+        known = None if path is None else Checkpoint(path, refit_key(network, masks, stream, options))
+        return _refitted(slim, stream, options, known, tell)
+
+
+def _refitted(
+    slim: Slim,
+    stream: ImageStream,
+    options: Refit,
+    known: Checkpoint | None,
+    tell: Callable[[str], None] | None,
+) -> tuple[Network, RefitReport]:
+    """What :func:`refit_network` returns, from where a checkpoint ends."""
+    walk = Walk(slim.full, slim, stream, options.device)
+    stages: list[Stage] = []
+    layers: tuple[LayerFit, ...] = ()
+    output, outgoing = None, None
+    if known is not None:
+        known.take_levels(walk)
+        stages, layers, output = list(known.record.stages), tuple(known.record.layers), known.record.output
+    judge = _Judge(slim.full, stream, options.device)
+    if not stages:
+        stages.append(judge.stage("removal", slim.gates, slim.network, 0.0))
 
     def finished(name: str, since: float) -> None:
         stages.append(judge.stage(name, slim.gates, walk.current, time.monotonic() - since))
-        if progress is not None:
-            progress(f"{name}: agreement {stages[-1].agreement:.4f}, loss {stages[-1].loss:.4g}")
+        if tell is not None:
+            tell(f"{name}: agreement {stages[-1].agreement:.4f}, loss {stages[-1].loss:.4g}")
+        if known is not None and name != "outgoing":
+            known.put_levels(walk, stages, layers, output)
 
-    began = time.monotonic()
-    layers = fit_layers(walk, options, lambda fit: progress(f"{fit.layer}: {fit.after:.3g}") if progress else None)
-    finished("least-squares", began)
-    output, outgoing = None, None
+    done = {stage.name for stage in stages}
+    if "least-squares" not in done:
+        began = time.monotonic()
+        layers = fit_layers(walk, options, lambda fit: tell(f"{fit.layer}: {fit.after:.3g}") if tell else None)
+        finished("least-squares", began)
     # Logits of a convolution have no convex program; the passes of outgoing take them too.
-    if options.reaches("output") and fits_output(slim):
+    if options.reaches("output") and fits_output(slim) and "output" not in done:
         began = time.monotonic()
         output = fit_output(walk, options)
         finished("output", began)
     if options.reaches("outgoing"):
         began = time.monotonic()
-        outgoing = fit_outgoing(walk, options, progress)
+        outgoing = fit_outgoing(walk, options, tell, known)
         finished("outgoing", began)
     report = RefitReport(
         options.level, stream.count, stream.source, judge.accuracy, tuple(stages), layers, output, outgoing,
         None if stream.weights is None else fingerprint(stream.weights),
     )  # fmt: skip
     return slim.widen(walk.current), report
+
+
+def _steps(slim: Slim, options: Refit) -> int:
+    """How many lines of progress a refit has, at most."""
+    layers = sum(Design(slim, k).refits for k in range(len(slim.network.layers)))
+    levels = 1 + options.reaches("output") + options.reaches("outgoing")
+    return layers + levels + (options.passes_of(convolves(slim.network)) if options.reaches("outgoing") else 0)
+
+
+def _counted(bar: Progress, steps: int) -> Callable[[str], None]:
+    """A function that takes a line and moves the bar by one of the steps."""
+    made = count(1)
+    return lambda line: bar(next(made), steps, line)
 
 
 def _masks(network: Network, keep: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.bool_]]:
@@ -143,18 +191,18 @@ class _Judge:
         """How a network with these masks, by group index, does."""
         layers = TorchLayers(network, self.device)
         masks = {g: torch.as_tensor(m, dtype=layers.dtype, device=layers.device) for g, m in gates.items()}
-        loss, same, right, labelled, count = 0.0, 0, 0, True, 0
+        loss, same, right, labelled, begun = 0.0, 0, 0, True, 0
         # The divergence is what is fitted, with weights of images. Agreement and accuracy count the images.
         for images, labels in self.stream:
             x = torch.as_tensor(images, dtype=layers.dtype, device=layers.device)
             trained = self.trained.output(x, {}).reshape(len(x), -1).double()
             logits = layers.output(x, masks).reshape(len(x), -1).double()
-            loss += divergence(logits, answer(trained), self.stream.shares(count, logits))
+            loss += divergence(logits, answer(trained), self.stream.shares(begun, logits))
             chosen = class_of(logits)
             same += int((class_of(trained) == chosen).sum())
-            count += len(x)
+            begun += len(x)
             # With one logit, labels other than 0 and 1 are no classes.
             labelled = labelled and labels is not None and (logits.shape[1] > 1 or bool(np.isin(labels, (0, 1)).all()))
             if labelled:
                 right += int((chosen.cpu().numpy() == labels).sum())
-        return Stage(name, loss / count, same / count, right / count if labelled else None, seconds)
+        return Stage(name, loss / begun, same / begun, right / begun if labelled else None, seconds)

@@ -9,6 +9,8 @@ import onnx
 import pytest
 
 import oamip_model as om
+from oamip_model.refit import run
+from oamip_model.refit.outgoing.checkpoint import Checkpoint, Passes
 
 
 @pytest.mark.parametrize("rule", [["--threshold", "0.5"], ["--threshold", "mean"], ["--amount", "0.5"],
@@ -68,3 +70,68 @@ def test_a_refit_is_in_the_file_and_the_report(level: str, call: Any, files: Any
     outcome = call("prune", files.net, *rule, "--refit", level)
     assert "refit from 240 images" in outcome.out
     assert "proved" in outcome.out
+
+
+class KilledError(Exception):
+    """What ends a refit here, where a kill would."""
+
+
+@pytest.mark.parametrize("ended", [KeyboardInterrupt, KilledError])
+def test_the_same_command_continues_a_refit_that_was_ended(
+    ended: type[BaseException], call: Any, files: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule = ["--scores", files.scores, "--amount", "0.5", "--data", files.data, "--refit", "outgoing", "--passes", "4"]
+    whole, out = tmp_path / "whole.onnx", tmp_path / "small.onnx"
+    assert call("prune", files.net, *rule, "--out", whole).code == 0
+    kept, put = tmp_path / "small.onnx.refit.safetensors", Checkpoint.put_pass
+
+    def put_and_end(self: Checkpoint, passes: Passes, state: Any) -> None:
+        put(self, passes, state)
+        if passes.made == 2:
+            raise ended
+
+    monkeypatch.setattr(Checkpoint, "put_pass", put_and_end)
+    if ended is KeyboardInterrupt:
+        outcome = call("prune", files.net, *rule, "--out", out)
+        assert outcome.code == 130
+        assert f"interrupted; the same command continues from {kept}" in outcome.err
+        assert "of 2, interrupted before 4" in outcome.out.replace("\n", " ")
+        assert om.read_network(out).parameters == om.read_network(whole).parameters
+    else:
+        with pytest.raises(KilledError):
+            call("prune", files.net, *rule, "--out", out)
+        assert not out.exists()
+    assert kept.exists()
+    monkeypatch.setattr(Checkpoint, "put_pass", put)
+    assert call("prune", files.net, *rule, "--out", out).code == 0
+    assert om.read_network(out).fingerprint == om.read_network(whole).fingerprint
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["small.onnx", "whole.onnx"]
+
+
+def test_an_interruption_before_the_passes_says_where_it_continues(
+    call: Any, files: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule = ["--scores", files.scores, "--amount", "0.5", "--data", files.data, "--refit", "outgoing"]
+
+    def ended(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "fit_outgoing", ended)
+    outcome = call("prune", files.net, *rule, "--out", tmp_path / "small.onnx")
+    assert outcome.code == 130
+    assert "nothing was saved; the same command continues from" in outcome.err
+    assert [path.name for path in tmp_path.iterdir()] == ["small.onnx.refit.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["--ridge", "0.1"], "ridge: got 0.1, but only --refit has a use for it"),
+        (["--refit", "output", "--passes", "3"], "passes: got 3, but only the level outgoing has a use for it"),
+        (["--refit", "outgoing", "--checkpoint", "state.txt"], "--checkpoint: state.txt is not a name ending in"),
+    ],
+)
+def test_options_of_a_refit_without_a_use_are_refused(given: list[str], told: str, call: Any, files: Any) -> None:
+    outcome = call("prune", files.net, "--scores", files.scores, "--amount", "0.5", "--data", files.data, *given)
+    assert outcome.code == 2
+    assert told in outcome.err

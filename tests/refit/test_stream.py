@@ -70,7 +70,7 @@ def test_a_stream_can_be_read_again(network):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"level": "best"}, "refit: got 'best'"),
+        ({"level": "best"}, "level: got 'best', accepted are least-squares, output, outgoing"),
         ({"ridge": 0}, "ridge"),
         ({"ridge": 2.0}, "ridge"),
         ({"rows": 0}, "rows"),
@@ -82,6 +82,19 @@ def test_a_stream_can_be_read_again(network):
     ],
 )
 def test_options_out_of_range_are_refused(options, told):
+    with pytest.raises(om.InputError, match=told):
+        om.Refit(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"passes": 3}, "passes: got 3, but only the level outgoing has a use for it"),
+        ({"level": "output", "varied": False}, "varied: got False, but only the level outgoing"),
+        ({"tolerance": 1e-6}, "tolerance: got 1e-06, but only the levels output and outgoing"),
+    ],
+)
+def test_options_of_a_later_level_are_refused(options, told):
     with pytest.raises(om.InputError, match=told):
         om.Refit(**options)
 

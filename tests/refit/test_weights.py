@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -52,7 +54,9 @@ def test_moments_with_weights_are_those_of_repeated_images(kind, size):
 @pytest.mark.parametrize("level", ["least-squares", "output"])
 def test_a_refit_with_weights_is_that_of_repeated_images(kind, level):
     network = om.read_network(*build(kind))
-    asked = om.Refit(level=level, rows=10**6, tolerance=1e-9, ridge=1e-2)
+    asked = om.Refit(level=level, rows=10**6, ridge=1e-2)
+    if level == "output":
+        asked = replace(asked, tolerance=1e-9)
     results = [om.refit_network(network, masks(network, 1), data, asked) for data in two_sets(network)]
     plain = om.refit_network(network, masks(network, 1), two_sets(network)[0].images, asked)[0]
     for one, two in zip(weights_of(results[0][0]), weights_of(results[1][0]), strict=True):

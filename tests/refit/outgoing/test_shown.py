@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 import oamip_model as om
 from oamip_model.network.types import Network
-from oamip_model.refit import shown
-from oamip_model.refit.shown import Shown
+from oamip_model.refit.outgoing import shown
+from oamip_model.refit.outgoing.shown import Shown
 from oamip_model.refit.slim import slim_network
 from oamip_model.refit.stream import image_stream
 from oamip_model.refit.walk import Walk
@@ -126,5 +126,5 @@ def test_networks_that_convolve_make_fewer_passes_by_default(kind, passes):
     _, report = om.refit_network(network, masks(network, 1), images, "outgoing")
     assert report.outgoing is not None
     assert report.outgoing.passes == passes
-    with pytest.raises(om.InputError, match="passes: got 0, accepted is a whole number from 1"):
+    with pytest.raises(om.InputError, match="passes: got 0, accepted is a whole number >= 1"):
         om.Refit(passes=0)

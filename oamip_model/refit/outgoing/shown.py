@@ -40,7 +40,7 @@ class Shown:
 
     def __init__(self, walk: Walk) -> None:
         self._trained = walk.trained
-        self.convolves = _convolves(walk.current)
+        self.convolves = convolves(walk.current)
         self.behind = not self.convolves and _reads_once(walk.trained.network)
         self._stays = torch.as_tensor(walk.slim.stays[0], device=walk.trained.device)
         self.rows = self._gathered(walk)
@@ -91,7 +91,7 @@ def laid_out(images: Tensor) -> Tensor:
     return images.contiguous(memory_format=torch.channels_last) if images.ndim == 4 else images
 
 
-def _convolves(network: Network) -> bool:
+def convolves(network: Network) -> bool:
     """Whether it reads images by kernels."""
     maps = [term.map.trained for layer in network.layers for term in layer.terms]
     return len(network.input_shape) == 3 and any(one is not None and one.has_kernel for one in maps)

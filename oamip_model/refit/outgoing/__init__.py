@@ -1,0 +1,1 @@
+"""Training of all weights behind the first layer (mathematics:refit-5)."""
