@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from oamip_model.refit.least_squares import LayerFit
-    from oamip_model.refit.outgoing import OutgoingFit
+    from oamip_model.refit.outgoing.fit import OutgoingFit
     from oamip_model.refit.output import OutputFit
 
 

@@ -15,7 +15,7 @@ from oamip_model.errors import InputError
 from oamip_model.network.types import Network
 from oamip_model.refit.answer import answer, class_of, divergence
 from oamip_model.refit.options import AnyRefit, as_refit
-from oamip_model.refit.outgoing import fit_outgoing
+from oamip_model.refit.outgoing.fit import fit_outgoing
 from oamip_model.refit.output import check_output, fit_output, fits_output
 from oamip_model.refit.passed import fit_layers
 from oamip_model.refit.report import RefitReport, Stage

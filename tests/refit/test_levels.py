@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 from torch import nn
 
 import oamip_model as om
-from oamip_model.refit import outgoing, shown
+from oamip_model.refit.outgoing import fit, shown
 from oamip_model.refit.output import fit_output
 from oamip_model.refit.slim import slim_network
 from oamip_model.refit.stream import image_stream
@@ -108,7 +108,7 @@ def test_the_price_of_hidden_layers_is_their_distance_as_a_share_of_their_varian
     network, images, keep = problem(kind, 50)
     walk = Walk(network, slim_network(network, keep), image_stream(network, images))
     x = torch.as_tensor(images, dtype=torch.float32)
-    hidden = outgoing._Hidden(walk, x)
+    hidden = fit._Hidden(walk, x)
     outputs = walk.cut.run(x, {})
     found = float(hidden.loss(x, outputs, 2.0, None) - hidden.loss(x, outputs, 0.0, None))
     trained = network.activations(images)

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 import oamip_model as om
 from oamip_model.network.types import Network
-from oamip_model.refit import shown
-from oamip_model.refit.shown import Shown
+from oamip_model.refit.outgoing import shown
+from oamip_model.refit.outgoing.shown import Shown
 from oamip_model.refit.slim import slim_network
 from oamip_model.refit.stream import image_stream
 from oamip_model.refit.walk import Walk

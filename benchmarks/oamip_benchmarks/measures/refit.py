@@ -33,7 +33,7 @@ import oamip_model as om
 from oamip_model.page import COLOURS, plain
 from oamip_model.pruning.baselines.rules import WITH_IMAGES
 from oamip_model.refit.options import LEVELS
-from oamip_model.refit.outgoing import fit_outgoing
+from oamip_model.refit.outgoing.fit import fit_outgoing
 from oamip_model.refit.output import fit_output
 from oamip_model.refit.passed import fit_layers
 from oamip_model.refit.slim import slim_network

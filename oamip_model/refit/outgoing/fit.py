@@ -16,7 +16,7 @@ from oamip_model.network.maps import Array
 from oamip_model.network.types import Network
 from oamip_model.refit.answer import answer, divergence, lost
 from oamip_model.refit.options import Refit
-from oamip_model.refit.shown import Shown, laid_out
+from oamip_model.refit.outgoing.shown import Shown, laid_out
 from oamip_model.refit.slim import frozen_terms, in_blocks
 from oamip_model.refit.walk import Walk
 from oamip_model.torchnet.layers import TorchLayers
