@@ -1,4 +1,7 @@
-"""Linear classifiers of ONNX-ML, as scikit-learn's models are written, in operators that are read."""
+"""Linear classifiers of ONNX-ML, in operators that are read.
+
+Scikit-learn's models are written as such classifiers.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,9 @@ _BEHIND: Final[dict[str, str | None]] = {"NONE": None, "LOGISTIC": "Sigmoid", "S
 
 
 def write_linear_models(model: onnx.ModelProto) -> None:
-    """Have each linear classifier be a regressor of all classes, with its probabilities and labels behind it.
+    """Have each linear classifier be a regressor of all classes.
 
-    One whose scores are not those of its classes, one each, remains as it is.
+    Its probabilities and labels come behind it. One whose scores are not those of its classes, one each, remains as it is.
     """
     nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:

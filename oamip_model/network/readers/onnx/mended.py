@@ -83,7 +83,10 @@ class Div(_Aligned):
 
 
 class Gemm(OpRun):  # type: ignore[misc]
-    """A product of matrices and a sum, which the reference implementation lacks before opset 6."""
+    """A product of matrices and a sum.
+
+    The reference implementation lacks it before opset 6.
+    """
 
     op_domain = ""
 
