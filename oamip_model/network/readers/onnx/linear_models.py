@@ -16,7 +16,8 @@ _BEHIND: Final[dict[str, str | None]] = {"NONE": None, "LOGISTIC": "Sigmoid", "S
 def write_linear_models(model: onnx.ModelProto) -> None:
     """Have each linear classifier be a regressor of all classes.
 
-    Its probabilities and labels come behind it. One whose scores are not those of its classes, one each, remains as it is.
+    Its probabilities and labels come behind it. One whose scores are not those of its classes, one each, remains as it
+    is.
     """
     nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
