@@ -18,7 +18,10 @@ from oamip_model.network.emit.pointwise import scaled
 from oamip_model.network.graph import MOST, Graph, Value, refuse
 from oamip_model.network.maps import Array, AveragePool, Conv2d, Dense, MaxPool
 from oamip_model.network.maps.units import NOTHING, batched
+from oamip_model.network.maps.windows import unchanged
 
+_WIDEST = 2**12
+"""Places of an axis for which there may be a matrix that leaves it as it is."""
 Pads = Sequence[tuple[int, int]]
 
 
@@ -143,7 +146,7 @@ def along_space(graph: Graph, name: str, x: Value, matrices: Sequence[Array]) ->
             now = graph.shape(value)
             behind = math.prod(now[axis + 1 :])
             planes = graph.reshape(name, value, (math.prod(now[:axis]), now[axis], behind))
-            value = graph.affine(name, planes, AveragePool(matrix, np.eye(behind)))
+            value = graph.affine(name, planes, AveragePool(matrix, unchanged(behind)))
             value = graph.reshape(name, value, (*now[:axis], len(matrix), *now[axis + 1 :]))
     return graph.reshape(name, value, (shape[0], *sizes))
 
@@ -156,9 +159,10 @@ def reduced(graph: Graph, name: str, x: Value, axes: set[int], keep: bool, mean:
     shape = graph.shape(x)
     if not axes:
         return x
-    weights = [np.full((1, n), 1.0 / n if mean else 1.0) if axis in axes else np.eye(n) for axis, n in enumerate(shape)]
-    if len(shape) in (2, 3) and 0 not in axes:
-        value = along_space(graph, name, x, weights[1:])
+    if len(shape) in (2, 3) and 0 not in axes and all(n <= _WIDEST for axis, n in enumerate(shape) if axis not in axes):
+        weights = [np.full((1, n), 1.0 / n if mean else 1.0) if axis in axes else unchanged(n)
+                   for axis, n in enumerate(shape) if axis]  # fmt: skip
+        value = along_space(graph, name, x, weights)
     else:
         order = [n for n in range(len(shape)) if n not in axes] + sorted(axes)
         count = math.prod(shape[axis] for axis in axes)

@@ -55,6 +55,17 @@ def adaptive_averaging(length: int, output: int) -> Array:
     return weights
 
 
+def unchanged(length: int) -> Array:
+    """Weights that leave an axis as it is, (length, length).
+
+    >>> unchanged(2).tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
+    """
+    weights = _no_weights(length, length)
+    np.fill_diagonal(weights, 1.0)
+    return weights
+
+
 def _no_weights(windows: int, length: int) -> Array:
     if windows * length > _MOST:
         raise InputError(f"network: a pooling takes {windows} windows of an axis of length {length}, too many to read")
@@ -81,10 +92,14 @@ def same_padding(kernel: int, dilation: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def resizing(length: int, output: int, scale: float, mode: str, places: str, rounding: str = "floor") -> Array:
+def resizing(
+    length: int, output: int, scale: float, mode: str, places: str, rounding: str = "floor", cubic: float = -0.75,
+    inside: bool = False,
+) -> Array:  # fmt: skip
     """Weights of a change of size along one axis, (output, length).
 
-    ``mode`` is nearest or linear, ``places`` ONNX's coordinate_transformation_mode, ``rounding`` its nearest_mode.
+    ``mode`` is nearest, linear or cubic, ``places`` ONNX's coordinate_transformation_mode, ``rounding`` its
+    nearest_mode, ``cubic`` its cubic_coeff_a and ``inside`` its exclude_outside.
 
     >>> resizing(2, 4, 2.0, "nearest", "asymmetric").tolist()
     [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]
@@ -109,6 +124,15 @@ def resizing(length: int, output: int, scale: float, mode: str, places: str, rou
         found = np.ceil(at + half) if rounding in ("ceil", "round_prefer_floor") else np.floor(at + half)
         weights[rows, np.clip(found, 0, length - 1).astype(int)] = 1.0
         return weights
+    if mode == "cubic":
+        for step in (-1, 0, 1, 2):
+            found = np.floor(at) + step
+            near, far = np.abs(at - found), 1.0 if inside else np.inf
+            weight = np.where(near <= 1, ((cubic + 2) * near - (cubic + 3)) * near**2 + 1,
+                              ((cubic * near - 5 * cubic) * near + 8 * cubic) * near - 4 * cubic)  # fmt: skip
+            weight = np.where((found > -far) & (found < length - 1 + far), weight, 0.0)
+            np.add.at(weights, (rows, np.clip(found, 0, length - 1).astype(int)), weight)
+        return weights / weights.sum(axis=1, keepdims=True) if inside else weights
     at = np.clip(at, 0, length - 1)
     first = np.minimum(np.floor(at).astype(int), max(length - 2, 0))
     np.add.at(weights, (rows, first), 1.0 - (at - first))

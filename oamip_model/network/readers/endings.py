@@ -10,7 +10,7 @@ from typing import Final
 
 SMOOTH: Final = {"Softmax", "LogSoftmax", "Sigmoid", "Tanh", "Softplus"}
 """Functions of logits that keep the order of classes, or that of each output."""
-OF_PROBABILITIES: Final = {"Log", "Clip"}
+OF_PROBABILITIES: Final = {"Log", "Clip", "Normalizer"}
 """Functions of probabilities, which are left out with them."""
 LABELS: Final = {"ArgMax", "TopK", "Hardmax", "Greater", "GreaterOrEqual", "Sign", "ArrayFeatureExtractor",
                  "LabelEncoder", "ZipMap"}  # fmt: skip

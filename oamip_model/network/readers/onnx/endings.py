@@ -72,7 +72,10 @@ def _two_classes(model: onnx.ModelProto, makers: dict[str, onnx.NodeProto], at: 
     one = next((entry for entry in model.graph.initializer if entry.name == rest.input[0]), None)
     if one is None or rest.input[1] != sigmoid.output[0] or one.data_location == onnx.TensorProto.EXTERNAL:
         return None
-    return sigmoid if (onnx.numpy_helper.to_array(one) == 1).all() else None
+    try:
+        return sigmoid if (onnx.numpy_helper.to_array(one) == 1).all() else None
+    except (ValueError, TypeError, KeyError):  # numbers that do not fit their shape, which the reader refuses
+        return None
 
 
 def choose_output(model: onnx.ModelProto, where: str, output: str | None) -> tuple[str, ...]:

@@ -37,8 +37,8 @@ class Dropout(OpRun):  # type: ignore[misc]
         return (x,)
 
 
-class Add(OpRun):  # type: ignore[misc]
-    """A sum, with the attribute of old versions.
+class _Aligned(OpRun):  # type: ignore[misc]
+    """A function of two tensors, with the attribute of old versions.
 
     Before opset 7 it says at which axis of the first tensor those of the second begin.
     """
@@ -48,7 +48,62 @@ class Add(OpRun):  # type: ignore[misc]
     def _run(self, a: Any, b: Any, **attributes: Any) -> tuple[Any]:
         axis = attributes.get("axis")
         behind = 0 if axis is None else max(a.ndim - axis - b.ndim, 0)
-        return (a + b.reshape(b.shape + (1,) * behind),)
+        return (self._both(a, b.reshape(b.shape + (1,) * behind)),)
+
+    def _both(self, a: Any, b: Any) -> Any:
+        raise NotImplementedError
+
+
+class Add(_Aligned):
+    """A sum."""
+
+    def _both(self, a: Any, b: Any) -> Any:
+        return a + b
+
+
+class Sub(_Aligned):
+    """A difference."""
+
+    def _both(self, a: Any, b: Any) -> Any:
+        return a - b
+
+
+class Mul(_Aligned):
+    """A product."""
+
+    def _both(self, a: Any, b: Any) -> Any:
+        return a * b
+
+
+class Div(_Aligned):
+    """A quotient."""
+
+    def _both(self, a: Any, b: Any) -> Any:
+        return a / b
+
+
+class Gemm(OpRun):  # type: ignore[misc]
+    """A product of matrices and a sum.
+
+    The reference implementation lacks it before opset 6.
+    """
+
+    op_domain = ""
+
+    def _run(self, a: Any, b: Any, c: Any, **attributes: Any) -> tuple[Any]:
+        alpha, beta = (1.0 if attributes.get(name) is None else attributes[name] for name in ("alpha", "beta"))
+        a, b = a.T if attributes.get("transA") else a, b.T if attributes.get("transB") else b
+        return ((alpha * (a @ b) + beta * c).astype(a.dtype),)
+
+
+class Reshape(OpRun):  # type: ignore[misc]
+    """Another shape by an attribute, which the reference implementation lacks."""
+
+    op_domain = ""
+
+    def _run(self, x: Any, **attributes: Any) -> tuple[Any]:
+        shape = [x.shape[axis] if n == 0 else n for axis, n in enumerate(attributes["shape"])]
+        return (x.reshape(shape),)
 
 
 class DequantizeLinear(OpRun):  # type: ignore[misc]
@@ -150,3 +205,10 @@ class AveragePool(_Pool):
 
 
 MENDED = (Add, BatchNormalization, DequantizeLinear, Dropout, MaxPool, AveragePool)
+_OLDER = {7: (Sub, Mul, Div), 6: (Gemm,), 5: (Reshape,)}
+"""Operators that are mended in models of an opset before each of these."""
+
+
+def mended(opset: int) -> list[type[OpRun]]:
+    """The operators that are mended in models of an opset."""
+    return [*MENDED, *(kind for before, kinds in _OLDER.items() if opset < before for kind in kinds)]

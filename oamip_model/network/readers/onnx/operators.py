@@ -11,7 +11,8 @@ from dataclasses import replace
 import numpy as np
 from onnx import helper
 
-from oamip_model.network.emit.linear import largest_along, reduced
+from oamip_model.errors import InputError
+from oamip_model.network.emit.linear import dense, largest_along, reduced
 from oamip_model.network.emit.pointwise import (
     absolute,
     added,
@@ -28,6 +29,9 @@ from oamip_model.network.readers.onnx.families.products import PRODUCTS
 from oamip_model.network.readers.onnx.families.spatial import SPATIAL
 from oamip_model.network.readers.operators import Emit, Operators
 
+_MISFIT = (ValueError, TypeError, KeyError, IndexError, ArithmeticError, MemoryError)
+"""What comes of a file with sizes and attributes that onnx's checker does not look at."""
+
 
 def emit(graph: Graph, call: Call) -> list[Value]:
     """Append the node to the graph, and return what it gives.
@@ -38,7 +42,12 @@ def emit(graph: Graph, call: Call) -> list[Value]:
     if read is None:
         quantised = any(part in call.operator for part in ("Quantize", "QLinear", "Integer"))
         raise call.error("is quantised" if quantised else "is not supported")
-    found = read(graph, call)
+    try:
+        found = read(graph, call)
+    except InputError:
+        raise
+    except _MISFIT as error:
+        raise call.error(f"has sizes or attributes that do not fit together ({type(error).__name__})") from error
     return [found] if isinstance(found, int) else found
 
 
@@ -185,6 +194,18 @@ def _scaler(graph: Graph, call: Call) -> Value:
     return scaled(graph, call.name, x, scale)
 
 
+def _linear_regressor(graph: Graph, call: Call) -> Value:
+    targets, x = int(call.attributes.get("targets", 1)), call.tensor(0)
+    numbers = np.asarray(call.attributes.get("coefficients", []), dtype=np.float64)
+    offsets = np.asarray(call.attributes.get("intercepts", np.zeros(min(max(targets, 0), numbers.size))), np.float64)
+    if call.attributes.get("post_transform", "NONE") != "NONE":
+        raise call.error(f"transforms its targets by {call.attributes['post_transform']}")
+    if targets < 1 or len(offsets) != targets or not numbers.size or numbers.size % targets:
+        raise call.error(f"has {numbers.size} coefficients and {len(offsets)} intercepts for {targets} targets")
+    value = dense(graph, call.name, x, numbers.reshape(targets, -1), owner=call.name)
+    return scaled(graph, call.name, value, shift=offsets)
+
+
 def _is_old_training(call: Call) -> bool:
     """Whether a batch norm or dropout trains by what opsets before 7 say: they do unless ``is_test`` is set."""
     return call.opset < 7 and not call.attributes.get("is_test", 0)
@@ -229,7 +250,8 @@ _OPERATORS: dict[str, Emit[Call]] = {
     **dict.fromkeys(("Cast", "CastLike"), _cast),
     "Identity": lambda graph, call: call.tensor(0),
     "Scaler": _scaler,
+    "LinearRegressor": _linear_regressor,
 }
-OF_OTHER_DOMAINS = {("ai.onnx.ml", "Scaler")}
+OF_OTHER_DOMAINS = {("ai.onnx.ml", "Scaler"), ("ai.onnx.ml", "LinearRegressor")}
 """Operators that are read of other domains than ONNX's own."""
 OPERATORS: Operators[Call] = Operators("ONNX operator", "oamip_model.onnx_operators", _OPERATORS)

@@ -182,4 +182,4 @@ def layer_name(node: onnx.NodeProto) -> str:
 
 def _attribute(entry: onnx.AttributeProto) -> Any:
     value = onnx.helper.get_attribute_value(entry)
-    return value.decode() if isinstance(value, bytes) else value
+    return value.decode(errors="replace") if isinstance(value, bytes) else value

@@ -17,7 +17,7 @@ from onnx.reference import ReferenceEvaluator
 
 from oamip_model.network.maps import Array, Shape
 from oamip_model.network.readers.judge import ROUNDING, Judge
-from oamip_model.network.readers.onnx.mended import MENDED
+from oamip_model.network.readers.onnx.mended import mended
 from oamip_model.network.readers.onnx.numbers import Numbers
 from oamip_model.network.readers.onnx.sizes import largest_output, one_node
 
@@ -76,7 +76,8 @@ def run_reference(model: onnx.ModelProto, inputs: dict[str, NDArray[Any]]) -> li
 
     It is mended where it does not do what ONNX says.
     """
-    return list(ReferenceEvaluator(model, new_ops=list(MENDED)).run(None, inputs))
+    opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 1)
+    return list(ReferenceEvaluator(model, new_ops=mended(opset)).run(None, inputs))
 
 
 def run_node(node: onnx.NodeProto, opsets: dict[str, int], inputs: dict[str, NDArray[Any]], most: int) -> list[Any]:

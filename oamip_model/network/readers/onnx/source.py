@@ -15,6 +15,7 @@ from oamip_model.network.readers.judge import Source
 from oamip_model.network.readers.onnx.cuts import drop_unneeded, in_order, let_numbers_in
 from oamip_model.network.readers.onnx.endings import choose_output, leave_out_ending
 from oamip_model.network.readers.onnx.file import check_model, load_model
+from oamip_model.network.readers.onnx.linear_models import write_linear_models
 from oamip_model.network.readers.onnx.numbers import Numbers
 from oamip_model.network.readers.onnx.reader import read_model
 from oamip_model.network.readers.onnx.runs import FLOATS, judges_of
@@ -33,6 +34,7 @@ def read_onnx(path: Path, input_shape: Shape | None, output: str | None = None) 
         model = load_model(path)
         in_order(model)
         check_model(model)
+        write_linear_models(model)
     except InputError:
         raise
     except Exception as error:

@@ -186,7 +186,7 @@ MOVES = {"Transpose", "Slice", "Gather", "GatherElements", "GatherND", "Split", 
 PLACES: dict[str, Callable[[Graph, Call], Value | list[Value]]] = {
     **dict.fromkeys(
         ("Transpose", "Slice", "Gather", "GatherElements", "GatherND", "Split", "Expand", "Tile", "DepthToSpace",
-         "SpaceToDepth", "Trilu"),
+         "SpaceToDepth", "Trilu", "Compress"),
         _moved,
     ),
     **dict.fromkeys(("Flatten", "Reshape", "Squeeze", "Unsqueeze"), _reshape),

@@ -16,7 +16,7 @@ from oamip_model.network.emit.pointwise import added, scaled
 from oamip_model.network.emit.products import Letters, letters_of, matrices, product
 from oamip_model.network.graph import Graph, Value
 from oamip_model.network.held import doubles
-from oamip_model.network.maps.windows import is_averaging
+from oamip_model.network.maps.windows import is_averaging, unchanged
 from oamip_model.network.readers.onnx.call import Call, Constant
 
 
@@ -72,7 +72,7 @@ def _matmul(graph: Graph, call: Call) -> Value:
     if len(space) == 3 and not vector and weight.shape[1] == shape[axis] and is_averaging(weight):
         place = axis - len(shape) + 2
         if place >= 0:
-            sides = [doubles(weight) if n == place else np.eye(space[1 + n]) for n in range(2)]
+            sides = [doubles(weight) if n == place else unchanged(space[1 + n]) for n in range(2)]
             value = along_space(graph, call.name, graph.reshape(call.name, x, space), sides)
             made = graph.shape(value)
             return graph.reshape(call.name, value, made if len(space) == len(shape) else (1, *made))

@@ -10,7 +10,7 @@ import numpy as np
 from oamip_model.network.emit.linear import Windows, along_space, convolution, max_pooled, transposed_convolution
 from oamip_model.network.graph import Graph, Value
 from oamip_model.network.maps import Shape
-from oamip_model.network.maps.windows import averaging, resizing, window_count
+from oamip_model.network.maps.windows import averaging, resizing, unchanged, window_count
 from oamip_model.network.readers.onnx.call import Call
 
 _PLACES = {"half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric",
@@ -126,14 +126,15 @@ def _global_pool(graph: Graph, call: Call) -> Value:
 def _resize(graph: Graph, call: Call) -> Value:
     old = call.opset < 11 or call.operator == "Upsample"
     mode = str(call.attributes.get("mode", "nearest"))
-    if mode not in ("nearest", "linear"):
-        raise call.error(f"is of mode {mode}; accepted are nearest and linear")
+    if mode not in ("nearest", "linear", "cubic"):
+        raise call.error(f"is of mode {mode}; accepted are nearest, linear and cubic")
     places = "asymmetric" if old else str(call.attributes.get("coordinate_transformation_mode", "half_pixel"))
     if places not in _PLACES:
         raise call.error(f"takes its coordinates by {places}")
     if call.attributes.get("antialias"):
         raise call.error("removes aliasing")
     rounding = "floor" if old else str(call.attributes.get("nearest_mode", "round_prefer_floor"))
+    cubic = float(call.attributes.get("cubic_coeff_a", -0.75)), bool(call.attributes.get("exclude_outside", 0))
     x = call.image(graph)
     full = (call.batch or 1, *graph.shape(x))
     scales, sizes = _changes(call, old)
@@ -142,7 +143,7 @@ def _resize(graph: Graph, call: Call) -> Value:
         axes
     ):
         raise call.error("does not say the change of size of each axis")
-    matrices = [np.eye(n) for n in full]
+    matrices = {axis: unchanged(n) for axis, n in enumerate(full) if axis > 1}
     for place, axis in enumerate(axes):
         scale = scales[place] if scales else sizes[place] / full[axis]  # type: ignore[index]
         # In single precision, as onnxruntime: 6 times 7/6 is 7 then, and falls short of it in double precision.
@@ -150,8 +151,8 @@ def _resize(graph: Graph, call: Call) -> Value:
         if axis < 2 and output != full[axis]:
             raise call.error("changes the number of images or channels")
         if output != full[axis]:
-            matrices[axis] = resizing(full[axis], output, scale, mode, places, rounding)
-    return call.whole(graph, along_space(graph, call.name, x, matrices[2:]))
+            matrices[axis] = resizing(full[axis], output, scale, mode, places, rounding, *cubic)
+    return call.whole(graph, along_space(graph, call.name, x, [matrices[axis] for axis in range(2, len(full))]))
 
 
 def _changes(call: Call, old: bool) -> tuple[list[float] | None, list[int] | None]:

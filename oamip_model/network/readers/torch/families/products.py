@@ -11,7 +11,7 @@ from oamip_model.network.emit.pointwise import scaled
 from oamip_model.network.emit.products import Letters, letters_of, matrices, product
 from oamip_model.network.graph import Graph, Value
 from oamip_model.network.held import doubles
-from oamip_model.network.maps.windows import is_averaging
+from oamip_model.network.maps.windows import is_averaging, unchanged
 from oamip_model.network.readers.torch.call import Activations, Call, Weights
 
 
@@ -36,7 +36,7 @@ def _matmul(graph: Graph, call: Call) -> Value:
     if weight.ndim != 2 or axis < 0 or any(call.arguments.get(name, 1) != 1 for name in ("alpha", "beta")):
         raise call.error()
     if len(shape) == 3 and axis > 0 and weight.shape[1] == shape[axis] and is_averaging(weight):
-        return along_space(graph, call.name, x, [doubles(weight) if n == axis else np.eye(shape[n]) for n in (1, 2)])
+        return along_space(graph, call.name, x, [doubles(weight) if n == axis else unchanged(shape[n]) for n in (1, 2)])
     value = dense(graph, call.name, x, weight, axis, weights.owner)
     if call.operator != "addmm":
         return value

@@ -117,7 +117,8 @@ def _upsample(graph: Graph, call: Call) -> Value:
             matrices.append(resizing(length, output, scale, "nearest", "half_pixel" if exact else "asymmetric",
                                      "round_prefer_ceil" if exact else "floor"))  # fmt: skip
         else:
-            matrices.append(resizing(length, output, scale, "linear", places))
+            mode = "cubic" if "bicubic" in call.operator else "linear"
+            matrices.append(resizing(length, output, scale, mode, places))
     return along_space(graph, call.name, value, matrices)
 
 
@@ -138,6 +139,7 @@ SPATIAL: dict[str, Callable[[Graph, Call], Value]] = {
     **dict.fromkeys(
         ("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "_upsample_nearest_exact1d",
          "_upsample_nearest_exact2d", "_upsample_nearest_exact3d", "upsample_linear1d", "upsample_bilinear2d",
+         "upsample_bicubic2d",
          "upsample_trilinear3d"),
         _upsample,
     ),
