@@ -15,6 +15,7 @@ import numpy as np
 from oamip_model.clock import tick
 from oamip_model.errors import InputError
 from oamip_model.network.graph import Affine, Graph, Joined, Node, Value
+from oamip_model.network.held import narrowed
 from oamip_model.network.maps import Array, Identity, MaxPool, Padding, Shape, Shifted, ZeroPad
 from oamip_model.network.types import IMAGE, Activation, Layer, Term
 
@@ -247,8 +248,11 @@ def _is_cheap(x: _Tensor) -> bool:
 def _rounded(layer: Layer) -> Layer:
     terms = []
     for term in layer.terms:
-        if term.map.weights is not None:
-            term = replace(term, map=term.map.with_weights(_single(term.map.weights)))
+        held = term.map.held
+        if held is not None and held.dtype == np.float64:
+            values = _single(held)
+            values = values if term.map.trained is None else narrowed(values)
+            term = replace(term, map=term.map.with_weights(values))
         terms.append(term)
     return replace(layer, terms=tuple(terms), bias=_single(layer.bias))
 

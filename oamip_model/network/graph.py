@@ -6,12 +6,13 @@ It holds the checks that every operator must pass.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
 from oamip_model.errors import InputError
+from oamip_model.network.held import held_fields
 from oamip_model.network.maps import (
     Array,
     ChannelScale,
@@ -178,7 +179,7 @@ class Graph:
     def affine(self, name: str, x: Value, map: LinearMap, bias: Array | None = None, owner: str = "") -> Value:
         """``map`` applied to x, plus a bias per channel."""
         shape = self.shape(x)
-        weight = map.weights
+        weight = map.held
         for part, values in (("weight", weight), ("bias", bias)):
             if values is not None and not is_finite(values):
                 raise InputError(f"layer {owner or name}: its {part} has a value that is NaN or infinite")
@@ -245,7 +246,7 @@ def _same(a: Any, b: Any) -> bool:
     if isinstance(a, np.ndarray):
         return np.array_equal(a, b)
     if isinstance(a, Affine | Joined | LinearMap):
-        return all(_same(getattr(a, part.name), getattr(b, part.name)) for part in fields(a))  # type: ignore[arg-type]
+        return all(map(_same, held_fields(a), held_fields(b)))
     if isinstance(a, tuple):
         return len(a) == len(b) and all(map(_same, a, b))
     return bool(a == b)

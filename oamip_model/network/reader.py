@@ -30,7 +30,7 @@ def read_network(
 
     It is read from a torch module, an exported program (.pt2), an .onnx or a .nnet file. Accepted is whatever is
     linear with constant weights, ReLU, max pooling, and what ReLUs make up: LeakyReLU, PReLU, ReLU6,
-    clamp, abs, max and min. A softmax or sigmoid at the end is left out, as ``network.notes`` says.
+    clamp, abs, max and min. Probabilities and labels at the end are left out, as ``network.notes`` says.
     Before it is returned, the result is compared with its source on random images.
 
     Parameters

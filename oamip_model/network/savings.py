@@ -27,12 +27,12 @@ def saved_parameters(layers: tuple[Layer, ...], outputs: list[Ids], producers: d
             np.add.at(saved, unit_of_channel[unit_of_channel >= 0], 1)
         for term in layer.terms:
             trained = term.map.trained
-            if trained is None and term.map.weights is not None:
+            if trained is None and term.map.held is not None:
                 np.add.at(saved, unit_of_channel[unit_of_channel >= 0], term.map.parameters // len(unit_of_channel))
             if trained is None or term.name in counted:
                 continue
             counted.add(term.name)
-            weight = trained.weight
+            weight = trained.held
             made = producers[term.name]
             np.add.at(saved, made, weight[0].size)
             if term.source == IMAGE:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from oamip_model.errors import InputError
 from oamip_model.network.counting.size import Size, first_uses
+from oamip_model.network.held import field_bytes
 from oamip_model.network.layer import IMAGE, Activation, Layer, ScoreGroup, Term
 from oamip_model.network.maps import Array, Shape
 from oamip_model.network.table import text_table
@@ -173,9 +174,8 @@ class Network:
             digest.update(np.ascontiguousarray(layer.bias).tobytes())
             for term in layer.terms:
                 digest.update(repr((type(term.map).__name__, term.source, term.input_shape)).encode())
-                for entry in fields(term.map):  # type: ignore[arg-type]
-                    value = getattr(term.map, entry.name)
-                    digest.update(value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
+                for part in field_bytes(term.map):
+                    digest.update(part)
         return digest.hexdigest()[:16]
 
     def check_images(self, images: ArrayLike) -> Array:

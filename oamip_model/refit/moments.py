@@ -17,7 +17,7 @@ from torch import Tensor
 from oamip_model.clock import tick
 from oamip_model.network.maps import Ids, Shape, TrainedMap
 from oamip_model.network.types import Layer
-from oamip_model.refit.elimination.importance import Importance
+from oamip_model.refit.importance import Importance
 from oamip_model.refit.slim import Slim, frozen_terms
 from oamip_model.refit.walk import Inputs, Walk
 from oamip_model.torchnet.maps import torch_map

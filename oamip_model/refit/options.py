@@ -37,15 +37,17 @@ class Refit:
         count. 0 is plain least squares.
     tolerance : float, default 1e-4
         Gap, in nats an image, at which the output layer's convex program is solved.
-    passes : int, default 20
-        Passes over the images, by "outgoing".
+    passes : int, optional
+        Passes over the images, by "outgoing". By default it makes 20 on a network that convolves, and 30
+        on others, whose passes are short.
     learning_rate : float, default 0.01
-        Highest step of "outgoing", as a share of the root mean square of each layer's weights.
+        Highest step of "outgoing" for each hundred images of a batch, as a share of the root mean square of
+        each layer's weights. A batch has 100 images where the network convolves, and 200 elsewhere.
     held_out : float, default 0.1
         Share of the images that decide after which pass the weights of "outgoing" are taken.
     varied : bool, default True
-        Whether "outgoing" mirrors, shifts and mixes the images of a network that convolves, at random.
-        The trained network's answers are those to the images as changed.
+        Whether "outgoing" changes the images at random. It mirrors, shifts and mixes those of a network that
+        convolves, and only mixes those of others. The trained network's answers are those to the images as changed.
     hidden : float, default 3.0
         Price, in nats, of the hidden layers' mean squared distance from the trained ones, for "outgoing" on
         a network that convolves. The distance is a share of each layer's variance. 0 leaves it out.
@@ -70,7 +72,7 @@ class Refit:
     rows: int = 200
     relu_passes: int = 10
     tolerance: float = 1e-4
-    passes: int = 20
+    passes: int | None = None
     learning_rate: float = 0.01
     held_out: float = 0.1
     varied: bool = True
@@ -92,6 +94,8 @@ class Refit:
             raise InputError(f"varied: got {self.varied!r}, accepted are True and False")
         for name, least in (("rows", 1), ("relu_passes", 0), ("passes", 1), ("seed", 0)):
             value = getattr(self, name)
+            if name == "passes" and value is None:
+                continue
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise InputError(f"{name}: got {value!r}, accepted is a whole number from {least}")
 
@@ -114,6 +118,28 @@ class Refit:
         (True, False)
         """
         return LEVELS.index(level) <= LEVELS.index(self.level)
+
+    def passes_of(self, convolves: bool) -> int:
+        """How many passes "outgoing" makes over the images.
+
+        Parameters
+        ----------
+        convolves : bool
+            Whether the network reads images by kernels.
+
+        Returns
+        -------
+        int
+            The passes of this refit, or by default 20 or 30.
+
+        Examples
+        --------
+        >>> Refit().passes_of(True), Refit().passes_of(False), Refit(passes=5).passes_of(True)
+        (20, 30, 5)
+        """
+        if self.passes is not None:
+            return self.passes
+        return 20 if convolves else 30
 
 
 AnyRefit: TypeAlias = "str | Refit"

@@ -14,14 +14,17 @@ from torch import Tensor
 
 from oamip_model.network.maps import Array
 from oamip_model.network.types import Network
-from oamip_model.refit import walk as walks
 from oamip_model.refit.answer import answer, divergence, lost
 from oamip_model.refit.options import Refit
+from oamip_model.refit.shown import Shown, laid_out
 from oamip_model.refit.slim import frozen_terms, in_blocks
 from oamip_model.refit.walk import Walk
 from oamip_model.torchnet.layers import TorchLayers
 
 _BATCH = 100
+"""Images of a step whose highest length is the learning rate."""
+_DENSE_BATCH = 200
+"""Images of a step of a network that does not convolve."""
 _LEAST = 1e-4
 """Root mean square of weights or biases below which steps get no smaller."""
 
@@ -58,55 +61,60 @@ def fit_outgoing(walk: Walk, options: Refit, progress: Callable[[str], None] | N
     the trained network. After each pass the divergence on the images held out is computed. The
     weights after the best pass are taken, or those before the first (mathematics:refit-5).
     """
-    images = _gathered(walk)
+    images = Shown(walk)
+    rows, convolves = images.rows, images.convolves
     generator = torch.Generator().manual_seed(options.seed)
-    order = torch.randperm(len(images), generator=generator)
-    count = max(1, min(len(images) - 1, round(options.held_out * len(images))))
+    order = torch.randperm(len(rows), generator=generator)
+    count = max(1, min(len(rows) - 1, round(options.held_out * len(rows))))
     held, used = order[:count], order[count:]
-    convolves = _convolves(walk.current)
-    varied = options.varied and convolves
     # Images that are changed have answers of their own, so those of all images are not asked for.
-    target = None if varied else _taught(walk, images)
-    shown = images[held.to(images.device)]
-    if target is None:
-        shown = _varied(shown, generator)
-    shares = walk.stream.shares(0, images)
-    judged = (shown, _taught(walk, shown) if target is None else target[held.to(images.device)])
-    counted = None if shares is None else shares[held.to(images.device)]
+    target = None if options.varied else images.taught(rows)
+    shown = rows[held.to(rows.device)]
+    if options.varied and convolves:
+        shown = images.varied(shown, 0.0, generator)
+    shares = walk.stream.shares(0, rows)
+    judged = (shown, images.taught(shown) if target is None else target[held.to(rows.device)])
+    counted = None if shares is None else shares[held.to(rows.device)]
     layers = TorchLayers(walk.current, str(walk.cut.device))
     arrays = _free_arrays(walk)
     weights = layers.trainable(arrays)
-    hidden = _Hidden(walk, judged[0][:_BATCH]) if convolves and options.hidden else None
+    hidden = _Hidden(walk, shown[:_BATCH]) if convolves and options.hidden else None
     gates = {g: torch.as_tensor(m, dtype=layers.dtype, device=layers.device) for g, m in walk.slim.gates.items()}
-    best = before = _divergence(layers, gates, *judged, counted)
+
+    def logits(seen: Tensor) -> Tensor:
+        return images.logits(layers, seen, gates)
+
+    best = before = _divergence(logits, *judged, counted)
     kept, made = 0, 0
     state = [w.detach().clone() for w in weights]
     # Folded norms give layers weights of very different sizes: a step is a share of them.
     sizes = [max(float(w.detach().square().mean().sqrt()), _LEAST) for w in weights]
     optimizer = torch.optim.Adam([{"params": [w]} for w in weights], options.learning_rate)
-    steps = -(-len(used) // _BATCH)
-    for number in range(options.passes):
+    size = _BATCH if convolves else _DENSE_BATCH
+    highest = options.learning_rate * size / _BATCH
+    passes, steps = options.passes_of(convolves), -(-len(used) // size)
+    for number in range(passes):
         made += 1
         shuffled = used[torch.randperm(len(used), generator=generator)]
-        for step, part in enumerate(torch.split(shuffled, _BATCH)):
-            done = (number + step / steps) / options.passes
+        for step, part in enumerate(torch.split(shuffled, size)):
+            done = (number + step / steps) / passes
             # Adam's first steps are all of full length: they grow over the first tenth of the training.
             rate = min(1.0, 10 * done + 1 / steps) * 0.5 * (1 + math.cos(math.pi * done))
-            for entry, size in zip(optimizer.param_groups, sizes, strict=True):
-                entry["lr"] = options.learning_rate * rate * size
-            at = part.to(images.device)
-            seen = _laid_out(_varied(images[at], generator) if varied else images[at])
+            for entry, weight in zip(optimizer.param_groups, sizes, strict=True):
+                entry["lr"] = highest * rate * weight
+            at = part.to(rows.device)
+            seen = laid_out(images.varied(rows[at], done, generator) if options.varied else rows[at])
             by_image = None if shares is None else shares[at].to(seen.dtype)
             if hidden is not None:
                 loss = hidden.loss(seen, layers.run(seen, gates), options.hidden, by_image)
             else:
-                logits = layers.output(seen, gates).flatten(1)
-                wanted = _taught(walk, seen) if target is None else target[at]
-                loss = lost(logits, wanted.to(logits.dtype), by_image)
+                wanted = images.taught(seen) if target is None else target[at]
+                given = logits(seen)
+                loss = lost(given, wanted.to(given.dtype), by_image)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-        now = _divergence(layers, gates, *judged, counted)
+        now = _divergence(logits, *judged, counted)
         if progress is not None:
             progress(f"pass {made}: divergence {now:.4g} on images held out, best {best:.4g}")
         if now < best:
@@ -125,7 +133,7 @@ class _Hidden:
     def __init__(self, walk: Walk, images: Tensor) -> None:
         self.trained = walk.trained
         self.stays = [torch.as_tensor(at, device=walk.trained.device) for at in walk.slim.stays]
-        made = self._outputs(_laid_out(images))
+        made = self._outputs(laid_out(images))
         scales = {
             k: float(output[:, self.stays[k]].var())
             for k, (layer, output) in enumerate(zip(walk.trained.network.layers[:-1], made, strict=False))
@@ -157,61 +165,13 @@ def _mean(values: Tensor, weights: Tensor | None) -> Tensor:
 
 
 @torch.no_grad()
-def _taught(walk: Walk, images: Tensor) -> Tensor:
-    """The trained network's softmax of each image, in batches that fit."""
-    return torch.cat([answer(walk.trained.output(x, {}).flatten(1).double()) for x in torch.split(images, 500)])
-
-
-def _laid_out(images: Tensor) -> Tensor:
-    """The images with their channels last in memory, which convolutions are quicker on."""
-    return images.contiguous(memory_format=torch.channels_last) if images.ndim == 4 else images
-
-
-@torch.no_grad()
-def _convolves(network: Network) -> bool:
-    """Whether it reads images by kernels, to which a shifted or mirrored image is much the same."""
-    maps = [term.map.trained for layer in network.layers for term in layer.terms]
-    return len(network.input_shape) == 3 and any(one is not None and one.has_kernel for one in maps)
-
-
-def _varied(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Images (n, channels, height, width) changed at random.
-
-    Half of them are mirrored, all are shifted by up to an eighth of their size, and half are mixed with another one.
-    """
-    mirrored, mixed = (torch.rand(len(images), 1, 1, 1, generator=generator) < 0.5 for _ in range(2))
-    images = torch.where(mirrored.to(images.device), images.flip(3), images)
-    most = [size // 8 for size in images.shape[2:]]
-    down, right = (int(torch.randint(2 * reach + 1, (1,), generator=generator)) for reach in most)
-    padded = torch.nn.functional.pad(images, (most[1], most[1], most[0], most[0]), mode="replicate")
-    images = padded[:, :, down : down + images.shape[2], right : right + images.shape[3]]
-    share = torch.where(mixed, torch.rand(len(images), 1, 1, 1, generator=generator), 1.0).to(images)
-    other = images[torch.randperm(len(images), generator=generator).to(images.device)]
-    return _laid_out(share * images + (1 - share) * other)
-
-
-def _gathered(walk: Walk) -> Tensor:
-    """The images, as many as may be held."""
-    images: list[Tensor] = []
-    room = walks.HELD
-    for pixels, _ in walk.stream:
-        x = torch.as_tensor(pixels, dtype=walk.trained.dtype, device=walk.trained.device)
-        room -= x.numel()
-        if room < 0 and images:
-            break
-        images.append(x)
-    return torch.cat(images)
-
-
-@torch.no_grad()
-def _divergence(
-    layers: TorchLayers, gates: dict[int, Tensor], images: Tensor, target: Tensor, weights: Tensor | None
-) -> float:
+def _divergence(logits: Callable[[Tensor], Tensor], images: Tensor, target: Tensor, weights: Tensor | None) -> float:
+    """The mean divergence of the logits of these images from their target (n, classes)."""
     total = 0.0
     for start in range(0, len(images), 500):
         at = slice(start, start + 500)
         shares = None if weights is None else weights[at]
-        total += divergence(layers.output(images[at], gates).flatten(1).double(), target[at], shares)
+        total += divergence(logits(images[at]).double(), target[at], shares)
     return total / len(images)
 
 

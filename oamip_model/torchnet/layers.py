@@ -108,8 +108,11 @@ class TorchLayers:
 
         The output has the shape (n, *shape); outputs are given by layer.
         """
+        return self.scored(k, self.before(k, images, outputs), scores)
+
+    def scored(self, k: int, a: Tensor, scores: Mapping[int, Tensor]) -> Tensor:
+        """Output of layer k, from its pre-activations (n, *pre_shape)."""
         layer = self.network.layers[k]
-        a = self.before(k, images, outputs)
         if layer.group is None or layer.group not in scores:
             return self.activate(layer, a)
         return self.passed(k, a, self.gate(k, scores[layer.group], a))

@@ -196,8 +196,8 @@ def test_large_weights_of_a_pt2_are_those_of_its_module(tmp_path: Path) -> None:
     assert from_file.size == network.size
 
 
-@pytest.mark.parametrize("form", ["dense", "by input", "convolutional"])
-def test_reading_holds_no_more_than_three_times_the_file(form: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("form", "times"), [("dense", 1.3), ("by input", 1.3), ("convolutional", 3)])
+def test_reading_holds_little_more_than_the_file(form: str, times: float, tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     if form == "convolutional":
         torch.onnx.export(Convolutional().eval(), (torch.zeros(2, 2, 8, 8),), path, dynamo=False)
@@ -208,7 +208,7 @@ def test_reading_holds_no_more_than_three_times_the_file(form: str, tmp_path: Pa
             nodes.append(helper.make_node(operator, [at, f"w{k}"], [f"a{k}"], **attributes))
             nodes.append(helper.make_node("Relu", [f"a{k}"], ["y" if k == 4 else f"r{k}"]))
             at = f"r{k}"
-        wide = [(RANDOM.normal(size=(600, 600)) / 20).astype(np.float32) for _ in range(5)]
+        wide = [(RANDOM.normal(size=(1030, 1030)) / 20).astype(np.float32) for _ in range(5)]
         path.write_bytes(model_of(nodes, wide).SerializeToString())
     om.read_network(path)
     tracemalloc.start()
@@ -216,4 +216,4 @@ def test_reading_holds_no_more_than_three_times_the_file(form: str, tmp_path: Pa
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     # Beside the weights there are messages and small arrays, a megabyte of them or two.
-    assert most < 3 * path.stat().st_size + 2e6
+    assert most < times * path.stat().st_size + 2e6

@@ -8,8 +8,8 @@ import torch
 from pruning.conftest import NETWORKS, build
 
 import oamip_model as om
-from oamip_model.refit.elimination.importance import output_importance
 from oamip_model.refit.elimination.units import eliminate_units
+from oamip_model.refit.importance import output_importance
 from oamip_model.refit.stream import image_stream
 from oamip_model.scoring.asked import as_objects
 

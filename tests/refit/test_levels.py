@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 from torch import nn
 
 import oamip_model as om
-from oamip_model.refit import outgoing
+from oamip_model.refit import outgoing, shown
 from oamip_model.refit.output import fit_output
 from oamip_model.refit.slim import slim_network
 from oamip_model.refit.stream import image_stream
@@ -136,7 +136,7 @@ def test_passes_that_do_not_help_are_undone():
 
 def test_training_says_how_many_images_it_could_hold(monkeypatch):
     network, images, keep = problem("mlp", 1100)
-    monkeypatch.setattr(outgoing.walks, "HELD", 700 * 6)
+    monkeypatch.setattr(shown.walks, "HELD", 700 * 6)
     _, report = om.refit_network(network, keep, images, om.Refit(level="outgoing", passes=1))
     assert report.images == 1100
     assert report.outgoing is not None

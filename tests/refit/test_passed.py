@@ -14,7 +14,7 @@ from scipy.special import log_softmax
 
 import oamip_model as om
 from oamip_model.refit import moments as moments_module
-from oamip_model.refit.elimination.importance import output_importance
+from oamip_model.refit.importance import output_importance
 from oamip_model.refit.stream import image_stream
 
 

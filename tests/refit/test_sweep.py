@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from oamip_model.refit.elimination import sweep
-from oamip_model.refit.elimination.importance import Importance
 from oamip_model.refit.elimination.sweep import Swept, eliminate
+from oamip_model.refit.importance import Importance
 from oamip_model.refit.moments import System
 
 RIDGE = 1e-4

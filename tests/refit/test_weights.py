@@ -10,7 +10,7 @@ from refit_masks import masks
 
 import oamip_model as om
 from oamip_model.refit.elimination import units
-from oamip_model.refit.elimination.importance import Importance
+from oamip_model.refit.importance import Importance
 from oamip_model.refit.moments import Design, moments
 from oamip_model.refit.slim import slim_network
 from oamip_model.refit.stream import image_stream

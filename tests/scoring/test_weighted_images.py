@@ -12,7 +12,7 @@ import oamip_model as om
 from oamip_model.errors import InputError
 from oamip_model.formulation.losses import loss_named
 from oamip_model.refit.elimination import units
-from oamip_model.refit.elimination.importance import Importance
+from oamip_model.refit.importance import Importance
 from oamip_model.scoring.layer_options import Exchanges
 from oamip_model.scoring.layerwise.exchange import exchange_units
 from oamip_model.scoring.layerwise.losses import summed_loss

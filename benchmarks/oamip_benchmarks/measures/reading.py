@@ -18,31 +18,42 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from torch import nn
+
 KINDS = ("dense", "convolutional")
-ROUTES = ("gemm", "matmul", "pt2")
+ROUTES = ("gemm", "matmul", "pt2", "module")
 
 
 def make(path: Path, kind: str, megabytes: float, route: str) -> tuple[int, ...]:
     """Write a network of so many megabytes, and return the shape of an image.
 
-    ``route`` is ``gemm`` or ``matmul``, for an .onnx file with weights by output or by input, or ``pt2``.
+    ``route`` is ``gemm`` or ``matmul``, for an .onnx file with weights by output or by input, or ``pt2``; a module is
+    made where it is read.
     """
-    numbers = megabytes * 1e6 / 4
-    shape: tuple[int, ...]
-    if kind == "dense":
-        width = max(int(np.sqrt(numbers / 3)), 8)
-        sizes, shape = [width, width, width, width, 10], (width,)
-    else:
-        width = max(int(np.sqrt(numbers / 3 / 9)), 8)
-        sizes, shape = [3, width, width, width, width, 10], (3, 8, 8)
+    sizes, shape = _sizes(kind, megabytes)
     if route == "pt2":
-        _make_pt2(path, kind, sizes, shape)
+        import torch
+
+        program = torch.export.export(_module(kind, sizes), (torch.zeros(2, *shape),))
+        torch.export.save(program, path)
     else:
         _make_onnx(path, kind, sizes, shape, route)
     return shape
+
+
+def _sizes(kind: str, megabytes: float) -> tuple[list[int], tuple[int, ...]]:
+    """Sizes of the layers, and the shape of an image."""
+    numbers = megabytes * 1e6 / 4
+    if kind == "dense":
+        width = max(int(np.sqrt(numbers / 3)), 8)
+        return [width, width, width, width, 10], (width,)
+    width = max(int(np.sqrt(numbers / 3 / 9)), 8)
+    return [3, width, width, width, width, 10], (3, 8, 8)
 
 
 def _weights(kind: str, sizes: list[int], place: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
@@ -87,7 +98,7 @@ def _make_onnx(path: Path, kind: str, sizes: list[int], shape: tuple[int, ...], 
     onnx.save_model(model, path)
 
 
-def _make_pt2(path: Path, kind: str, sizes: list[int], shape: tuple[int, ...]) -> None:
+def _module(kind: str, sizes: list[int]) -> nn.Module:
     import torch
     from torch import nn
 
@@ -103,14 +114,13 @@ def _make_pt2(path: Path, kind: str, sizes: list[int], shape: tuple[int, ...]) -
         with torch.no_grad():
             layer.weight.copy_(torch.from_numpy(weight))
         parts += [layer] if last else [layer, nn.ReLU()]
-    program = torch.export.export(nn.Sequential(*parts).eval(), (torch.zeros(2, *shape),))
-    torch.export.save(program, path)
+    return nn.Sequential(*parts).eval()
 
 
-def read_here(path: Path, replay: bool) -> tuple[float, float, float]:
+def read_here(path: Path, replay: bool, made: tuple[str, float]) -> tuple[float, float, float]:
     """CPU seconds of reading a file here, the system's, and the peak in megabytes.
 
-    What the process held before does not count.
+    What the process held before does not count. Without a file it is a module of this kind and size.
     """
     import onnxruntime  # noqa: F401  # what is imported counts for neither
     import torch  # noqa: F401
@@ -121,14 +131,16 @@ def read_here(path: Path, replay: bool) -> tuple[float, float, float]:
     if not replay:
         vars(reader)["check_replay"] = lambda network, source: None
     with tempfile.TemporaryDirectory() as folder:
-        suffix, route = path.suffix, "pt2" if path.suffix == ".pt2" else "gemm"
+        suffix, route = (".onnx", "gemm") if path.suffix == ".onnx" else (".pt2", "pt2")
         small = Path(folder) / f"small{suffix}"
         make(small, "dense", 0.01, route)
         om.read_network(small)  # nor does what is loaded on the first call
+    sizes, shape = _sizes(*made)
+    source = path if path.suffix else _module(made[0], sizes)
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts anew from here
     before = _memory("VmRSS")
     began = os.times()
-    network = om.read_network(path)
+    network = om.read_network(source, shape)
     ended = os.times()
     assert network.layers
     return ended.user - began.user, ended.system - began.system, _memory("VmHWM") - before
@@ -151,7 +163,7 @@ def main() -> None:
     options = parser.parse_args()
     replays = options.replay or ["yes", "no"]
     if options.read is not None:
-        print(*read_here(options.read, replays[0] == "yes"))
+        print(*read_here(options.read, replays[0] == "yes", (options.kind[0], options.megabytes[0])))
         return
     print("file                         MB    replay   user s  system s   peak MB   of the file")
     for megabytes in options.megabytes or [100.0]:
@@ -160,12 +172,14 @@ def main() -> None:
                 if (kind, route) == ("convolutional", "matmul"):
                     continue
                 with tempfile.TemporaryDirectory() as folder:
-                    path = Path(folder) / ("net.pt2" if route == "pt2" else "net.onnx")
-                    make(path, kind, megabytes, route)
-                    size = path.stat().st_size / 1e6
+                    path, size = Path(folder) / {"pt2": "net.pt2", "module": "net"}.get(route, "net.onnx"), megabytes
+                    if route != "module":
+                        make(path, kind, megabytes, route)
+                        size = path.stat().st_size / 1e6
                     for replay in replays:
                         command = [sys.executable, "-m", "oamip_benchmarks.measures.reading", "--read", str(path)]
-                        done = subprocess.run([*command, "--replay", replay], capture_output=True, text=True)
+                        more = ["--replay", replay, "--kind", kind, "--megabytes", str(megabytes)]
+                        done = subprocess.run([*command, *more], capture_output=True, text=True)
                         if done.returncode:
                             print(f"{kind} {route}: {done.stderr.strip().splitlines()[-1]}")
                             continue

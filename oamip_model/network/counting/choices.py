@@ -87,7 +87,7 @@ def count_choices(network: Network, kept: Kept) -> Counts:
     for k, layer in enumerate(network.layers):
         rows = owners.made[k]
         for term in layer.terms:
-            if term.map.weights is not None:
+            if term.map.held is not None:
                 _add_term(counts, term, rows, owners, masks, id(term) in first)
         if layer.biases:
             _add_biases(counts.parameters, rows, layer.bias != 0, owners, masks)
@@ -103,7 +103,7 @@ def _add_term(
     read: dict[int, Table] = {FREE: np.ones(1, np.int64)}
     if trained is None:
         kernel, shares = term.map.parameters // len(rows), 1
-    elif trained.blocks > 1 and trained.weight.shape[1] == 1:
+    elif trained.blocks > 1 and trained.held.shape[1] == 1:
         kernel, shares = trained.kernel, 1
     else:
         kernel, shares, read = trained.kernel, trained.blocks, _split(owners.columns(term), owners, masks)

@@ -12,12 +12,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from functools import cache
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from oamip_model.errors import InputError
+from oamip_model.network.held import Doubles
 from oamip_model.network.maps import units
 from oamip_model.network.maps.units import Array, Cells, Flags, Ids, Shape, Shifted, by_channel, merged, parted
 from oamip_model.registry import fault
@@ -82,29 +85,14 @@ class LinearMap(ABC):
         return None
 
     def transposed(self, shape: Shape) -> Callable[[Array], Array]:
-        """The map from coefficients of outputs to those of inputs.
-
-        They have the shapes (rows, outputs) and (rows, inputs).
-        """
-        matrix: list[sp.csr_array] = []
-
-        def back(c: Array) -> Array:
-            if not matrix:
-                matrix.append(sp.csr_array(self.matrix(shape).T))
-            return np.ascontiguousarray((matrix[0] @ c.T).T)
-
-        return back
+        """The map from coefficients (rows, outputs) to those of inputs (rows, inputs)."""
+        matrix = cache(lambda: sp.csr_array(self.matrix(shape).T))
+        return lambda c: np.ascontiguousarray((matrix() @ c.T).T)
 
     def matrix_rows(self, shape: Shape) -> Callable[[Ids], Array]:
         """The map from numbers of outputs to their rows of the matrix, (rows, inputs)."""
-        matrix: list[sp.csr_array] = []
-
-        def taken(rows: Ids) -> Array:
-            if not matrix:
-                matrix.append(self.matrix(shape))
-            return np.asarray(matrix[0][rows].toarray())
-
-        return taken
+        matrix = cache(lambda: self.matrix(shape))
+        return lambda rows: np.asarray(matrix()[rows].toarray())
 
     @property
     def called(self) -> str:
@@ -115,6 +103,11 @@ class LinearMap(ABC):
     def weights(self) -> Array | None:
         """What was trained of it, by output channel; None where nothing was."""
         return None
+
+    @property
+    def held(self) -> NDArray[Any] | None:
+        """:attr:`weights` as they are kept, which may be in single precision."""
+        return self.weights
 
     def with_weights(self, weights: Array) -> LinearMap:
         """The map with these :attr:`weights` in the place of its own."""
@@ -128,7 +121,7 @@ class LinearMap(ABC):
     @property
     def parameters(self) -> int:
         """Number of weights."""
-        return 0 if self.weights is None else int(self.weights.size)
+        return 0 if self.held is None else int(self.held.size)
 
     def positions(self, shape: Shape) -> int:
         """How often one image uses each weight."""
@@ -192,9 +185,8 @@ class LinearMap(ABC):
 
         None where it has no weights that carry it.
         """
-        if self.weights is None:
-            return None
-        return self.with_weights(self.weights * factors.reshape((-1,) + (1,) * (self.weights.ndim - 1)))
+        weights = self.weights
+        return None if weights is None else self.with_weights((weights.T * factors).T)
 
     def after(self, first: LinearMap) -> LinearMap | None:
         """Another map and then this one, as one map; None where there is none."""
@@ -213,6 +205,7 @@ class TrainedMap(LinearMap):
     """A linear map with rows of weights, whose output channels are units of their own.
 
     ``weight`` is (outputs, inputs of one block, ...), of channels; behind them stands the kernel, where there is one.
+    Single precision becomes double precision when it is first asked for.
     """
 
     weight: Array
@@ -221,6 +214,11 @@ class TrainedMap(LinearMap):
     def weights(self) -> Array | None:
         """See :class:`LinearMap`."""
         return self.weight
+
+    @property
+    def held(self) -> NDArray[Any]:
+        """See :class:`LinearMap`."""
+        return vars(self)["weight"]  # type: ignore[no-any-return]
 
     def with_weights(self, weights: Array) -> LinearMap:
         """See :class:`LinearMap`."""
@@ -245,27 +243,27 @@ class TrainedMap(LinearMap):
     @property
     def is_depthwise(self) -> bool:
         """Whether each of several filters reads the channel at its place alone."""
-        return 1 < self.blocks == len(self.weight) and self.inputs == self.blocks
+        return 1 < self.blocks == len(self.held) and self.inputs == self.blocks
 
     @property
     def inputs(self) -> int:
         """Number of input channels."""
-        return int(self.weight.shape[1]) * self.blocks
+        return int(self.held.shape[1]) * self.blocks
 
     @property
     def kernel(self) -> int:
         """Weights of an output channel on an input channel."""
-        return int(np.prod(self.weight.shape[2:]))
+        return int(np.prod(self.held.shape[2:]))
 
     @property
     def has_kernel(self) -> bool:
         """Whether it reads channels of many numbers, at many positions."""
-        return self.weight.ndim > 2
+        return self.held.ndim > 2
 
     @property
     def channel_blocks(self) -> tuple[Ids, Ids]:
         """The block of each output and of each input channel."""
-        outputs, inputs = len(self.weight), self.inputs
+        outputs, inputs = len(self.held), self.inputs
         return np.arange(outputs) // (outputs // self.blocks), np.arange(inputs) // (inputs // self.blocks)
 
     @property
@@ -274,10 +272,7 @@ class TrainedMap(LinearMap):
         return self.weight if self.blocks == 1 else merged(self.weight, self.blocks)
 
     def with_full_weight(self, weight: Array, blocks: int | None = None) -> LinearMap:
-        """The map whose :attr:`full_weight` is this one, of so many blocks.
-
-        Entries between different blocks are dropped.
-        """
+        """The map of this :attr:`full_weight`, without what is between its blocks."""
         count = self.blocks if blocks is None else blocks
         return self.in_blocks(weight if count == 1 else parted(weight, count), count)
 
@@ -289,12 +284,16 @@ class TrainedMap(LinearMap):
 
     def cut(self, shape: Shape, reads: Flags, makes: Flags) -> Cut | None:
         """See :class:`LinearMap`. Where no equal blocks are left there is one."""
-        read, made = by_channel(reads, shape[0]), by_channel(makes, len(self.weight))
+        read, made = by_channel(reads, shape[0]), by_channel(makes, len(self.held))
         if read is None or made is None:
             return None
         rows, columns = np.flatnonzero(made), np.flatnonzero(read)
-        map: LinearMap = self
-        if not reads.all() or not makes.all():
-            weight = np.ascontiguousarray(self.full_weight[np.ix_(rows, columns)])
-            map = self.with_full_weight(weight, units.blocks_left(*self.channel_blocks, rows, columns))
-        return Cut(map, (len(columns), *shape[1:]), rows, columns)
+        left = (len(columns), *shape[1:])
+        if reads.all() and makes.all():
+            return Cut(self, left, rows, columns)
+        weight = np.ascontiguousarray(self.full_weight[np.ix_(rows, columns)])
+        blocks = units.blocks_left(*self.channel_blocks, rows, columns)
+        return Cut(self.with_full_weight(weight, blocks), left, rows, columns)
+
+
+TrainedMap.weight = Doubles()  # type: ignore[assignment]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -13,6 +14,7 @@ import scipy.sparse as sp
 from numpy.lib.stride_tricks import sliding_window_view
 
 from oamip_model.clock import expect, tick
+from oamip_model.network.held import row_parts
 from oamip_model.network.maps.base import Array, LinearMap, Padding, Shape, TrainedMap
 from oamip_model.network.maps.units import Shifted, batched, not_space
 
@@ -53,7 +55,7 @@ class Conv2d(TrainedMap):
         """View of the padded input as (n, channels, out height, out width, kernel height, kernel width)."""
         top, left, bottom, right = self.padding
         padded = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
-        (kh, kw), (dh, dw), (sh, sw) = self.weight.shape[2:], self.dilation, self.stride
+        (kh, kw), (dh, dw), (sh, sw) = self.held.shape[2:], self.dilation, self.stride
         span = (dh * (kh - 1) + 1, dw * (kw - 1) + 1)
         view = sliding_window_view(padded, span, axis=(2, 3))
         return np.asarray(view[:, :, ::sh, ::sw, ::dh, ::dw])
@@ -62,14 +64,14 @@ class Conv2d(TrainedMap):
         top, left, bottom, right = self.padding
         size = []
         for length, pad, axis in ((shape[1], top + bottom, 0), (shape[2], left + right, 1)):
-            span = self.dilation[axis] * (self.weight.shape[2 + axis] - 1) + 1
+            span = self.dilation[axis] * (self.held.shape[2 + axis] - 1) + 1
             size.append((length + pad - span) // self.stride[axis] + 1)
-        return (self.weight.shape[0], size[0], size[1])
+        return (len(self.held), size[0], size[1])
 
     def apply(self, x: Array) -> Array:
         # In parts of images and rows, whose copied windows are small. Fresh memory takes longer to get than to fill.
         out = np.empty((len(x), *self.output_shape(x.shape[1:])))
-        line = out.shape[3] * int(np.prod(self.weight.shape[1:]))
+        line = out.shape[3] * int(np.prod(self.held.shape[1:]))
         rows = max(1, _WINDOWS // max(line, 1))
         step = max(1, rows // max(out.shape[2], 1))
         for start in range(0, len(x), step):
@@ -82,11 +84,18 @@ class Conv2d(TrainedMap):
 
     def _fill(self, out: Array, windows: Array) -> None:
         """Write the result of these windows to ``out``."""
-        outputs, inputs = self.weight.shape[0] // self.groups, self.weight.shape[1]
+        outputs, inputs = len(self.held) // self.groups, self.held.shape[1]
         for g in range(self.groups):
             window = windows[:, g * inputs : (g + 1) * inputs]
             own = slice(g * outputs, (g + 1) * outputs)
-            out[:, own] = np.moveaxis(np.tensordot(window, self.weight[own], axes=((1, 4, 5), (1, 2, 3))), 3, 1)
+            if self.held.dtype == np.float64:
+                out[:, own] = np.moveaxis(np.tensordot(window, self.weight[own], axes=((1, 4, 5), (1, 2, 3))), 3, 1)
+                continue
+            n, _, height, width, *kernel = window.shape
+            columns = window.transpose(0, 2, 3, 1, 4, 5).reshape(n, height * width, inputs * math.prod(kernel))
+            for rows, part in row_parts(self.held[own]):
+                made = part.reshape(len(part), -1) @ columns.swapaxes(1, 2)
+                out[:, own][:, rows] = made.reshape(n, len(part), height, width)
 
     def matrix(self, shape: Shape) -> sp.csr_array:
         entries = int(np.prod(self.output_shape(shape))) * int(np.prod(self.weight.shape[1:]))
@@ -115,7 +124,7 @@ class Conv2d(TrainedMap):
 
     def bordered(self, padding: Padding) -> LinearMap | None:
         top, left, bottom, right = (mine + more for mine, more in zip(self.padding, padding, strict=True))
-        return replace(self, padding=(top, left, bottom, right))
+        return replace(self, weight=self.held, padding=(top, left, bottom, right))
 
     def absorbing(self, before: Shifted, read: Shape) -> tuple[LinearMap, Array] | None:
         # At the zeros around a padded convolution nothing is shifted.

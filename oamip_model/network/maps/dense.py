@@ -12,6 +12,7 @@ from typing import ClassVar
 import numpy as np
 import scipy.sparse as sp
 
+from oamip_model.network.held import row_parts
 from oamip_model.network.maps.base import Array, Ids, LinearMap, Shape, TrainedMap
 from oamip_model.network.maps.rearrange import places_of, uses_each_once
 from oamip_model.network.maps.units import Shifted, batched
@@ -31,14 +32,19 @@ class Dense(TrainedMap):
         return "Linear"
 
     def misfit(self, shape: Shape) -> str | None:
-        inputs = self.weight.shape[1]
+        inputs = self.inputs
         return None if shape == (inputs,) else f"reads (n, {inputs}) here, and got {batched(shape)}"
 
     def output_shape(self, shape: Shape) -> Shape:
-        return (self.weight.shape[0],)
+        return (len(self.held),)
 
     def apply(self, x: Array) -> Array:
-        return x @ self.weight.T
+        if self.held.dtype == np.float64:
+            return x @ self.weight.T
+        out = np.empty((len(x), len(self.held)))
+        for rows, part in row_parts(self.held):
+            out[:, rows] = x @ part.T
+        return out
 
     def matrix(self, shape: Shape) -> sp.csr_array:
         if not self.weight.all():

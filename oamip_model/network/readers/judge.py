@@ -38,56 +38,17 @@ class Judge:
     advice: str = ""
 
 
-def left_out(kind: str) -> str:
-    """What is said of an operator at the end that was left out."""
-    return f"{kind} at the end left out: the outputs are its inputs"
-
-
-@dataclass(frozen=True)
-class Ending:
-    """A softmax, its logarithm or a sigmoid that a source has after its logits.
-
-    ``axis`` counts that of the batch; ``shape`` is that of one image's logits.
-    """
-
-    kind: str
-    axis: int
-    shape: tuple[int, ...]
-
-    def of_logits(self, logits: Array) -> Array:
-        """The logarithm of what the source makes of logits (n, classes)."""
-        if self.kind == "Sigmoid":
-            return np.asarray(np.maximum(-np.logaddexp(0.0, -logits), _SMALLEST))
-        x = logits.reshape(len(logits), *self.shape)
-        x = x - x.max(axis=self.axis, keepdims=True)
-        x = x - np.log(np.exp(x).sum(axis=self.axis, keepdims=True))
-        return np.asarray(np.maximum(x.reshape(len(x), -1), _SMALLEST))
-
-    def of_source(self, found: Array) -> Array:
-        """The logarithm of what the source gives."""
-        if self.kind == "LogSoftmax":
-            return np.asarray(np.maximum(found, _SMALLEST))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray(np.maximum(np.log(found), _SMALLEST))
-
-
-_SMALLEST = -60.0
-"""Logarithms of probabilities are compared down to this one."""
-
-
 @dataclass(frozen=True)
 class Source:
     """What a reader gives: the graph, its judges, and the batch that they take.
 
-    The best judge comes first. The batch is None where any will do. ``notes`` say what was left out; ``ending``
-    is what the judges still do to the logits.
+    The best judge comes first. The batch is None where any will do. ``notes`` say what was left out.
     """
 
     graph: Graph
     judges: Sequence[Judge]
     batch: int | None
     notes: tuple[str, ...] = ()
-    ending: Ending | None = None
 
 
 def check_replay(network: Network, source: Source) -> None:
@@ -104,15 +65,12 @@ def check_replay(network: Network, source: Source) -> None:
     images = np.random.default_rng(0).uniform(-1.0, 1.0, (size * -(-3 // size), *source.graph.input_shape))
     images[::2] = np.abs(images[::2])
     found = network.replay(images)
-    ending = source.ending
-    found = found if ending is None else ending.of_logits(found)
     problem: InputError | CheckError | None = None
     failures: list[str] = []
     for judge in source.judges:
         try:
             parts = [judge.run(part) for part in np.split(images, len(images) // size)]
             wanted = np.concatenate(parts).reshape(len(images), -1)
-            wanted = wanted if ending is None else ending.of_source(wanted)
         except Exception as error:  # a judge is a program of others, which may fail in any way
             reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
             failures.append(f"{judge.name} fails ({type(error).__name__}: {reason}){judge.advice}")

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from oamip_model.clock import TimeIsUp
 from oamip_model.network.norms import unit_norms
 from oamip_model.network.types import IMAGE, Layer, Network, Term
-from oamip_model.refit.elimination.importance import output_importance
 from oamip_model.refit.elimination.layer_error import Owners
 from oamip_model.refit.elimination.sweep import Eliminated, eliminate
+from oamip_model.refit.importance import output_importance
 from oamip_model.refit.least_squares import refit_layer
 from oamip_model.refit.moments import Design, System, moments
 from oamip_model.refit.options import Refit

@@ -16,6 +16,7 @@ from onnx import TensorProto
 from oamip_model.errors import InputError
 from oamip_model.network.emit.pointwise import beside
 from oamip_model.network.graph import Graph, Value, refuse
+from oamip_model.network.held import doubles, kept
 from oamip_model.network.maps import Array, Shape
 from oamip_model.network.readers.onnx.numbers import Stored
 
@@ -43,14 +44,19 @@ class Constant:
     @property
     def numbers(self) -> Array:
         """The numbers in double precision."""
-        return self.held.doubles() if isinstance(self.held, Stored) else np.asarray(self.held, dtype=np.float64)
+        return doubles(self.array)
 
     @property
-    def transposed(self) -> Array:
-        """The numbers of a matrix in double precision, by its columns."""
-        if isinstance(self.held, Stored):
-            return self.held.doubles(turned=True)
-        return np.array(self.held.T, dtype=np.float64, order="C")
+    def weights(self) -> NDArray[Any]:
+        """The numbers as weights are held: in single precision where they are many."""
+        found = self.array
+        return kept(found.astype(np.float32) if found.dtype == np.float16 else found)
+
+    @property
+    def turned(self) -> NDArray[Any]:
+        """:attr:`weights` of a matrix by its columns."""
+        found = self.weights.T
+        return found if found.dtype == np.float32 else np.ascontiguousarray(found)
 
 
 class MixedError(InputError):

@@ -11,17 +11,8 @@ import numpy as np
 import onnx
 
 from oamip_model.errors import InputError
-from oamip_model.network.readers.judge import left_out
+from oamip_model.network.readers.endings import BEHIND_LOGITS, GONE, notes_of, parted
 
-_SMOOTH = {"Softmax", "LogSoftmax", "Sigmoid", "Tanh", "Softplus"}
-"""Functions of logits that keep the order of classes, or that of each output."""
-_OF_PROBABILITIES = {"Log", "Clip"}
-"""Functions of probabilities, which are left out with them."""
-_LABELS = {"ArgMax", "TopK", "Hardmax", "Greater", "GreaterOrEqual", "Sign", "ArrayFeatureExtractor", "LabelEncoder",
-           "ZipMap"}  # fmt: skip
-"""Choices of classes, and what names them."""
-_FORMS = {"Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Mul", "Div", "Add", "Sub"}
-"""What probabilities are moved, scaled and shifted by. Logits are moved, scaled and shifted alike."""
 _DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
 _FLOATS = (1, 10, 11, 16)
 
@@ -33,11 +24,7 @@ class _Tail:
         makers = {name: node for node in model.graph.node for name in node.output}
         fixed = _fixed(model)
         at, path = output, []
-        while (
-            at in makers
-            and makers[at].domain in _DOMAINS
-            and makers[at].op_type in _SMOOTH | _OF_PROBABILITIES | _LABELS | _FORMS
-        ):
+        while at in makers and makers[at].domain in _DOMAINS and makers[at].op_type in BEHIND_LOGITS:
             node = makers[at]
             given = [name for name in node.input if name and name not in fixed]
             # A shape that is worked out from activations comes behind them.
@@ -46,12 +33,10 @@ class _Tail:
             path.append(node)
             at = given[0]
         self.pair = _two_classes(model, makers, at)
-        while path and self.pair is None and path[-1].op_type not in _SMOOTH | _LABELS:
-            path.pop()
-        self.path = path[::-1]
+        path.reverse()
+        begin, chosen = parted([node.op_type for node in path], self.pair is not None)
+        self.path, self.chosen = path[begin:], chosen - begin
         """The operators that may be left out, or that read one that is, the first of them first."""
-        chosen = [place for place, node in enumerate(self.path) if node.op_type in _LABELS]
-        self.chosen = min(chosen, default=len(self.path))
         # Numbers that are cut to whole ones are neither logits nor their labels.
         if any(not _keeps_floats(node) for node in self.path[: self.chosen]):
             self.path, self.pair = [], None
@@ -123,16 +108,14 @@ def leave_out_ending(model: onnx.ModelProto) -> tuple[str, ...]:
     output = model.graph.output[0]
     tail = _Tail(model, output.name)
     fixed, path = _fixed(model), tail.path[: tail.chosen]
-    gone = [node for node in path if node.op_type in _SMOOTH | _OF_PROBABILITIES]
-    notes = [left_out(node.op_type) for node in gone]
-    at = output.name
-    if tail.chosen < len(tail.path):
-        label = tail.path[tail.chosen]
+    gone = [node for node in path if node.op_type in GONE]
+    at, label = output.name, next(iter(tail.path[tail.chosen :]), None)
+    if label is not None:
         at = next(name for name in label.input if name not in fixed)
-        notes.append(left_out(label.op_type))
     if tail.pair is not None:
         _write_two_logits(model, tail.pair)
-        notes.insert(0, "Sigmoid of two classes at the end left out: the outputs are 0 and its inputs")
+    kinds = [node.op_type for node in path]
+    notes = notes_of(kinds, None if label is None else label.op_type, tail.pair is not None)
     if not notes:
         return ()
     for node in gone:
@@ -142,7 +125,7 @@ def leave_out_ending(model: onnx.ModelProto) -> tuple[str, ...]:
     given = output.type.tensor_type.elem_type
     kind = given if given in _FLOATS else onnx.TensorProto.FLOAT
     output.CopyFrom(onnx.helper.make_tensor_value_info(at, kind, None))
-    return tuple(notes)
+    return notes
 
 
 def _rename(nodes: Iterable[onnx.NodeProto], old: str, new: str) -> None:

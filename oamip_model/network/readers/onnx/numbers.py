@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
 from oamip_model.errors import InputError
-from oamip_model.network.maps import Array
 from oamip_model.network.readers.onnx.skeleton import ITSELF
 
 _PLAIN = {
@@ -21,8 +20,6 @@ _PLAIN = {
     TensorProto.INT64, TensorProto.UINT8, TensorProto.UINT16, TensorProto.UINT32, TensorProto.UINT64,
 }  # fmt: skip
 """Types that numpy reads from a file."""
-_PART = 2**20
-"""Numbers that are read at a time."""
 
 
 @dataclass(frozen=True)
@@ -50,34 +47,6 @@ class Stored:
                 return np.asarray(numpy_helper.to_array(tensor))
             dtype = onnx.helper.tensor_dtype_to_np_dtype(self.kind)
             return self._from_file(dtype.newbyteorder("<")).astype(dtype, copy=False).reshape(self.shape)
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise _misfit(self.name, self.shape, error) from None
-
-    def doubles(self, turned: bool = False) -> Array:
-        """The numbers in double precision.
-
-        With ``turned`` they are those of a matrix by its columns. They are read in parts, and so never held twice.
-        Raises InputError as :meth:`read` does.
-        """
-        if self.kind not in _PLAIN or len(self.shape) != (2 if turned else len(self.shape)):
-            found = self.read()
-            return np.array(found.T if turned else found, dtype=np.float64, order="C")
-        dtype = onnx.helper.tensor_dtype_to_np_dtype(self.kind).newbyteorder("<")
-        try:
-            self._count(dtype)
-            rows, width = (self.shape[0], math.prod(self.shape[1:])) if self.shape else (1, 1)
-            held = np.empty((width, rows) if turned else (rows, width))
-            step = max(1, _PART // max(width, 1))
-            with self.path.open("rb") as file:
-                file.seek(self.offset)
-                for start in range(0, rows, step):
-                    count = min(step, rows - start)
-                    part = np.fromfile(file, dtype, count * width).reshape(count, width)
-                    if turned:
-                        held[:, start : start + count] = part.T
-                    else:
-                        held[start : start + count] = part
-            return held if turned else held.reshape(self.shape)
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise _misfit(self.name, self.shape, error) from None
 

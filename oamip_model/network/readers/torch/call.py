@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from oamip_model.errors import InputError
 from oamip_model.network.emit.pointwise import beside
 from oamip_model.network.graph import Graph, Value, refuse
+from oamip_model.network.held import doubles
 from oamip_model.network.maps import Array, Shape
 
 
@@ -18,11 +20,21 @@ from oamip_model.network.maps import Array, Shape
 class Weights:
     """A tensor that does not depend on the image, and its module.
 
-    It may belong to a parameter instead.
+    It may belong to a parameter instead. ``held`` is kept in single precision where it has many numbers.
     """
 
-    array: Array
+    held: NDArray[Any]
     owner: str
+
+    @property
+    def array(self) -> Array:
+        """The numbers in double precision."""
+        return doubles(self.held)
+
+    @property
+    def turned(self) -> NDArray[Any]:
+        """The numbers of a matrix by its columns."""
+        return self.held.T if self.held.dtype == np.float32 else np.ascontiguousarray(self.held.T)
 
 
 @dataclass(frozen=True)

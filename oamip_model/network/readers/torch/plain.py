@@ -52,6 +52,13 @@ def deep_copy(module: nn.Module) -> nn.Module:
     return copy.deepcopy(module, memo)
 
 
+def shared_copy(module: nn.Module) -> nn.Module:
+    """A copy of the module that holds the very same tensors."""
+    attributes = [value for part in module.modules() for value in vars(part).values()]
+    tensors = [*module.parameters(), *module.buffers(), *(t for t in attributes if isinstance(t, torch.Tensor))]
+    return copy.deepcopy(module, {id(t): t for t in tensors})
+
+
 def with_plain_weights(module: nn.Module) -> nn.Module:
     """The module with plain weights, changed in place.
 

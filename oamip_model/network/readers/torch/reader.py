@@ -6,22 +6,23 @@ They are exported by torch.export without decompositions.
 from __future__ import annotations
 
 import operator
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch.export.graph_signature import InputKind, OutputKind
-from torch.nn.parameter import is_lazy
+from torch.export.graph_signature import InputKind
 
 from oamip_model.errors import InputError
+from oamip_model.network.emit.pointwise import scaled
 from oamip_model.network.graph import Graph, Value, refuse
+from oamip_model.network.held import LARGE
 from oamip_model.network.maps import Array, Shape
-from oamip_model.network.readers.judge import Ending
 from oamip_model.network.readers.torch.call import Activations, Call, Weights
+from oamip_model.network.readers.torch.endings import choose_output
 from oamip_model.network.readers.torch.families.places import MOVING_VIEWS
 from oamip_model.network.readers.torch.nodes import (
-    ending_of,
     first_line,
     is_in_place,
     is_size,
@@ -29,11 +30,9 @@ from oamip_model.network.readers.torch.nodes import (
     memory,
     needed,
     operator_of,
-    output_names,
     owner_of,
 )
 from oamip_model.network.readers.torch.operators import emit, is_accepted
-from oamip_model.network.readers.torch.quiet import quiet
 from oamip_model.network.types import IMAGE
 
 _VIEWS = {
@@ -43,51 +42,36 @@ _VIEWS = {
 """Operators whose result shares its input's memory."""
 
 
-def export_module(module: torch.nn.Module, input_shape: Shape) -> torch.export.ExportedProgram:
-    """The module as an exported program for a batch of two images.
+@dataclass(frozen=True)
+class Exported:
+    """What is read of an exported program.
 
-    Raises InputError where the module is in training mode or torch.export cannot trace it.
+    ``place`` is that of the output that is read. ``notes`` say what was left out behind it; where something was,
+    ``logits`` gives the program's forward pass up to there, in a precision.
     """
-    for name, part in module.named_modules():
-        if part.training:
-            where = f"layer {name} ({type(part).__name__})" if name else f"module {type(module).__name__}"
-            raise InputError(f"{where} is in training mode; call .eval() on the module first")
-        if ".quantized." in f"{type(part).__module__}.":
-            raise InputError(f"layer {name} ({type(part).__name__}) is quantised; accepted are floating-point weights")
-    for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
-        part = f"layer {owner_of(name)}: its {name.rpartition('.')[2]}"
-        if tensor.is_meta or is_lazy(tensor):
-            raise InputError(f"{part} holds no values")
-        if tensor.is_complex():
-            raise InputError(f"{part} holds complex numbers; accepted are real ones")
-    parameter = next((p for p in module.parameters() if p.is_floating_point()), None)
-    dtype, device = (parameter.dtype, parameter.device) if parameter is not None else (torch.float32, None)
-    example = torch.zeros(2, *input_shape, dtype=dtype, device=device)
-    try:
-        with quiet(), torch.no_grad():
-            return torch.export.export(module, (example,), strict=False)
-    except Exception as error:
-        if "DataDependent" in type(error).__name__ or "data-dependent" in str(error):
-            raise InputError(
-                f"module {type(module).__name__}: what it computes depends on the values of its images, by a branch, a "
-                "loop or .item(); accepted are the same layers for all images"
-            ) from error
-        raise InputError(
-            f"module {type(module).__name__}: torch.export cannot trace it on images of shape {input_shape} "
-            f"({type(error).__name__}: {first_line(error)})"
-        ) from error
+
+    graph: Graph
+    place: int
+    notes: tuple[str, ...]
+    logits: Callable[[torch.dtype], Callable[[Array], Array]] | None
 
 
 def read_exported(
-    program: torch.export.ExportedProgram, hooked: Collection[str] = (), output: str | None = None
-) -> tuple[Graph, Ending | None]:
-    """The operator graph of an exported program, and its :class:`Ending`.
+    program: torch.export.ExportedProgram, hooked: Collection[str] = (), output: str | None = None, owned: bool = False
+) -> Exported:
+    """The operator graph of an exported program.
 
-    ``hooked`` names the layers that have a hook, ``output`` the one of several outputs that is read.
+    ``hooked`` names the layers that have a hook, ``output`` the one of several outputs that is read. ``owned``: nobody
+    else has the program's weights.
 
     Raises InputError for an operator that is not accepted, several inputs, and an input that is not a batch.
     """
-    return _Reader(program, hooked, output).run()
+    reader = _Reader(program, hooked, output, owned)
+    reader.run()
+    notes = reader.tail.notes
+    return Exported(
+        reader.graph, reader.place, notes, reader.forward if reader.tail.gone or reader.tail.label else None
+    )
 
 
 _PLAIN = {"Linear", "Conv1d", "Conv2d", "Conv3d", "BatchNorm1d", "BatchNorm2d", "ReLU", "MaxPool2d", "AvgPool2d",
@@ -96,15 +80,17 @@ _PLAIN = {"Linear", "Conv1d", "Conv2d", "Conv3d", "BatchNorm1d", "BatchNorm2d", 
 
 
 class _Reader:
-    def __init__(self, program: torch.export.ExportedProgram, hooked: Collection[str], output: str | None) -> None:
-        self.program, self.hooked, self.output = program, hooked, output
+    def __init__(
+        self, program: torch.export.ExportedProgram, hooked: Collection[str], output: str | None, owned: bool
+    ) -> None:
+        self.program, self.hooked, self.owned = program, hooked, owned
         self.constants: dict[torch.fx.Node, Any] = {}
         self.owners: dict[torch.fx.Node, str] = {}
         self.values: dict[torch.fx.Node, Value | list[Value]] = {}
         # The memory of an activation. Views share it, so that operators in place change all of them.
         self.tensors: dict[torch.fx.Node, int] = {}
         self.moved: set[int] = set()
-        image = self._placeholders()
+        self.image = image = self._placeholders()
         shape = image.meta["val"].shape
         if len(shape) < 2:
             raise InputError(f"network: its input has shape {tuple(shape)}; accepted are batches of images (n, ...)")
@@ -112,6 +98,8 @@ class _Reader:
         self.graph = Graph(self._fixed(shape[1:], "input"))
         self.values[image], self.tensors[image] = IMAGE, 0
         self.graph.single = not any(getattr(t, "dtype", None) is torch.float64 for t in self.constants.values())
+        self.place, self.tail = choose_output(program, output, image)
+        self.live = needed(program.graph, self.tail.result)
 
     def _placeholders(self) -> torch.fx.Node:
         """Bind weights and constants; the one placeholder that is left, the image."""
@@ -140,30 +128,45 @@ class _Reader:
         image: torch.fx.Node = images[0]
         return image
 
-    def run(self) -> tuple[Graph, Ending | None]:
-        outputs = self.program.graph_signature.output_specs
-        results = next(node for node in self.program.graph.nodes if node.op == "output").args[0]
-        if any(spec.kind == OutputKind.BUFFER_MUTATION for spec in outputs):
-            raise InputError("network: it changes one of its buffers while it predicts; accepted are fixed weights")
-        names = output_names(self.program)
-        if self.output is None and len(names) != 1:
-            shown = ", ".join(names[:10])
-            raise InputError(f"network: it gives {len(names)} outputs ({shown}); accepted is one, named by output")
-        if self.output is not None and self.output not in names:
-            raise InputError(f"output: got {self.output!r}, but the outputs of the network are {names}")
-        result = results[0 if self.output is None else names.index(self.output)]
-        if outputs[0].kind != OutputKind.USER_OUTPUT or not isinstance(result, torch.fx.Node):
-            raise InputError("network: its output is no tensor; accepted is one tensor of logits")
-        result, ending = ending_of(result)
-        live = needed(self.program.graph, result)
+    def run(self) -> None:
         for node in self.program.graph.nodes:
-            if node.op == "call_function" and node in live and not is_size(node):
+            if node in self.tail.gone:
+                source, factor = self.tail.gone[node]
+                value = self.values[source]
+                assert isinstance(value, int)
+                value = value if factor == 1 else scaled(self.graph, node.name, value, np.asarray(factor))
+                self.values[node], self.tensors[node] = value, len(self.tensors)
+            elif node.op == "call_function" and node in self.live and not is_size(node):
                 self._visit(node)
-        value = self.values.get(result)
+        value = self.values.get(self.tail.result, [])
         if not isinstance(value, int):
             raise InputError("network: its output does not depend on its input")
         self.graph.output = value
-        return self.graph, ending
+
+    def forward(self, dtype: torch.dtype) -> Callable[[Array], Array]:
+        """The forward pass of what is read, node by node in a precision."""
+
+        def cast(value: Any) -> Any:
+            floats = isinstance(value, torch.Tensor) and value.is_floating_point()
+            return value.cpu().to(dtype) if floats else value
+
+        def run(images: Array) -> Array:
+            found: dict[torch.fx.Node, Any] = {self.image: torch.from_numpy(images).to(dtype, copy=True)}
+
+            def given(node: torch.fx.Node) -> Any:
+                return found[node] if node in found else cast(self.constants[node])
+
+            for node in self.program.graph.nodes:
+                if node in self.tail.gone:
+                    source, factor = self.tail.gone[node]
+                    found[node] = given(source) * factor
+                elif node.op == "call_function" and node in self.live and node not in self.constants:
+                    args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), given)
+                    found[node] = node.target(*args, **kwargs)
+            return np.asarray(found[self.tail.result].to(torch.float64).numpy())
+
+        with_no_grad: Callable[[Array], Array] = torch.no_grad()(run)
+        return with_no_grad
 
     def _visit(self, node: torch.fx.Node) -> None:
         sources = node.all_input_nodes
@@ -282,7 +285,11 @@ class _Reader:
         constant = self.constants[node]
         if not isinstance(constant, torch.Tensor):
             return constant
-        return Weights(constant.detach().cpu().to(torch.float64, copy=True).numpy(), self.owners[node])
+        # Single precision is enough to hold what it holds. A module may change its weights later, a file's are ours.
+        narrow = constant.dtype in (torch.float32, torch.float16, torch.bfloat16) and constant.numel() >= LARGE
+        dtype = torch.float32 if narrow else torch.float64
+        copied = constant.detach().cpu().to(dtype, copy=not (narrow and self.owned))
+        return Weights(copied.numpy(), self.owners[node])
 
     def _fixed(self, shape: Sequence[Any], where: str) -> Shape:
         if not all(isinstance(length, int) for length in shape):

@@ -11,6 +11,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from oamip_model.network.graph import MOST, refuse, room_for
+from oamip_model.network.readers.torch.endings import is_behind_logits
 from oamip_model.network.readers.torch.nodes import layer_of, operator_of
 from oamip_model.network.readers.torch.operators import is_accepted
 
@@ -36,7 +37,10 @@ def check_operators(program: torch.export.ExportedProgram) -> None:
     for node in program.graph.nodes:
         target = node.target
         known = not isinstance(target, torch._ops.OpOverload) or (
-            torch.Tag.core in target.tags or is_accepted(operator_of(node)) or operator_of(node) in _OF_CONSTANTS
+            torch.Tag.core in target.tags
+            or is_accepted(operator_of(node))
+            or operator_of(node) in _OF_CONSTANTS
+            or is_behind_logits(operator_of(node))
         )
         if node.op == "call_function" and not known:
             raise refuse(*layer_of(node))

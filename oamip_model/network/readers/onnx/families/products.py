@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from oamip_model.errors import InputError
 from oamip_model.network.emit.linear import along_space, dense
@@ -13,7 +15,7 @@ from oamip_model.network.emit.moves import permuted
 from oamip_model.network.emit.pointwise import added, scaled
 from oamip_model.network.emit.products import Letters, letters_of, matrices, product
 from oamip_model.network.graph import Graph, Value
-from oamip_model.network.maps import Array
+from oamip_model.network.held import doubles
 from oamip_model.network.maps.windows import is_averaging
 from oamip_model.network.readers.onnx.call import Call, Constant
 
@@ -21,7 +23,7 @@ from oamip_model.network.readers.onnx.call import Call, Constant
 def _gemm(graph: Graph, call: Call) -> Value:
     first, second = (call.inputs[0], call.inputs[1])
     if isinstance(first, Constant) and isinstance(second, int) and call.batch is None:
-        rows = first.transposed if call.attributes.get("transA") else first.numbers
+        rows = first.turned if call.attributes.get("transA") else first.weights
         x, axis, weights = call.tensor(1), 1 if call.attributes.get("transB") else 0, first
         value = dense(graph, call.name, x, _times(call, rows), axis, call.owner(weights))
         value = permuted(graph, call.name, value, (1, 0)) if axis else value
@@ -32,7 +34,7 @@ def _gemm(graph: Graph, call: Call) -> Value:
             raise call.error("transposes its input, which mixes the images of a batch")
         if len(call.full(graph)) != 2 or len(weights.shape) != 2:
             raise call.error(f"multiplies a tensor of shape {call.full(graph)} by one of {weights.shape}")
-        weight = _times(call, weights.numbers if call.attributes.get("transB") else weights.transposed)
+        weight = _times(call, weights.weights if call.attributes.get("transB") else weights.turned)
         x = permuted(graph, call.name, x, (1, 0)) if turned else x
         value = dense(graph, call.name, x, weight, owner=call.owner(weights))
     beta = call.attributes.get("beta", 1.0)
@@ -44,9 +46,9 @@ def _gemm(graph: Graph, call: Call) -> Value:
     return value if bias is None else added(graph, call.name, value, scaled(graph, call.name, bias, np.asarray(beta)))
 
 
-def _times(call: Call, weight: Array) -> Array:
+def _times(call: Call, weight: NDArray[Any]) -> NDArray[Any]:
     alpha = call.attributes.get("alpha", 1.0)
-    return weight if alpha == 1 else alpha * weight
+    return weight if alpha == 1 else np.asarray(alpha * doubles(weight))
 
 
 def _matmul(graph: Graph, call: Call) -> Value:
@@ -54,12 +56,12 @@ def _matmul(graph: Graph, call: Call) -> Value:
     weights, x = call.constant(0 if left else 1), call.tensor(1 if left else 0)
     shape, vector = graph.shape(x), len(weights.shape) == 1
     if left or len(weights.shape) != 2:
-        weight = weights.numbers
+        weight = weights.weights
         while weight.ndim > 2 and weight.shape[0] == 1 and weight.ndim <= len(call.full(graph, 1 if left else 0)):
             weight = weight[0]
         weight = weight[None] if vector else weight if left else np.ascontiguousarray(weight.T)
     else:
-        weight = weights.transposed
+        weight = weights.turned
     axis = len(shape) - (2 if left and len(call.full(graph, 1 if left else 0)) > 1 else 1)
     misfit = call.error(f"multiplies {call.full(graph, 1 if left else 0)} by an array of shape {weights.shape}")
     if weight.ndim > 2:
@@ -70,7 +72,7 @@ def _matmul(graph: Graph, call: Call) -> Value:
     if len(space) == 3 and not vector and weight.shape[1] == shape[axis] and is_averaging(weight):
         place = axis - len(shape) + 2
         if place >= 0:
-            sides = [weight if n == place else np.eye(space[1 + n]) for n in range(2)]
+            sides = [doubles(weight) if n == place else np.eye(space[1 + n]) for n in range(2)]
             value = along_space(graph, call.name, graph.reshape(call.name, x, space), sides)
             made = graph.shape(value)
             return graph.reshape(call.name, value, made if len(space) == len(shape) else (1, *made))

@@ -56,7 +56,7 @@ def _window(shape: Shape, call: Call, kernel: list[int]) -> _Window:
 
 def _conv(graph: Graph, call: Call) -> Value:
     weights = call.constant(1)
-    weight, x = weights.numbers, call.image(graph)
+    weight, x = weights.weights, call.image(graph)
     w = _window(graph.shape(x), call, list(weight.shape[2:]))
     windows = Windows(w.strides, w.pads, w.dilations, int(call.attributes.get("group", 1)))
     value = convolution(graph, call.name, x, weight, call.array(2), windows, call.owner(weights))
@@ -65,7 +65,7 @@ def _conv(graph: Graph, call: Call) -> Value:
 
 def _conv_transpose(graph: Graph, call: Call) -> Value:
     weights = call.constant(1)
-    weight, x = weights.numbers, call.image(graph)
+    weight, x = weights.weights, call.image(graph)
     shape, kernel = graph.shape(x), list(weight.shape[2:])
     mode = call.attributes.get("auto_pad", "NOTSET")
     plain = {name: value for name, value in call.attributes.items() if name != "auto_pad"}

@@ -10,13 +10,14 @@ from oamip_model.network.emit.linear import along_space, dense
 from oamip_model.network.emit.pointwise import scaled
 from oamip_model.network.emit.products import Letters, letters_of, matrices, product
 from oamip_model.network.graph import Graph, Value
+from oamip_model.network.held import doubles
 from oamip_model.network.maps.windows import is_averaging
 from oamip_model.network.readers.torch.call import Activations, Call, Weights
 
 
 def _linear(graph: Graph, call: Call) -> Value:
     weights = call.weights("weight")
-    value = dense(graph, call.name, call.tensor("input"), weights.array, owner=weights.owner)
+    value = dense(graph, call.name, call.tensor("input"), weights.held, owner=weights.owner)
     bias = call.array("bias")
     return value if bias is None else scaled(graph, call.name, value, shift=bias)
 
@@ -27,7 +28,7 @@ def _matmul(graph: Graph, call: Call) -> Value:
     )
     left = isinstance(call.arguments[first], Weights) and isinstance(call.arguments[second], Activations)
     weights, x = call.weights(first if left else second), call.tensor(second if left else first)
-    weight = weights.array if left else np.ascontiguousarray(weights.array.T)
+    weight = weights.held if left else weights.turned
     shape = graph.shape(x)
     axis = len(shape) - (2 if left else 1)
     if weight.ndim > 2 and len(shape) > 1 and weight.ndim <= len(shape) + 1:
@@ -35,7 +36,7 @@ def _matmul(graph: Graph, call: Call) -> Value:
     if weight.ndim != 2 or axis < 0 or any(call.arguments.get(name, 1) != 1 for name in ("alpha", "beta")):
         raise call.error()
     if len(shape) == 3 and axis > 0 and weight.shape[1] == shape[axis] and is_averaging(weight):
-        return along_space(graph, call.name, x, [weight if n == axis else np.eye(shape[n]) for n in (1, 2)])
+        return along_space(graph, call.name, x, [doubles(weight) if n == axis else np.eye(shape[n]) for n in (1, 2)])
     value = dense(graph, call.name, x, weight, axis, weights.owner)
     if call.operator != "addmm":
         return value
@@ -61,7 +62,7 @@ def _einsum(graph: Graph, call: Call) -> Value:
     if len(places) > 1:
         raise call.error("multiplies activations")
     x = given[places[0]].value
-    counts = [len(graph.shape(x)) + 1 if n in places else entry.array.ndim for n, entry in enumerate(given)]
+    counts = [len(graph.shape(x)) + 1 if n in places else entry.held.ndim for n, entry in enumerate(given)]
     found = letters_of(equation, counts)
     if found is None or len(counts) > 2:
         raise call.error(f"has the equation {equation!r}, which is not read")

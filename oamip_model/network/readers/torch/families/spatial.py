@@ -20,7 +20,7 @@ def _each(given: int | Sequence[int], count: int) -> list[int]:
 
 def _conv(graph: Graph, call: Call) -> Value:
     weights = call.weights("weight")
-    kernel = weights.array.shape[2:]
+    kernel = weights.held.shape[2:]
     count = len(kernel)
     strides, dilations = _each(call.arguments["stride"], count), _each(call.arguments["dilation"], count)
     padding, groups = call.arguments["padding"], int(call.arguments["groups"])
@@ -32,8 +32,8 @@ def _conv(graph: Graph, call: Call) -> Value:
     windows = Windows(strides, pads, dilations, groups)
     if call.arguments.get("transposed") or call.operator.startswith("conv_transpose"):
         more = _each(call.arguments["output_padding"], count)
-        return transposed_convolution(graph, call.name, x, weights.array, bias, windows, weights.owner, more)
-    return convolution(graph, call.name, x, weights.array, bias, windows, weights.owner)
+        return transposed_convolution(graph, call.name, x, weights.held, bias, windows, weights.owner, more)
+    return convolution(graph, call.name, x, weights.held, bias, windows, weights.owner)
 
 
 def _space(graph: Graph, call: Call, count: int) -> tuple[Value, list[int]]:
