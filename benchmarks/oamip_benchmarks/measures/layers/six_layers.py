@@ -125,8 +125,8 @@ def preferring(module: nn.Sequential, scale: float = 1.0) -> nn.Sequential:
     last = module[-1]
     assert isinstance(last, nn.Linear)
     with torch.no_grad():
-        last.weight *= -scale
-        last.bias *= -scale
+        for part in (last.weight, last.bias):
+            part.mul_(-scale)
     return module
 
 
