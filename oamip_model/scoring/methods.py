@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, TypeVar
 
 from oamip_model.checks import Flag, check_needs, option, options
 from oamip_model.errors import InputError
@@ -26,6 +27,8 @@ from oamip_model.scoring.layer_methods import Backward, Decoupled, Elimination, 
 from oamip_model.scoring.method import Method
 
 T = TypeVar("T")
+DEEP = 3
+"""Dense layers of ReLUs behind a score from which a sound integer program gets the search auto and the bounds crown."""
 
 
 def _formulation(given: Any) -> Any:
@@ -42,6 +45,38 @@ def _bounds(given: Any) -> Any:
     raise ValueError
 
 
+def dense_depth(network: Network) -> int:
+    """The number of layers of ReLUs behind a score, 0 where a layer is no dense one.
+
+    Parameters
+    ----------
+    network : Network
+        A network.
+
+    Returns
+    -------
+    int
+        Layers whose ReLUs bounds may leave open.
+
+    Examples
+    --------
+    >>> import torch, oamip_model as om
+    >>> parts = [torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)]
+    >>> dense_depth(om.read_network(torch.nn.Sequential(*parts).eval()))
+    1
+    """
+    if any(len(layer.pre_shape) > 1 for layer in network.layers):
+        return 0
+    behind: set[int] = set()
+    depth = 0
+    for k, layer in enumerate(network.layers):
+        reads = any(term.source in behind for term in layer.terms)
+        depth += reads and layer.activation == "relu"
+        if reads or layer.group is not None:
+            behind.add(k)
+    return depth
+
+
 @options
 class AllLayers(Method):
     """Programs of all layers at once: what "joint", "batches" and "per-class" share."""
@@ -56,8 +91,8 @@ class AllLayers(Method):
         optional=False,
         shown="Formulation()",
     )
-    search: str | TreeSearch = option(
-        default="solver", kind=SEARCH, flag="--search",
+    search: str | TreeSearch | None = option(
+        default=None, kind=SEARCH, flag="--search", shown="solver; auto in a deep network",
         help="The solver's own tree, one of this package over the solver's linear programs, or auto: the quicker one "
         "for the loss.",
     )  # fmt: skip
@@ -66,8 +101,8 @@ class AllLayers(Method):
         help="Begin from scores found by gradients through the network.",
         shown="in a sound gate with 30 integer ReLU states or more, 100 with --search tree",
     )  # fmt: skip
-    bounds: str | Tightening | Bounds = option(
-        default="interval", flag="--bounds",
+    bounds: str | Tightening | Bounds | None = option(
+        default=None, flag="--bounds", shown="interval; crown in a deep network",
         kind=Made(f"are {', '.join(BOUND_METHODS)}, a Tightening and Bounds", _bounds),
         help="How pre-activations are bounded, or with --strategy joint a file of `oamip bounds`.",
     )  # fmt: skip
@@ -83,14 +118,35 @@ class AllLayers(Method):
             raise InputError(
                 "search: got 'tree', but a relaxation with continuous scores is a linear program without one"
             )
-        has_hull = "hull" in gate_named(form.gate).relaxations
-        settled = form.settled("hull" if self.tree is not None and has_hull else "big-m")
-        object.__setattr__(self, "formulation", settled)
+        if self.search is not None:
+            has_hull = "hull" in gate_named(form.gate).relaxations
+            settled = form.settled("hull" if self.tree is not None and has_hull else "big-m")
+            object.__setattr__(self, "formulation", settled)
         if self.heuristic and not form.has_heuristic:
             kind = "a relaxation" if gate_named(form.gate).sound else f"gate {form.gate}"
             raise InputError(f"heuristic: got True, but {kind} has none: its best scores are not those of the network")
-        if not isinstance(self.bounds, str | Tightening) and self.called in AVERAGED:
+        if not isinstance(self.bounds, str | Tightening | None) and self.called in AVERAGED:
             raise InputError(f"bounds: strategy {self.called} makes bounds of its own, accepted is a method's name")
+
+    def settled(self, network: Network) -> Self:
+        """The method with a search, bounds and a relaxation where none were given.
+
+        Parameters
+        ----------
+        network : Network
+            The network, in which they depend on the depth.
+
+        Returns
+        -------
+        AllLayers
+            The same object where it has all of them.
+        """
+        form, deep = self.formulation, dense_depth(network) >= DEEP
+        exact = gate_named(form.gate).sound and not form.relaxed
+        search = ("auto" if deep and exact else "solver") if self.search is None else self.search
+        bounds = ("crown" if deep and exact else "interval") if self.bounds is None else self.bounds
+        given = self.search is not None and self.bounds is not None
+        return self if given else replace(self, search=search, bounds=bounds)
 
     @property
     def tree(self) -> TreeSearch | None:

@@ -105,6 +105,7 @@ def solve(network: om.Network, images: om.Dataset, rows: Rows | None, method: om
     instance = om.build_instance(network, images, formulation=method.formulation)
     if rows is not None:
         rows(instance)
+    assert method.search is not None
     found = om.solve_instance(instance, solver, search=method.search)
     seconds = time.process_time() - began
     return Found(seconds, found.objective, found.bound, found.status.value == "optimal", found.nodes)

@@ -78,6 +78,9 @@ class Programs:
     solver: Solver
     weights: Array | None = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "method", self.method.settled(self.network))
+
     def of(self, rows: NDArray[np.int64]) -> Programs:
         """The program of some images."""
         weights = None if self.weights is None else self.weights[rows]
@@ -112,6 +115,8 @@ def _solve(asked: Programs, progress: Listener | None, start: Mapping[str, Array
     network, images, labels, method, solver = asked.network, asked.x, asked.y, asked.method, asked.solver
     shares = image_shares(asked.weights, len(images), method.formulation.loss)
     began, settings, bounds, tree = time.monotonic(), method.formulation, method.bounds, method.tree
+    assert bounds is not None
+    assert method.search is not None
     if isinstance(bounds, str | Tightening):
         epsilon, left, how = float(settings.epsilon or 0.0), seconds_left(), as_tightening(bounds)
         if how.time_limit is None and left is not None:

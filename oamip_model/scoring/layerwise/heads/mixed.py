@@ -147,7 +147,7 @@ def _program(
         gate=gate_for(kind), scores=kind,
         sparsity=plan.sparsity, weight=weight, relaxation=plan.relaxation, loss=plan.loss, margin=plan.margin,
     )  # fmt: skip
-    method = Joint(program, bounds=plan.bounds, heuristic=False)
+    method = Joint(program, search="solver", bounds=plan.bounds, heuristic=False)
     solver = Solver(plan.solver, tolerance=plan.tolerance, time_limit=plan.time_limit, seed=plan.seed)
     told = in_lines(progress, f"weight {weight:g}")
     asked = Programs(tail.network, tail.inputs, task.labels, rows, method, solver, task.image_weights)
