@@ -18,6 +18,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from oamip_model.clock import tick
 from oamip_model.data.given import AnyImages, as_arrays, weights_of
 from oamip_model.errors import InputError, OamipError
 from oamip_model.training.evaluate import accuracy, evaluating
@@ -185,6 +186,7 @@ def train_greedy(
     try:
         with trainer:
             for epoch in range(1, recipe.epochs + 1):
+                tick(f"epoch {epoch} of {recipe.epochs}")
                 losses.append(trainer.epoch())
                 if progress is not None:
                     progress(epoch, losses[-1])

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import nn
 
+from oamip_model.clock import tick
 from oamip_model.data.given import AnyImages, as_arrays, weights_of
 from oamip_model.errors import OamipError
 from oamip_model.training.device import torch_device as torch_device
@@ -115,6 +116,7 @@ def train(
     try:
         with trainer:
             for epoch in range(1, recipe.epochs + 1):
+                tick(f"epoch {epoch} of {recipe.epochs}")
                 losses.append(trainer.epoch())
                 if progress is not None:
                     progress(epoch, losses[-1])

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 import oamip_model as om
+from oamip_model.clock import telling
 from oamip_model.errors import InputError, OamipError
 from oamip_model.training import logits
 
@@ -223,3 +224,14 @@ def test_the_embedded_images_train_a_usable_network_in_seconds():
     module = om.make_network("fc3")
     om.train(module, data.images, data.labels, epochs=5, batch_size=64, optimizer="adam", threads=1)
     assert om.accuracy(module, *test) > 0.7
+
+
+@pytest.mark.parametrize("train", [om.train, om.train_greedy])
+def test_who_waits_is_told_the_epoch(train, monkeypatch):
+    monkeypatch.setattr("oamip_model.clock._SILENCE", 0.0)
+    said: list[str] = []
+    x, y = np.random.default_rng(0).uniform(size=(20, 4)), np.arange(20) % 2
+    module = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)).eval()
+    with telling(said.append):
+        train(module, x, y, epochs=2)
+    assert [line for line in said if line.startswith("epoch")] == ["epoch 1 of 2", "epoch 2 of 2"]
