@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import get_args
 
@@ -66,6 +67,11 @@ def prune(
     CheckError
         As there.
 
+    Warns
+    -----
+    RuntimeWarning
+        Where Ctrl-C ended the refit before its last pass. The best pass so far is taken.
+
     See Also
     --------
     prune_with_report : The same with a report, and more on each argument.
@@ -82,7 +88,7 @@ def prune(
       (2): Linear(in_features=1, out_features=2, bias=True)
     )
     """
-    return prune_with_report(
+    result, report = prune_with_report(
         module,
         scores,
         threshold=threshold,
@@ -91,7 +97,11 @@ def prune(
         network=network,
         refit=refit,
         images=images,
-    )[0]
+    )
+    if report.refit is not None and report.refit.interrupted:
+        # The caller gets no report that says so.
+        warnings.warn(f"interrupted: {report.refit.summary()}", RuntimeWarning, stacklevel=2)
+    return result
 
 
 def prune_with_report(

@@ -9,6 +9,7 @@ from torch import nn
 
 import oamip_model as om
 from oamip_model.pruning import prune_with_report
+from oamip_model.refit.outgoing import fit
 
 
 def test_removal_and_masks_give_the_same_refitted_network(case):
@@ -62,6 +63,25 @@ def test_a_batch_norm_with_a_scale_of_zero_makes_the_module_be_rebuilt():
     )
     assert report.rebuilt
     assert "batch norm" in report.reason
+
+
+def test_an_interrupted_refit_gives_its_best_pass_with_a_warning(module_of, monkeypatch):
+    module, shape = module_of("mlp")
+    scores = om.baseline_scores(om.read_network(module, shape), "random", seed=1)
+    asked = om.Refit(level="outgoing", passes=4)
+    more = {"amount": 0.4, "network": om.read_network(module, shape), "refit": asked}
+    more["images"] = np.random.default_rng(0).normal(size=(80, *shape))
+    one_pass = fit._Training.one_pass
+
+    def one_and_ended(training, planned):
+        if training.made == 1:
+            raise KeyboardInterrupt
+        return one_pass(training, planned)
+
+    monkeypatch.setattr(fit._Training, "one_pass", one_and_ended)
+    with pytest.warns(RuntimeWarning, match="interrupted: .*of 1, interrupted before 4"):
+        smaller = om.prune(module, scores, **more)
+    assert sum(p.numel() for p in smaller.parameters()) < sum(p.numel() for p in module.parameters())
 
 
 def test_a_refit_and_its_images_go_together(module_of):
