@@ -1,4 +1,4 @@
-"""Arrays in .npz files that were given.
+"""Arrays in .npz and .safetensors files that were given.
 
 Nothing is unpickled, and no size is believed that the file does not have.
 """
@@ -18,7 +18,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from oamip_model.errors import InputError
-from oamip_model.read import check_regular
+from oamip_model.read import check_regular, read_bytes
 
 _PLAIN: Final = "biufcSU"
 """Kinds of numbers and texts, of which alone arrays are read: no objects, and no records."""
@@ -145,3 +145,19 @@ def _reason(error: BaseException) -> str:
 
 def _shown(name: str) -> str:
     return name if name.isprintable() and len(name) < 80 else repr(name)[:80]
+
+
+def read_safetensors(path: Path, where: str) -> dict[str, NDArray[Any]]:
+    """Reads all arrays of a .safetensors file, by name.
+
+    where: what the file is, as errors begin. Raises InputError where :func:`~oamip_model.read.read_bytes` does, and for
+    a file that holds something else.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    data = read_bytes(path, where)
+    try:
+        return load(data)
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{where} cannot be read ({error})") from None

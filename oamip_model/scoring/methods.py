@@ -141,12 +141,13 @@ class AllLayers(Method):
         AllLayers
             The same object where it has all of them.
         """
-        form, deep = self.formulation, dense_depth(network) >= DEEP
-        exact = gate_named(form.gate).sound and not form.relaxed
-        search = ("auto" if deep and exact else "solver") if self.search is None else self.search
-        bounds = ("crown" if deep and exact else "interval") if self.bounds is None else self.bounds
-        given = self.search is not None and self.bounds is not None
-        return self if given else replace(self, search=search, bounds=bounds)
+        if self.search is not None and self.bounds is not None:
+            return self
+        exact = gate_named(self.formulation.gate).sound and not self.formulation.relaxed
+        deep = exact and dense_depth(network) >= DEEP
+        search = ("auto" if deep else "solver") if self.search is None else self.search
+        bounds = ("crown" if deep else "interval") if self.bounds is None else self.bounds
+        return replace(self, search=search, bounds=bounds)
 
     @property
     def tree(self) -> TreeSearch | None:

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from oamip_model.arrays import read_safetensors
 from oamip_model.errors import InputError
-from oamip_model.read import read_bytes
 from oamip_model.records import Count, Number, Share, checked, read_json
 from oamip_model.scoring.program_result import STATUSES, ProgramResult, ReplayCheck, TrainedHead
 from oamip_model.scoring.result import FORMAT, Array, Scores
@@ -120,9 +120,6 @@ def _fields(record: Any, where: str, needed: dict[str, Any], later: dict[str, An
 def _read_layers(stored: Any, source: Path, where: str) -> dict[str, Array]:
     if not isinstance(stored, dict) or set(stored) != {"file", "layers"} or not isinstance(stored["file"], str):
         return read_values(stored, f"{where}: by_layer")
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
     name = stored["file"]
     if Path(name).name != name or name in ("", ".", ".."):
         raise InputError(f"{where}: by_layer.file is {name!r}, accepted is the name of a file in the same folder")
@@ -131,12 +128,7 @@ def _read_layers(stored: Any, source: Path, where: str) -> dict[str, Array]:
     held = f"scores: {beside}, which holds the scores of {source},"
     if beside.resolve().parent not in (source.parent.resolve(), source.resolve().parent):
         raise InputError(f"{held} is a link that leaves the folder")
-    try:
-        arrays = load(read_bytes(beside, held))
-    except InputError:
-        raise
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{held} cannot be read ({error})") from None
+    arrays = read_safetensors(beside, held)
     missing = [layer for layer in layers if layer not in arrays]
     if missing:
         raise InputError(f"scores: {beside} has no scores of the layer {missing[0]}, which {source} names")

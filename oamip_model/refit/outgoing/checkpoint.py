@@ -17,12 +17,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from oamip_model.arrays import read_safetensors
 from oamip_model.clock import tick
 from oamip_model.data.weights import fingerprint
 from oamip_model.errors import InputError
 from oamip_model.files import check_writable, replacing
 from oamip_model.network.types import Network
-from oamip_model.read import read_bytes
 from oamip_model.records import Count, checked, parse_json
 from oamip_model.refit.least_squares import LayerFit
 from oamip_model.refit.options import Refit
@@ -84,7 +84,7 @@ class Checkpoint:
         if not path.exists() or not path.stat().st_size:
             return
         where = f"checkpoint: {path}"
-        self.tensors = _tensors(path, where)
+        self.tensors = {name: torch.tensor(values) for name, values in read_safetensors(path, where).items()}
         told = self.tensors.pop("record", torch.zeros(0))
         if told.dtype != torch.uint8 or told.ndim != 1:
             raise InputError(f"{where} is no file of a refit")
@@ -181,15 +181,3 @@ def _weights(walk: Walk) -> dict[str, Tensor]:
                 found[f"layer.{k}.{n}"] = term.map.trained.weight
     # Tensors of one file may not share memory.
     return {name: torch.as_tensor(np.array(values, order="C")) for name, values in found.items()}
-
-
-def _tensors(path: Path, where: str) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
-    try:
-        return load(read_bytes(path, where))
-    except InputError:
-        raise
-    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise InputError(f"{where} cannot be read ({error})") from None

@@ -6,6 +6,8 @@ They are mended where it does not do what ONNX says.
 from __future__ import annotations
 
 import itertools
+import operator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -44,42 +46,36 @@ class _Aligned(OpRun):  # type: ignore[misc]
     """
 
     op_domain = ""
+    both: Callable[[Any, Any], Any]
 
     def _run(self, a: Any, b: Any, **attributes: Any) -> tuple[Any]:
         axis = attributes.get("axis")
         behind = 0 if axis is None else max(a.ndim - axis - b.ndim, 0)
-        return (self._both(a, b.reshape(b.shape + (1,) * behind)),)
-
-    def _both(self, a: Any, b: Any) -> Any:
-        raise NotImplementedError
+        return (self.both(a, b.reshape(b.shape + (1,) * behind)),)
 
 
 class Add(_Aligned):
     """A sum."""
 
-    def _both(self, a: Any, b: Any) -> Any:
-        return a + b
+    both = staticmethod(operator.add)
 
 
 class Sub(_Aligned):
     """A difference."""
 
-    def _both(self, a: Any, b: Any) -> Any:
-        return a - b
+    both = staticmethod(operator.sub)
 
 
 class Mul(_Aligned):
     """A product."""
 
-    def _both(self, a: Any, b: Any) -> Any:
-        return a * b
+    both = staticmethod(operator.mul)
 
 
 class Div(_Aligned):
     """A quotient."""
 
-    def _both(self, a: Any, b: Any) -> Any:
-        return a / b
+    both = staticmethod(operator.truediv)
 
 
 class Gemm(OpRun):  # type: ignore[misc]
